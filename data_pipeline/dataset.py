@@ -1,0 +1,202 @@
+"""From settings to a data set ready for a search: found, decoded, checked and split, in one call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_pipeline.manifest import TEST, BadFile, DataError, ImageRow, Manifest, write_bad_files
+from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
+from data_pipeline.scan import check_classes, scan_folder
+from data_pipeline.sources import SAMPLE_NOTICE, locate
+from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which images are used and how they are prepared.
+
+    Attributes:
+        source: "sample" or "kaggle"; not looked at when `root` is given.
+        root: A folder with images.
+        labels: "two_class", "three_class" or "folders".
+        image: Size, channels and interpolation.
+        split: How validation is drawn from the pool.
+        max_bad_fraction: The share of unusable files above which the run stops.
+        cache: Folder of the prepared images.
+        extra_tests: Outside test sets, name to folder.
+    """
+
+    source: str = "sample"
+    root: str | None = None
+    labels: str = "two_class"
+    image: ImageSettings = field(default_factory=ImageSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    max_bad_fraction: float = 0.01
+    cache: str = "~/.cache/xray-search"
+    extra_tests: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_bad_fraction <= 1:
+            raise DataError(f"data.max_bad_fraction lies between 0 and 1; received {self.max_bad_fraction}.")
+
+    @property
+    def cache_dir(self) -> Path:
+        """The cache folder with ~ resolved."""
+        return Path(self.cache).expanduser()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set ready for a search.
+
+    Attributes:
+        manifest: Labelled images with size and row in their pool's array, and the files that were set aside.
+        split: Rows of `pool` that train and that validate.
+        pool: The images training and validation are drawn from.
+        test: The test images: prepared, so that bad files show before the search, but opened only by the
+            evaluation.
+        notices: What the user should be told, a line each.
+    """
+
+    manifest: Manifest
+    split: Split
+    pool: PreparedImages
+    test: PreparedImages
+    notices: tuple[str, ...]
+
+
+def list_dataset(settings: DataSettings) -> Manifest:
+    """The manifest without decoding an image, as a dry run needs it; a missing test set is held out.
+
+    Raises:
+        DataError: The folder does not exist, nothing was found, or a class is missing.
+    """
+    return _list_images(settings)[0]
+
+
+def prepare_dataset(settings: DataSettings, progress: Progress | None = None) -> Dataset:
+    """Find, decode (or take from the cache), check and split the images.
+
+    Args:
+        settings: The data settings.
+        progress: Called with the images done and all images of the pool, then of the test set, while they are
+            decoded.
+
+    Raises:
+        DataError: Nothing was found, a class is missing, too many files are bad, or the cache cannot be
+        written.
+    """
+    listed, held_out = _list_images(settings)
+    pool = prepare_images(listed.pool_rows, settings.image, settings.cache_dir, progress)
+    test = prepare_images(listed.test_rows, settings.image, settings.cache_dir, progress)
+    pool_rows, pool_bad = _apply_facts(listed.pool_rows, pool)
+    test_rows, test_bad = _apply_facts(listed.test_rows, test)
+    rows = sorted(pool_rows + test_rows, key=lambda row: row.image_id)
+    bad = sorted([*listed.bad, *pool_bad, *test_bad], key=lambda each: each.path)
+    manifest = replace(listed, rows=tuple(rows), bad=tuple(bad))
+    _check_bad(manifest, settings)
+    check_classes(manifest)
+    split = split_pool(manifest, settings.split)
+    return Dataset(manifest, split, pool, test, _notices(settings, manifest, held_out))
+
+
+def prepare_extra_test(
+    name: str, folder: str, classes: Sequence[str], settings: DataSettings, progress: Progress | None = None
+) -> tuple[tuple[ImageRow, ...], PreparedImages]:
+    """The rows and prepared images of an outside test set, labelled with the run's own classes.
+
+    Args:
+        name: What the test set is called in the results, for the messages.
+        folder: One folder a class, such as NORMAL and PNEUMONIA; below `test` if it has train and test
+            folders.
+        classes: The classes of the run, in the order of its labels.
+        settings: The run's data settings.
+        progress: As in `prepare_dataset`.
+
+    Raises:
+        DataError: The folder does not exist, its images cannot be labelled with these classes, or too many
+        are bad.
+    """
+    try:
+        listed = scan_folder(locate(settings.source, folder), settings.labels)
+        if listed.classes != tuple(classes):
+            raise DataError(f"It has the classes {', '.join(listed.classes)}.")
+    except DataError as error:
+        raise DataError(
+            f"The outside test set {name!r} ({folder}) must be labelled with the run's classes "
+            f"{', '.join(classes)} (data.labels={settings.labels}). {error}"
+        ) from error
+    candidates = listed.test_rows or listed.pool_rows
+    prepared = prepare_images(candidates, settings.image, settings.cache_dir, progress)
+    rows, bad = _apply_facts(candidates, prepared)
+    _check_bad(replace(listed, rows=tuple(rows), bad=(*listed.bad, *bad)), settings)
+    return tuple(replace(row, pool=TEST) for row in rows), prepared
+
+
+def read_images(prepared: PreparedImages, rows: Sequence[ImageRow]) -> NDArray[np.uint8]:
+    """The images of these rows, uint8 (len(rows), size, size, channels), copied into memory."""
+    return prepared.open()[[row.index for row in rows]]
+
+
+def _apply_facts(rows: Sequence[ImageRow], prepared: PreparedImages) -> tuple[list[ImageRow], list[BadFile]]:
+    """The readable rows with their size and their row in the array, and the others as bad files."""
+    readable: list[ImageRow] = []
+    bad: list[BadFile] = []
+    for row, fact in zip(rows, prepared.facts, strict=True):
+        if fact.error:
+            bad.append(BadFile(row.path, fact.error))
+        else:
+            readable.append(replace(row, width=fact.width, height=fact.height, index=len(readable)))
+    return readable, bad
+
+
+def _list_images(settings: DataSettings) -> tuple[Manifest, bool]:
+    """The manifest before decoding, and whether its test set had to be held out of the pool."""
+    manifest = scan_folder(locate(settings.source, settings.root), settings.labels)
+    if manifest.test_rows:
+        return manifest, False
+    return hold_out_test(manifest, seed=settings.split.seed), True
+
+
+def _check_bad(manifest: Manifest, settings: DataSettings) -> None:
+    found = len(manifest.bad) + len(manifest.rows)
+    if len(manifest.bad) <= settings.max_bad_fraction * found:
+        return
+    examples = "".join(f"\n    {bad.path}: {bad.reason}" for bad in manifest.bad[:5])
+    raise DataError(
+        f"{len(manifest.bad)} of {found} files cannot be used, more than data.max_bad_fraction="
+        f"{settings.max_bad_fraction:g} allows:{examples}\n{_save_listing(manifest, settings)}"
+        "Repair or remove them, or raise data.max_bad_fraction."
+    )
+
+
+def _save_listing(manifest: Manifest, settings: DataSettings) -> str:
+    """Where all bad files are listed, as a sentence; nothing if the cache cannot be written."""
+    listing = settings.cache_dir / "bad_files.csv"
+    try:
+        with listing.open("wb") as file:
+            write_bad_files(manifest.bad, file)
+    except OSError:
+        return ""
+    return f"All of them are listed in {listing}. "
+
+
+def _notices(settings: DataSettings, manifest: Manifest, held_out: bool) -> tuple[str, ...]:
+    duplicates = manifest.duplicates()
+    notices = []
+    if settings.root is None and settings.source == "sample":
+        notices.append(SAMPLE_NOTICE)
+    if held_out:
+        notices.append(f"There is no test folder: {len(manifest.test_rows)} images were held out as the test set.")
+    if manifest.bad:
+        notices.append(f"Files set aside: {len(manifest.bad)}, the first because: {manifest.bad[0].reason}.")
+    if duplicates.across_pools:
+        notices.append(
+            f"Images that are byte-identical in the pool and in the test set: {len(duplicates.across_pools)}."
+        )
+    if duplicates.across_groups:
+        notices.append(f"Images that are byte-identical under several patients: {len(duplicates.across_groups)}.")
+    return tuple(notices)

@@ -1,0 +1,185 @@
+"""The list of images that everything later refers to: labelled images, and files that were set aside."""
+
+import csv
+import hashlib
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # split.py imports this module
+    from data_pipeline.split import Split
+
+POOL = "pool"  # what training and validation are drawn from: Kaggle's train and val together, as in the report
+TEST = "test"
+_METADATA_KEY = b"manifest"
+
+
+class DataError(ValueError):
+    """Every mistake in the data or the data settings that a user can put right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One labelled image file."""
+
+    image_id: str  # posix path relative to the data set's root: the same on every machine
+    path: str
+    pool: str  # POOL or TEST
+    label: int  # position in Manifest.classes
+    group: str  # the patient; an image whose name does not tell the patient is a group of its own
+    content_hash: str  # sha256 of the file, hexadecimal
+    width: int = 0  # pixels of the file, 0 until decoded
+    height: int = 0
+    index: int = -1  # row in its pool's image array, -1 until prepared
+
+
+@dataclass(frozen=True, slots=True)
+class BadFile:
+    """One file that was set aside."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateReport:
+    """Byte-identical images that a reader of the results should know of, each as a tuple of image ids."""
+
+    across_pools: tuple[tuple[str, ...], ...]  # the same file in the pool and in the test set
+    across_groups: tuple[tuple[str, ...], ...]  # the same file under two patients of one pool
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All images of a data set, sorted by image id, and the files that were set aside."""
+
+    root: str
+    classes: tuple[str, ...]
+    rows: tuple[ImageRow, ...]
+    bad: tuple[BadFile, ...]
+
+    @cached_property
+    def pool_rows(self) -> tuple[ImageRow, ...]:
+        """The images that training and validation are drawn from."""
+        return tuple(row for row in self.rows if row.pool == POOL)
+
+    @cached_property
+    def test_rows(self) -> tuple[ImageRow, ...]:
+        """The images that only the evaluation after the search may read."""
+        return tuple(row for row in self.rows if row.pool == TEST)
+
+    @property
+    def pool_labels(self) -> NDArray[np.int64]:
+        """Labels of `pool_rows`, int64 (N,), each a position in `classes`."""
+        return np.array([row.label for row in self.pool_rows], dtype=np.int64)
+
+    @property
+    def test_labels(self) -> NDArray[np.int64]:
+        """Labels of `test_rows`, int64 (N,), each a position in `classes`."""
+        return np.array([row.label for row in self.test_rows], dtype=np.int64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal sha256 of every image's id, label, content and pool: the same for equal data."""
+        lines = sorted(f"{row.image_id}\t{row.label}\t{row.content_hash}\t{row.pool}\n" for row in self.rows)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def counts(self) -> dict[str, tuple[int, ...]]:
+        """Images per class, in the order of `classes`, for POOL and TEST."""
+        return {
+            POOL: count_labels(self.pool_labels, len(self.classes)),
+            TEST: count_labels(self.test_labels, len(self.classes)),
+        }
+
+    def duplicates(self) -> DuplicateReport:
+        """Byte-identical images across pool and test, and across the patients of one pool."""
+        by_hash: defaultdict[str, list[ImageRow]] = defaultdict(list)
+        for row in self.rows:
+            by_hash[row.content_hash].append(row)
+        across_pools, across_groups = [], []
+        for same in by_hash.values():
+            ids = tuple(row.image_id for row in same)
+            if len({row.pool for row in same}) > 1:
+                across_pools.append(ids)
+            elif len({row.group for row in same}) > 1:
+                across_groups.append(ids)
+        return DuplicateReport(tuple(across_pools), tuple(across_groups))
+
+    def shared_patients(self) -> tuple[str, ...]:
+        """Patient names that occur both in the pool and in the test set, sorted.
+
+        A name in both need not be one person: Kaggle numbers bacterial and viral patients apart, so that
+        `person1_virus` of its test folder and `person1_bacteria` of its train folder share no more than a
+        number.
+        """
+        pool = {_patient(row.group) for row in self.pool_rows if row.group != row.image_id}
+        test = {_patient(row.group) for row in self.test_rows if row.group != row.image_id}
+        return tuple(sorted(pool & test))
+
+
+def count_labels(labels: NDArray[np.int64], class_count: int) -> tuple[int, ...]:
+    """How often each class occurs in `labels`, one number a class."""
+    return tuple(int(count) for count in np.bincount(labels, minlength=class_count))
+
+
+def _patient(group: str) -> str:
+    return group.partition("/")[2]  # "test/person1" -> "person1"
+
+
+def write_manifest(manifest: Manifest, split: "Split", file: BinaryIO) -> None:
+    """Write the images as a Parquet table: the fields of ImageRow and `split` (train, validation or test).
+
+    Args:
+        manifest: The prepared data set.
+        split: The rows of the pool that train and that validate.
+        file: Open for writing; a local file or one of a bucket.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    split_of_position = dict.fromkeys(split.train.tolist(), "train")
+    split_of_position |= dict.fromkeys(split.validation.tolist(), "validation")
+    split_of_id = {row.image_id: split_of_position[at] for at, row in enumerate(manifest.pool_rows)}
+    columns: dict[str, list[object]] = {
+        field.name: [getattr(row, field.name) for row in manifest.rows] for field in fields(ImageRow)
+    }
+    columns["split"] = [split_of_id.get(row.image_id, "test") for row in manifest.rows]
+    about = {"root": manifest.root, "classes": manifest.classes, "bad": [asdict(bad) for bad in manifest.bad]}
+    table = pyarrow.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode()})
+    pyarrow.parquet.write_table(table, file)
+
+
+def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
+    """Read what `write_manifest` wrote: the manifest, and for each of its rows train, validation or test.
+
+    Raises:
+        DataError: The file is not such a table.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(file)
+        about = json.loads(table.schema.metadata[_METADATA_KEY])
+    except (pyarrow.ArrowInvalid, KeyError, TypeError) as error:
+        raise DataError(f"A manifest is a Parquet table written by write_manifest; reading it gave: {error}") from error
+    splits = tuple(str(name) for name in table.column("split").to_pylist())
+    rows = tuple(ImageRow(**record) for record in table.drop_columns(["split"]).to_pylist())
+    bad = tuple(BadFile(**record) for record in about["bad"])
+    return Manifest(about["root"], tuple(about["classes"]), rows, bad), splits
+
+
+def write_bad_files(bad: Iterable[BadFile], file: BinaryIO) -> None:
+    """Write the files that were set aside as CSV (UTF-8) with the columns path and reason."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["path", "reason"])
+    writer.writerows((each.path, each.reason) for each in bad)
+    file.write(text.getvalue().encode())

@@ -1,0 +1,58 @@
+"""Training data to and from Ray's object store: put once a run, read by every trial without a copy."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_pipeline.dataset import Dataset
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that a trial may see of the data; there is no field for a test image.
+
+    Attributes:
+        images: Every image of the pool, uint8 (N, height, width, channels), 0 to 255.
+        labels: Their labels, int64 (N,), positions in `classes`.
+        train: Rows of `images` that train, int64 (n,).
+        validation: Rows of `images` that validate, int64 (m,).
+        classes: Class names.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+def training_data(dataset: Dataset) -> TrainingData:
+    """The pool of a prepared data set; `images` is its memory map on disk, nothing is read yet."""
+    return TrainingData(
+        # a plain array: numpy pickles a memmap, being a subclass, by copying it
+        images=np.asarray(dataset.pool.open()),
+        labels=dataset.manifest.pool_labels,
+        train=dataset.split.train,
+        validation=dataset.split.validation,
+        classes=dataset.manifest.classes,
+    )
+
+
+def put_training_data(data: TrainingData) -> "ObjectRef[TrainingData]":
+    """A reference to the data in the object store, to which the pixels are written once."""
+    import ray
+
+    return ray.put(data)
+
+
+def get_training_data(reference: "ObjectRef[TrainingData]") -> TrainingData:
+    """The data behind a reference, its arrays read-only views of the object store's shared memory."""
+    import ray
+
+    data: TrainingData = ray.get(reference)
+    return data

@@ -1,0 +1,194 @@
+"""Small convolutional networks and their parameter counts in pure arithmetic."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from models.checks import (
+    ImageShape,
+    check_choice,
+    check_count,
+    check_flag,
+    check_head,
+    check_image_shape,
+    check_number,
+)
+from models.counts import NOTHING, ParameterCount, batch_norm_count, convolution_count
+from models.head import attach_head, count_head, layer_seeds
+
+if TYPE_CHECKING:
+    import keras
+
+PADDINGS = ("valid", "same")
+POOLINGS = ("flatten", "average")
+BATCH_NORM_PLACES = ("conv", "flatten", "classifier")
+
+
+@dataclass(frozen=True)
+class CnnConfig:
+    """A network of blocks (convolution, relu, optional batch norm, 2 x 2 max pooling) and a dense head.
+
+    Attributes:
+        layers: Number of blocks.
+        filters: Filters of the first block.
+        growth: What multiplies the filters from block to block: block i has round(filters * growth**i).
+        kernel: Side of the square convolution kernel, in pixels.
+        padding: "valid" (the image loses kernel - 1 pixels a block) or "same".
+        normalize: Whether the model first brings each image to mean 0 and standard deviation 1.
+        batch_norm: "none", or the places of batch-norm layers joined by "+": "conv" (after each convolution
+            and its relu), "flatten" (on the flat features), "classifier" (before the output layer, after the
+            last hidden dense layer; without one it is the place of "flatten", and gets one layer, not two).
+        pooling: How feature maps become flat features: "flatten", or "average" (global, one number a filter).
+        dense: Units of each hidden dense layer.
+        dropout: Share of the inputs of the output layer silenced during training.
+
+    Raises:
+        ValueError: When a value breaks its rule.
+    """
+
+    layers: int = 1
+    filters: int = 8
+    growth: float = 2.0
+    kernel: int = 3
+    padding: str = "valid"
+    normalize: bool = False
+    batch_norm: str = "none"
+    pooling: str = "flatten"
+    dense: tuple[int, ...] = ()
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "filters", "kernel"):
+            check_count(name, getattr(self, name))
+        check_number("growth", self.growth)
+        if self.growth <= 0 or min(block_filters(self)) < 1:
+            raise ValueError(
+                "growth must leave every block at least one filter. "
+                f"Received: growth={self.growth!r} with filters={self.filters}, layers={self.layers}. "
+                "Try growth=1.0 (constant) or 2.0 (doubling)."
+            )
+        check_flag("normalize", self.normalize)
+        check_choice("padding", self.padding, PADDINGS)
+        check_choice("pooling", self.pooling, POOLINGS)
+        batch_norm_places(self.batch_norm)
+        check_head(self.dense, self.dropout)
+
+
+def block_filters(config: CnnConfig) -> tuple[int, ...]:
+    """The filters of each block, first to last."""
+    return tuple(round(config.filters * config.growth**block) for block in range(config.layers))
+
+
+def batch_norm_places(batch_norm: str) -> frozenset[str]:
+    """The places named by a `batch_norm` setting, for example {"conv", "flatten"} for "conv+flatten".
+
+    Raises:
+        ValueError: When a place is unknown or named twice.
+    """
+    if batch_norm == "none":
+        return frozenset()
+    named = str(batch_norm).split("+")
+    if not set(named) <= set(BATCH_NORM_PLACES) or len(set(named)) < len(named):
+        raise ValueError(
+            f"batch_norm must be 'none' or some of {', '.join(BATCH_NORM_PLACES)}, joined by '+', each once. "
+            f"Received: {batch_norm!r}. Try 'conv+classifier'."
+        )
+    return frozenset(named)
+
+
+def norm_before_output(config: CnnConfig) -> bool:
+    """Whether the head has a batch-norm layer of its own, distinct from the one on the flat features."""
+    places = batch_norm_places(config.batch_norm)
+    return "classifier" in places and (bool(config.dense) or "flatten" not in places)
+
+
+def feature_sides(config: CnnConfig, input_shape: ImageShape) -> ImageShape:
+    """The (height, width, filters) that leave the last block.
+
+    Raises:
+        ValueError: When the image is too small for that many blocks.
+    """
+    check_image_shape(input_shape)
+    lost = config.kernel - 1 if config.padding == "valid" else 0
+    height, width, _ = input_shape
+    for block in range(config.layers):
+        height, width = (height - lost) // 2, (width - lost) // 2
+        if min(height, width) < 1:
+            raise ValueError(
+                "Every block must leave at least one pixel. "
+                f"Received: layers={config.layers}, kernel={config.kernel}, padding={config.padding!r} and "
+                f"{input_shape[0]} x {input_shape[1]} images, of which block {block + 1} leaves nothing. "
+                "Use fewer layers, a smaller kernel, padding='same' or larger images."
+            )
+    return height, width, block_filters(config)[-1]
+
+
+def build_cnn(config: CnnConfig, input_shape: ImageShape, classes: int, seed: int = 0) -> "keras.Model":
+    """A Keras model, not yet compiled, from images to class probabilities.
+
+    Args:
+        config: The network.
+        input_shape: (height, width, channels) of one image.
+        classes: Number of classes, at least 2.
+        seed: Fixes the initial weights and the dropout masks.
+
+    Returns:
+        A model from float images (B, H, W, C) in [0, 1] to float32 probabilities: of class 1, (B, 1), for two
+        classes; else of each class, (B, classes).
+
+    Raises:
+        ValueError: When the image is too small for the blocks, or `classes` below 2.
+
+    Source: the readings of the report's tables 1 and 2, and its annex (figures A to H).
+    """
+    import keras
+
+    feature_sides(config, input_shape)
+    places, seeds = batch_norm_places(config.batch_norm), layer_seeds(seed)
+    x = images = keras.Input(input_shape, name="image")  # (B, H, W, C)
+    if config.normalize:
+        # Without scale and shift, a layer norm over all of an image is that image's standardization.
+        x = keras.layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, epsilon=1e-6, dtype="float32")(x)
+    for filters in block_filters(config):
+        x = _attach_block(x, filters, config, "conv" in places, next(seeds))  # (B, H / 2, W / 2, filters)
+    x = (keras.layers.Flatten() if config.pooling == "flatten" else keras.layers.GlobalAveragePooling2D())(x)  # (B, F)
+    if "flatten" in places:
+        x = keras.layers.BatchNormalization()(x)
+    output = attach_head(x, config.dense, config.dropout, classes, seeds, norm_before_output(config))
+    return keras.Model(images, output, name="cnn")
+
+
+def _attach_block(x: Any, filters: int, config: CnnConfig, batch_norm: bool, seed: int) -> Any:
+    """One block on `x`: convolution, relu, optional batch norm, max pooling."""
+    import keras
+
+    x = keras.layers.Conv2D(
+        filters,
+        config.kernel,
+        padding=config.padding,
+        activation="relu",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+    )(x)
+    if batch_norm:
+        x = keras.layers.BatchNormalization()(x)
+    return keras.layers.MaxPooling2D(2)(x)
+
+
+def count_cnn(config: CnnConfig, input_shape: ImageShape, classes: int) -> ParameterCount:
+    """The parameters of `build_cnn(config, input_shape, classes)`, without building it.
+
+    Raises:
+        ValueError: As `build_cnn`.
+    """
+    height, width, last = feature_sides(config, input_shape)
+    features = last if config.pooling == "average" else height * width * last
+    places, filters = batch_norm_places(config.batch_norm), block_filters(config)
+    blocks = sum(
+        (convolution_count(config.kernel, *pair) for pair in pairwise((input_shape[2], *filters))),
+        start=NOTHING,
+    )
+    if "conv" in places:
+        blocks += batch_norm_count(sum(filters))
+    if "flatten" in places:
+        blocks += batch_norm_count(features)
+    return blocks + count_head(features, config.dense, classes, norm_before_output(config))

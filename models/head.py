@@ -1,0 +1,81 @@
+"""The end that every model here shares: features become hidden dense layers, then one probability a class."""
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from models.checks import check_classes
+from models.counts import NOTHING, ParameterCount, batch_norm_count, dense_count
+
+
+def layer_seeds(seed: int) -> Iterator[int]:
+    """An endless stream of seeds, the same for the same `seed`, so that every layer draws its own weights."""
+    draw = random.Random(seed)
+    while True:
+        yield draw.getrandbits(31)
+
+
+def output_units(classes: int) -> int:
+    """The units of the output layer: one sigmoid unit for two classes, else one softmax unit a class.
+
+    Raises:
+        ValueError: With fewer than two classes.
+    """
+    check_classes(classes)
+    return 1 if classes == 2 else classes
+
+
+def seeded_dense(units: int, seeds: Iterator[int], **options: Any) -> Any:
+    """A keras Dense layer whose initial weights depend on the next of `seeds` alone."""
+    import keras
+
+    return keras.layers.Dense(units, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), **options)
+
+
+def attach_head(
+    features: Any,
+    dense: Sequence[int],
+    dropout: float,
+    classes: int,
+    seeds: Iterator[int],
+    batch_norm: bool = False,
+) -> Any:
+    """Class probabilities made from flat features.
+
+    Batch norm and dropout, where asked for, stand once, just before the output layer, as in the report.
+    Dropout comes second: batch norm would otherwise learn the statistics of half-silenced units.
+
+    Args:
+        features: Symbolic tensor of shape (B, F).
+        dense: Units of each hidden layer.
+        dropout: Share of the inputs of the output layer silenced during training; 0 leaves the layer out.
+        classes: Number of classes, at least 2.
+        seeds: Where each layer takes its seed.
+        batch_norm: Whether a batch-norm layer stands before the output layer.
+
+    Returns:
+        Symbolic float32 tensor in [0, 1]: the probability of class 1, (B, 1), for two classes; else of each
+        class, (B, classes).
+    """
+    import keras
+
+    x = features  # (B, F)
+    for units in dense:
+        x = seeded_dense(units, seeds, activation="relu")(x)  # (B, units)
+    if batch_norm:
+        x = keras.layers.BatchNormalization()(x)
+    if dropout > 0:
+        x = keras.layers.Dropout(dropout, seed=next(seeds))(x)
+    activation = "sigmoid" if classes == 2 else "softmax"
+    # float32 whatever the policy: a probability near 1 has too few digits in 16 bits for a usable loss.
+    output = seeded_dense(output_units(classes), seeds, activation=activation, dtype="float32", name="probability")
+    return output(x)
+
+
+def count_head(features: int, dense: Sequence[int], classes: int, batch_norm: bool = False) -> ParameterCount:
+    """The parameters of the head on `features` flat inputs."""
+    widths = (features, *dense)
+    hidden = sum((dense_count(*pair) for pair in pairwise(widths)), NOTHING)
+    normalization = batch_norm_count(widths[-1]) if batch_norm else NOTHING
+    return hidden + normalization + dense_count(widths[-1], output_units(classes))

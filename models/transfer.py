@@ -1,0 +1,305 @@
+"""A backbone of keras.applications, frozen as far as asked, with a small dense head.
+
+The model is a chain of named parts:
+
+    image -> prepare -> frozen -> thawed -> pooling -> head -> probability
+
+`frozen` ends with the layer that the configuration names, `thawed` begins after it; an empty one is left out.
+What leaves the frozen part depends on image and weights only, so it can be computed once and shared by many
+trials: see `frozen_part` and `trainable_part`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.backbones import (
+    BACKBONES,
+    Backbone,
+    WeightsError,
+    build_backbone,
+    find_backbone,
+    load_backbone_weights,
+    weights_hash,
+)
+from models.checks import ImageShape, check_choice, check_head, check_image_shape, nearest
+from models.counts import ParameterCount
+from models.head import attach_head, count_head, layer_seeds
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "TransferConfig",
+    "WeightsError",
+    "build_transfer",
+    "count_transfer",
+    "frozen_part",
+    "load_backbone_weights",
+    "possible_cuts",
+    "trainable_part",
+    "weights_hash",
+]
+
+POOLINGS = ("average", "flatten")
+SMALLEST_SIDE = 32  # pixels; keras.applications takes nothing smaller
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """A backbone and the head trained on it.
+
+    Attributes:
+        backbone: A name of BACKBONES.
+        pooling: How feature maps become flat features: "average" (global, one number a channel) or "flatten".
+        dense: Units of each hidden dense layer of the head.
+        dropout: Share of the inputs of the output layer silenced during training.
+        frozen: What training leaves alone: "all" of the backbone, "none" of it, or everything up to and
+            including the layer of this name, for example "block4_pool" of vgg16. Whether there is such a
+            layer is seen when the model is built.
+
+    Raises:
+        ValueError: When a value breaks its rule.
+    """
+
+    backbone: str
+    pooling: str = "average"
+    dense: tuple[int, ...] = (128,)
+    dropout: float = 0.0
+    frozen: str = "all"
+
+    def __post_init__(self) -> None:
+        find_backbone(self.backbone)
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_head(self.dense, self.dropout)
+        if not isinstance(self.frozen, str) or not self.frozen:
+            raise ValueError(
+                "frozen must be 'all', 'none' or the name of a layer of the backbone. "
+                f"Received: {self.frozen!r}. Try frozen='all'."
+            )
+
+
+def build_transfer(
+    config: TransferConfig,
+    input_shape: ImageShape,
+    classes: int,
+    weights: Sequence[np.ndarray] | None = None,
+    seed: int = 0,
+) -> "keras.Model":
+    """A Keras model, not yet compiled, from images to class probabilities.
+
+    The frozen part runs in inference mode even while the model is trained: its batch-norm statistics do not
+    move, and what it computes for an image never changes.
+
+    Args:
+        config: Backbone and head.
+        input_shape: (height, width, channels) of one image; one channel is repeated three times inside the
+            model.
+        classes: Number of classes, at least 2.
+        weights: The backbone's arrays as `load_backbone_weights` gives them; None for random ones.
+        seed: Fixes the initial weights and the dropout masks.
+
+    Returns:
+        A model from float images (B, H, W, C) in [0, 1] to float32 probabilities: of class 1, (B, 1), for two
+        classes; else of each class, (B, classes).
+
+    Raises:
+        ValueError: When the image is too small, `classes` below 2, or `config.frozen` names no possible cut.
+        WeightsError: When `weights` do not fit the backbone.
+
+    Source: the report's sections 2.3, 3.3 and 3.4, and figure I of its annex.
+    """
+    import keras
+
+    check_transfer_shape(input_shape)
+    seeds = layer_seeds(seed)
+    prepare = _preparation(config.backbone, input_shape)
+    backbone = _filled_backbone(config.backbone, prepare.output_shape[1:], weights, next(seeds))
+    layer = keras.layers.GlobalAveragePooling2D if config.pooling == "average" else keras.layers.Flatten
+    pooling = layer(name="pooling")
+    features = keras.Input(pooling.compute_output_shape(backbone.output_shape)[1:])  # (B, F)
+    probability = attach_head(features, config.dense, config.dropout, classes, seeds)
+    head = keras.Model(features, probability, name="head")
+    return _chain([prepare, *_split(backbone, config), pooling, head], input_shape, name=config.backbone)
+
+
+def check_transfer_shape(input_shape: ImageShape) -> None:
+    """Raise ValueError unless backbones take images of this shape; a single channel is made three."""
+    check_image_shape(input_shape)
+    height, width, channels = input_shape
+    if min(height, width) < SMALLEST_SIDE or channels not in (1, 3):
+        raise ValueError(
+            f"A backbone takes images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, 1 or 3 channels. "
+            f"Received: input_shape={input_shape!r}. Try (224, 224, 1)."
+        )
+
+
+def _chain(parts: Iterable[Any], input_shape: Sequence[int], name: str) -> Any:
+    """A model that runs `parts` one after the other, the frozen one always in inference mode."""
+    import keras
+
+    x = inputs = keras.Input(input_shape)
+    for part in parts:
+        # trainable = False alone would leave a backbone's dropout layers at work during training.
+        x = part(x, training=False) if part.name == "frozen" else part(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def _preparation(backbone: str, input_shape: ImageShape) -> Any:
+    """A model from images in [0, 1], grey or colour, to float32 images as the backbone saw them in training.
+
+    It computes in float32 under every policy, since 16 bits would merge grey levels.
+    """
+    import keras
+
+    x = image = keras.Input(input_shape, name="image")  # (B, H, W, 1 or 3)
+    if input_shape[-1] == 1:
+        x = keras.layers.Concatenate(dtype="float32")([x, x, x])  # (B, H, W, 3)
+    x = keras.layers.Rescaling(255.0, dtype="float32")(x)
+    module = getattr(keras.applications, find_backbone(backbone).module)
+    return keras.Model(image, module.preprocess_input(x), name="prepare")
+
+
+def _filled_backbone(name: str, input_shape: Sequence[int], weights: Sequence[np.ndarray] | None, seed: int) -> Any:
+    """The backbone with the given weights, or with random ones that depend on `seed` alone."""
+    backbone = build_backbone(name, input_shape)
+    if weights is None:
+        return _reseeded(backbone, seed)
+    expected = [tuple(weight.shape) for weight in backbone.weights]
+    received = [np.shape(weight) for weight in weights]
+    if received != expected:
+        raise WeightsError(
+            f"weights must be the {len(expected)} arrays of {name}'s get_weights(), without its top. "
+            f"Received: {len(received)} arrays, not all of those shapes. "
+            f"Take them from load_backbone_weights({name!r}, ...)."
+        )
+    backbone.set_weights(weights)
+    return backbone
+
+
+def _reseeded(model: Any, seed: int) -> Any:
+    """A copy of `model` whose random initial weights depend on `seed` alone.
+
+    The builders of keras.applications take no seed, and seeding the process would disturb all else that
+    draws.
+    """
+    import keras
+
+    seeds = layer_seeds(seed)
+
+    def reseed(layer: Any) -> Any:
+        config = layer.get_config()
+        initializers = (value for name, value in config.items() if name.endswith("_initializer") and value)
+        for initializer in initializers:
+            if "seed" in initializer["config"]:
+                initializer["config"]["seed"] = next(seeds)
+        return type(layer).from_config(config)
+
+    return keras.models.clone_model(model, clone_function=reseed)
+
+
+def _split(backbone: Any, config: TransferConfig) -> list[Any]:
+    """The backbone as a frozen and a thawed model, without the one that would be empty."""
+    import keras
+
+    if config.frozen == "none":
+        return [keras.Model(backbone.input, backbone.output, name="thawed")]
+    if config.frozen != "all":
+        check_cut(backbone, config)
+    cut = backbone.output if config.frozen == "all" else backbone.get_layer(config.frozen).output
+    frozen = keras.Model(backbone.input, cut, name="frozen")
+    frozen.trainable = False
+    return [frozen] if config.frozen == "all" else [frozen, keras.Model(cut, backbone.output, name="thawed")]
+
+
+def possible_cuts(backbone: "keras.Model") -> tuple[str, ...]:
+    """The names of the layers after which the backbone can be cut in two, first to last.
+
+    A layer is such a cut when no connection jumps over it: all that comes later sees what came before through
+    its output only. The input is no cut (nothing would be frozen), nor is the last layer (that is
+    frozen="all").
+    """
+    import keras
+
+    layers = backbone.layers  # each after those it reads from
+    place = {id(layer.output): index for index, layer in enumerate(layers)}
+    # earliest[i] is the first layer that layer i + 1 reads from.
+    earliest = [min(place[id(tensor)] for tensor in keras.tree.flatten(layer.input)) for layer in layers[1:]]
+    return tuple(layers[i].name for i in range(1, len(layers) - 1) if min(earliest[i:]) >= i)
+
+
+def check_cut(backbone: "keras.Model", config: TransferConfig) -> None:
+    """Raise ValueError unless the backbone can be cut after the layer `config.frozen`."""
+    cuts = possible_cuts(backbone)
+    if config.frozen in cuts:
+        return
+    names = [layer.name for layer in backbone.layers]
+    if config.frozen not in names:
+        raise ValueError(
+            f"frozen must be 'all', 'none' or a layer of {config.backbone}. Received: {config.frozen!r}. "
+            f"{nearest(config.frozen, cuts, cutoff=0.0)}"
+        )
+    place = names.index(config.frozen)
+    near = sorted(cuts, key=lambda cut: abs(names.index(cut) - place))[:2]
+    raise ValueError(
+        f"frozen must name a layer of {config.backbone} between its input and its last layer that no "
+        f"connection jumps over. Received: {config.frozen!r}. The nearest such are {' and '.join(near)}; "
+        "the whole backbone is 'all'."
+    )
+
+
+def frozen_part(model: "keras.Model") -> "keras.Model | None":
+    """What training never changes of a model: image in, features out; None when nothing is frozen.
+
+    With the whole backbone frozen it ends after the pooling, so that the features are as small as can be. It
+    shares its weights with `model`, which comes from `build_transfer` or, as a file, from one that did.
+    """
+    fixed, _ = _fixed_and_trained(model)
+    return _chain(fixed, model.input_shape[1:], name="frozen_part") if fixed else None
+
+
+def trainable_part(model: "keras.Model") -> "keras.Model":
+    """What training changes of a model: features of `frozen_part` in, probabilities out.
+
+    It shares its weights with `model`, and is `model` itself when nothing is frozen.
+    """
+    fixed, trained = _fixed_and_trained(model)
+    if not fixed:
+        return model
+    shape = model.input_shape
+    for part in fixed:
+        shape = part.compute_output_shape(shape)
+    return _chain(trained, shape[1:], name="trainable_part")
+
+
+def _fixed_and_trained(model: Any) -> tuple[list[Any], list[Any]]:
+    """The parts of the chain that never change, and those after them."""
+    parts = model.layers[1:]  # the first is the input
+    names = [part.name for part in parts]
+    if "frozen" not in names:
+        return [], parts
+    # Pooling has no weights: right after the frozen part, it belongs to what never changes.
+    cut = names.index("thawed") if "thawed" in names else names.index("head")
+    return parts[:cut], parts[cut:]
+
+
+def count_transfer(config: TransferConfig, input_shape: ImageShape, classes: int) -> ParameterCount:
+    """The parameters of `build_transfer(config, input_shape, classes)`, without building it.
+
+    The trainable ones are unknown (None) when the backbone is cut at a named layer: only the built model
+    tells how many weights lie before it.
+
+    Raises:
+        ValueError: When the image is too small or `classes` below 2.
+    """
+    check_transfer_shape(input_shape)
+    height, width, _ = input_shape
+    backbone = find_backbone(config.backbone)
+    trainable = {"all": 0, "none": backbone.parameters - backbone.statistics}.get(config.frozen)
+    maps = backbone.last_side(height) * backbone.last_side(width) if config.pooling == "flatten" else 1
+    head = count_head(backbone.features * maps, config.dense, classes)
+    return ParameterCount(backbone.parameters, trainable) + head

@@ -1,0 +1,1 @@
+"""The search: configuration, trials, driver, evaluation and records."""

@@ -1,0 +1,1 @@
+"""Configuration files: `config.yaml`, `space/*.yaml`, `data/*.yaml`."""

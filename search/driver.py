@@ -1,0 +1,289 @@
+"""The search itself: Ray Tune runs the trials, our log remembers them.
+
+Tune schedules, restarts and reuses processes. What was tried and what came of it is kept by
+`SearchState` in our own log, from which a search resumes; Tune's own snapshots are not used. This
+module imports Ray at the top; `search.run` imports it only when a search begins.
+"""
+
+import contextlib
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher as TuneSearcher
+
+from data_pipeline.dataset import Dataset
+from data_pipeline.share import put_training_data, training_data
+from models.transfer import load_backbone_weights
+from search import record
+from search.asha import ResumableAsha
+from search.record import RunFolder
+from search.settings import ResourceSettings, Settings, SettingsError
+from search.spaces import Space, backbones_of
+from search.state import SearchState
+from search.trial import ImageTrial, TrialContext
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Trials write nothing to the working directory, and relative paths must mean what they meant.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Our log is the record; Tune's CSV, JSON and TensorBoard files of every trial cost 8 ms a trial.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Likewise its own snapshots, whose size grows with the number of trials.
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000000",
+    # Without a GPU request a trial must not see the GPUs of others.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+class Interrupted(Exception):
+    """The search was asked to stop before its end; everything that was done is kept."""
+
+
+class StorageError(OSError):
+    """The run's folder cannot be written; everything before is kept."""
+
+
+@contextlib.contextmanager
+def ray_session(resources: ResourceSettings) -> Iterator[None]:
+    """Ray for the time of a search: the cluster that RAY_ADDRESS names, else this machine alone.
+
+    Raises:
+        SettingsError: a trial asks for more than there is.
+    """
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    ray.init(
+        include_dashboard=False,
+        log_to_driver=True,
+        runtime_env={"env_vars": {key: os.environ[key] for key in _ENVIRONMENT}},
+    )
+    try:
+        check_resources(resources, ray.cluster_resources())
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_resources(resources: ResourceSettings, available: Mapping[str, float]) -> None:
+    """Refuse resources that no trial could ever get.
+
+    Raises:
+        SettingsError: a trial asks for more CPUs or GPUs than there are; it would wait for ever.
+    """
+    for key, wanted, kind in (
+        ("resources.cpus_per_trial", resources.cpus_per_trial, "CPU"),
+        ("resources.gpus_per_trial", resources.gpus_per_trial, "GPU"),
+    ):
+        if wanted > available.get(kind, 0):
+            raise SettingsError(
+                f"{key}={wanted:g} is more than there is: Ray has {available.get(kind, 0):g} {kind}. Lower {key}."
+            )
+
+
+def concurrent_trials(resources: ResourceSettings, available: Mapping[str, float]) -> int:
+    """How many trials run at a time: as many as fit, or fewer if the settings say so."""
+    fits = available.get("CPU", 1) / resources.cpus_per_trial
+    if resources.gpus_per_trial:
+        fits = min(fits, available.get("GPU", 0) / resources.gpus_per_trial)
+    most = max(1, math.floor(fits + 1e-9))  # 1 / 0.1 may fall just below 10
+    return min(most, resources.max_concurrent or most)
+
+
+def run_search(
+    settings: Settings,
+    space: Space,
+    state: SearchState,
+    dataset: Dataset,
+    on_change: Callable[[], None] = lambda: None,
+) -> None:
+    """Run all trials that are still to be run; returns when every trial has ended.
+
+    Args:
+        settings: of the run.
+        space: of the run.
+        state: new, or restored from the log.
+        dataset: prepared images; trials get the pool alone.
+        on_change: called after every event, for a progress display.
+
+    Raises:
+        Interrupted: Ctrl-C; trials that were at work go on from their last epoch in a resumed run.
+    """
+    scheduler = _build_scheduler(settings, state)
+    if state.num_waiting == 0:
+        return
+    resources = settings.resources
+    context = TrialContext(
+        run_url=_absolute(state.folder),
+        metric=settings.search.metric,
+        train=settings.train,
+        data=put_training_data(training_data(dataset)),
+        weights=share_weights(settings, space),
+        threads=max(1, int(resources.cpus_per_trial)),
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(
+            tune.with_parameters(ImageTrial, context=context),
+            {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+        ),
+        tune_config=tune.TuneConfig(
+            search_alg=TrialQueue(state),
+            scheduler=scheduler,
+            num_samples=state.num_waiting,
+            # Without it Tune keeps a single pending trial with a searcher of one's own.
+            max_concurrent_trials=concurrent_trials(resources, ray.cluster_resources()),
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=_absolute(state.folder),
+            # Trials write checkpoints of their own (search.checkpoint), which no pickle of Tune's replaces.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            failure_config=tune.FailureConfig(max_failures=settings.search.max_failures),
+            callbacks=[Recorder(state, on_change)],
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        state.flush()
+        if state.folder.is_local:
+            shutil.rmtree(state.folder.child("tune"), ignore_errors=True)
+    if state.num_waiting or not all(trial.is_final for trial in state.trials.values()):
+        raise Interrupted
+
+
+def share_weights(settings: Settings, space: Space) -> dict[str, Any]:
+    """The pretrained weights of every backbone of the space, in the object store by backbone.
+
+    They are read in a worker process: the driver never imports TensorFlow.
+
+    Raises:
+        models.transfer.WeightsError: they can be neither read nor downloaded.
+    """
+    if settings.weights == "none":
+        return {}
+    load = ray.remote(load_backbone_weights)
+    shared: dict[str, Any] = {}
+    for backbone in backbones_of(space):
+        if backbone != "cnn":
+            reference = load.remote(backbone, settings.weights)
+            try:
+                ray.wait([reference], fetch_local=False)
+                ray.get(reference)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            shared[backbone] = reference
+    return shared
+
+
+class _NotPickled:
+    """Tune pickles searchers and callbacks for a restore of its own, which we never ask for."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class TrialQueue(_NotPickled, TuneSearcher):  # type: ignore[misc]  # Ray ships no types
+    """What Tune asks for the next trial; the search's state answers."""
+
+    def __init__(self, state: SearchState) -> None:
+        super().__init__(metric="score", mode="min")
+        self._state = state
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial as a Tune configuration, or `FINISHED`."""
+        trial = self._state.next_trial()
+        if trial is None:
+            return TuneSearcher.FINISHED
+        known = asdict(trial) | {"epochs": []}  # the process reads its history from its checkpoint
+        return {"trial": known}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Nothing here: the recorder tells the state."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing here: the log is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing here: the log is the state."""
+
+
+class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships no types
+    """Writes what Tune sees into the search's state."""
+
+    def __init__(self, state: SearchState, on_change: Callable[[], None]) -> None:
+        self._state = state
+        self._on_change = on_change
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A process took up the trial."""
+        self._state.start(_number(trial))
+        self._on_change()
+
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+        """The trial reported an epoch, or that it cannot be trained (then without one).
+
+        Raises:
+            StorageError: the trial could not write its checkpoint; the search ends, to be resumed.
+        """
+        if "storage_error" in result:
+            raise StorageError(f"Trial {_trial_name(trial)} could not be saved: {result['storage_error']}")
+        if "metrics" in result:
+            self._state.add_epoch(_number(trial), result["metrics"], result["host"], result["process"])
+        self._on_change()
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """The trial ended: by itself, which its last result says, or stopped by the scheduler."""
+        result = trial.last_result or {}
+        self._state.end(_number(trial), result.get("status", record.STOPPED), result.get("reason", ""))
+        self._on_change()
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """The trial's process was lost; Tune will start it again."""
+        self._state.retry(_number(trial), _failure(trial))
+        self._on_change()
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """The trial's process was lost once too often."""
+        self._state.end(_number(trial), record.FAILED, _failure(trial))
+        self._on_change()
+
+
+def _build_scheduler(settings: Settings, state: SearchState) -> TrialScheduler:
+    if settings.search.scheduler == "none":
+        return FIFOScheduler()
+    scheduler = ResumableAsha(settings.search)
+    state.end_unfinished(scheduler.replay(state.folder.read_events(), state.trials))
+    return scheduler
+
+
+def _number(trial: Any) -> int:
+    number: int = trial.config["trial"]["number"]
+    return number
+
+
+def _trial_name(trial: Any) -> str:
+    return record.trial_name(_number(trial))
+
+
+def _failure(trial: Any) -> str:
+    """The last line of the trial's error: what happened, without where."""
+    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "its process was lost"
+
+
+def _absolute(folder: RunFolder) -> str:
+    """The folder as every process must name it, whatever its working directory."""
+    return str(Path(folder.path).resolve()) if folder.is_local else folder.url

@@ -1,0 +1,286 @@
+"""Test results, made after the search and only here: `python -m search.evaluate RUN`.
+
+Every finished trial's weights (of its best validation epoch, or its last) are scored on validation, on
+the test set and on outside test sets. The winner is chosen by validation alone, then exported. Nothing
+in this module is imported by what trains, schedules or samples.
+"""
+
+import io
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from data_pipeline.dataset import Dataset, DataSettings, prepare_extra_test, read_images
+from search import record
+from search.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
+from search.metrics import score
+from search.record import Evaluation, RunFolder, TrialRecord, rank, to_json
+from search.settings import ResourceSettings, Settings, TrainSettings
+from search.spaces import Space
+
+VALIDATION, TEST = "validation", "test"
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Images that trained weights are scored on.
+
+    Attributes:
+        images: uint8 (N, H, W, C).
+        labels: int64 (N,).
+        image_ids: N names, as in the manifest.
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    image_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """What scoring needs of a run; the sets and weights lie in the object store."""
+
+    run_url: str
+    train: TrainSettings
+    classes: tuple[str, ...]
+    sets: Any
+    weights: Mapping[str, Any]
+    which: str
+    threads: int
+
+
+def evaluation_sets(dataset: Dataset, settings: DataSettings) -> list[EvaluationSet]:
+    """Validation, test and the outside test sets, decoded.
+
+    Raises:
+        DataError: an outside test set cannot be labelled with the run's classes.
+    """
+    manifest, split = dataset.manifest, dataset.split
+    pool_ids = [row.image_id for row in manifest.pool_rows]
+    sets = [
+        EvaluationSet(
+            VALIDATION,
+            dataset.pool.open()[split.validation],
+            manifest.pool_labels[split.validation],
+            tuple(pool_ids[place] for place in split.validation),
+        ),
+        _test_set(TEST, manifest.test_rows, read_images(dataset.test, manifest.test_rows)),
+    ]
+    for name, folder in settings.extra_tests.items():
+        rows, images = prepare_extra_test(name, folder, manifest.classes, settings)
+        sets.append(_test_set(name, rows, read_images(images, rows)))
+    return sets
+
+
+def _test_set(name: str, rows: Sequence[Any], images: NDArray[np.uint8]) -> EvaluationSet:
+    labels = np.array([row.label for row in rows], np.int64)
+    return EvaluationSet(name, images, labels, tuple(row.image_id for row in rows))
+
+
+def evaluate_run(
+    folder: RunFolder,
+    settings: Settings,
+    space: Space,
+    dataset: Dataset,
+    data_settings: DataSettings,
+) -> list[Evaluation]:
+    """Score every finished trial that is not scored yet, and write evaluations, predictions and the winner.
+
+    Needs a running Ray. Returns all evaluations of the run.
+
+    Raises:
+        DataError: an outside test set cannot be used.
+    """
+    import ray
+
+    from search.driver import concurrent_trials, share_weights
+
+    trials = [trial for trial in folder.read_trials().values() if trial.status == record.FINISHED]
+    sets = evaluation_sets(dataset, data_settings)
+    known = {(e.trial, e.dataset): e for e in folder.read_evaluations() if e.weights == settings.evaluate.weights}
+    open_trials = [trial for trial in trials if any((trial.number, each.name) not in known for each in sets)]
+    if not trials:
+        return []
+    context = EvaluationContext(
+        run_url=folder.url if not folder.is_local else str(Path(folder.path).resolve()),
+        train=settings.train,
+        classes=dataset.manifest.classes,
+        sets=ray.put(sets),
+        weights=share_weights(settings, space),
+        which=settings.evaluate.weights,
+        threads=max(1, int(settings.resources.cpus_per_trial)),
+    )
+    pool = _actor_pool(context, settings.resources, concurrent_trials(settings.resources, ray.cluster_resources()))
+    for found in pool.map_unordered(lambda actor, trial: actor.score.remote(trial), open_trials):
+        known |= {(evaluation.trial, evaluation.dataset): evaluation for evaluation in found}
+    evaluations = [known[key] for key in sorted(known)]
+    folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
+    winner = choose_winner(trials, settings)
+    if winner is not None:
+        own = [entry for entry in evaluations if entry.trial == winner.number]
+        list(pool.map(lambda actor, trial: actor.export.remote(trial), [winner]))
+        folder.write(winner_card(folder.read_run(), winner, own).encode(), "winner", "card.md")
+    return evaluations
+
+
+def choose_winner(trials: Sequence[TrialRecord], settings: Settings) -> TrialRecord | None:
+    """The best finished trial by validation; test results have no part in it."""
+    finished = [trial for trial in trials if trial.status == record.FINISHED]
+    ranked = rank(finished, settings.search.metric, settings.evaluate.weights)
+    return ranked[0] if ranked else None
+
+
+class Scorer:
+    """Scores and exports trained weights in a process of its own (a Ray actor)."""
+
+    def __init__(self, context: EvaluationContext) -> None:
+        import ray
+
+        from search.training import prepare_process
+
+        prepare_process(context.threads)
+        self._context = context
+        self._folder = RunFolder(context.run_url)
+        self._sets: list[EvaluationSet] = ray.get(context.sets)
+
+    def score(self, trial: TrialRecord) -> list[Evaluation]:
+        """One trial's evaluations; its per-image probabilities are written to the run's folder.
+
+        A trial whose weights are gone or damaged has none: the others go on.
+        """
+        from search.training import predict, release_memory
+
+        try:
+            model, epoch = self._load(trial)
+        except CheckpointError as error:
+            print(f"Trial {trial.name} cannot be scored: {error}")
+            return []
+        evaluations, tables = [], []
+        for each in self._sets:
+            probabilities = predict(model, each.images, np.arange(len(each.labels)))
+            scores = asdict(score(each.labels, probabilities))
+            scores["confusion"] = scores["confusion"].tolist()
+            evaluations.append(
+                Evaluation(trial.number, each.name, self._context.which, epoch, len(each.labels), **scores)
+            )
+            tables.append(_prediction_table(each, probabilities, self._context.classes))
+        buffer = io.BytesIO()
+        pq.write_table(pa.concat_tables(tables), buffer)
+        self._folder.write(buffer.getvalue(), "predictions", f"{trial.name}.parquet")
+        release_memory()
+        return evaluations
+
+    def export(self, trial: TrialRecord) -> None:
+        """Write the trial's model as `winner/model.keras`, which Keras loads in safe mode."""
+        model, _ = self._load(trial)
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch, "model.keras")
+            model.save(path)
+            self._folder.write(path.read_bytes(), "winner", "model.keras")
+
+    def _load(self, trial: TrialRecord) -> tuple[Any, int]:
+        import ray
+
+        from models.registry import build_model
+        from models.transfer import trainable_part
+        from search.spaces import model_settings
+        from search.training import assign
+
+        checkpoint = self._read(trial)
+        shared = self._context.weights.get(trial.parameters["backbone"])
+        shape = self._sets[0].images.shape[1:]
+        model = build_model(
+            model_settings(trial.parameters),
+            (shape[0], shape[1], shape[2]),
+            len(self._context.classes),
+            None if shared is None else ray.get(shared),
+            trial.seed,
+        )
+        assign(trainable_part(model).weights, checkpoint.weights)
+        return model, checkpoint.epoch
+
+    def _read(self, trial: TrialRecord) -> Checkpoint:
+        if self._context.which == "best":
+            return read_best(self._folder, trial.name)
+        checkpoint, _ = read_checkpoint(self._folder, trial.name)
+        if checkpoint is None:
+            raise CheckpointError(f"Trial {trial.name} has no sound checkpoint.")
+        return checkpoint
+
+
+def _actor_pool(context: EvaluationContext, resources: ResourceSettings, count: int) -> Any:
+    import ray
+    from ray.util import ActorPool
+
+    actor = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial)(Scorer)
+    return ActorPool([actor.remote(context) for _ in range(count)])
+
+
+def _prediction_table(
+    scored: EvaluationSet, probabilities: NDArray[np.float32], classes: Sequence[str]
+) -> pa.Table:
+    """One row an image: dataset, image_id, label, and `p_<class>` for every class."""
+    columns: dict[str, Any] = {
+        "dataset": pa.array([scored.name] * len(scored.labels)).dictionary_encode(),
+        "image_id": list(scored.image_ids),
+        "label": scored.labels,
+    }
+    columns |= {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)}
+    return pa.table(columns)
+
+
+def winner_card(run: record.RunRecord, winner: TrialRecord, evaluations: Sequence[Evaluation]) -> str:
+    """The model card of the exported winner, in Markdown."""
+    rows = [
+        f"| {e.dataset} | {e.images} | {e.loss:.4f} | {e.accuracy:.4f} | {e.balanced_accuracy:.4f} | "
+        f"{'' if e.auc is None else f'{e.auc:.4f}'} |"
+        for e in evaluations
+    ]
+    parameters = "\n".join(f"- {name}: `{value}`" for name, value in winner.parameters.items())
+    epoch = evaluations[0].epoch if evaluations else 0
+    return "\n".join(
+        [
+            f"# Winner of {run.name}: trial {winner.name}",
+            "",
+            f"Chosen by {run.metric} on validation, among the finished trials; weights of epoch {epoch}.",
+            "",
+            f"- classes, in the order of the outputs: {', '.join(run.classes)}",
+            f"- input: float32 (N, {run.config['data']['size']}, {run.config['data']['size']}, "
+            f"{run.config['data']['channels']}), grey values divided by 255",
+            f"- output: {'one sigmoid, the probability of ' + run.classes[1] if len(run.classes) == 2 else 'softmax'}",
+            f"- parameters: {winner.parameter_count:,}; seed {winner.seed}",
+            f"- data fingerprint: `{run.data['fingerprint']}`",
+            f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
+            "",
+            "| images of | number | loss | accuracy | balanced accuracy | AUC |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            "## Hyperparameters",
+            "",
+            parameters,
+            "",
+            "A research result on one hospital's images; not a medical device.",
+            "",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate a run from the command line."""
+    from search.run import evaluate_command
+
+    return evaluate_command(list(sys.argv[1:] if arguments is None else arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

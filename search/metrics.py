@@ -1,0 +1,92 @@
+"""Scores of predicted probabilities: the same function for validation in a trial and for the test set."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What predictions are worth; fractions in [0, 1], `None` where undefined.
+
+    Attributes:
+        loss: cross-entropy, natural logarithm, mean over images.
+        auc: area under the ROC curve; with three classes the mean of one-against-the-rest.
+        sensitivity, specificity: with two classes, of class 1 at a probability of 0.5.
+        confusion: int64 (K, K); rows are true classes, columns predicted ones.
+    """
+
+    loss: float
+    accuracy: float
+    balanced_accuracy: float
+    auc: float | None
+    sensitivity: float | None
+    specificity: float | None
+    confusion: NDArray[np.int64]
+
+
+def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Scores:
+    """The scores of predictions against the truth.
+
+    Args:
+        labels: int64 (N,), in [0, K).
+        probabilities: float (N, K), rows sum to 1.
+
+    Returns:
+        NaN losses where a probability is NaN; accuracies then count such an image as wrong.
+    """
+    count, classes = probabilities.shape
+    p = probabilities.astype(np.float64)
+    broken = ~np.isfinite(p).all(axis=1)  # (N,)
+    own = p[np.arange(count), labels]  # (N,) probability of the true class
+    # Keras' own clip: a sure but wrong answer costs 16.1, not infinity.
+    loss = float(-np.log(np.clip(own, 1e-7, 1 - 1e-7)).mean())
+    predicted = np.where(broken, (labels + 1) % classes, p.argmax(axis=1))
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    truth = confusion.sum(axis=1)
+    recall = np.diag(confusion) / np.maximum(truth, 1)  # (K,)
+    binary = classes == 2 and bool((truth > 0).all())
+    return Scores(
+        loss=loss,
+        accuracy=float(np.diag(confusion).sum() / count),
+        balanced_accuracy=float(recall[truth > 0].mean()),
+        auc=None if broken.any() else mean_auc(labels, p),
+        sensitivity=float(recall[1]) if binary else None,
+        specificity=float(recall[0]) if binary else None,
+        confusion=confusion,
+    )
+
+
+def mean_auc(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float | None:
+    """The area under the ROC curve: of class 1 with two classes, else the mean over classes.
+
+    Computed from mid-ranks (Mann-Whitney), which counts ties as one half.
+
+    Returns:
+        `None` when a class has no image, or all of them.
+    """
+    from scipy.stats import rankdata
+
+    classes = probabilities.shape[1]
+    areas = []
+    for k in (1,) if classes == 2 else range(classes):
+        positive = labels == k
+        n1, n0 = int(positive.sum()), int((~positive).sum())
+        if n1 == 0 or n0 == 0:
+            return None
+        ranks = rankdata(probabilities[:, k])
+        areas.append((float(ranks[positive].sum()) - n1 * (n1 + 1) / 2) / (n1 * n0))
+    return float(np.mean(areas))
+
+
+def wilson_interval(correct: int, count: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a proportion.
+
+    Source: Wilson 1927; Brown, Cai, DasGupta 2001.
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, count).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)

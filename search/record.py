@@ -1,0 +1,451 @@
+"""What a run leaves behind: its folder, its log of events, and the records that the log adds up to.
+
+The log is the single source of truth. The driver appends one JSON line an event; everything else
+(trial records, ASHA's rungs, the Optuna study, the tables) is rebuilt from it. Nothing here needs
+Ray, TensorFlow or pandas, so that a run can be read anywhere, while it is still going on.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import posixpath
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import fsspec
+
+SCHEMA_VERSION = 1
+
+# A trial's status. The first two can still go on; the others are final.
+WAITING = "waiting"
+RUNNING = "running"
+FINISHED = "finished"  # all its epochs, or its own early stopping
+STOPPED = "stopped"  # by the scheduler
+DIVERGED = "diverged"  # its loss became NaN or infinite
+FAILED = "failed"  # its process died, or it raised, more than `search.max_failures` times
+FINAL = (FINISHED, STOPPED, DIVERGED, FAILED)
+
+
+class RecordError(ValueError):
+    """A run folder that cannot be read as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch of one trial; accuracies, AUC and rates in [0, 1], `None` where undefined.
+
+    Attributes:
+        epoch: 1 for the first.
+        seconds: wall time of the epoch, training and validation.
+        learning_rate: the rate that this epoch was trained with.
+        memory_mb: peak resident memory of the trial's process so far, in MiB.
+    """
+
+    epoch: int
+    seconds: float
+    learning_rate: float
+    train_loss: float | None
+    train_accuracy: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    val_balanced_accuracy: float | None
+    val_auc: float | None
+    val_sensitivity: float | None = None
+    val_specificity: float | None = None
+    memory_mb: float = 0.0
+    time: float = 0.0  # when the epoch ended, seconds since 1970
+
+
+@dataclass
+class TrialRecord:
+    """One trial as the log tells it.
+
+    Attributes:
+        number: 0 for the first trial of the run.
+        parameters: the hyperparameters that were sampled or listed, by name.
+        seed: of weights, shuffling, augmentation and dropout.
+        max_epochs: how many epochs it may train.
+        row: the published row that it replays (`table2/6`), or empty.
+        repeat: 0 for the first seed of a configuration.
+        status: one of `WAITING`, `RUNNING` and `FINAL`.
+        reason: why it ended, in words; empty while it runs.
+        parameter_count: of the whole model, and `trainable_count` of it that training changes
+            (`None` where it is not known).
+        started, ended: seconds since 1970, 0 where not yet; `busy_seconds` sums its epochs.
+        retries: how often its process was lost.
+    """
+
+    number: int
+    parameters: dict[str, Any]
+    seed: int
+    max_epochs: int
+    row: str = ""
+    repeat: int = 0
+    status: str = WAITING
+    reason: str = ""
+    epochs: list[EpochRecord] = field(default_factory=list)
+    parameter_count: int = 0
+    trainable_count: int | None = 0
+    host: str = ""
+    process: int = 0
+    retries: int = 0
+    suggested: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The trial's name in folders and tables: its number in four digits."""
+        return trial_name(self.number)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the trial has ended for good."""
+        return self.status in FINAL
+
+    @property
+    def busy_seconds(self) -> float:
+        """Wall time of all its epochs, in seconds."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+    def scored_epoch(self, metric: str, weights: str = "best") -> EpochRecord | None:
+        """The epoch that the trial is judged by: its best one, or its `last` as the report did."""
+        if weights == "last":
+            return self.epochs[-1] if self.epochs else None
+        return self.best_epoch(metric)
+
+    def best_epoch(self, metric: str) -> EpochRecord | None:
+        """The epoch with the best `metric`; the first of equals; `None` before the first epoch."""
+        scored = [epoch for epoch in self.epochs if getattr(epoch, metric) is not None]
+        if not scored:
+            return None
+        sign = 1 if lower_is_better(metric) else -1
+        return min(scored, key=lambda epoch: (sign * getattr(epoch, metric), epoch.epoch))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one trial's weights on one set of images; fractions in [0, 1].
+
+    Attributes:
+        trial: the trial's number.
+        dataset: `validation`, `test`, or the name of an outside test set.
+        weights: `best` (best validation epoch) or `last`.
+        epoch: the epoch that those weights come from.
+        images: how many images were scored.
+        confusion: rows are true classes, columns predicted ones.
+    """
+
+    trial: int
+    dataset: str
+    weights: str
+    epoch: int
+    images: int
+    loss: float
+    accuracy: float
+    balanced_accuracy: float
+    auc: float | None
+    sensitivity: float | None
+    specificity: float | None
+    confusion: list[list[int]]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What was asked, on which data, with what: written once when a run is created.
+
+    Attributes:
+        config: the resolved configuration, as nested dictionaries.
+        environment: versions, git commit, hardware.
+        data: fingerprint, classes, counts per split and class.
+    """
+
+    name: str
+    created: float
+    command: str
+    metric: str
+    classes: tuple[str, ...]
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    data: dict[str, Any]
+    schema: int = SCHEMA_VERSION
+
+
+def trial_name(number: int) -> str:
+    """The name of trial `number`: `0007`."""
+    return f"{number:04d}"
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of `metric` is the better one (losses)."""
+    return metric.endswith("loss")
+
+
+def finite(value: Any) -> Any:
+    """`value` with every NaN and infinity, however deep, replaced by `None`, as strict JSON asks."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def to_json(value: Any) -> str:
+    """One line of strict JSON for a dataclass, dictionary or list."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    return json.dumps(finite(value), allow_nan=False, separators=(",", ":"))
+
+
+class RunFolder:
+    """A run's folder, on a disk or in a bucket (any URL that fsspec opens).
+
+    ```
+    NAME/
+      run.json  config.yaml  manifest.parquet  bad_files.csv    what was asked, on which data
+      log/*.jsonl                                               events, one JSON line each
+      trials/0007/                                              checkpoints (weights only)
+      evaluation.jsonl  predictions/0007.parquet                made after the search
+      winner/                                                   model.keras and its card
+      trials.jsonl  tensorboard/  optuna.log                    views made from the log
+    ```
+
+    Args:
+        url: the folder itself: `runs/NAME` or `s3://bucket/runs/NAME`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.fs, self.path = fsspec.core.url_to_fs(self.url)
+        self.is_local = "file" in _protocols(self.fs)
+
+    @property
+    def name(self) -> str:
+        """The run's name: the folder's last part."""
+        return posixpath.basename(self.path)
+
+    def child(self, *parts: str) -> str:
+        """The path of something inside the folder, in the file system's own terms."""
+        return posixpath.join(self.path, *parts)
+
+    def exists(self, *parts: str) -> bool:
+        """Whether something of that name is in the folder."""
+        return bool(self.fs.exists(self.child(*parts)))
+
+    def read(self, *parts: str) -> bytes:
+        """The content of a file in the folder.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        content: bytes = self.fs.cat_file(self.child(*parts))
+        return content
+
+    def write(self, content: bytes, *parts: str) -> None:
+        """Write a file whole or not at all: a reader never sees a part of it."""
+        target = self.child(*parts)
+        if not self.is_local:
+            self.fs.pipe_file(target, content)  # an object store shows an object only when complete
+            return
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
+        try:
+            with open(partial, "wb") as file:
+                file.write(content)
+            os.replace(partial, target)
+        except BaseException:
+            if os.path.exists(partial):
+                os.remove(partial)
+            raise
+
+    def remove(self, *parts: str) -> None:
+        """Remove a file of the folder, if it is there."""
+        if self.exists(*parts):
+            self.fs.rm_file(self.child(*parts))
+
+    def names(self, *parts: str) -> list[str]:
+        """The sorted names of what is in a sub-folder; empty where there is none."""
+        folder = self.child(*parts)
+        if not self.fs.exists(folder):
+            return []
+        self.fs.invalidate_cache(folder)
+        paths = self.fs.ls(folder, detail=False)
+        return sorted(posixpath.basename(str(path).rstrip("/")) for path in paths)
+
+    def read_run(self) -> RunRecord:
+        """The run's record.
+
+        Raises:
+            RecordError: the folder holds no run, or one of a schema that this version cannot read.
+        """
+        try:
+            content = json.loads(self.read("run.json"))
+        except FileNotFoundError as error:
+            raise RecordError(
+                f"A run folder holds a run.json; {self.url} has none. Give the folder of one run."
+            ) from error
+        except json.JSONDecodeError as error:
+            raise RecordError(f"{self.url}/run.json is not JSON ({error}); the run cannot be read.") from error
+        if content.get("schema") != SCHEMA_VERSION:
+            raise RecordError(
+                f"{self.url} has schema {content.get('schema')}; this version reads {SCHEMA_VERSION}. "
+                "Use the version of the project that wrote it (run.json, environment)."
+            )
+        return RunRecord(**{**content, "classes": tuple(content["classes"])})
+
+    def write_run(self, run: RunRecord) -> None:
+        """Write the run's record."""
+        self.write(json.dumps(finite(dataclasses.asdict(run)), indent=1).encode(), "run.json")
+
+    def read_events(self) -> Iterator[dict[str, Any]]:
+        """The log's events in the order in which they were written.
+
+        A line that was cut short (the driver was killed while it wrote) is passed over: a session
+        never appends to another session's file, so it can only be a file's last one.
+        """
+        for name in self.names("log"):
+            if not name.endswith(".jsonl"):
+                continue
+            for line in self.read("log", name).splitlines():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+
+    def read_trials(self) -> dict[int, TrialRecord]:
+        """All trials of the run by number, in order."""
+        return fold(self.read_events())
+
+    def read_evaluations(self) -> list[Evaluation]:
+        """All evaluations of the run; empty before `search.evaluate` wrote them."""
+        if not self.exists("evaluation.jsonl"):
+            return []
+        lines = self.read("evaluation.jsonl").splitlines()
+        return [Evaluation(**_known(Evaluation, json.loads(line))) for line in lines]
+
+
+class EventLog:
+    """Appends events to a run's log; one file a session, so that no session touches another's.
+
+    On a disk every event is a line appended and flushed at once. An object store cannot append, so
+    there the events of this session are written as numbered objects at each `flush`.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        # Names sort in time order: sessions of one run follow each other, they never overlap.
+        self._session = f"{time.time_ns():020d}"
+        self._file: IO[bytes] | None = None
+        self._buffer: list[str] = []
+        self._part = 0
+
+    def append(self, event: str, trial: int | None = None, **content: Any) -> dict[str, Any]:
+        """Write one event; returns it as a reader of the log will see it."""
+        entry: dict[str, Any] = {"event": event, "time": time.time()}
+        if trial is not None:
+            entry["trial"] = trial
+        line = to_json({**entry, **content})
+        if self.folder.is_local:
+            self._append_line(line)
+        else:
+            self._buffer.append(line)
+        read_back: dict[str, Any] = json.loads(line)
+        return read_back
+
+    def _append_line(self, line: str) -> None:
+        if self._file is None:
+            path = self.folder.child("log", f"{self._session}.jsonl")
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+        self._file.write(line.encode() + b"\n")
+
+    def flush(self) -> None:
+        """Make all events so far durable (an object store; a disk has them already)."""
+        if self._buffer:
+            name = f"{self._session}-{self._part:06d}.jsonl"
+            self.folder.write(("\n".join(self._buffer) + "\n").encode(), "log", name)
+            self._buffer.clear()
+            self._part += 1
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.flush()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def fold(events: Iterable[Mapping[str, Any]]) -> dict[int, TrialRecord]:
+    """The trials that a log adds up to, by number.
+
+    Events of a trial that was never suggested are passed over: their line was lost with a disk,
+    and half a trial is worse than none.
+    """
+    trials: dict[int, TrialRecord] = {}
+    for event in events:
+        apply_event(trials, event)
+    return trials
+
+
+def apply_event(trials: dict[int, TrialRecord], event: Mapping[str, Any]) -> None:
+    """Bring `trials` up to date with one more event of the log."""
+    kind, number = event.get("event"), event.get("trial")
+    if kind == "suggested" and isinstance(number, int):
+        trials[number] = TrialRecord(
+            number=number,
+            parameters=dict(event["parameters"]),
+            seed=event["seed"],
+            max_epochs=event["max_epochs"],
+            row=event.get("row", ""),
+            repeat=event.get("repeat", 0),
+            parameter_count=event.get("parameter_count", 0),
+            trainable_count=event.get("trainable_count", 0),
+            suggested=event["time"],
+        )
+        return
+    trial = trials.get(number) if isinstance(number, int) else None
+    if trial is None:
+        return
+    if kind == "started":
+        trial.status = RUNNING
+        trial.started = trial.started or event["time"]
+        trial.host, trial.process = event.get("host", ""), event.get("process", 0)
+    elif kind == "epoch":
+        trial.status = RUNNING
+        epoch = EpochRecord(**_known(EpochRecord, event["metrics"]))
+        # A retried trial may repeat its last epoch; the first report of an epoch counts.
+        if epoch.epoch == len(trial.epochs) + 1:
+            trial.epochs.append(epoch)
+    elif kind == "retried":
+        trial.status = WAITING
+        trial.retries += 1
+        trial.reason = event.get("reason", "")
+    elif kind == "ended":
+        trial.status, trial.reason = event["status"], event.get("reason", "")
+        trial.ended = event["time"]
+
+
+def rank(trials: Iterable[TrialRecord], metric: str, weights: str = "best") -> list[TrialRecord]:
+    """Trials from best to worst by the `metric` of the epoch they are judged by; those without are left out."""
+    sign = 1 if lower_is_better(metric) else -1
+    scored = [(trial.scored_epoch(metric, weights), trial) for trial in trials]
+    values = [(getattr(epoch, metric) if epoch else None, trial) for epoch, trial in scored]
+    kept = [(sign * value, trial.number, trial) for value, trial in values if value is not None]
+    return [trial for _, _, trial in sorted(kept, key=lambda entry: entry[:2])]
+
+
+def _known(record: type, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `content` that are fields of `record`: a newer minor version may add some."""
+    names = {entry.name for entry in dataclasses.fields(record)}
+    return {key: value for key, value in content.items() if key in names}
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    protocol = fs.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)

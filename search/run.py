@@ -1,0 +1,435 @@
+"""The command line: `python -m search.run space=cnn2 data.root=FOLDER search.num_trials=40 ...`.
+
+Checks every setting, then prepares the data, searches, evaluates and exports. Ray and TensorFlow are
+imported only when a search begins: help, dry runs and errors answer at once.
+"""
+
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_pipeline.dataset import Dataset, DataSettings, list_dataset, prepare_dataset
+from data_pipeline.manifest import DataError, Manifest, read_manifest, write_bad_files, write_manifest
+from data_pipeline.preprocess import ImageSettings
+from data_pipeline.split import SplitSettings, split_pool
+from models.registry import count_parameters
+from models.transfer import WeightsError
+from search import record
+from search.record import RecordError, RunFolder, RunRecord
+from search.settings import (
+    Settings,
+    SettingsError,
+    conf_folder,
+    load_settings,
+    resume_settings,
+    space_names,
+)
+from search.spaces import Space, combinations_of, listed_plans, model_settings, model_variants, read_space
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_USER_ERRORS = (SettingsError, DataError, RecordError, WeightsError, OSError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a search from the command line; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(words):
+        print(help_text())
+        return 0
+    return _reporting_errors(lambda: _main(words))
+
+
+def evaluate_command(words: Sequence[str]) -> int:
+    """`python -m search.evaluate RUN [evaluate.weights=last] [data.root=FOLDER]`; returns the exit code."""
+    return _reporting_errors(lambda: _evaluate(*_open_run("search.evaluate", words)))
+
+
+def export_command(words: Sequence[str]) -> int:
+    """`python -m search.export RUN`; returns the exit code."""
+
+    def export() -> int:
+        from search.export import export_run
+
+        folder, _ = _open_run("search.export", words)
+        export_run(folder)
+        print(f"Written to {folder.url}: trials.jsonl, tensorboard/, optuna.log")
+        return 0
+
+    return _reporting_errors(export)
+
+
+def help_text() -> str:
+    """The help: what it does, the spaces with the question of each, and every setting with its meaning."""
+    spaces = "\n".join(f"  {name:17}{_question(name)}" for name in space_names())
+    settings = (conf_folder() / "config.yaml").read_text().partition("\n\n")[2].rstrip()
+    indented = "\n".join(f"  {line}" if line else "" for line in settings.splitlines())
+    return f"""Search the hyperparameters of image classifiers, on this machine or on a Ray cluster.
+
+  python -m search.run space=cnn2                             the bundled sample of X-rays, to try it
+  python -m search.run space=cnn2 data.root=FOLDER            your images
+  python -m search.run space=cnn2 data=kaggle                 the public Kaggle set
+  python -m search.run space=all3 resources.gpus_per_trial=0.25 search.num_trials=40
+  python -m search.run space=cnn2 dry_run=true                what would be done
+  python -m search.run resume=auto                            go on after an interruption
+  python -m search.evaluate RUN                               score a run's trials again
+  python -m search.export RUN                                 TensorBoard, Optuna and JSON views
+
+Spaces (a YAML file each in search/conf/space):
+{spaces}
+
+Settings and their defaults; set any with key=value, nested ones with dots (search.num_trials=40):
+{indented}
+"""
+
+
+def _reporting_errors(work: Callable[[], int]) -> int:
+    """The exit code of `work`; a user's mistake is one clear message, without a traceback."""
+    try:
+        return work()
+    except _USER_ERRORS as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def _main(words: list[str]) -> int:
+    resume = next((word.partition("=")[2] for word in reversed(words) if word.startswith("resume=")), "")
+    if resume and resume != "null":
+        folder = _find_run(resume, words)
+        if folder is not None:
+            settings = resume_settings(folder.read_run().config, words)
+            return _search(settings, read_space(settings), folder)
+        words = [word for word in words if not word.startswith("resume=")]
+    settings = load_settings(words)
+    space = read_space(settings)
+    if settings.dry_run:
+        return _dry_run(settings, space)
+    return _search(settings, space, None)
+
+
+def data_settings(settings: Settings) -> DataSettings:
+    """The data pipeline's settings.
+
+    Raises:
+        DataError: a value that the pipeline does not know.
+    """
+    data = settings.data
+    return DataSettings(
+        source=data.source,
+        root=data.root,
+        labels=data.labels,
+        image=ImageSettings(data.size, data.channels, data.interpolation),
+        split=SplitSettings(data.split.method, data.split.fraction, data.split.seed),
+        max_bad_fraction=data.max_bad_fraction,
+        cache=data.cache,
+        extra_tests=data.extra_tests,
+    )
+
+
+def check_models(space: Space, settings: Settings, classes: int) -> tuple[Any, Any]:
+    """The smallest and the largest model of the space by parameters.
+
+    Raises:
+        SettingsError: a model of the space cannot be built for these images.
+    """
+    counted = []
+    shape = (settings.data.size, settings.data.size, settings.data.channels)
+    for variant in model_variants(space):
+        try:
+            model = model_settings(variant)
+            counted.append((count_parameters(model, shape, classes).total, repr(model)))
+        except ValueError as error:
+            raise SettingsError(f"Space {space.name!r} has a model that cannot be built: {error}") from error
+    return min(counted), max(counted)
+
+
+def _dry_run(settings: Settings, space: Space) -> int:
+    from rich.console import Console
+
+    manifest = list_dataset(data_settings(settings))
+    split = split_pool(manifest, data_settings(settings).split)
+    smallest, largest = check_models(space, settings, len(manifest.classes))
+    plans = listed_plans(space, settings)
+    trials = len(plans) if plans is not None else settings.search.num_trials
+    console = Console(highlight=False)
+    console.print(f"[bold]Space {space.name}[/bold]  {settings.space.question}")
+    for name, entry in settings.space.parameters.items():
+        console.print(f"  {name:14} {entry}", markup=False)
+    for row in space.rows:
+        console.print(f"  {row}")
+    console.print(f"  {combinations_of(space)}; {trials} trials will run")
+    for label, (count, model) in (("smallest", smallest), ("largest", largest)):
+        console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
+    console.print(_epochs_line(settings, trials))
+    _print_counts(console, manifest, split.counts(manifest))
+    console.print("Dry run: nothing was started.")
+    return 0
+
+
+def _epochs_line(settings: Settings, trials: int) -> str:
+    from search.rungs import expected_epochs
+
+    search = settings.search
+    most = trials * search.max_epochs
+    expected = expected_epochs(trials, search.max_epochs, search)
+    if search.scheduler == "none":
+        return f"epochs: {most} at the most, no early stopping"
+    return f"epochs: about {expected:.0f} expected under ASHA, of {most}"
+
+
+def _print_counts(console: "Console", manifest: Manifest, counts: dict[str, tuple[int, ...]]) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"Images in {manifest.root}", title_justify="left")
+    table.add_column("")
+    for name in (*manifest.classes, "all"):
+        table.add_column(name, justify="right")
+    for part, numbers in counts.items():
+        table.add_row(part, *(f"{number:,}" for number in (*numbers, sum(numbers))))
+    console.print(table)
+
+
+def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
+    """A whole search: data, run folder, trials, evaluation, views, summary."""
+    from search.screen import chatter_to
+
+    log = Path(tempfile.mkdtemp(prefix="xray-search-"), "driver.log")
+    with chatter_to(log) as console:
+        dataset = _prepare(settings, console)
+        check_models(space, settings, len(dataset.manifest.classes))
+        folder = resumed or _create_run(settings, dataset)
+        if resumed is not None:
+            _check_same_data(folder, dataset)
+        try:
+            return _run(settings, space, folder, dataset, console)
+        finally:
+            earlier = folder.read("driver.log") if folder.exists("driver.log") else b""
+            sys.stdout.flush()
+            folder.write(earlier + log.read_bytes(), "driver.log")
+
+
+def _run(settings: Settings, space: Space, folder: RunFolder, dataset: Dataset, console: "Console") -> int:
+    from search.driver import Interrupted, ray_session, run_search
+    from search.evaluate import evaluate_run
+    from search.export import export_run
+    from search.rungs import expected_epochs
+    from search.screen import SearchView
+    from search.searcher import build_searcher
+    from search.state import SearchState
+
+    shape = (settings.data.size, settings.data.size, settings.data.channels)
+    classes = len(dataset.manifest.classes)
+    state = SearchState(
+        folder,
+        build_searcher(space, settings),
+        settings,
+        lambda model: count_parameters(model, shape, classes),
+    )
+    state.restore()
+    verb = "Resuming" if state.trials else "Searching"
+    console.print(f"{verb}: {state.num_trials} trials of space {space.name}; everything goes to {folder.url}")
+    expected = expected_epochs(state.num_trials, settings.search.max_epochs, settings.search)
+    go_on = f"python -m search.run resume={folder.name}" + _storage_words(settings)
+    try:
+        with ray_session(settings.resources):
+            with SearchView(console, state, expected) as view:
+                run_search(settings, space, state, dataset, view.on_change)
+            if settings.evaluate.enabled:
+                console.print("Evaluating the finished trials on validation and test ...")
+                evaluate_run(folder, settings, space, dataset, data_settings(settings))
+    except (Interrupted, KeyboardInterrupt):
+        export_run(folder)
+        console.print(f"Stopped; nothing is lost. Go on with:\n  {go_on}", markup=False, soft_wrap=True)
+        return 130
+    except OSError as error:
+        raise OSError(f"{error}\nWhat was done is kept in {folder.url}. When that is mended: {go_on}") from error
+    finally:
+        state.close()
+    export_run(folder)
+    _print_summary(settings, folder, console)
+    return 0
+
+
+def _prepare(settings: Settings, console: "Console") -> Dataset:
+    from search.screen import image_progress
+
+    started = time.monotonic()
+    with image_progress(console) as progress:
+        dataset = prepare_dataset(data_settings(settings), progress)
+    for notice in dataset.notices:
+        console.print(notice, markup=False, soft_wrap=True)
+    counts = dataset.split.counts(dataset.manifest)
+    _print_counts(console, dataset.manifest, counts)
+    console.print(f"{sum(map(sum, counts.values())):,} images ready in {time.monotonic() - started:.1f} s")
+    return dataset
+
+
+def _create_run(settings: Settings, dataset: Dataset) -> RunFolder:
+    """A new run folder with all that was asked and found, written before the first trial."""
+    name = settings.run.name or f"{settings.space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    settings.run.name = name
+    folder = RunFolder(f"{settings.run.storage.rstrip('/')}/{name}")
+    if folder.exists("run.json"):
+        raise SettingsError(
+            f"There is a run called {name!r} in {settings.run.storage} already. "
+            f"Go on with it (resume={name}), or choose another run.name."
+        )
+    from search.environment import describe_environment
+
+    manifest, split = dataset.manifest, dataset.split
+    folder.write(settings.to_yaml().encode(), "config.yaml")
+    _write_table(folder, "manifest.parquet", lambda file: write_manifest(manifest, split, file))
+    _write_table(folder, "bad_files.csv", lambda file: write_bad_files(manifest.bad, file))
+    folder.write_run(
+        RunRecord(
+            name=name,
+            created=time.time(),
+            command=shlex.join(["python", "-m", "search.run", *sys.argv[1:]]),
+            metric=settings.search.metric,
+            classes=manifest.classes,
+            config=settings.to_dict(),
+            environment=describe_environment(),
+            data={
+                "fingerprint": manifest.fingerprint,
+                "root": manifest.root,
+                "counts": dataset.split.counts(manifest),
+                "set_aside": len(manifest.bad),
+            },
+        )
+    )
+    return folder
+
+
+def _write_table(folder: RunFolder, name: str, write: Callable[[Any], None]) -> None:
+    import io
+
+    buffer = io.BytesIO()
+    write(buffer)
+    folder.write(buffer.getvalue(), name)
+
+
+def _find_run(wanted: str, words: Sequence[str]) -> RunFolder | None:
+    """The folder of the run to resume; `None` when `auto` finds none that was interrupted.
+
+    Raises:
+        RecordError: there is no such run.
+    """
+    storage = next((word.partition("=")[2] for word in reversed(words) if word.startswith("run.storage=")), "runs")
+    if wanted != "auto":
+        folder = RunFolder(wanted if "/" in wanted else f"{storage.rstrip('/')}/{wanted}")
+        folder.read_run()
+        return folder
+    space = next((word.partition("=")[2] for word in reversed(words) if word.startswith("space=")), "")
+    parent = RunFolder(storage)
+    runs = [RunFolder(f"{storage.rstrip('/')}/{name}") for name in parent.names() if parent.exists(name, "run.json")]
+    open_runs = [(run.read_run(), run) for run in runs if _is_unfinished(run)]
+    fitting = [entry for entry in open_runs if not space or entry[0].config["space"]["name"] == space]
+    return max(fitting, key=lambda entry: entry[0].created)[1] if fitting else None
+
+
+def _is_unfinished(folder: RunFolder) -> bool:
+    settings = resume_settings(folder.read_run().config, [])
+    trials = folder.read_trials()
+    plans = listed_plans(read_space(settings), settings)
+    wanted = len(plans) if plans is not None else settings.search.num_trials
+    return len(trials) < wanted or not all(trial.is_final for trial in trials.values())
+
+
+def _check_same_data(folder: RunFolder, dataset: Dataset) -> None:
+    """Refuse to go on with other images than a run began with.
+
+    Raises:
+        DataError: names what differs.
+    """
+    import io
+
+    if folder.read_run().data["fingerprint"] == dataset.manifest.fingerprint:
+        return
+    stored, _ = read_manifest(io.BytesIO(folder.read("manifest.parquet")))
+    then = {row.image_id: (row.content_hash, row.label, row.pool) for row in stored.rows}
+    now = {row.image_id: (row.content_hash, row.label, row.pool) for row in dataset.manifest.rows}
+    gone, new = sorted(then.keys() - now.keys()), sorted(now.keys() - then.keys())
+    changed = sorted(name for name in then.keys() & now.keys() if then[name] != now[name])
+    parts = [
+        f"{len(names)} {what} (such as {names[0]})"
+        for what, names in (("gone", gone), ("new", new), ("changed", changed))
+        if names
+    ]
+    raise DataError(
+        f"A run goes on with the images that it began with; those in {dataset.manifest.root} differ: "
+        f"{', '.join(parts)}. Restore them, or start a new run."
+    )
+
+
+def _open_run(command: str, words: Sequence[str]) -> tuple[RunFolder, Settings]:
+    """The run that a command names first, with the settings that may be changed after it."""
+    if not words or "=" in words[0]:
+        raise SettingsError(f"Give the folder of a run: python -m {command} runs/NAME")
+    folder = RunFolder(words[0])
+    return folder, resume_settings(folder.read_run().config, words[1:])
+
+
+def _evaluate(folder: RunFolder, settings: Settings) -> int:
+    from search.driver import ray_session
+    from search.evaluate import evaluate_run
+    from search.screen import chatter_to
+
+    log = Path(tempfile.mkdtemp(prefix="xray-search-"), "evaluate.log")
+    with chatter_to(log) as console:
+        dataset = _prepare(settings, console)
+        _check_same_data(folder, dataset)
+        with ray_session(settings.resources):
+            evaluate_run(folder, settings, read_space(settings), dataset, data_settings(settings))
+        _print_summary(settings, folder, console)
+    return 0
+
+
+def _print_summary(settings: Settings, folder: RunFolder, console: "Console") -> None:
+    from search.evaluate import choose_winner
+    from search.screen import evaluation_lines, ranked_table, status_line
+
+    trials = list(folder.read_trials().values())
+    metric, weights = settings.search.metric, settings.evaluate.weights
+    console.print(ranked_table(trials, metric, weights))
+    console.print(status_line(trials))
+    for trial in trials:
+        if trial.status in (record.FAILED, record.DIVERGED):
+            console.print(f"  trial {trial.name} {trial.status}: {trial.reason}", markup=False, soft_wrap=True)
+    winner = choose_winner(trials, settings)
+    if winner is None:
+        console.print("No trial finished, so there is no winner to evaluate.")
+    else:
+        console.print(f"Winner, chosen by validation alone: trial {winner.name}")
+        for line in evaluation_lines(winner, folder.read_evaluations()):
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+    url = folder.url
+    console.print(
+        f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl, evaluation.jsonl, predictions/)\n"
+        f"Winner     {url}/winner/model.keras, card.md\n"
+        f"Analysis   python -m analysis.report {url}\n"
+        f"Also       tensorboard --logdir {url}/tensorboard    optuna-dashboard {url}/optuna.log",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _storage_words(settings: Settings) -> str:
+    return "" if settings.run.storage == "runs" else f" run.storage={settings.run.storage}"
+
+
+def _question(space: str) -> str:
+    first = (conf_folder() / "space" / f"{space}.yaml").read_text().splitlines()
+    lines = [line[1:].strip() for line in first if line.startswith("# Question:")]
+    return lines[0].removeprefix("Question:").strip() if lines else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

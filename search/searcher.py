@@ -1,0 +1,198 @@
+"""Which hyperparameters the next trial gets: a list walked in order, or an Optuna sampler.
+
+A suggestion depends only on the trials before it, the search's seed and the trial's number: the
+sampler is seeded anew for every trial. A resumed search therefore goes on as if nothing had happened.
+"""
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from search import record
+from search.record import TrialRecord
+from search.settings import Settings
+from search.spaces import Choice, Integer, Parameter, Plan, Space, listed_plans, resolve
+
+if TYPE_CHECKING:
+    import optuna
+
+
+class Searcher(Protocol):
+    """Suggests trials by number, and learns from those that ended."""
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the search has in all."""
+
+    def suggest(self, number: int) -> Plan:
+        """The plan of trial `number`; numbers are asked in order."""
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Learn from a trial that ended."""
+
+    def restore(self, trials: Iterable[TrialRecord]) -> None:
+        """Take up the trials of an interrupted search, ended or not, in order of their numbers."""
+
+
+def build_searcher(space: Space, settings: Settings) -> Searcher:
+    """The searcher that the settings ask for."""
+    plans = listed_plans(space, settings)
+    return ListSearcher(plans) if plans is not None else StudySearcher(space, settings)
+
+
+class ListSearcher:
+    """Walks a list of plans: a grid, or the published rows."""
+
+    def __init__(self, plans: list[Plan]) -> None:
+        self._plans = plans
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the list has."""
+        return len(self._plans)
+
+    def suggest(self, number: int) -> Plan:
+        """The plan at that place of the list."""
+        return self._plans[number]
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Nothing to learn: the list is fixed."""
+
+    def restore(self, trials: Iterable[TrialRecord]) -> None:
+        """Nothing to take up: the list is fixed."""
+
+
+class StudySearcher:
+    """Samples with Optuna: TPE (multivariate, grouped by condition) or uniformly at random.
+
+    A trial that the scheduler stopped is told as pruned with its epochs' values, so that TPE does not
+    take its early value for a final one; a diverged trial as pruned without any, which ranks last; a
+    failed one as failed, which TPE passes over.
+
+    Source: Bergstra et al. 2011 (TPE); Falkner et al. 2018 (multivariate); Optuna, TPESampler.
+    """
+
+    def __init__(self, space: Space, settings: Settings) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._space = space
+        self._search = settings.search
+        self._max_epochs = settings.search.max_epochs
+        self._study = optuna.create_study(
+            direction="minimize" if record.lower_is_better(self._search.metric) else "maximize"
+        )
+        self._running: dict[int, optuna.Trial] = {}
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the search has in all."""
+        return self._search.num_trials
+
+    def suggest(self, number: int) -> Plan:
+        """The sampler's choice, given the trials so far."""
+        self._study.sampler = self._sampler(number)
+        return self._ask(number)
+
+    def _ask(self, number: int) -> Plan:
+        trial = self._study.ask()
+        self._running[number] = trial
+        return Plan(resolve(self._space, lambda parameter: _suggest(trial, parameter)), self._max_epochs)
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Tell the study how the trial ended."""
+        from optuna.trial import TrialState
+
+        asked = self._running.pop(trial.number)
+        for step, value in _values(trial, self._search.metric).items():
+            asked.report(value, step)
+        best = trial.best_epoch(self._search.metric)
+        if trial.status == record.FINISHED and best is not None:
+            self._study.tell(asked, getattr(best, self._search.metric))
+        elif trial.status == record.FAILED:
+            self._study.tell(asked, state=TrialState.FAIL)
+        else:
+            self._study.tell(asked, state=TrialState.PRUNED)
+
+    def restore(self, trials: Iterable[TrialRecord]) -> None:
+        """Ask each trial again with the parameters that it had, and tell those that ended."""
+        import optuna
+
+        self._study.sampler = optuna.samplers.RandomSampler(seed=0)  # is asked, but everything is given
+        for trial in sorted(trials, key=lambda entry: entry.number):
+            self._study.enqueue_trial(study_parameters(self._space, trial.parameters))
+            self._ask(trial.number)
+            if trial.is_final:
+                self.tell(trial)
+
+    def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
+        import optuna
+
+        seed = (self._search.seed * 1_000_003 + number) % 2**32
+        if self._search.searcher == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                seed=seed,
+                multivariate=True,
+                group=True,  # conditional parameters are modelled together with those they depend on
+                constant_liar=True,  # trials at work count as poor: workers do not crowd one place
+                # A quarter of a short search is left to chance; ten trials, Optuna's own default, at most.
+                n_startup_trials=min(10, max(4, self._search.num_trials // 4)),
+            )
+
+
+def study_parameters(space: Space, parameters: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as Optuna holds it: lists and the like by their labels, constants left out."""
+    return {
+        parameter.name: parameter.domain.label(parameters[parameter.name])
+        if isinstance(parameter.domain, Choice)
+        else parameters[parameter.name]
+        for parameter in space.parameters
+        if parameter.name in parameters and not _is_constant(parameter)
+    }
+
+
+def distributions(space: Space, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Optuna's distribution of every parameter of a configuration that varies."""
+    return {
+        parameter.name: _distribution(parameter)
+        for parameter in space.parameters
+        if parameter.name in parameters and not _is_constant(parameter)
+    }
+
+
+def _suggest(trial: "optuna.Trial", parameter: Parameter) -> Any:
+    domain = parameter.domain
+    if _is_constant(parameter):
+        return domain.values[0] if isinstance(domain, Choice) else domain.low
+    if isinstance(domain, Choice):
+        return domain.value(trial.suggest_categorical(parameter.name, domain.labels))
+    if isinstance(domain, Integer):
+        return trial.suggest_int(parameter.name, domain.low, domain.high, log=domain.log)
+    return trial.suggest_float(parameter.name, domain.low, domain.high, log=domain.log)
+
+
+def _distribution(parameter: Parameter) -> "optuna.distributions.BaseDistribution":
+    from optuna import distributions as optuna_distributions
+
+    domain = parameter.domain
+    if isinstance(domain, Choice):
+        return optuna_distributions.CategoricalDistribution(domain.labels)
+    if isinstance(domain, Integer):
+        return optuna_distributions.IntDistribution(domain.low, domain.high, log=domain.log)
+    return optuna_distributions.FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def _is_constant(parameter: Parameter) -> bool:
+    domain = parameter.domain
+    return len(domain.values) == 1 if isinstance(domain, Choice) else domain.low == domain.high
+
+
+def _values(trial: TrialRecord, metric: str) -> dict[int, float]:
+    """The metric by epoch; nothing for a diverged trial, whose earlier values are no merit."""
+    if trial.status == record.DIVERGED:
+        return {}
+    values = {epoch.epoch: getattr(epoch, metric) for epoch in trial.epochs}
+    return {step: value for step, value in values.items() if value is not None}

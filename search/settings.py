@@ -1,0 +1,309 @@
+"""Every setting of a search, typed and checked before anything heavy starts.
+
+The values come from `search/conf/*.yaml` and the command line (Hydra); the classes here give them
+types, and `load_settings` turns whatever is wrong into one clear line.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from models.checks import nearest
+
+METRICS = ("val_loss", "val_accuracy", "val_balanced_accuracy", "val_auc")
+SEARCHERS = ("tpe", "random", "grid")
+SCHEDULERS = ("asha", "none")
+OPTIMIZERS = ("adam", "adamw")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class SettingsError(ValueError):
+    """A setting that is unknown, of the wrong type, or impossible."""
+
+
+@dataclass
+class SpaceSettings:
+    """What is searched: parameters to sample, or published rows to replay."""
+
+    name: str = ""
+    question: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    rows: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SplitChoice:
+    """How validation is drawn from the pool."""
+
+    method: str = "patient"
+    fraction: float | None = None
+    seed: int = 0
+
+
+@dataclass
+class DataChoice:
+    """Which images, how they are labelled, read and divided."""
+
+    source: str = "sample"
+    root: str | None = None
+    labels: str = "two_class"
+    size: int = 224
+    channels: int = 1
+    interpolation: str = "area"
+    split: SplitChoice = field(default_factory=SplitChoice)
+    max_bad_fraction: float = 0.01
+    cache: str = "~/.cache/xray-search"
+    extra_tests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class AshaSettings:
+    """Asynchronous successive halving: first rung, and the share 1/factor that goes on."""
+
+    grace_period: int = 1
+    reduction_factor: float = 3.0
+
+
+@dataclass
+class SearchSettings:
+    """How trials are chosen, stopped and ranked."""
+
+    num_trials: int = 16
+    max_epochs: int = 10
+    searcher: str = "tpe"
+    scheduler: str = "asha"
+    metric: str = "val_loss"
+    seed: int = 0
+    repeats: int = 1
+    max_failures: int = 2
+    asha: AshaSettings = field(default_factory=AshaSettings)
+
+
+@dataclass
+class TrainSettings:
+    """Defaults of every training parameter that the space does not sample."""
+
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+    augment: str = "none"
+    class_weights: str = "none"
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    early_stopping: int = 0
+    plateau: int = 0
+    plateau_factor: float = 0.3
+    precision: str = "float32"
+
+
+@dataclass
+class ResourceSettings:
+    """What one trial owns, and how many run at a time."""
+
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float = 0.0
+    max_concurrent: int | None = None
+
+
+@dataclass
+class EvaluateSettings:
+    """Which weights are scored after the search."""
+
+    enabled: bool = True
+    weights: str = "best"
+
+
+@dataclass
+class RunSettings:
+    """Where the run's folder is."""
+
+    name: str | None = None
+    storage: str = "runs"
+
+
+@dataclass
+class Settings:
+    """All settings of a search."""
+
+    space: SpaceSettings = field(default_factory=SpaceSettings)
+    data: DataChoice = field(default_factory=DataChoice)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    resources: ResourceSettings = field(default_factory=ResourceSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+    weights: str = "imagenet"
+    resume: str | None = None
+    dry_run: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as nested plain dictionaries, for records and YAML."""
+        return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(self), resolve=True))
+
+    def to_yaml(self) -> str:
+        """The settings as YAML."""
+        return OmegaConf.to_yaml(OmegaConf.structured(self))
+
+
+def load_settings(overrides: Sequence[str]) -> Settings:
+    """The settings that `search/conf/config.yaml`, a space, a data source and the overrides add up to.
+
+    Args:
+        overrides: `key=value` words as on the command line, in Hydra's grammar.
+
+    Raises:
+        SettingsError: an unknown key, space or data source, a wrong type, or an impossible value.
+    """
+    composed = _compose(overrides)
+    return check_settings(_typed(composed))
+
+
+def resume_settings(stored: dict[str, Any], overrides: Sequence[str]) -> Settings:
+    """A stored run's settings, with those overrides that may change when a run goes on.
+
+    Raises:
+        SettingsError: an override would change what the finished trials were trained with.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        group = key.partition(".")[0]
+        if key == "space" and override.partition("=")[2] == stored["space"]["name"]:
+            continue
+        if key == "resume" or group in ("resources", "evaluate", "run") or key in _MAY_CHANGE:
+            continue
+        raise SettingsError(
+            f"A resumed run keeps the settings that it started with; {override!r} would change them. "
+            f"Only resources.*, evaluate.*, {', '.join(_MAY_CHANGE)} may change; start a new run for the rest."
+        )
+    words = [word for word in overrides if not word.startswith("space=")]
+    changes = OmegaConf.from_dotlist(words)
+    return check_settings(_typed(OmegaConf.merge(OmegaConf.create(stored), changes)))
+
+
+_MAY_CHANGE = ("search.num_trials", "search.max_failures", "data.root", "data.cache", "data.extra_tests")
+
+
+def space_names() -> list[str]:
+    """The names of the spaces that ship with the project."""
+    return sorted(path.stem for path in (conf_folder() / "space").glob("*.yaml"))
+
+
+def conf_folder() -> Path:
+    """The folder of the configuration files."""
+    return Path(__file__).with_name("conf")
+
+
+def check_settings(settings: Settings) -> Settings:
+    """The same settings, after every rule that types alone cannot say.
+
+    Raises:
+        SettingsError: names the first rule that is broken, what was given and what is allowed.
+    """
+    search, train, resources = settings.search, settings.train, settings.resources
+    _one_of("search.searcher", search.searcher, SEARCHERS)
+    _one_of("search.scheduler", search.scheduler, SCHEDULERS)
+    _one_of("search.metric", search.metric, METRICS)
+    _one_of("train.optimizer", train.optimizer, OPTIMIZERS)
+    _one_of("train.precision", train.precision, PRECISIONS)
+    _one_of("evaluate.weights", settings.evaluate.weights, ("best", "last"))
+    for key, value, least in (
+        ("search.num_trials", search.num_trials, 1),
+        ("search.max_epochs", search.max_epochs, 1),
+        ("search.repeats", search.repeats, 1),
+        ("search.seed", search.seed, 0),
+        ("search.max_failures", search.max_failures, 0),
+        ("search.asha.grace_period", search.asha.grace_period, 1),
+        ("train.batch_size", train.batch_size, 1),
+        ("train.early_stopping", train.early_stopping, 0),
+        ("train.plateau", train.plateau, 0),
+        ("train.weight_decay", train.weight_decay, 0),
+        ("resources.gpus_per_trial", resources.gpus_per_trial, 0),
+        ("resources.max_concurrent", resources.max_concurrent or 1, 1),
+    ):
+        if value < least:
+            raise SettingsError(f"{key} must be at least {least}; got {value}.")
+    for key, number in (
+        ("train.learning_rate", train.learning_rate),
+        ("train.plateau_factor", train.plateau_factor),
+        ("resources.cpus_per_trial", resources.cpus_per_trial),
+    ):
+        if not number > 0:
+            raise SettingsError(f"{key} must be greater than 0; got {number}.")
+    if search.asha.reduction_factor <= 1:
+        raise SettingsError(
+            f"search.asha.reduction_factor must be greater than 1; got {search.asha.reduction_factor}."
+        )
+    if search.scheduler == "asha" and search.asha.grace_period > search.max_epochs:
+        raise SettingsError(
+            f"search.asha.grace_period must not exceed search.max_epochs ({search.max_epochs}); "
+            f"got {search.asha.grace_period}."
+        )
+    if settings.run.name is not None and not _RUN_NAME.fullmatch(settings.run.name):
+        raise SettingsError(
+            "run.name is one folder name of letters, digits, dots, dashes and underscores, "
+            f"beginning with a letter or digit; got {settings.run.name!r}."
+        )
+    return settings
+
+
+def _one_of(key: str, value: str, valid: Sequence[str]) -> None:
+    if value not in valid:
+        raise SettingsError(f"{key} must be one of {', '.join(valid)}; got {value!r}. {nearest(value, valid)}")
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals:
+            raise SettingsError(
+                f"Settings are given as key=value; got {override!r}. See python -m search.run --help."
+            )
+        _check_key(key.lstrip("+~"))
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module("search.conf", version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+    except MissingConfigException as error:
+        group, _, name = str(error.missing_cfg_file or "").partition("/")
+        valid = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+        raise SettingsError(f"There is no {group} called {name!r}. {nearest(name, valid)}") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingsError(_first_line(error)) from error
+
+
+def _check_key(key: str) -> None:
+    valid = _keys(OmegaConf.structured(Settings))
+    if key in valid or key.startswith(("space.parameters.", "data.extra_tests.")):
+        return
+    raise SettingsError(f"There is no setting called {key!r}. {nearest(key, valid)}")
+
+
+def _keys(config: DictConfig, prefix: str = "") -> list[str]:
+    """All dotted keys of a configuration, groups included."""
+    keys: list[str] = []
+    for key in config:
+        keys.append(f"{prefix}{key}")
+        if OmegaConf.is_dict(config) and OmegaConf.is_dict(config._get_node(key)) and config[key] is not None:
+            keys += _keys(config[key], f"{prefix}{key}.")
+    return keys
+
+
+def _typed(config: Any) -> Settings:
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Settings), config)
+        return cast(Settings, OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise SettingsError(f"{key}: {_first_line(error)}" if key else _first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

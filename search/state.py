@@ -1,0 +1,147 @@
+"""A search's state in the driver: its trials, kept in step with the log, and what to run next.
+
+Every change goes through the log first and is then applied to memory by the same code that reads a
+log back, so that what is in memory is always what a resume would find.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from models.counts import ParameterCount
+from search import record
+from search.checkpoint import drop_checkpoints, read_checkpoint
+from search.record import EventLog, RunFolder, TrialRecord, apply_event, rank
+from search.searcher import Searcher
+from search.settings import Settings
+from search.spaces import Plan, model_settings, train_settings
+from search.training import should_stop
+
+
+class SearchState:
+    """The trials of a run, ended and not, and the searcher that plans new ones.
+
+    Args:
+        folder: the run's folder.
+        searcher: plans trials by number.
+        settings: of the run.
+        count: the number of parameters of a model configuration.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        searcher: Searcher,
+        settings: Settings,
+        count: Callable[[Any], ParameterCount],
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.trials: dict[int, TrialRecord] = folder.read_trials()
+        self._searcher = searcher
+        self._count = count
+        self._log = EventLog(folder)
+        self._unfinished = [trial.number for trial in self.trials.values() if not trial.is_final]
+        self._next = max(self.trials, default=-1) + 1
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the search has in all."""
+        return self._searcher.num_trials
+
+    @property
+    def num_waiting(self) -> int:
+        """How many trials are still to be handed out by `next_trial`."""
+        return len(self._unfinished) + max(0, self.num_trials - self._next)
+
+    def restore(self) -> None:
+        """Take up an interrupted search: epochs that were trained but not logged, then the searcher."""
+        for number in list(self._unfinished):
+            self._adopt_checkpoint(self.trials[number])
+        self._searcher.restore(self.trials.values())
+
+    def _adopt_checkpoint(self, trial: TrialRecord) -> None:
+        checkpoint, _ = read_checkpoint(self.folder, trial.name)
+        for epoch in checkpoint.history[len(trial.epochs) :] if checkpoint else ():
+            self.add_epoch(trial.number, asdict(epoch))
+        patience = train_settings(self.settings.train, trial.parameters).early_stopping
+        if len(trial.epochs) >= trial.max_epochs or should_stop(trial.epochs, patience):
+            self._mark_ended(trial.number, record.FINISHED, "")
+
+    def next_trial(self) -> TrialRecord | None:
+        """An unfinished trial of an earlier session, then new ones; `None` when there are no more."""
+        if self._unfinished:
+            return self.trials[self._unfinished.pop(0)]
+        if self._next >= self.num_trials:
+            return None
+        number, self._next = self._next, self._next + 1
+        plan = self._searcher.suggest(number)
+        count = self._count(model_settings(plan.parameters))
+        self._append(
+            "suggested",
+            number,
+            parameters=plan.parameters,
+            seed=trial_seed(self.settings.search.seed, number, plan),
+            max_epochs=plan.max_epochs,
+            row=plan.row,
+            repeat=plan.repeat,
+            parameter_count=count.total,
+            trainable_count=count.trainable,
+        )
+        return self.trials[number]
+
+    def start(self, number: int) -> None:
+        """A trial was given to a process."""
+        self._append("started", number)
+
+    def add_epoch(self, number: int, metrics: dict[str, Any], host: str = "", process: int = 0) -> None:
+        """An epoch ended; one that is known already (a restarted trial repeats its last) is passed over."""
+        if metrics["epoch"] == len(self.trials[number].epochs) + 1:
+            self._append("epoch", number, metrics=metrics, host=host, process=process)
+
+    def retry(self, number: int, reason: str) -> None:
+        """A trial's process was lost; it goes on from its checkpoint."""
+        self._append("retried", number, reason=reason)
+
+    def end(self, number: int, status: str, reason: str = "") -> None:
+        """A trial ended for good: recorded, told to the searcher, its spare checkpoints removed."""
+        self._mark_ended(number, status, reason)
+        self._searcher.tell(self.trials[number])
+
+    def end_unfinished(self, numbers: Iterable[int]) -> None:
+        """End trials that the scheduler had stopped when the last session died."""
+        for number in numbers:
+            self.end(number, record.STOPPED)
+
+    def _mark_ended(self, number: int, status: str, reason: str) -> None:
+        self._append("ended", number, status=status, reason=reason)
+        if number in self._unfinished:
+            self._unfinished.remove(number)
+        drop_checkpoints(self.folder, self.trials[number].name, keep=1)
+
+    def best(self) -> TrialRecord | None:
+        """The trial with the best validation so far."""
+        ranked = rank(self.trials.values(), self.settings.search.metric)
+        return ranked[0] if ranked else None
+
+    def flush(self) -> None:
+        """Make the log durable where that is not done line by line."""
+        self._log.flush()
+
+    def close(self) -> None:
+        """Close the log."""
+        self._log.close()
+
+    def _append(self, event: str, number: int, **content: Any) -> None:
+        apply_event(self.trials, self._log.append(event, number, **content))
+
+
+def trial_seed(search_seed: int, number: int, plan: Plan) -> int:
+    """A trial's seed in [0, 2**31): of its number, or of its repeat where configurations are listed.
+
+    Listed configurations share the seeds of their repeats, so that two rows differ in nothing else.
+    """
+    source = [search_seed, plan.repeat] if plan.row else [search_seed, plan.repeat, number]
+    return int(np.random.SeedSequence(source).generate_state(1)[0]) % 2**31

@@ -1,0 +1,154 @@
+"""One trial as Ray Tune runs it: one epoch a step, in a process that goes on from trial to trial.
+
+This module imports Ray at the top because a trainable is a subclass; the driver imports it only when
+a search begins.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ray import ObjectRef, tune
+
+from data_pipeline.share import get_training_data
+from search import record
+from search.checkpoint import Checkpoint, read_checkpoint, write_best, write_checkpoint
+from search.record import RunFolder, TrialRecord
+from search.settings import TrainSettings
+from search.spaces import model_settings, train_settings
+from search.training import TrialConfig, TrialModel, prepare_process, release_memory
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What all trials of a run have in common.
+
+    Attributes:
+        data: `TrainingData` in the object store: pool images only, by construction no test image.
+        weights: backbone name to its pretrained arrays in the object store.
+        threads: CPUs that a trial owns.
+    """
+
+    run_url: str
+    metric: str
+    train: TrainSettings
+    data: "ObjectRef[Any]"
+    weights: Mapping[str, "ObjectRef[Any]"]
+    threads: int
+
+
+class ImageTrial(tune.Trainable):
+    """Trains one configuration; TensorFlow is imported once a process, whatever the number of trials."""
+
+    def setup(self, config: dict[str, Any], context: TrialContext) -> None:
+        """Prepare the process, once."""
+        self._context = context
+        self._folder = RunFolder(context.run_url)
+        prepare_process(context.threads)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take up another trial in the same process."""
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch and checkpoint it; after a restart, report the last epoch again instead.
+
+        The repeated report costs nothing and closes the gap of a process that died between writing
+        its checkpoint and reporting it.
+        """
+        try:
+            if self._model is None:
+                self._model = self._build_or_restore()
+                if self._model.history:
+                    return self._result()
+            self._run_epoch(self._model)
+            return self._result()
+        except ValueError as error:
+            # The configuration itself cannot be trained: trying again would give the same.
+            return {"done": True, "score": float("nan"), "status": record.FAILED, "reason": str(error)}
+        except OSError as error:
+            # The run's storage is full or gone: every other trial would fail on it too.
+            return {"done": True, "score": float("nan"), "storage_error": str(error)}
+
+    def cleanup(self) -> None:
+        """Give back the last trial's memory."""
+        self._model = None
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        if getattr(self, "_model", None) is not None:
+            self._model = None
+            release_memory()
+        self._model: TrialModel | None = None
+        self._trial = TrialRecord(**config["trial"])
+        # Work that may fail waits for the first step, where a failure is told apart from a dead process.
+
+    def _build_or_restore(self) -> TrialModel:
+        model = build_trial_model(self._trial, self._context)
+        checkpoint, damaged = read_checkpoint(self._folder, self._trial.name)
+        for name in damaged:
+            print(f"{name} is damaged and was passed over; the one before it is used.")
+        if checkpoint is not None:
+            model.restore(checkpoint.weights, checkpoint.optimizer, checkpoint.history)
+            if self._is_best(model):  # the process may have died before it wrote them
+                write_best(self._folder, self._trial.name, checkpoint)
+        return model
+
+    def _run_epoch(self, model: TrialModel) -> None:
+        model.run_epoch()
+        if model.is_diverged:
+            return  # weights that are not numbers are of no use to anyone
+        checkpoint = Checkpoint(model.weights(), model.optimizer_state(), model.history)
+        write_checkpoint(self._folder, self._trial.name, checkpoint, self._is_best(model))
+
+    def _is_best(self, model: TrialModel) -> bool:
+        self._trial.epochs = model.history
+        best = self._trial.best_epoch(self._context.metric)
+        return best is not None and best.epoch == len(model.history)
+
+    def _result(self) -> dict[str, Any]:
+        model = self._model
+        if model is None:
+            raise RuntimeError("A result needs a model; step builds it first.")
+        epoch = model.history[-1]
+        value = getattr(epoch, self._context.metric)
+        result: dict[str, Any] = {
+            "epoch": epoch.epoch,
+            "score": float("nan") if value is None or model.is_diverged else value,
+            "metrics": asdict(epoch),
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+        }
+        if model.is_diverged:
+            reason = f"the loss of epoch {epoch.epoch} is not a finite number"
+            result |= {"done": True, "status": record.DIVERGED, "reason": reason}
+        elif model.is_done:
+            early = epoch.epoch < self._trial.max_epochs
+            reason = "early stopping: val_loss no longer improves" if early else ""
+            result |= {"done": True, "status": record.FINISHED, "reason": reason}
+        return result
+
+
+def build_trial_model(trial: TrialRecord, context: TrialContext) -> TrialModel:
+    """The trial's model before its first epoch, with the run's shared data and backbone weights."""
+    import ray
+
+    config = trial_config(trial, context.train)
+    backbone = context.weights.get(trial.parameters["backbone"])
+    weights = None if backbone is None else ray.get(backbone)
+    return TrialModel(config, get_training_data(context.data), weights)
+
+
+def trial_config(trial: TrialRecord, defaults: TrainSettings) -> TrialConfig:
+    """The configuration that a trial's recorded parameters stand for."""
+    return TrialConfig(
+        model=model_settings(trial.parameters),
+        train=train_settings(defaults, trial.parameters),
+        max_epochs=trial.max_epochs,
+        seed=trial.seed,
+    )
+
+

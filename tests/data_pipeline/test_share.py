@@ -1,0 +1,69 @@
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
+from data_pipeline.share import TrainingData, get_training_data, put_training_data, training_data
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return prepare_dataset(DataSettings(cache=str(tmp_path_factory.mktemp("cache"))))
+
+
+@pytest.fixture(scope="module")
+def ray_session() -> Iterator[None]:
+    import ray
+
+    ray.init(num_cpus=1, object_store_memory=100_000_000, include_dashboard=False, logging_level="error")
+    yield
+    ray.shutdown()
+
+
+def test_training_data_hold_the_pool_alone(dataset: Dataset) -> None:
+    data = training_data(dataset)
+    assert {field.name for field in fields(TrainingData)} == {
+        "images",
+        "labels",
+        "train",
+        "validation",
+        "classes",
+    }
+    assert data.images.shape == (480, 224, 224, 1)
+    assert data.labels.tolist() == [row.label for row in dataset.manifest.pool_rows]
+    assert len(data.train) + len(data.validation) == 480
+
+
+def test_no_test_image_is_among_the_training_data(dataset: Dataset) -> None:
+    pool = {image.tobytes() for image in training_data(dataset).images}
+    test = {image.tobytes() for image in dataset.test.open()}
+    assert len(test) == 120
+    assert not pool & test
+
+
+def test_images_are_the_memory_map_itself(dataset: Dataset) -> None:
+    images = training_data(dataset).images
+    assert type(images) is np.ndarray
+    assert isinstance(images.base, np.memmap)
+
+
+def test_store_gives_the_same_data_without_a_copy(dataset: Dataset, ray_session: None) -> None:
+    data = training_data(dataset)
+    reference = put_training_data(data)
+    first, second = get_training_data(reference), get_training_data(reference)
+    np.testing.assert_array_equal(first.images, data.images)
+    np.testing.assert_array_equal(first.train, data.train)
+    assert first.classes == data.classes
+    assert not first.images.flags.writeable
+    assert not first.labels.flags.writeable
+    # both views lie at one address in shared memory
+    assert first.images.ctypes.data == second.images.ctypes.data
+    mapped = [
+        line for line in Path("/proc/self/maps").read_text().splitlines() if "plasma" in line or "/dev/shm" in line
+    ]
+    address = first.images.ctypes.data
+    ranges = [[int(end, 16) for end in line.split()[0].split("-")] for line in mapped]
+    assert any(start <= address < end for start, end in ranges)

@@ -1,0 +1,143 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import data_pipeline
+from data_pipeline.manifest import POOL, TEST, DataError, ImageRow, Manifest
+from data_pipeline.scan import scan_folder
+from data_pipeline.split import SplitSettings, hold_out_test, split_pool, validation_per_class
+
+SAMPLE = Path(data_pipeline.__file__).parent / "sample"
+
+
+@pytest.fixture(scope="module")
+def sample() -> Manifest:
+    return scan_folder(SAMPLE, "three_class")
+
+
+def make_manifest(groups: str, labels: str) -> Manifest:
+    """A manifest of one image a letter: equal letters are one patient."""
+    rows = tuple(
+        ImageRow(f"{at:03d}", f"/{at}", POOL, int(label), f"{POOL}/{group}", f"hash {at}")
+        for at, (group, label) in enumerate(zip(groups, labels, strict=True))
+    )
+    return Manifest("/", ("normal", "pneumonia"), rows, ())
+
+
+@pytest.mark.parametrize(
+    ("pool_size", "class_count", "fraction", "expected"),
+    [
+        (5232, 2, None, 523),
+        (5232, 3, None, 350),
+        (5216, 2, None, 521),
+        (480, 3, None, 32),
+        (100, 4, None, 5),
+        (1000, 2, 0.3, 150),
+        (4, 2, 0.1, 1),
+    ],
+)
+def test_shares_are_those_of_the_report(
+    pool_size: int, class_count: int, fraction: float | None, expected: int
+) -> None:
+    assert validation_per_class(pool_size, class_count, fraction) == expected
+
+
+@pytest.mark.parametrize("method", ["patient", "balanced"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_pool_row_is_on_one_side(sample: Manifest, method: str, seed: int) -> None:
+    split = split_pool(sample, SplitSettings(method, seed=seed))
+    both = np.concatenate([split.train, split.validation])
+    assert both.dtype == np.int64
+    np.testing.assert_array_equal(np.sort(both), np.arange(len(sample.pool_rows)))
+    assert split.counts(sample) == {
+        "train": (118, 168, 98),
+        "validation": (32, 32, 32),
+        "test": (40, 40, 40),
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_patient_split_shares_no_patient_and_no_image(sample: Manifest, seed: int) -> None:
+    # a byte-identical image under another patient ties the two patients together
+    rows = list(sample.rows)
+    first, last = sample.pool_rows[0], sample.pool_rows[-1]
+    rows[rows.index(last)] = replace(last, content_hash=first.content_hash)
+    manifest = replace(sample, rows=tuple(rows))
+    split = split_pool(manifest, SplitSettings(seed=seed))
+    sides = [[manifest.pool_rows[at] for at in side] for side in (split.train, split.validation)]
+    for key in ("group", "content_hash"):
+        train, validation = ({getattr(row, key) for row in side} for side in sides)
+        assert not train & validation
+
+
+def test_balanced_split_puts_patients_on_both_sides(sample: Manifest) -> None:
+    split = split_pool(sample, SplitSettings("balanced"))
+    train, validation = ({sample.pool_rows[at].group for at in side} for side in (split.train, split.validation))
+    assert len(train & validation) > 20
+
+
+@pytest.mark.parametrize(("method", "first"), [("patient", [1, 5, 7, 14, 20, 21]), ("balanced", [0, 2, 9, 14, 19, 23])])
+def test_split_is_the_same_on_every_machine(sample: Manifest, method: str, first: list[int]) -> None:
+    assert split_pool(sample, SplitSettings(method, seed=7)).validation[:6].tolist() == first
+
+
+def test_seeds_differ(sample: Manifest) -> None:
+    first, second = (split_pool(sample, SplitSettings(seed=seed)).validation for seed in (0, 1))
+    assert first.tolist() != second.tolist()
+
+
+def test_patient_split_takes_fewer_rather_than_too_many() -> None:
+    # 4 of each class are wanted; patients of class 1 have 3 images each
+    manifest = make_manifest("abcdefghij" + "ooopppqqq", "0" * 10 + "1" * 9)
+    split = split_pool(manifest, SplitSettings(fraction=0.42))
+    assert validation_per_class(19, 2, 0.42) == 4
+    assert split.counts(manifest)["validation"] == (4, 3)
+
+
+def test_patient_split_is_exact_where_only_some_orders_are() -> None:
+    # 4 wanted of patients with 3, 3, 2 and 2 images: no order that begins with 3 gets there
+    for seed in range(10):
+        manifest = make_manifest("abcdefghijkl" + "ooopppqqrr", "0" * 12 + "1" * 10)
+        split = split_pool(manifest, SplitSettings(fraction=0.36, seed=seed))
+        assert split.counts(manifest)["validation"] == (4, 4)
+
+
+def test_class_too_small_to_split_is_named() -> None:
+    manifest = make_manifest("abcdefghij" + "op", "0" * 10 + "1" * 2)
+    with pytest.raises(DataError, match=r"takes 2 images of each class .* class pneumonia has 2"):
+        split_pool(manifest, SplitSettings(fraction=0.4))
+
+
+def test_class_of_one_patient_is_named() -> None:
+    manifest = make_manifest("abcdefghij" + "oooooo", "0" * 10 + "1" * 6)
+    with pytest.raises(DataError, match="No patient of class pneumonia has 2 images or fewer"):
+        split_pool(manifest, SplitSettings())
+
+
+def test_held_out_test_keeps_patients_together(sample: Manifest) -> None:
+    whole = replace(sample, rows=sample.pool_rows)
+    manifest = hold_out_test(whole, fraction=0.2, seed=3)
+    assert manifest.counts() == {POOL: (120, 160, 104), TEST: (30, 40, 26)}
+    assert not {row.group for row in manifest.pool_rows} & {row.group for row in manifest.test_rows}
+    assert manifest == hold_out_test(whole, fraction=0.2, seed=3)
+    assert manifest != hold_out_test(whole, fraction=0.2, seed=4)
+
+
+def test_held_out_test_of_one_patient_is_refused() -> None:
+    with pytest.raises(DataError, match="class pneumonia has too few images or patients"):
+        hold_out_test(make_manifest("abcd" + "oooo", "00001111"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"method": "random"}, "patient, balanced; received 'random'"),
+        ({"fraction": 1.0}, "between 0 and 1"),
+        ({"seed": -1}, "0 or more"),
+    ],
+)
+def test_impossible_settings_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        SplitSettings(**values)  # type: ignore[arg-type]

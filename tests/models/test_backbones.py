@@ -1,0 +1,109 @@
+"""Backbones: their numbers against Keras, and where weights come from. No test leaves the machine."""
+
+import numpy as np
+import pytest
+
+from models.backbones import (
+    BACKBONES,
+    Backbone,
+    WeightsError,
+    build_backbone,
+    find_backbone,
+    load_backbone_weights,
+    weights_hash,
+)
+
+# Keras 3.15 converts its variables in a way that numpy 2 warns of when it saves.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+KERAS_DOWNLOAD = "keras.src.utils.file_utils.get_file"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mobilenet():
+    """A small backbone for the files; removed after the module."""
+    BACKBONES["mobilenetv2"] = Backbone("mobilenet_v2", "MobileNetV2", 2_257_984, 34_112, 1280)
+    yield
+    del BACKBONES["mobilenetv2"]
+
+
+@pytest.fixture(scope="module")
+def small(mobilenet):
+    return build_backbone("mobilenetv2", (32, 32, 3))
+
+
+# The published rows build the other backbones whole: tests/models/test_published.py.
+@pytest.mark.parametrize("name", ["vgg16", "resnet152", "resnet50v2", "resnet101v2"])
+def test_the_numbers_of_a_backbone_are_those_of_the_built_one(name):
+    model, backbone = build_backbone(name, (75, 97, 3)), find_backbone(name)
+    assert model.count_params() == backbone.parameters
+    assert sum(int(np.prod(w.shape)) for w in model.non_trainable_weights) == backbone.statistics
+    assert model.output_shape[1:] == (backbone.last_side(75), backbone.last_side(97), backbone.features)
+
+
+def test_an_unknown_backbone_names_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean resnet50"):
+        load_backbone_weights("resnet5O", "none")
+
+
+def test_none_means_no_weights():
+    assert load_backbone_weights("vgg16", "none") is None
+
+
+def test_a_file_gives_the_arrays_that_it_holds(small, tmp_path):
+    file = tmp_path / "small.weights.h5"
+    small.save_weights(file)
+    arrays = load_backbone_weights("mobilenetv2", str(file))
+    assert all(np.array_equal(*pair) for pair in zip(arrays, small.get_weights(), strict=True))
+
+
+def test_a_missing_or_foreign_or_broken_file_is_refused(small, tmp_path):
+    foreign, broken = tmp_path / "foreign.weights.h5", tmp_path / "broken.weights.h5"
+    small.save_weights(foreign)
+    broken.write_bytes(b"not HDF5")
+    with pytest.raises(WeightsError, match="there is no file"):
+        load_backbone_weights("mobilenetv2", str(tmp_path / "missing.weights.h5"))
+    with pytest.raises(WeightsError, match=r"weights of VGG16 without its top.*foreign\.weights\.h5"):
+        load_backbone_weights("vgg16", str(foreign))
+    with pytest.raises(WeightsError, match=r"broken\.weights\.h5, which Keras refuses"):
+        load_backbone_weights("mobilenetv2", str(broken))
+
+
+def test_imagenet_weights_come_through_keras_download(small, tmp_path, monkeypatch):
+    import keras
+
+    (tmp_path / "origin").mkdir()
+    small.save_weights(tmp_path / "origin" / "small.weights.h5")
+
+    def get_local(fname, origin, **options):
+        stand_in = (tmp_path / "origin" / "small.weights.h5").as_uri()
+        return keras.utils.get_file(f"{fname}.weights.h5", stand_in, cache_dir=tmp_path)
+
+    monkeypatch.setattr(KERAS_DOWNLOAD, get_local)
+    arrays = load_backbone_weights("mobilenetv2", "imagenet")
+    assert weights_hash(arrays) == weights_hash(small.get_weights())
+
+
+def test_a_failed_download_says_what_to_fetch_and_where_to_put_it(tmp_path, monkeypatch):
+    import keras
+
+    def get_from_closed_port(fname, origin, **options):
+        return keras.utils.get_file(fname, f"http://127.0.0.1:9/{fname}", cache_dir=tmp_path / "cache")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(KERAS_DOWNLOAD, get_from_closed_port)
+    with pytest.raises(WeightsError) as failure:
+        load_backbone_weights("vgg16", "imagenet")
+    message = str(failure.value)
+    assert "http://127.0.0.1:9/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in message
+    assert str(tmp_path / "keras" / "models") in message
+    assert "weights=FILE" in message
+
+
+def test_the_hash_sees_values_shapes_and_types():
+    array = np.arange(6, dtype=np.float32)
+    different = [array, array + 1, array.reshape(2, 3), array.astype(np.float64), array[::-1]]
+    assert len({weights_hash([one]) for one in different}) == len(different)
+    assert weights_hash([array]) == weights_hash([array.copy()])
+    assert weights_hash([array, array]) != weights_hash([array])
+    assert len(weights_hash([])) == 64
