@@ -225,9 +225,7 @@ def _actor_pool(context: EvaluationContext, resources: ResourceSettings, count: 
     return ActorPool([actor.remote(context) for _ in range(count)])
 
 
-def _prediction_table(
-    scored: EvaluationSet, probabilities: NDArray[np.float32], classes: Sequence[str]
-) -> pa.Table:
+def _prediction_table(scored: EvaluationSet, probabilities: NDArray[np.float32], classes: Sequence[str]) -> pa.Table:
     """One row an image: dataset, image_id, label, and `p_<class>` for every class."""
     columns: dict[str, Any] = {
         "dataset": pa.array([scored.name] * len(scored.labels)).dictionary_encode(),

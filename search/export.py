@@ -104,9 +104,7 @@ def frozen_trial(trial: TrialRecord, space: Space, metric: str) -> "optuna.trial
             **{f"set {name}": _scalar(value) for name, value in trial.parameters.items()},
         },
         intermediate_values={
-            epoch.epoch: value
-            for epoch in trial.epochs
-            if (value := getattr(epoch, metric)) is not None
+            epoch.epoch: value for epoch in trial.epochs if (value := getattr(epoch, metric)) is not None
         },
     )
     frozen.datetime_start = datetime.fromtimestamp(trial.started or trial.suggested)

@@ -70,7 +70,7 @@ class AshaSettings:
     """Asynchronous successive halving: first rung, and the share 1/factor that goes on."""
 
     grace_period: int = 1
-    reduction_factor: float = 3.0
+    reduction_factor: float = 4.0
 
 
 @dataclass
@@ -238,9 +238,7 @@ def check_settings(settings: Settings) -> Settings:
         if not number > 0:
             raise SettingsError(f"{key} must be greater than 0; got {number}.")
     if search.asha.reduction_factor <= 1:
-        raise SettingsError(
-            f"search.asha.reduction_factor must be greater than 1; got {search.asha.reduction_factor}."
-        )
+        raise SettingsError(f"search.asha.reduction_factor must be greater than 1; got {search.asha.reduction_factor}.")
     if search.scheduler == "asha" and search.asha.grace_period > search.max_epochs:
         raise SettingsError(
             f"search.asha.grace_period must not exceed search.max_epochs ({search.max_epochs}); "
@@ -263,9 +261,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals:
-            raise SettingsError(
-                f"Settings are given as key=value; got {override!r}. See python -m search.run --help."
-            )
+            raise SettingsError(f"Settings are given as key=value; got {override!r}. See python -m search.run --help.")
         _check_key(key.lstrip("+~"))
     GlobalHydra.instance().clear()
     try:

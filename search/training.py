@@ -68,9 +68,7 @@ class TrialModel:
         self.data = data
         self.history: list[EpochRecord] = []
         keras.config.set_dtype_policy(config.train.precision)
-        self.model = build_model(
-            config.model, data.images.shape[1:], len(data.classes), backbone_weights, config.seed
-        )
+        self.model = build_model(config.model, data.images.shape[1:], len(data.classes), backbone_weights, config.seed)
         self._trained = trainable_part(self.model)
         _compile(self.model, config.train, len(data.classes))
         self._augmentation = build_augmentation(config.train.augment, config.seed)
@@ -190,9 +188,7 @@ class TrialModel:
         return batches.map(prepare).apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
 
 
-def predict(
-    model: "keras.Model", images: NDArray[np.uint8], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def predict(model: "keras.Model", images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Class probabilities of some images: float32 (len(rows), K), rows sum to 1.
 
     Args:

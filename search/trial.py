@@ -150,5 +150,3 @@ def trial_config(trial: TrialRecord, defaults: TrainSettings) -> TrialConfig:
         max_epochs=trial.max_epochs,
         seed=trial.seed,
     )
-
-

@@ -1,0 +1,20 @@
+"""The analysis of runs: `run = analysis.load(PATH)`, then `run.trials`, `run.table("ranking")`, `analysis.figures`.
+
+Reads records only; it needs neither Ray nor TensorFlow, and can read a run that is still going on. The
+submodules are imported at first use, so that `import analysis` is quick.
+"""
+
+import importlib
+from types import ModuleType
+
+from analysis.load import Run, load, load_runs
+
+__all__ = ["Run", "claims", "figures", "load", "load_runs", "report", "statistics", "tables"]
+
+_SUBMODULES = ("app", "claims", "figures", "report", "statistics", "style", "tables")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"analysis.{name}")
+    raise AttributeError(f"analysis has no attribute {name!r}; it has load, load_runs, Run, {', '.join(_SUBMODULES)}.")

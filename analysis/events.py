@@ -1,0 +1,312 @@
+"""A run's log as two frames: one row a trial, one row an epoch.
+
+`search.record.fold` tells what a log means, one event at a time. Here the same meaning is worked out for
+all epochs at once, because a run of 10,000 trials has 200,000 of them; a test holds the two together.
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from search.record import RUNNING, RunFolder, TrialRecord, apply_event, lower_is_better
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What an epoch measured, as the columns of `curves` are called; the log has the same names.
+CURVE_COLUMNS = (
+    "epoch",
+    "learning_rate",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "val_auc",
+    "val_sensitivity",
+    "val_specificity",
+    "seconds",
+    "time",
+    "memory_mb",
+)
+_SCORES = tuple(name for name in CURVE_COLUMNS if name.startswith(("val_", "train_")))
+
+# What a trial has besides its hyperparameters, in the order of the columns.
+TRIAL_COLUMNS = (
+    "name",
+    "status",
+    "reason",
+    "row",
+    "repeat",
+    "seed",
+    "epochs",
+    "max_epochs",
+    "epoch",
+    *(name for name in _SCORES if name.startswith("val_")),
+    *(name for name in _SCORES if name.startswith("train_")),
+    "parameters",
+    "trainable",
+    "seconds",
+    "host",
+    "process",
+    "suggested",
+    "started",
+    "ended",
+    "retries",
+    "memory_mb",
+)
+
+
+@dataclass
+class LogReader:
+    """Reads a run's log and, when asked again, only what was added since.
+
+    Attributes:
+        problems: what of the log could not be read, in words, by file.
+    """
+
+    folder: RunFolder
+    problems: dict[str, str] = field(default_factory=dict)
+    _offsets: dict[str, int] = field(default_factory=dict)
+    _places: int = 0  # how many lines were read; a line's place orders it among all others
+    _events: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    _epochs: "list[pd.DataFrame]" = field(default_factory=list)
+
+    def read(self) -> bool:
+        """Take in what is new; returns whether anything was."""
+        before = self._places
+        for name in self.folder.names("log"):
+            if name.endswith(".jsonl"):
+                self._read_file(name)
+        return self._places > before
+
+    def frames(self, metric: str, weights: str) -> "tuple[pd.DataFrame, pd.DataFrame]":
+        """The frames `trials` (one row a trial) and `curves` (one row an epoch) of all that was read."""
+        import pandas as pd
+
+        epochs = pd.concat(self._epochs, ignore_index=True) if self._epochs else _empty_epochs()
+        trials, suggested_at, changed_at = _fold_small(self._events)
+        epochs = epochs[epochs["place"] > epochs["trial"].map(suggested_at).astype(float)]
+        late = epochs.groupby("trial")["place"].max()
+        for number in late.index[late > late.index.map(changed_at)]:
+            trials[number].status = RUNNING
+        curves = _first_reports(epochs)
+        return _trial_frame(trials, curves, metric, weights), curves[["trial", *CURVE_COLUMNS]]
+
+    def _read_file(self, name: str) -> None:
+        path = self.folder.child("log", name)
+        start = self._offsets.get(name, 0)
+        self.folder.fs.invalidate_cache(self.folder.child("log"))
+        if self.folder.fs.size(path) <= start:
+            return
+        content: bytes = self.folder.fs.cat_file(path, start=start)
+        complete, _, rest = content.rpartition(b"\n")
+        self.problems.pop(name, None)
+        if rest and _parse(rest) is not None:
+            complete, rest = content, b""
+        if rest:
+            self.problems[name] = "its last line is half written (the search is writing it, or was killed); passed over"
+        self._offsets[name] = start + len(content) - len(rest)
+        damaged = self._take_lines(complete.splitlines())
+        if damaged:
+            self.problems[name] = f"{damaged} damaged line{'s' if damaged > 1 else ''} passed over"
+
+    def _take_lines(self, lines: Sequence[bytes]) -> int:
+        """Take in whole lines; returns how many of them are damaged."""
+        damaged = 0
+        epochs: list[tuple[int, bytes]] = []
+        for place, line in enumerate(lines, start=self._places):
+            if b'"epoch"' in line[:24]:
+                epochs.append((place, line))
+            elif line.strip():
+                event = _parse(line)
+                if event is None:
+                    damaged += 1
+                elif event.get("event") == "epoch":
+                    epochs.append((place, line))
+                else:
+                    self._events.append((place, event))
+        self._places += len(lines)
+        if epochs:
+            frame, lost = _epoch_frame(epochs)
+            self._epochs.append(frame)
+            damaged += lost
+        return damaged
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _epoch_frame(epochs: Sequence[tuple[int, bytes]]) -> "tuple[pd.DataFrame, int]":
+    """The epochs of a log's lines, and how many of the lines are damaged."""
+    import pyarrow as pa
+
+    try:
+        return _read_epochs(epochs), 0
+    except pa.ArrowInvalid:
+        sound = [(place, line) for place, line in epochs if _is_epoch(_parse(line))]
+    return _read_epochs(sound) if sound else _empty_epochs(), len(epochs) - len(sound)
+
+
+def _is_epoch(event: Mapping[str, Any] | None) -> bool:
+    """Whether an event has what an epoch needs, each of the right type."""
+    if event is None or not isinstance(event.get("metrics"), dict) or not isinstance(event.get("trial"), int):
+        return False
+    metrics = event["metrics"]
+    numbers = all(isinstance(metrics.get(name), int | float | None) for name in CURVE_COLUMNS)
+    return numbers and isinstance(metrics.get("epoch"), int) and isinstance(event.get("host", ""), str)
+
+
+def _read_epochs(epochs: Sequence[tuple[int, bytes]]) -> "pd.DataFrame":
+    """One row a line: place, trial, host, process and `CURVE_COLUMNS`.
+
+    Raises:
+        pyarrow.ArrowInvalid: a line is no JSON, or a value has another type than it should.
+    """
+    import numpy as np
+    import pyarrow as pa
+    from pyarrow import json as arrow_json
+
+    metrics = pa.struct([(name, pa.int64() if name == "epoch" else pa.float64()) for name in CURVE_COLUMNS])
+    schema = pa.schema([("trial", pa.int64()), ("host", pa.string()), ("process", pa.int64()), ("metrics", metrics)])
+    content = b"\n".join(line for _, line in epochs)
+    table = arrow_json.read_json(
+        io.BytesIO(content),
+        # The block holds the longest line there can be; small blocks would be parsed one by one.
+        read_options=arrow_json.ReadOptions(use_threads=False, block_size=max(1 << 22, *(len(line) + 2 for _, line in epochs))),
+        parse_options=arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+    )
+    if table.num_rows != len(epochs) or table["trial"].null_count or table["metrics"].null_count:
+        raise pa.ArrowInvalid("An epoch's line holds one object with a trial and its metrics.")
+    flat = table.flatten().rename_columns(["trial", "host", "process", *CURVE_COLUMNS])
+    if flat["epoch"].null_count:
+        raise pa.ArrowInvalid("An epoch has a number.")
+    frame: pd.DataFrame = flat.to_pandas()
+    frame["host"] = frame["host"].fillna("").astype(object)
+    frame["process"] = frame["process"].fillna(0).astype("int64")
+    frame.insert(0, "place", np.array([place for place, _ in epochs], np.int64))
+    return frame
+
+
+def _empty_epochs() -> "pd.DataFrame":
+    import pandas as pd
+
+    types = dict.fromkeys(CURVE_COLUMNS, "float64") | {"epoch": "int64"}
+    columns = {"place": "int64", "trial": "int64", "host": "object", "process": "int64", **types}
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
+
+
+def _fold_small(
+    events: Sequence[tuple[int, dict[str, Any]]],
+) -> tuple[dict[int, TrialRecord], dict[int, int], dict[int, int]]:
+    """The trials as all events but epochs tell them; where each was last suggested, and last changed."""
+    trials: dict[int, TrialRecord] = {}
+    suggested_at: dict[int, int] = {}
+    changed_at: dict[int, int] = {}
+    for place, event in events:
+        try:
+            apply_event(trials, event)
+        except (KeyError, TypeError, ValueError):
+            continue  # an event without its content says nothing
+        number = event.get("trial")
+        if isinstance(number, int) and number in trials:
+            changed_at[number] = place
+            if event["event"] == "suggested":
+                suggested_at[number] = place
+    return trials, suggested_at, changed_at
+
+
+def _first_reports(epochs: "pd.DataFrame") -> "pd.DataFrame":
+    """The epochs that count: each trial's 1, 2, 3, ...; a retried trial may report one again."""
+    expected = epochs.groupby("trial").cumcount() + 1
+    odd = epochs["trial"].isin(epochs.loc[epochs["epoch"] != expected, "trial"].unique())
+    if odd.any():
+        reached: dict[int, int] = {}
+        kept = []
+        for label, trial, epoch in epochs.loc[odd, ["trial", "epoch"]].itertuples():
+            if epoch == reached.get(trial, 0) + 1:
+                reached[trial] = epoch
+                kept.append(label)
+        epochs = epochs.loc[[*epochs.index[~odd], *kept]]
+    return epochs.sort_values(["trial", "epoch"], ignore_index=True)
+
+
+def scored_epochs(curves: "pd.DataFrame", metric: str, weights: str) -> "pd.DataFrame":
+    """The epoch that each trial is judged by, indexed by trial: its best one, or its last."""
+    if weights == "last":
+        return curves.drop_duplicates("trial", keep="last").set_index("trial")
+    known = curves[curves[metric].notna()]
+    # Stable, so that the first of equal epochs is the best one.
+    ordered = known.sort_values(metric, ascending=lower_is_better(metric), kind="stable")
+    return ordered.drop_duplicates("trial").set_index("trial").sort_index()
+
+
+def _trial_frame(
+    trials: Mapping[int, TrialRecord], curves: "pd.DataFrame", metric: str, weights: str
+) -> "pd.DataFrame":
+    """One row a trial: `TRIAL_COLUMNS`, then the hyperparameters."""
+    import pandas as pd
+
+    records = [trials[number] for number in sorted(trials)]
+    index = pd.Index([record.number for record in records], name="trial", dtype="int64")
+    plain = {"name", "status", "reason", "row", "repeat", "seed", "max_epochs", "suggested", "started", "ended"}
+    frame = pd.DataFrame(
+        {name: [getattr(record, name) for record in records] for name in TRIAL_COLUMNS if name in plain}, index=index
+    )
+    frame["parameters"] = [record.parameter_count for record in records]
+    frame["trainable"] = pd.array([record.trainable_count for record in records], dtype="Int64")
+    frame["retries"] = [record.retries for record in records]
+    by_trial = curves.groupby("trial")
+    last = curves.drop_duplicates("trial", keep="last").set_index("trial").reindex(index)
+    frame["epochs"] = by_trial.size().reindex(index, fill_value=0)
+    frame["seconds"] = by_trial["seconds"].sum().reindex(index, fill_value=0.0)
+    frame["memory_mb"] = by_trial["memory_mb"].max().reindex(index)
+    # The log names host and process in an epoch's event; one that only started has them, at most, there.
+    hosts, processes = ([getattr(record, name) for record in records] for name in ("host", "process"))
+    frame["host"] = last["host"].where(last["host"].notna() & (last["host"] != ""), pd.Series(hosts, index, object))
+    frame["process"] = last["process"].where(last["process"] > 0, pd.Series(processes, index)).astype("int64")
+    scored = scored_epochs(curves, metric, weights).reindex(index)
+    frame["epoch"] = scored["epoch"].astype("Int64")
+    frame[list(_SCORES)] = scored[list(_SCORES)]
+    hyperparameters = _hyperparameters([record.parameters for record in records], index)
+    return pd.concat([frame[list(TRIAL_COLUMNS)], hyperparameters], axis=1)
+
+
+def _hyperparameters(parameters: Sequence[Mapping[str, Any]], index: Any) -> "pd.DataFrame":
+    """One column a hyperparameter; what a trial does not have is None, or NaN among numbers."""
+    import pandas as pd
+
+    names = list(dict.fromkeys(name for values in parameters for name in values))
+    columns = {
+        name if name not in TRIAL_COLUMNS else f"parameter {name}": hyperparameter_column(
+            [values.get(name) for values in parameters]
+        )
+        for name in names
+    }
+    return pd.DataFrame(columns, index=index)
+
+
+def hyperparameter_column(values: Sequence[Any]) -> "pd.Series":
+    """A hyperparameter's values: numbers where all are numbers, else text; a list is `16-8`, an empty one `none`."""
+    import pandas as pd
+
+    present = {type(value) for value in values if value is not None}
+    if present and present <= {int, float}:
+        kind = "int64" if present == {int} and None not in values else "float64"
+        return pd.Series(pd.array(values, dtype=kind if kind == "int64" else "Float64")).astype(kind)
+    if present == {bool} and None not in values:
+        return pd.Series(values, dtype=bool)
+    return pd.Series([None if value is None else _text(value) for value in values], dtype=object)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "-".join(map(_text, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,181 @@
+"""How a search went: best so far, ASHA's rungs, and who worked when."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from analysis import style
+from analysis.figures.scales import sampled
+from search import record
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+
+def best_so_far(curves: "pd.DataFrame", metric: str) -> "pd.DataFrame":
+    """The best validation value found after so many epochs of all trials together.
+
+    Returns:
+        One row for each time the best fell (or rose), and one for the end: spent (epochs), best, trial.
+    """
+    import pandas as pd
+
+    ordered = curves.sort_values(["time", "trial", "epoch"], kind="stable")
+    values = pd.to_numeric(ordered[metric]).reset_index(drop=True)
+    best = values.cummin() if record.lower_is_better(metric) else values.cummax()
+    best = best.ffill()
+    found = pd.DataFrame({"spent": range(1, len(best) + 1), "best": best, "trial": ordered["trial"].to_numpy()})
+    improved = found["best"].notna() & (found["best"] != found["best"].shift())
+    # The last row carries the line to the end; its trial is the one that holds the record.
+    found["trial"] = found["trial"].where(improved).ffill()
+    if len(improved):
+        improved.iloc[-1] = found["best"].notna().iloc[-1]
+    return found[improved].astype({"trial": int}).reset_index(drop=True)
+
+
+def draw_best_so_far(found: Mapping[str, "pd.DataFrame"], metric: str) -> "go.Figure":
+    """Stairs of the best value against epochs spent, a line a run (by its name)."""
+    drawn = style.figure(showlegend=len(found) > 1)
+    for place, (name, steps) in enumerate(found.items()):
+        drawn.add_scatter(
+            x=steps["spent"],
+            y=steps["best"],
+            customdata=steps["trial"],
+            name=style.plain(name),
+            mode="lines+markers",
+            line={"shape": "hv", "width": 2, "color": style.ACCENT if len(found) == 1 else style.series_color(place)},
+            marker={"size": 5},
+            hovertemplate="after %{x} epochs: %{y:.4f}<br>trial %{customdata}<extra></extra>",
+        )
+    drawn.update_xaxes(title_text="epochs spent, all trials together", rangemode="tozero")
+    return drawn.update_yaxes(title_text=f"best {style.label(metric)}")
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """What ASHA compared, and whom it let go on.
+
+    Attributes:
+        epochs: the rungs, lowest first.
+        points: trial, rung (epoch), value, went_on; one row a trial and rung.
+        reached: rung, reached, went_on: how many trials; one row a rung.
+    """
+
+    metric: str
+    epochs: tuple[int, ...]
+    points: "pd.DataFrame"
+    reached: "pd.DataFrame"
+
+
+def rung_epochs(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[int, ...]:
+    """The epochs at which ASHA compares trials: `grace_period` times the powers of `reduction_factor`."""
+    rungs, rung = [], float(grace_period)
+    while rung < max_epochs:
+        rungs.append(int(rung))
+        rung *= reduction_factor
+    return tuple(dict.fromkeys(rungs))
+
+
+def rungs(curves: "pd.DataFrame", metric: str, search: Mapping[str, Any]) -> Rungs | None:
+    """ASHA's rungs of a run; `None` for a run without ASHA, or one too short for a rung.
+
+    Args:
+        curves: the run's epochs.
+        metric: what trials were compared by.
+        search: the run's `search` settings.
+    """
+    if search.get("scheduler") != "asha":
+        return None
+    asha = search.get("asha", {})
+    epochs = rung_epochs(
+        int(search.get("max_epochs", 1)), int(asha.get("grace_period", 1)), float(asha.get("reduction_factor", 3))
+    )
+    last = curves.groupby("trial")["epoch"].max()
+    points = curves.loc[curves["epoch"].isin(epochs), ["trial", "epoch", metric]]
+    points = points.rename(columns={"epoch": "rung", metric: "value"}).dropna().reset_index(drop=True)
+    if points.empty:
+        return None
+    points["went_on"] = points["trial"].map(last) > points["rung"]
+    reached = points.groupby("rung")["went_on"].agg(reached="size", went_on="sum").reset_index()
+    return Rungs(metric, epochs, points, reached)
+
+
+def draw_rungs(found: Rungs) -> "go.Figure":
+    """Each rung's trials by value: those that went on, and those that were stopped there."""
+    drawn = style.figure()
+    ticks = [f"epoch {row.rung}<br>{row.went_on} of {row.reached} went on" for row in found.reached.itertuples()]
+    place_of = {rung: place for place, rung in enumerate(found.reached["rung"])}
+    points = sampled(found.points, 2000, found.points["value"])
+    for went_on, name, color in ((True, "went on", style.TEST), (False, "ended here", style.MUTED)):
+        own = points[points["went_on"] == went_on]
+        # Spread by trial number, the same at every drawing: a golden-ratio walk leaves no clumps.
+        spread = (own["trial"] * 0.618034) % 1 - 0.5
+        drawn.add_scatter(
+            x=own["rung"].map(place_of) + 0.5 * spread,
+            y=own["value"],
+            customdata=own["trial"],
+            name=name,
+            mode="markers",
+            marker={"color": color, "size": 6, "opacity": 0.75},
+            hovertemplate="trial %{customdata}: %{y:.4f}<extra></extra>",
+        )
+    drawn.update_xaxes(
+        tickvals=list(place_of.values()), ticktext=ticks, range=[-0.5, len(place_of) - 0.5], showgrid=False
+    )
+    return drawn.update_yaxes(title_text=style.label(found.metric), type=value_scale(found.points["value"]))
+
+
+def value_scale(values: "pd.Series[float]") -> str:
+    """`log` for positive values over more than a factor of thirty, `linear` otherwise."""
+    known = values.dropna()
+    return "log" if len(known) and known.min() > 0 and known.max() > 30 * known.min() else "linear"
+
+
+def timeline(trials: "pd.DataFrame") -> "pd.DataFrame":
+    """Who worked when.
+
+    Returns:
+        trial, worker (`host, process 12`), status, start and end (minutes since the first trial began);
+        one row a trial that has begun. A trial that still runs ends with the newest event.
+    """
+    begun = trials[(trials["started"] > 0) & (trials["host"] != "")]
+    newest = max(float(begun["ended"].max()), float(begun["started"].max())) if len(begun) else 0.0
+    zero = float(begun["started"].min()) if len(begun) else 0.0
+    ended = begun["ended"].where(begun["ended"] > 0, newest)
+    frame = begun[["status"]].assign(
+        worker=begun["host"].astype(str) + ", process " + begun["process"].astype(int).astype(str),
+        start=(begun["started"] - zero) / 60,
+        end=(ended - zero) / 60,
+    )
+    return frame.rename_axis("trial").reset_index().sort_values(["worker", "start"], ignore_index=True)
+
+
+def draw_timeline(spans: "pd.DataFrame") -> "go.Figure":
+    """A lane a worker, a bar a trial, coloured by how the trial ended."""
+    import numpy as np
+
+    workers = sorted(spans["worker"].unique())
+    lane = spans["worker"].map({worker: place for place, worker in enumerate(workers)})
+    drawn = style.figure(height=max(180, 110 + 34 * min(len(workers), 20)))
+    for status in (status for status in style.STATUS if (spans["status"] == status).any()):
+        own = spans["status"] == status
+        start, end, y = spans.loc[own, "start"], spans.loc[own, "end"], lane[own]
+        gap = np.full(len(start), np.nan)
+        # One line with gaps instead of a bar each: thousands of trials stay one SVG path.
+        drawn.add_scatter(
+            x=np.column_stack([start, end, gap]).ravel(),
+            y=np.column_stack([y, y, gap]).ravel(),
+            customdata=np.repeat(spans.loc[own, "trial"].to_numpy(), 3),
+            name=status,
+            mode="lines",
+            line={"color": style.STATUS[status], "width": 12 if len(workers) <= 20 else 4},
+            hovertemplate="trial %{customdata}, minute %{x:.1f}<extra></extra>",
+        )
+    drawn.update_yaxes(
+        tickvals=list(range(len(workers))),
+        ticktext=[style.plain(worker) for worker in workers],
+        range=[len(workers) - 0.4, -0.6],
+        showgrid=False,
+    )
+    return drawn.update_xaxes(title_text="minutes since the first trial began", rangemode="tozero")

@@ -1,0 +1,159 @@
+"""Learning curves: training blue, validation orange, the judged epoch and an early stop marked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analysis import style
+from search import record
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+QUANTITIES = (("loss", "loss"), ("accuracy", "accuracy"))
+_COLORS = (("train", "training", style.TRAIN), ("val", "validation", style.VALIDATION))
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One trial's epochs and what is marked on them.
+
+    Attributes:
+        points: epoch, train_loss, val_loss, train_accuracy, val_accuracy; one row an epoch.
+        judged: the epoch that the trial is judged by; `None` before the first.
+        stopped: the last epoch of a trial that ended before its time; `None` for the others.
+        max_epochs: how many epochs the trial might have had.
+        ending: why it ended, in words.
+    """
+
+    trial: int
+    points: "pd.DataFrame"
+    judged: int | None
+    stopped: int | None
+    max_epochs: int
+    ending: str
+
+
+def learning_curve(trials: "pd.DataFrame", curves: "pd.DataFrame", trial: int) -> LearningCurve:
+    """One trial's learning curve.
+
+    Raises:
+        ValueError: there is no such trial.
+    """
+    if trial not in trials.index:
+        raise ValueError(f"A trial of the run is asked for by its number; got {trial!r} of {len(trials)} trials.")
+    row = trials.loc[trial]
+    columns = ["epoch", *(f"{side}_{quantity}" for quantity, _ in QUANTITIES for side, _, _ in _COLORS)]
+    points = curves.loc[curves["trial"] == trial, columns].sort_values("epoch").reset_index(drop=True)
+    early = row["status"] in record.FINAL and len(points) < row["max_epochs"]
+    return LearningCurve(
+        trial=trial,
+        points=points,
+        judged=int(row["epoch"]) if row["epoch"] == row["epoch"] else None,
+        stopped=int(points["epoch"].iloc[-1]) if early and len(points) else None,
+        max_epochs=int(row["max_epochs"]),
+        ending=_ending(str(row["status"]), str(row["reason"] or "")),
+    )
+
+
+def draw_learning_curve(curve: LearningCurve) -> "go.Figure":
+    """Loss and accuracy over epochs, side by side."""
+    drawn = style.panels(1, len(QUANTITIES), horizontal_spacing=0.14)
+    for place, (quantity, title) in enumerate(QUANTITIES, start=1):
+        for side, name, color in _COLORS:
+            drawn.add_scatter(
+                x=curve.points["epoch"],
+                y=curve.points[f"{side}_{quantity}"],
+                name=name,
+                legendgroup=name,
+                showlegend=place == 1,
+                mode="lines+markers" if len(curve.points) <= 30 else "lines",
+                line={"color": color, "width": 2},
+                marker={"size": 5},
+                hovertemplate=f"epoch %{{x}}: %{{y:.4f}}<extra>{name}</extra>",
+                row=1,
+                col=place,
+            )
+        _mark_judged(drawn, curve, quantity, place)
+        drawn.update_xaxes(title_text="epoch", range=_epoch_range(curve), row=1, col=place)
+        drawn.update_yaxes(title_text=title, type=_scale(curve.points, quantity), row=1, col=place)
+        if curve.stopped is not None:
+            drawn.add_vline(x=curve.stopped, line={"dash": "dot", "width": 1, "color": style.MUTED}, row=1, col=place)
+    return drawn.update_layout(showlegend=True)
+
+
+def curve_grid(trials: "pd.DataFrame", curves: "pd.DataFrame", chosen: Sequence[int]) -> list[LearningCurve]:
+    """The learning curves of several trials, in the order given; unknown ones are left out."""
+    return [learning_curve(trials, curves, trial) for trial in chosen if trial in trials.index]
+
+
+def draw_curve_grid(found: Sequence[LearningCurve], columns: int = 3) -> "go.Figure":
+    """The loss curves of several trials as small multiples on one scale."""
+    columns = min(columns, max(1, len(found)))
+    rows = max(1, -(-len(found) // columns))
+    drawn = style.panels(
+        rows,
+        columns,
+        shared_yaxes="all",
+        horizontal_spacing=0.04,
+        vertical_spacing=0.36 / rows if rows > 1 else 0,
+        subplot_titles=[f"trial {record.trial_name(curve.trial)}" for curve in found],
+    )
+    for place, curve in enumerate(found):
+        cell = {"row": place // columns + 1, "col": place % columns + 1}
+        for side, name, color in _COLORS:
+            drawn.add_scatter(
+                x=curve.points["epoch"],
+                y=curve.points[f"{side}_loss"],
+                name=name,
+                legendgroup=name,
+                showlegend=place == 0,
+                mode="lines",
+                line={"color": color, "width": 1.8},
+                hovertemplate=f"epoch %{{x}}: %{{y:.4f}}<extra>{name}</extra>",
+                **cell,
+            )
+        if curve.judged is not None:
+            drawn.add_vline(x=curve.judged, line={"dash": "dot", "width": 1, "color": style.MUTED}, **cell)
+        drawn.update_xaxes(title_text="epoch", **cell)
+    joined = [curve.points for curve in found]
+    wide = any(_scale(points, "loss") == "log" for points in joined)
+    drawn.update_yaxes(type="log" if wide else "linear")
+    drawn.update_yaxes(title_text="loss", col=1)
+    return drawn.update_layout(height=80 + 190 * rows, legend={"y": 1 + 0.16 / rows}, margin={"t": 64})
+
+
+def _mark_judged(drawn: "go.Figure", curve: LearningCurve, quantity: str, place: int) -> None:
+    at = curve.points[curve.points["epoch"] == curve.judged]
+    if at.empty:
+        return
+    drawn.add_scatter(
+        x=at["epoch"],
+        y=at[f"val_{quantity}"],
+        name="judged epoch",
+        legendgroup="judged",
+        showlegend=place == 1,
+        mode="markers",
+        marker={"size": 13, "symbol": "circle-open", "color": style.VALIDATION, "line": {"width": 2}},
+        hovertemplate="epoch %{x}: %{y:.4f}<extra>judged by this epoch</extra>",
+        row=1,
+        col=place,
+    )
+
+
+def _epoch_range(curve: LearningCurve) -> list[float]:
+    """All epochs that the trial might have had, so that an early stop shows as empty paper."""
+    return [0.5, max(curve.max_epochs, len(curve.points), 1) + 0.5]
+
+
+def _scale(points: "pd.DataFrame", quantity: str) -> str:
+    """`log` for losses over more than a factor of thirty, `linear` otherwise."""
+    values = points[[f"train_{quantity}", f"val_{quantity}"]].to_numpy().ravel()
+    values = values[values > 0]
+    return "log" if quantity == "loss" and len(values) and values.max() > 30 * values.min() else "linear"
+
+
+def _ending(status: str, reason: str) -> str:
+    words = {record.STOPPED: "stopped early by the scheduler", record.RUNNING: "still running"}.get(status, status)
+    return f"{words}: {reason}" if reason else words

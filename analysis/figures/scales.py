@@ -1,0 +1,133 @@
+"""Axes for hyperparameters of any kind, and samples of trials small enough to draw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import style
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the values of one column become places on an axis.
+
+    Attributes:
+        kind: `log`, `linear` or `category`.
+        places: float64 (N,): log10 of the value, the value, or the category's index; NaN where absent.
+        categories: the category names in the order of their places; empty for numbers.
+    """
+
+    name: str
+    kind: str
+    places: NDArray[np.float64]
+    categories: tuple[str, ...] = ()
+
+    @property
+    def low(self) -> float:
+        """The smallest place; 0 where there is none."""
+        return float(np.nanmin(self.places)) if np.isfinite(self.places).any() else 0.0
+
+    @property
+    def high(self) -> float:
+        """The largest place; 1 where there is none."""
+        return float(np.nanmax(self.places)) if np.isfinite(self.places).any() else 1.0
+
+    @property
+    def ticks(self) -> tuple[list[float], list[str]]:
+        """Where ticks stand, and what they say, ready for Plotly."""
+        if self.kind == "category":
+            return [float(place) for place in range(len(self.categories))], [style.plain(n) for n in self.categories]
+        if self.kind == "log":
+            return _log_ticks(self.low, self.high)
+        steps = np.linspace(self.low, self.high, 5) if self.high > self.low else np.array([self.low])
+        return [float(step) for step in steps], [f"{step:.3g}" for step in steps]
+
+    def axis(self) -> dict[str, Any]:
+        """Plotly axis settings for a drawing whose data are `places`."""
+        values, text = self.ticks
+        margin = 0.06 * (self.high - self.low) if self.kind != "category" else 0.5
+        if self.kind == "category":
+            bounds = [-0.5, max(len(self.categories), 1) - 0.5]
+        else:
+            bounds = [self.low - (margin or 0.5), self.high + (margin or 0.5)]
+        return {"tickvals": values, "ticktext": text, "range": bounds}
+
+
+def scale_of(values: "pd.Series[Any]") -> Scale:
+    """The scale of a column: numbers over more than a factor of thirty are logarithmic, text is categories.
+
+    Whole numbers of at most six different values are categories too: layers, kernels, batch sizes.
+    """
+    import pandas as pd
+
+    name = str(values.name)
+    numeric = not values.dtype == object and pd.api.types.is_numeric_dtype(values)
+    numeric = numeric and not pd.api.types.is_bool_dtype(values)
+    if not numeric:
+        known = [value for value in values.unique() if not _is_absent(value)]
+        return _categories(name, values, sorted(known, key=_natural))
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    known_numbers = np.unique(numbers[np.isfinite(numbers)])
+    if len(known_numbers) <= 6 and (known_numbers == np.round(known_numbers)).all():
+        return _categories(name, values, [int(number) for number in known_numbers])
+    if len(known_numbers) and known_numbers[0] > 0 and known_numbers[-1] > 30 * known_numbers[0]:
+        return Scale(name, "log", np.log10(numbers))
+    return Scale(name, "linear", numbers)
+
+
+def sampled(frame: "pd.DataFrame", most: int, values: "pd.Series[float] | None" = None) -> "pd.DataFrame":
+    """At most `most` rows, evenly spread; with `values`, both tenths at their ends are kept first.
+
+    The order of the rows stays. What is left out is the same at every call.
+    """
+    if len(frame) <= most:
+        return frame
+    kept = np.zeros(len(frame), bool)
+    if values is not None:
+        order = np.argsort(values.to_numpy(dtype=np.float64, na_value=np.nan), kind="stable")
+        kept[order[: most // 10]] = True
+        kept[order[-(most // 10) :]] = True
+    free = np.flatnonzero(~kept)
+    wanted = most - int(kept.sum())
+    kept[free[np.linspace(0, len(free) - 1, wanted).astype(int)]] = True
+    return frame[kept]
+
+
+def varying(trials: "pd.DataFrame", parameters: Sequence[str]) -> list[str]:
+    """The hyperparameters that differ between trials, in the order given."""
+    return [name for name in parameters if name in trials and trials[name].nunique(dropna=False) > 1]
+
+
+def _categories(name: str, values: "pd.Series[Any]", known: Sequence[Any]) -> Scale:
+    place = {value: float(index) for index, value in enumerate(known)}
+    places = np.array([np.nan if _is_absent(value) else place[value] for value in values], np.float64)
+    return Scale(name, "category", places, tuple(str(value) if value != "" else "none" for value in known))
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _natural(value: Any) -> tuple[Any, ...]:
+    """A key that sorts `8`, `16`, `16-8` as numbers and puts words after them."""
+    parts = str(value).split("-")
+    if all(part.isdigit() for part in parts):
+        return (0, [int(part) for part in parts], "")
+    return (1, [], str(value))
+
+
+def _log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Powers of ten from `low` to `high` (both log10); with fewer than two of them, 2 and 5 too."""
+    span = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    for factors in ((1,), (1, 2, 5)):
+        ticks = [(np.log10(factor) + power, f"{factor * 10.0**power:.3g}") for power in span for factor in factors]
+        inside = [(float(place), text) for place, text in ticks if low - 0.02 <= place <= high + 0.02]
+        if len(inside) >= 2:
+            break
+    return [place for place, _ in inside], [text for _, text in inside]

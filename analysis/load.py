@@ -1,0 +1,287 @@
+"""Runs as frames: `load(PATH)` reads a run's records from a folder or a bucket.
+
+A run may be finished, going on, interrupted or damaged; what is missing or cannot be read is listed in
+`Run.problems` and left out. Only a folder without a readable run.json is refused.
+"""
+
+import functools
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from analysis.events import TRIAL_COLUMNS, LogReader
+from search.record import FINAL, Evaluation, RecordError, RunFolder, RunRecord, trial_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEST_COLUMNS = ("loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity")
+EVALUATION_COLUMNS = tuple(entry.name for entry in fields(Evaluation))
+MANIFEST_COLUMNS = ("image_id", "pool", "label", "group", "content_hash", "width", "height", "split")
+
+# A run whose log has been silent this long (or three of its own epochs, if that is longer) is interrupted.
+QUIET_SECONDS = 600.0
+
+
+@dataclass
+class Run:
+    """One run, as frames.
+
+    Attributes:
+        folder: where it lies.
+        record: what was asked, on which data, with what.
+        trials: one row a trial, indexed by its number; columns `analysis.events.TRIAL_COLUMNS`, then one a
+            hyperparameter, then `test_...` (NaN where not evaluated). Scores are those of the epoch that
+            the trial is judged by, `epoch`. Losses in nats, other scores in [0, 1], times in seconds.
+        curves: one row an epoch of a trial: `trial`, then `analysis.events.CURVE_COLUMNS`.
+        evaluations: one row a trial and set of images; columns as `search.record.Evaluation`.
+        problems: what is damaged or missing, in words.
+    """
+
+    folder: RunFolder
+    record: RunRecord
+    trials: "pd.DataFrame"
+    curves: "pd.DataFrame"
+    evaluations: "pd.DataFrame"
+    problems: list[str]
+    _log: LogReader = field(repr=False)
+    _stamps: tuple[Any, ...] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The run's name, as its record has it."""
+        return self.record.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in the order of labels and probabilities."""
+        return self.record.classes
+
+    @property
+    def metric(self) -> str:
+        """The validation score that trials are ranked by, a column of `trials`."""
+        return self.record.metric
+
+    @property
+    def weights(self) -> str:
+        """Which epoch trials are judged by: `best` by the metric, or `last` as in the report."""
+        return scored_weights(self.record, self.evaluations)
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """The columns of `trials` that are hyperparameters."""
+        ours = {*TRIAL_COLUMNS, *(f"test_{name}" for name in TEST_COLUMNS)}
+        return tuple(name for name in self.trials.columns if name not in ours)
+
+    @property
+    def status(self) -> str:
+        """`running`, `finished` (no trial is open), or `interrupted` (some are, but the log is silent)."""
+        if len(self.trials) and self.trials["status"].isin(FINAL).all():
+            return "finished"
+        times = [self.record.created, *self.curves["time"].tail(1000), *self.trials["started"]]
+        silent = time.time() - max([*times, *self.trials["ended"], *self.trials["suggested"]])
+        longest = self.curves["seconds"].max() if len(self.curves) else 0.0
+        return "running" if silent < max(QUIET_SECONDS, 3 * longest) else "interrupted"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether trials are open and the log was written to lately."""
+        return self.status == "running"
+
+    def predictions(self, trial: int) -> "pd.DataFrame":
+        """One row an image: `dataset`, `image_id`, `label`, `p_<class>`; no rows where the trial has none."""
+        return self._read_predictions(trial)
+
+    @functools.cached_property
+    def manifest(self) -> "pd.DataFrame":
+        """One row an image of the data set: `image_id`, `pool`, `label`, `group`, `split` and more."""
+        return self._parquet(MANIFEST_COLUMNS, "manifest.parquet")
+
+    @functools.cached_property
+    def bad_files(self) -> "pd.DataFrame":
+        """One row a file that was set aside: `path`, `reason`."""
+        import pandas as pd
+
+        try:
+            return pd.read_csv(io.BytesIO(self.folder.read("bad_files.csv")), dtype=str)
+        except (OSError, ValueError) as error:
+            return self._missing(("path", "reason"), "bad_files.csv", error)
+
+    def table(self, name: str, **options: Any) -> "pd.DataFrame":
+        """A table of `analysis.tables.TABLES` by its name: "ranking", "report2", "early_stopping", ...
+
+        Raises:
+            ValueError: there is no such table.
+        """
+        from analysis.tables import make_table
+
+        return make_table(self, name, **options)
+
+    def refresh(self) -> bool:
+        """Take in what was written since the run was read; returns whether anything was.
+
+        Only new lines of the log are read. Frames are replaced, not changed: who holds an old one keeps it.
+        """
+        stamps = _stamps(self.folder)
+        grown = self._log.read()
+        if not grown and stamps == self._stamps:
+            return False
+        self._stamps = stamps
+        self.__dict__.pop("_read_predictions", None)
+        self.trials, self.curves, self.evaluations, self.problems = _frames(self.folder, self.record, self._log)
+        return True
+
+    @functools.cached_property
+    def _read_predictions(self) -> "Callable[[int], pd.DataFrame]":
+        # A cache of this run's own, emptied by refresh; 256 trials of 1,500 images are some 20 MB.
+        return functools.lru_cache(maxsize=256)(self._load_predictions)
+
+    def _load_predictions(self, trial: int) -> "pd.DataFrame":
+        columns = ("dataset", "image_id", "label", *(f"p_{name}" for name in self.classes))
+        return self._parquet(columns, "predictions", f"{trial_name(trial)}.parquet")
+
+    def _parquet(self, columns: tuple[str, ...], *parts: str) -> "pd.DataFrame":
+        import pandas as pd
+        import pyarrow as pa
+
+        try:
+            frame = pd.read_parquet(io.BytesIO(self.folder.read(*parts)))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            return self._missing(columns, "/".join(parts), error)
+        absent = [name for name in columns if name not in frame.columns]
+        if absent:
+            return self._missing(columns, "/".join(parts), ValueError(f"it has no column {', '.join(absent)}"))
+        return frame
+
+    def _missing(self, columns: tuple[str, ...], name: str, error: Exception) -> "pd.DataFrame":
+        import pandas as pd
+
+        reason = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({_first_line(error)})"
+        problem = f"{name}: {reason}"
+        if problem not in self.problems:
+            self.problems.append(problem)
+        return pd.DataFrame(columns=list(columns))
+
+
+def load(path: "str | RunFolder") -> Run:
+    """The run in a folder, on a disk or in a bucket.
+
+    Args:
+        path: the run's own folder: `runs/NAME`, `s3://bucket/runs/NAME`.
+
+    Raises:
+        RecordError: the folder holds no run, or one of a schema that this version cannot read.
+    """
+    folder = path if isinstance(path, RunFolder) else RunFolder(str(path))
+    record = _read_record(folder)
+    log = LogReader(folder)
+    stamps = _stamps(folder)
+    log.read()
+    trials, curves, evaluations, problems = _frames(folder, record, log)
+    return Run(folder, record, trials, curves, evaluations, problems, log, stamps)
+
+
+def load_runs(path: str) -> list[Run]:
+    """All readable runs of a folder of runs (`runs`), the newest first.
+
+    A folder inside it that is no run, or cannot be read as one, is left out; `read_errors` names those.
+    """
+    runs = []
+    for url in run_urls(path):
+        try:
+            runs.append(load(url))
+        except RecordError:
+            continue
+    return sorted(runs, key=lambda run: -run.record.created)
+
+
+def run_urls(path: str) -> list[str]:
+    """The folders inside a folder of runs that hold a run.json."""
+    folder = RunFolder(str(path))
+    return [f"{folder.url}/{name}" for name in folder.names() if folder.exists(name, "run.json")]
+
+
+def read_errors(path: str) -> dict[str, str]:
+    """Why runs inside a folder of runs cannot be read, by their folder's name."""
+    errors = {}
+    for url in run_urls(path):
+        folder = RunFolder(url)
+        try:
+            _read_record(folder)
+        except RecordError as error:
+            errors[folder.name] = str(error)
+    return errors
+
+
+def scored_weights(record: RunRecord, evaluations: "pd.DataFrame") -> str:
+    """`best` or `last`: what was evaluated, or what the run's settings ask for."""
+    if len(evaluations):
+        return str(evaluations["weights"].iloc[-1])
+    return str(record.config.get("evaluate", {}).get("weights", "best"))
+
+
+def _read_record(folder: RunFolder) -> RunRecord:
+    try:
+        return folder.read_run()
+    except RecordError:
+        raise
+    except (AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise RecordError(
+            f"A run.json holds a run's record; {folder.url}/run.json is damaged ({_first_line(error)}). "
+            "Restore it, or leave this run out."
+        ) from error
+    except OSError as error:
+        raise RecordError(f"{folder.url}/run.json cannot be read: {_first_line(error)}.") from error
+
+
+def _frames(
+    folder: RunFolder, record: RunRecord, log: LogReader
+) -> "tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]":
+    evaluations, problems = _read_evaluations(folder)
+    if not folder.exists("log"):
+        problems.append("log: missing, so no trial is known")
+    problems += [f"log/{name}: {problem}" for name, problem in log.problems.items()]
+    trials, curves = log.frames(record.metric, scored_weights(record, evaluations))
+    present = set(folder.names("predictions"))
+    evaluated = sorted(set(evaluations["trial"]))
+    absent = [number for number in evaluated if f"{trial_name(number)}.parquet" not in present]
+    if absent:
+        shown = ", ".join(map(trial_name, absent[:5])) + (", ..." if len(absent) > 5 else "")
+        problems.append(f"predictions: missing for {len(absent)} evaluated trials ({shown})")
+    test = evaluations[evaluations["dataset"] == "test"].drop_duplicates("trial", keep="last").set_index("trial")
+    scores = test[list(TEST_COLUMNS)].astype("float64").add_prefix("test_")
+    return trials.join(scores), curves, evaluations, problems
+
+
+def _read_evaluations(folder: RunFolder) -> "tuple[pd.DataFrame, list[str]]":
+    """The evaluations, and what of them could not be read."""
+    import pandas as pd
+
+    content = folder.read("evaluation.jsonl") if folder.exists("evaluation.jsonl") else b""
+    entries, damaged = [], 0
+    for line in content.splitlines():
+        try:
+            entry = json.loads(line)
+            entries.append([entry[name] for name in EVALUATION_COLUMNS])
+        except (ValueError, KeyError, TypeError):
+            damaged += 1
+    frame = pd.DataFrame(entries, columns=list(EVALUATION_COLUMNS))
+    frame = frame.astype(dict.fromkeys(TEST_COLUMNS, "float64") | {"trial": "int64"})
+    lines = f"{damaged} damaged line{'s' if damaged > 1 else ''}"
+    return frame, [f"evaluation.jsonl: {lines} passed over"] if damaged else []
+
+
+def _stamps(folder: RunFolder) -> tuple[Any, ...]:
+    """What changes when evaluations or predictions are written."""
+    if not folder.exists("evaluation.jsonl"):
+        return ()
+    folder.fs.invalidate_cache(folder.path)
+    info = folder.fs.info(folder.child("evaluation.jsonl"))
+    return info.get("size"), str(info.get("mtime", info.get("LastModified", "")))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

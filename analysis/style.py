@@ -1,0 +1,163 @@
+"""Every colour, font and axis of the figures and pages, in one place, for light and for dark.
+
+Traces carry colours that read on both backgrounds; whatever differs (ink, grid, hover boxes) stands in
+the two templates, so that a page changes its theme without drawing anything anew.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from search import record
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+# As in the report's annex: "la courbe blue qui est le train et la orange qui représente la validation".
+TRAIN = "#3b7dc4"
+VALIDATION = "#e07b22"
+TEST = "#2a9d7f"
+
+ACCENT = TRAIN  # what a figure is about
+BEST = VALIDATION  # the one trial that the eye should find
+MUTED = "#8a93a0"  # everything else
+
+STATUS = {
+    record.FINISHED: "#2a9d7f",
+    record.STOPPED: "#9aa3b0",
+    record.DIVERGED: "#c9569b",
+    record.FAILED: "#d0453e",
+    record.RUNNING: "#3b7dc4",
+    record.WAITING: "#c8ced6",
+}
+
+# For classes, runs and compared trials; none of them is train's blue or validation's orange.
+SERIES = ("#2a9d7f", "#8f6bc0", "#c9569b", "#b5892e", "#4aa3b8", "#7a8b3a", "#d0675a", "#6b7a90")
+
+# Fades out of the page towards few, so that it serves on white and on black paper.
+SEQUENTIAL = ((0.0, "rgba(59,125,196,0.05)"), (0.5, "rgba(59,125,196,0.55)"), (1.0, "rgba(59,125,196,1.0)"))
+# From good to bad; ends in grey, because the bad end is the less interesting one.
+GOOD_TO_BAD = ((0.0, "#14507f"), (0.25, "#3b8ab8"), (0.55, "#9cc3c9"), (1.0, "#d8d5cd"))
+
+FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
+
+
+@dataclass(frozen=True)
+class Theme:
+    """What differs between light and dark.
+
+    Attributes:
+        ink, soft: colours of text, and of text that matters less.
+        line: of rules, axes and borders.
+        grid: of grid lines.
+        paper, panel: backgrounds of the page, and of what lies on it.
+        accent: of links and of what is chosen.
+    """
+
+    name: str
+    ink: str
+    soft: str
+    line: str
+    grid: str
+    paper: str
+    panel: str
+    accent: str
+
+
+LIGHT = Theme("light", "#1d232b", "#5b6572", "#c9ced6", "#edeff2", "#ffffff", "#f7f8fa", "#1f5f9f")
+DARK = Theme("dark", "#e4e7eb", "#a0a9b5", "#454d59", "#2a3039", "#14171c", "#1c2027", "#84b6ec")
+THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
+
+
+def template(theme: Theme) -> dict[str, Any]:
+    """The Plotly template of a theme, as plain data."""
+    axis = {
+        "gridcolor": theme.grid,
+        "linecolor": theme.line,
+        "tickcolor": theme.line,
+        "zeroline": False,
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "automargin": True,
+        "title": {"font": {"size": 12, "color": theme.soft}, "standoff": 8},
+        "tickfont": {"size": 11, "color": theme.soft},
+    }
+    layout = {
+        "font": {"family": FONT, "size": 12, "color": theme.ink},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "colorway": list(SERIES),
+        "margin": {"l": 56, "r": 16, "t": 36, "b": 48},
+        "xaxis": axis,
+        "yaxis": axis,
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 11, "color": theme.soft}},
+        "hoverlabel": {"bgcolor": theme.panel, "bordercolor": theme.line, "font": {"color": theme.ink, "size": 12}},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": theme.line, "activecolor": theme.soft},
+        "annotationdefaults": {"font": {"size": 12, "color": theme.ink}, "showarrow": False},
+        "shapedefaults": {"line": {"color": theme.line, "width": 1}},
+        "coloraxis": {"colorbar": {"outlinewidth": 0, "thickness": 10, "tickfont": {"color": theme.soft, "size": 11}}},
+        "dragmode": "select",
+    }
+    labels = {"labelfont": {"color": theme.ink, "size": 12}, "tickfont": {"color": theme.soft, "size": 10}}
+    return {"layout": layout, "data": {"parcoords": [{"type": "parcoords", **labels}]}}
+
+
+def figure(traces: Sequence[Any] = (), **layout: Any) -> "go.Figure":
+    """A Plotly figure of `traces` in the house style; drawn light until a page says otherwise."""
+    import plotly.graph_objects as go
+
+    return go.Figure(data=list(traces), layout={"template": template(LIGHT), "height": 320, **layout})
+
+
+def panels(rows: int, columns: int, **options: Any) -> "go.Figure":
+    """An empty figure of `rows` x `columns` panels in the house style; options as Plotly's make_subplots."""
+    from plotly.subplots import make_subplots
+
+    return make_subplots(rows=rows, cols=columns, **options).update_layout(template=template(LIGHT), height=320)
+
+
+def restyled(drawn: "go.Figure", theme: Theme) -> "go.Figure":
+    """The same figure in another theme; `drawn` itself is changed and returned."""
+    return drawn.update_layout(template=template(theme))
+
+
+def variables(theme: Theme) -> str:
+    """The theme as CSS custom properties: `--ink: #1d232b; ...`."""
+    names = ("ink", "soft", "line", "grid", "paper", "panel", "accent")
+    own = {name: getattr(theme, name) for name in names}
+    shared = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "font": FONT}
+    return " ".join(f"--{name}: {value};" for name, value in (own | shared).items())
+
+
+def faded(color: str, alpha: float) -> str:
+    """A `#rrggbb` colour as `rgba(...)` with the given opacity."""
+    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def series_color(place: int) -> str:
+    """The colour of the series at `place`; begins anew when they run out."""
+    return SERIES[place % len(SERIES)]
+
+
+def plain(text: object) -> str:
+    """Text that Plotly shows as it stands: its labels take a few HTML tags, names from runs must not."""
+    return html.escape(str(text), quote=False)
+
+
+def label(name: str) -> str:
+    """A column's name as people read it: `val_auc` -> `validation AUC`."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+LABELS: Mapping[str, str] = {
+    "val_loss": "validation loss",
+    "val_accuracy": "validation accuracy",
+    "val_balanced_accuracy": "validation balanced accuracy",
+    "val_auc": "validation AUC",
+    "val_sensitivity": "validation sensitivity",
+    "val_specificity": "validation specificity",
+    "test_auc": "test AUC",
+}
