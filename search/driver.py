@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -44,7 +45,7 @@ _ENVIRONMENT = {
 }
 
 
-class Interrupted(Exception):
+class SearchInterruptedError(Exception):
     """The search was asked to stop before its end; everything that was done is kept."""
 
 
@@ -115,7 +116,7 @@ def run_search(
         on_change: called after every event, for a progress display.
 
     Raises:
-        Interrupted: Ctrl-C; trials that were at work go on from their last epoch in a resumed run.
+        SearchInterruptedError: Ctrl-C or SIGTERM; trials that were at work go on from their last epoch in a resumed run.
     """
     scheduler = _build_scheduler(settings, state)
     if state.num_waiting == 0:
@@ -154,14 +155,17 @@ def run_search(
             verbose=0,
         ),
     )
+    # A batch system or a spot host that asks a process to end sends SIGTERM: the same as Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         tuner.fit()
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         state.flush()
         if state.folder.is_local:
             shutil.rmtree(state.folder.child("tune"), ignore_errors=True)
     if state.num_waiting or not all(trial.is_final for trial in state.trials.values()):
-        raise Interrupted
+        raise SearchInterruptedError
 
 
 def share_weights(settings: Settings, space: Space) -> dict[str, Any]:

@@ -176,6 +176,7 @@ class Scorer:
         buffer = io.BytesIO()
         pq.write_table(pa.concat_tables(tables), buffer)
         self._folder.write(buffer.getvalue(), "predictions", f"{trial.name}.parquet")
+        del model
         release_memory()
         return evaluations
 

@@ -16,7 +16,7 @@ from data_pipeline.dataset import Dataset, DataSettings, list_dataset, prepare_d
 from data_pipeline.manifest import DataError, Manifest, read_manifest, write_bad_files, write_manifest
 from data_pipeline.preprocess import ImageSettings
 from data_pipeline.split import SplitSettings, split_pool
-from models.registry import count_parameters
+from models.registry import PUBLISHED, count_parameters
 from models.transfer import WeightsError
 from search import record
 from search.record import RecordError, RunFolder, RunRecord
@@ -140,6 +140,12 @@ def check_models(space: Space, settings: Settings, classes: int) -> tuple[Any, A
     Raises:
         SettingsError: a model of the space cannot be built for these images.
     """
+    for row in space.rows:
+        if PUBLISHED[row].classes != classes:
+            raise SettingsError(
+                f"Published row {row} has {PUBLISHED[row].classes} classes; data.labels={settings.data.labels} gives "
+                f"{classes}. Leave data.labels to the space."
+            )
     counted = []
     shape = (settings.data.size, settings.data.size, settings.data.channels)
     for variant in model_variants(space):
@@ -217,7 +223,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
 
 
 def _run(settings: Settings, space: Space, folder: RunFolder, dataset: Dataset, console: "Console") -> int:
-    from search.driver import Interrupted, ray_session, run_search
+    from search.driver import SearchInterruptedError, ray_session, run_search
     from search.evaluate import evaluate_run
     from search.export import export_run
     from search.rungs import expected_epochs
@@ -245,7 +251,7 @@ def _run(settings: Settings, space: Space, folder: RunFolder, dataset: Dataset, 
             if settings.evaluate.enabled:
                 console.print("Evaluating the finished trials on validation and test ...")
                 evaluate_run(folder, settings, space, dataset, data_settings(settings))
-    except (Interrupted, KeyboardInterrupt):
+    except (SearchInterruptedError, KeyboardInterrupt):
         export_run(folder)
         console.print(f"Stopped; nothing is lost. Go on with:\n  {go_on}", markup=False, soft_wrap=True)
         return 130

@@ -50,8 +50,9 @@ class ImageTrial(tune.Trainable):
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take up another trial in the same process."""
+        """Take up another trial in the same process, its memory given back first."""
         self._begin(new_config)
+        release_memory()
         return True
 
     def step(self) -> dict[str, Any]:
@@ -74,16 +75,9 @@ class ImageTrial(tune.Trainable):
             # The run's storage is full or gone: every other trial would fail on it too.
             return {"done": True, "score": float("nan"), "storage_error": str(error)}
 
-    def cleanup(self) -> None:
-        """Give back the last trial's memory."""
-        self._model = None
-
     def _begin(self, config: dict[str, Any]) -> None:
-        if getattr(self, "_model", None) is not None:
-            self._model = None
-            release_memory()
-        self._model: TrialModel | None = None
         self._trial = TrialRecord(**config["trial"])
+        self._model: TrialModel | None = None
         # Work that may fail waits for the first step, where a failure is told apart from a dead process.
 
     def _build_or_restore(self) -> TrialModel:
