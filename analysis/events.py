@@ -4,10 +4,10 @@
 all epochs at once, because a run of 10,000 trials has 200,000 of them; a test holds the two together.
 """
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, count
 from typing import TYPE_CHECKING, Any
 
 from search.record import RUNNING, RunFolder, TrialRecord, apply_event, lower_is_better
@@ -32,6 +32,8 @@ CURVE_COLUMNS = (
     "memory_mb",
 )
 _SCORES = tuple(name for name in CURVE_COLUMNS if name.startswith(("val_", "train_")))
+
+_EPOCH = b'{"event":"epoch"'  # how `search.record.EventLog` begins an epoch's line
 
 # What a trial has besides its hyperparameters, in the order of the columns.
 TRIAL_COLUMNS = (
@@ -61,18 +63,26 @@ TRIAL_COLUMNS = (
 
 @dataclass
 class LogReader:
-    """Reads a run's log and, when asked again, only what was added since.
-
-    Attributes:
-        problems: what of the log could not be read, in words, by file.
-    """
+    """Reads a run's log and, when asked again, only what was added since."""
 
     folder: RunFolder
-    problems: dict[str, str] = field(default_factory=dict)
+    _damaged: dict[str, int] = field(default_factory=dict)  # lines of a file that are no events
+    _half_written: set[str] = field(default_factory=set)
     _offsets: dict[str, int] = field(default_factory=dict)
     _places: int = 0  # how many lines were read; a line's place orders it among all others
     _events: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     _epochs: "list[pd.DataFrame]" = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """What of the log could not be read, in words."""
+        found = [
+            f"log/{name}: {count} damaged line{'s' if count > 1 else ''} passed over"
+            for name, count in self._damaged.items()
+            if count
+        ]
+        half = "its last line is half written (the search is writing it, or was killed); passed over"
+        return found + [f"log/{name}: {half}" for name in sorted(self._half_written)]
 
     def read(self) -> bool:
         """Take in what is new; returns whether anything was."""
@@ -86,7 +96,9 @@ class LogReader:
         """The frames `trials` (one row a trial) and `curves` (one row an epoch) of all that was read."""
         import pandas as pd
 
-        epochs = pd.concat(self._epochs, ignore_index=True) if self._epochs else _empty_epochs()
+        if len(self._epochs) > 1:
+            self._epochs = [pd.concat(self._epochs, ignore_index=True)]
+        epochs = self._epochs[0] if self._epochs else _empty_epochs()
         trials, suggested_at, changed_at = _fold_small(self._events)
         epochs = epochs[epochs["place"] > epochs["trial"].map(suggested_at).astype(float)]
         late = epochs.groupby("trial")["place"].max()
@@ -103,34 +115,31 @@ class LogReader:
             return
         content: bytes = self.folder.fs.cat_file(path, start=start)
         complete, _, rest = content.rpartition(b"\n")
-        self.problems.pop(name, None)
         if rest and _parse(rest) is not None:
             complete, rest = content, b""
-        if rest:
-            self.problems[name] = "its last line is half written (the search is writing it, or was killed); passed over"
+        (self._half_written.add if rest else self._half_written.discard)(name)
         self._offsets[name] = start + len(content) - len(rest)
-        damaged = self._take_lines(complete.splitlines())
-        if damaged:
-            self.problems[name] = f"{damaged} damaged line{'s' if damaged > 1 else ''} passed over"
+        self._damaged[name] = self._damaged.get(name, 0) + self._take_lines(complete.splitlines())
 
     def _take_lines(self, lines: Sequence[bytes]) -> int:
         """Take in whole lines; returns how many of them are damaged."""
+        # Epochs are nearly all of a log: Arrow reads them together, and Python sees the other lines only.
+        is_epoch = [line.startswith(_EPOCH) for line in lines]
+        epochs = [*zip(compress(count(self._places), is_epoch), compress(lines, is_epoch), strict=True)]
         damaged = 0
-        epochs: list[tuple[int, bytes]] = []
-        for place, line in enumerate(lines, start=self._places):
-            if b'"epoch"' in line[:24]:
+        for place, line in zip(count(self._places), lines, strict=False):
+            if is_epoch[place - self._places] or not line.strip():
+                continue
+            event = _parse(line)
+            if event is None:
+                damaged += 1
+            elif event.get("event") == "epoch":  # as JSON that another writer spaced
                 epochs.append((place, line))
-            elif line.strip():
-                event = _parse(line)
-                if event is None:
-                    damaged += 1
-                elif event.get("event") == "epoch":
-                    epochs.append((place, line))
-                else:
-                    self._events.append((place, event))
+            else:
+                self._events.append((place, event))
         self._places += len(lines)
         if epochs:
-            frame, lost = _epoch_frame(epochs)
+            frame, lost = _epoch_frame(sorted(epochs))
             self._epochs.append(frame)
             damaged += lost
         return damaged
@@ -178,9 +187,10 @@ def _read_epochs(epochs: Sequence[tuple[int, bytes]]) -> "pd.DataFrame":
     schema = pa.schema([("trial", pa.int64()), ("host", pa.string()), ("process", pa.int64()), ("metrics", metrics)])
     content = b"\n".join(line for _, line in epochs)
     table = arrow_json.read_json(
-        io.BytesIO(content),
-        # The block holds the longest line there can be; small blocks would be parsed one by one.
-        read_options=arrow_json.ReadOptions(use_threads=False, block_size=max(1 << 22, *(len(line) + 2 for _, line in epochs))),
+        # Neither threads nor a Python file: Arrow may hang or abort at exit with both (apache/arrow 34314, 50482).
+        pa.BufferReader(content),
+        # A block must hold the longest line.
+        read_options=arrow_json.ReadOptions(use_threads=False, block_size=1 << 24),
         parse_options=arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
     if table.num_rows != len(epochs) or table["trial"].null_count or table["metrics"].null_count:
@@ -290,19 +300,18 @@ def _hyperparameters(parameters: Sequence[Mapping[str, Any]], index: Any) -> "pd
         )
         for name in names
     }
-    return pd.DataFrame(columns, index=index)
+    return pd.DataFrame(columns).set_axis(index) if columns else pd.DataFrame(index=index)
 
 
 def hyperparameter_column(values: Sequence[Any]) -> "pd.Series":
     """A hyperparameter's values: numbers where all are numbers, else text; a list is `16-8`, an empty one `none`."""
     import pandas as pd
 
-    present = {type(value) for value in values if value is not None}
-    if present and present <= {int, float}:
-        kind = "int64" if present == {int} and None not in values else "float64"
-        return pd.Series(pd.array(values, dtype=kind if kind == "int64" else "Float64")).astype(kind)
-    if present == {bool} and None not in values:
-        return pd.Series(values, dtype=bool)
+    types = {type(value) for value in values}
+    if types in ({int}, {bool}):
+        return pd.Series(values)
+    if types - {type(None)} and types <= {int, float, type(None)}:
+        return pd.Series(values, dtype="float64")
     return pd.Series([None if value is None else _text(value) for value in values], dtype=object)
 
 

@@ -8,7 +8,7 @@ import functools
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +78,8 @@ class Run:
 
     @property
     def status(self) -> str:
-        """`running`, `finished` (no trial is open), or `interrupted` (some are, but the log is silent)."""
-        if len(self.trials) and self.trials["status"].isin(FINAL).all():
+        """`running`, `finished` (no trial is open or to come), or `interrupted` (some are, but the log is silent)."""
+        if len(self.trials) >= max(1, planned_trials(self.record)) and self.trials["status"].isin(FINAL).all():
             return "finished"
         times = [self.record.created, *self.curves["time"].tail(1000), *self.trials["started"]]
         silent = time.time() - max([*times, *self.trials["ended"], *self.trials["suggested"]])
@@ -118,7 +118,7 @@ class Run:
         """
         from analysis.tables import make_table
 
-        return make_table(self, name, **options)
+        return make_table([self], name, **options)
 
     def refresh(self) -> bool:
         """Take in what was written since the run was read; returns whether anything was.
@@ -144,11 +144,13 @@ class Run:
         return self._parquet(columns, "predictions", f"{trial_name(trial)}.parquet")
 
     def _parquet(self, columns: tuple[str, ...], *parts: str) -> "pd.DataFrame":
-        import pandas as pd
         import pyarrow as pa
+        import pyarrow.parquet as pq
 
         try:
-            frame = pd.read_parquet(io.BytesIO(self.folder.read(*parts)))
+            # Neither threads nor a Python file: Arrow may hang or abort at exit with both (apache/arrow 34314, 50482).
+            table = pq.ParquetFile(pa.BufferReader(self.folder.read(*parts))).read(use_threads=False)
+            frame: pd.DataFrame = table.to_pandas(use_threads=False)
         except (OSError, ValueError, pa.ArrowException) as error:
             return self._missing(columns, "/".join(parts), error)
         absent = [name for name in columns if name not in frame.columns]
@@ -198,6 +200,12 @@ def load_runs(path: str) -> list[Run]:
     return sorted(runs, key=lambda run: -run.record.created)
 
 
+def run_labels(runs: Sequence[Run]) -> list[str]:
+    """What tells runs apart: their names, or their URLs where two have the same name."""
+    names = [run.name for run in runs]
+    return names if len(set(names)) == len(names) else [run.folder.url for run in runs]
+
+
 def run_urls(path: str) -> list[str]:
     """The folders inside a folder of runs that hold a run.json."""
     folder = RunFolder(str(path))
@@ -223,6 +231,14 @@ def scored_weights(record: RunRecord, evaluations: "pd.DataFrame") -> str:
     return str(record.config.get("evaluate", {}).get("weights", "best"))
 
 
+def planned_trials(record: RunRecord) -> int:
+    """How many trials a sampler was asked for; 0 where the space lists them (rows, a grid) and the log knows best."""
+    search = record.config.get("search", {})
+    if record.config.get("space", {}).get("rows") or search.get("searcher") == "grid":
+        return 0
+    return int(search.get("num_trials", 0))
+
+
 def _read_record(folder: RunFolder) -> RunRecord:
     try:
         return folder.read_run()
@@ -243,7 +259,7 @@ def _frames(
     evaluations, problems = _read_evaluations(folder)
     if not folder.exists("log"):
         problems.append("log: missing, so no trial is known")
-    problems += [f"log/{name}: {problem}" for name, problem in log.problems.items()]
+    problems += log.problems
     trials, curves = log.frames(record.metric, scored_weights(record, evaluations))
     present = set(folder.names("predictions"))
     evaluated = sorted(set(evaluations["trial"]))

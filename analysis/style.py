@@ -39,7 +39,6 @@ SERIES = ("#2a9d7f", "#8f6bc0", "#c9569b", "#b5892e", "#4aa3b8", "#7a8b3a", "#d0
 SEQUENTIAL = ((0.0, "rgba(59,125,196,0.05)"), (0.5, "rgba(59,125,196,0.55)"), (1.0, "rgba(59,125,196,1.0)"))
 # From good to bad; ends in grey, because the bad end is the less interesting one.
 GOOD_TO_BAD = ((0.0, "#14507f"), (0.25, "#3b8ab8"), (0.55, "#9cc3c9"), (1.0, "#d8d5cd"))
-
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 
@@ -53,6 +52,7 @@ class Theme:
         grid: of grid lines.
         paper, panel: backgrounds of the page, and of what lies on it.
         accent: of links and of what is chosen.
+        veil: behind text that lies on lines.
     """
 
     name: str
@@ -63,10 +63,13 @@ class Theme:
     paper: str
     panel: str
     accent: str
+    veil: str
 
 
-LIGHT = Theme("light", "#1d232b", "#5b6572", "#c9ced6", "#edeff2", "#ffffff", "#f7f8fa", "#1f5f9f")
-DARK = Theme("dark", "#e4e7eb", "#a0a9b5", "#454d59", "#2a3039", "#14171c", "#1c2027", "#84b6ec")
+LIGHT = Theme(
+    "light", "#1d232b", "#5b6572", "#c9ced6", "#edeff2", "#ffffff", "#f7f8fa", "#1f5f9f", "rgba(255,255,255,0.7)"
+)
+DARK = Theme("dark", "#e4e7eb", "#a0a9b5", "#454d59", "#2a3039", "#14171c", "#1c2027", "#84b6ec", "rgba(20,23,28,0.7)")
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 
@@ -86,7 +89,7 @@ def template(theme: Theme) -> dict[str, Any]:
     }
     layout = {
         "font": {"family": FONT, "size": 12, "color": theme.ink},
-        "paper_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": theme.paper,
         "plot_bgcolor": "rgba(0,0,0,0)",
         "colorway": list(SERIES),
         "margin": {"l": 56, "r": 16, "t": 36, "b": 48},
@@ -95,13 +98,11 @@ def template(theme: Theme) -> dict[str, Any]:
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 11, "color": theme.soft}},
         "hoverlabel": {"bgcolor": theme.panel, "bordercolor": theme.line, "font": {"color": theme.ink, "size": 12}},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": theme.line, "activecolor": theme.soft},
-        "annotationdefaults": {"font": {"size": 12, "color": theme.ink}, "showarrow": False},
+        "annotationdefaults": {"font": {"size": 12, "color": theme.ink}, "showarrow": False, "bgcolor": theme.veil},
         "shapedefaults": {"line": {"color": theme.line, "width": 1}},
         "coloraxis": {"colorbar": {"outlinewidth": 0, "thickness": 10, "tickfont": {"color": theme.soft, "size": 11}}},
-        "dragmode": "select",
     }
-    labels = {"labelfont": {"color": theme.ink, "size": 12}, "tickfont": {"color": theme.soft, "size": 10}}
-    return {"layout": layout, "data": {"parcoords": [{"type": "parcoords", **labels}]}}
+    return {"layout": layout}
 
 
 def figure(traces: Sequence[Any] = (), **layout: Any) -> "go.Figure":
@@ -111,16 +112,41 @@ def figure(traces: Sequence[Any] = (), **layout: Any) -> "go.Figure":
     return go.Figure(data=list(traces), layout={"template": template(LIGHT), "height": 320, **layout})
 
 
-def panels(rows: int, columns: int, **options: Any) -> "go.Figure":
-    """An empty figure of `rows` x `columns` panels in the house style; options as Plotly's make_subplots."""
+def panels(rows: int, columns: int, titles: Sequence[str] = (), narrowest: int = 240, **options: Any) -> "go.Figure":
+    """An empty figure of `rows` x `columns` panels in the house style.
+
+    Args:
+        rows: at least one.
+        columns: at least one.
+        titles: of the panels, row by row.
+        narrowest: pixels that a panel needs; a page with less room stacks the panels (`meta` tells it how).
+        **options: of Plotly's make_subplots.
+    """
     from plotly.subplots import make_subplots
 
-    return make_subplots(rows=rows, cols=columns, **options).update_layout(template=template(LIGHT), height=320)
+    drawn = make_subplots(rows=rows, cols=columns, **options)
+    for place, title in enumerate(titles):
+        # Tied to its panel's axes, so that it follows when a page stacks the panels.
+        axis = "" if place == 0 else str(place + 1)
+        drawn.add_annotation(
+            x=0,
+            y=1,
+            xref=f"x{axis} domain",
+            yref=f"y{axis} domain",
+            text=title,
+            xanchor="left",
+            yanchor="bottom",
+            bgcolor="rgba(0,0,0,0)",
+        )
+    meta = {"rows": rows, "columns": columns, "narrowest": narrowest}
+    return restyled(drawn, LIGHT).update_layout(height=320, meta=meta)
 
 
 def restyled(drawn: "go.Figure", theme: Theme) -> "go.Figure":
     """The same figure in another theme; `drawn` itself is changed and returned."""
-    return drawn.update_layout(template=template(theme))
+    # Assigned, not updated: Plotly takes a tenth of a second to merge one template into another.
+    drawn.layout.template = template(theme)
+    return drawn
 
 
 def variables(theme: Theme) -> str:

@@ -101,22 +101,22 @@ def concurrent_trials(resources: ResourceSettings, available: Mapping[str, float
 
 def run_search(
     settings: Settings,
-    space: Space,
     state: SearchState,
     dataset: Dataset,
+    weights: Mapping[str, Any],
     on_change: Callable[[], None] = lambda: None,
 ) -> None:
     """Run all trials that are still to be run; returns when every trial has ended.
 
     Args:
         settings: of the run.
-        space: of the run.
         state: new, or restored from the log.
         dataset: prepared images; trials get the pool alone.
+        weights: of `share_weights`.
         on_change: called after every event, for a progress display.
 
     Raises:
-        SearchInterruptedError: Ctrl-C or SIGTERM; trials that were at work go on from their last epoch in a resumed run.
+        SearchInterruptedError: Ctrl-C or SIGTERM; in a resumed run trials go on from their last epoch.
     """
     scheduler = _build_scheduler(settings, state)
     if state.num_waiting == 0:
@@ -127,7 +127,7 @@ def run_search(
         metric=settings.search.metric,
         train=settings.train,
         data=put_training_data(training_data(dataset)),
-        weights=share_weights(settings, space),
+        weights=weights,
         threads=max(1, int(resources.cpus_per_trial)),
     )
     tuner = tune.Tuner(

@@ -24,7 +24,6 @@ from search.checkpoint import Checkpoint, CheckpointError, read_best, read_check
 from search.metrics import score
 from search.record import Evaluation, RunFolder, TrialRecord, rank, to_json
 from search.settings import ResourceSettings, Settings, TrainSettings
-from search.spaces import Space
 
 VALIDATION, TEST = "validation", "test"
 
@@ -89,9 +88,9 @@ def _test_set(name: str, rows: Sequence[Any], images: NDArray[np.uint8]) -> Eval
 def evaluate_run(
     folder: RunFolder,
     settings: Settings,
-    space: Space,
     dataset: Dataset,
     data_settings: DataSettings,
+    weights: Mapping[str, Any],
 ) -> list[Evaluation]:
     """Score every finished trial that is not scored yet, and write evaluations, predictions and the winner.
 
@@ -102,7 +101,7 @@ def evaluate_run(
     """
     import ray
 
-    from search.driver import concurrent_trials, share_weights
+    from search.driver import concurrent_trials
 
     trials = [trial for trial in folder.read_trials().values() if trial.status == record.FINISHED]
     sets = evaluation_sets(dataset, data_settings)
@@ -115,7 +114,7 @@ def evaluate_run(
         train=settings.train,
         classes=dataset.manifest.classes,
         sets=ray.put(sets),
-        weights=share_weights(settings, space),
+        weights=weights,
         which=settings.evaluate.weights,
         threads=max(1, int(settings.resources.cpus_per_trial)),
     )

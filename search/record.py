@@ -228,11 +228,11 @@ class RunFolder:
     @property
     def name(self) -> str:
         """The run's name: the folder's last part."""
-        return posixpath.basename(self.path)
+        return posixpath.basename(str(self.path))
 
     def child(self, *parts: str) -> str:
         """The path of something inside the folder, in the file system's own terms."""
-        return posixpath.join(self.path, *parts)
+        return posixpath.join(str(self.path), *parts)
 
     def exists(self, *parts: str) -> bool:
         """Whether something of that name is in the folder."""
@@ -314,9 +314,11 @@ class RunFolder:
                 continue
             for line in self.read("log", name).splitlines():
                 try:
-                    yield json.loads(line)
+                    event = json.loads(line)
                 except json.JSONDecodeError:
                     continue
+                if isinstance(event, dict):
+                    yield event
 
     def read_trials(self) -> dict[int, TrialRecord]:
         """All trials of the run by number, in order."""
@@ -415,9 +417,9 @@ def apply_event(trials: dict[int, TrialRecord], event: Mapping[str, Any]) -> Non
     if kind == "started":
         trial.status = RUNNING
         trial.started = trial.started or event["time"]
-        trial.host, trial.process = event.get("host", ""), event.get("process", 0)
     elif kind == "epoch":
         trial.status = RUNNING
+        trial.host, trial.process = event.get("host") or trial.host, event.get("process") or trial.process
         epoch = EpochRecord(**_known(EpochRecord, event["metrics"]))
         # A retried trial may repeat its last epoch; the first report of an epoch counts.
         if epoch.epoch == len(trial.epochs) + 1:

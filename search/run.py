@@ -4,7 +4,7 @@ Checks every setting, then prepares the data, searches, evaluates and exports. R
 imported only when a search begins: help, dry runs and errors answer at once.
 """
 
-import shlex
+import contextlib
 import sys
 import tempfile
 import time
@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.dataset import Dataset, DataSettings, list_dataset, prepare_dataset
-from data_pipeline.manifest import DataError, Manifest, read_manifest, write_bad_files, write_manifest
+from data_pipeline.manifest import DataError, Manifest
 from data_pipeline.preprocess import ImageSettings
 from data_pipeline.split import SplitSettings, split_pool
 from models.registry import PUBLISHED, count_parameters
 from models.transfer import WeightsError
 from search import record
-from search.record import RecordError, RunFolder, RunRecord
+from search.record import RecordError, RunFolder
+from search.rungs import expected_epochs, most_epochs
+from search.runs import check_same_data, create_run, find_run, new_run_folder
 from search.settings import (
     Settings,
     SettingsError,
@@ -32,6 +34,8 @@ from search.spaces import Space, combinations_of, listed_plans, model_settings, 
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from search.state import SearchState
 
 _USER_ERRORS = (SettingsError, DataError, RecordError, WeightsError, OSError)
 
@@ -103,7 +107,7 @@ def _reporting_errors(work: Callable[[], int]) -> int:
 def _main(words: list[str]) -> int:
     resume = next((word.partition("=")[2] for word in reversed(words) if word.startswith("resume=")), "")
     if resume and resume != "null":
-        folder = _find_run(resume, words)
+        folder = find_run(resume, words)
         if folder is not None:
             settings = resume_settings(folder.read_run().config, words)
             return _search(settings, read_space(settings), folder)
@@ -174,19 +178,15 @@ def _dry_run(settings: Settings, space: Space) -> int:
     console.print(f"  {combinations_of(space)}; {trials} trials will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
-    console.print(_epochs_line(settings, trials))
+    console.print(_epochs_line(settings, space))
     _print_counts(console, manifest, split.counts(manifest))
     console.print("Dry run: nothing was started.")
     return 0
 
 
-def _epochs_line(settings: Settings, trials: int) -> str:
-    from search.rungs import expected_epochs
-
-    search = settings.search
-    most = trials * search.max_epochs
-    expected = expected_epochs(trials, search.max_epochs, search)
-    if search.scheduler == "none":
+def _epochs_line(settings: Settings, space: Space) -> str:
+    most, expected = most_epochs(space, settings), expected_epochs(space, settings)
+    if settings.search.scheduler == "none":
         return f"epochs: {most} at the most, no early stopping"
     return f"epochs: about {expected:.0f} expected under ASHA, of {most}"
 
@@ -204,53 +204,56 @@ def _print_counts(console: "Console", manifest: Manifest, counts: dict[str, tupl
 
 
 def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
-    """A whole search: data, run folder, trials, evaluation, views, summary."""
+    """A whole search: data, Ray, run folder, trials, evaluation, views, summary.
+
+    Nothing is written to the storage before everything that the search needs is there.
+    """
+    from search.driver import ray_session, share_weights
     from search.screen import chatter_to
 
+    folder = resumed or new_run_folder(settings)
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "driver.log")
     with chatter_to(log) as console:
         dataset = _prepare(settings, console)
         check_models(space, settings, len(dataset.manifest.classes))
-        folder = resumed or _create_run(settings, dataset)
         if resumed is not None:
-            _check_same_data(folder, dataset)
-        try:
-            return _run(settings, space, folder, dataset, console)
-        finally:
-            earlier = folder.read("driver.log") if folder.exists("driver.log") else b""
-            sys.stdout.flush()
-            folder.write(earlier + log.read_bytes(), "driver.log")
+            check_same_data(folder, dataset)
+        with ray_session(settings.resources):
+            weights = share_weights(settings, space)
+            if resumed is None:
+                create_run(folder, settings, dataset)
+            try:
+                return _run(settings, space, folder, dataset, weights, console)
+            finally:
+                _keep_log(folder, log)
 
 
-def _run(settings: Settings, space: Space, folder: RunFolder, dataset: Dataset, console: "Console") -> int:
-    from search.driver import SearchInterruptedError, ray_session, run_search
+def _run(
+    settings: Settings,
+    space: Space,
+    folder: RunFolder,
+    dataset: Dataset,
+    weights: dict[str, Any],
+    console: "Console",
+) -> int:
+    """Trials, evaluation, views and summary of a run whose folder is there; returns the exit code."""
+    from search.driver import SearchInterruptedError, run_search
     from search.evaluate import evaluate_run
     from search.export import export_run
-    from search.rungs import expected_epochs
     from search.screen import SearchView
-    from search.searcher import build_searcher
-    from search.state import SearchState
 
-    shape = (settings.data.size, settings.data.size, settings.data.channels)
-    classes = len(dataset.manifest.classes)
-    state = SearchState(
-        folder,
-        build_searcher(space, settings),
-        settings,
-        lambda model: count_parameters(model, shape, classes),
-    )
-    state.restore()
+    state = _open_state(settings, space, folder, dataset)
     verb = "Resuming" if state.trials else "Searching"
     console.print(f"{verb}: {state.num_trials} trials of space {space.name}; everything goes to {folder.url}")
-    expected = expected_epochs(state.num_trials, settings.search.max_epochs, settings.search)
-    go_on = f"python -m search.run resume={folder.name}" + _storage_words(settings)
+    storage = "" if settings.run.storage == "runs" else f" run.storage={settings.run.storage}"
+    go_on = f"python -m search.run resume={folder.name}{storage}"
     try:
-        with ray_session(settings.resources):
-            with SearchView(console, state, expected) as view:
-                run_search(settings, space, state, dataset, view.on_change)
-            if settings.evaluate.enabled:
-                console.print("Evaluating the finished trials on validation and test ...")
-                evaluate_run(folder, settings, space, dataset, data_settings(settings))
+        state.restore()
+        with SearchView(console, state, expected_epochs(space, settings)) as view:
+            run_search(settings, state, dataset, weights, view.on_change)
+        if settings.evaluate.enabled:
+            console.print("Evaluating the finished trials on validation and test ...")
+            evaluate_run(folder, settings, dataset, data_settings(settings), weights)
     except (SearchInterruptedError, KeyboardInterrupt):
         export_run(folder)
         console.print(f"Stopped; nothing is lost. Go on with:\n  {go_on}", markup=False, soft_wrap=True)
@@ -262,6 +265,24 @@ def _run(settings: Settings, space: Space, folder: RunFolder, dataset: Dataset, 
     export_run(folder)
     _print_summary(settings, folder, console)
     return 0
+
+
+def _open_state(settings: Settings, space: Space, folder: RunFolder, dataset: Dataset) -> "SearchState":
+    from search.searcher import build_searcher
+    from search.state import SearchState
+
+    shape = (settings.data.size, settings.data.size, settings.data.channels)
+    classes = len(dataset.manifest.classes)
+    searcher = build_searcher(space, settings)
+    return SearchState(folder, searcher, settings, lambda model: count_parameters(model, shape, classes))
+
+
+def _keep_log(folder: RunFolder, log: Path) -> None:
+    """Add this session's output of Ray and TensorFlow to the run's log; a full disk must not hide a first error."""
+    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        earlier = folder.read("driver.log") if folder.exists("driver.log") else b""
+        folder.write(earlier + log.read_bytes(), "driver.log")
 
 
 def _prepare(settings: Settings, console: "Console") -> Dataset:
@@ -278,103 +299,6 @@ def _prepare(settings: Settings, console: "Console") -> Dataset:
     return dataset
 
 
-def _create_run(settings: Settings, dataset: Dataset) -> RunFolder:
-    """A new run folder with all that was asked and found, written before the first trial."""
-    name = settings.run.name or f"{settings.space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    settings.run.name = name
-    folder = RunFolder(f"{settings.run.storage.rstrip('/')}/{name}")
-    if folder.exists("run.json"):
-        raise SettingsError(
-            f"There is a run called {name!r} in {settings.run.storage} already. "
-            f"Go on with it (resume={name}), or choose another run.name."
-        )
-    from search.environment import describe_environment
-
-    manifest, split = dataset.manifest, dataset.split
-    folder.write(settings.to_yaml().encode(), "config.yaml")
-    _write_table(folder, "manifest.parquet", lambda file: write_manifest(manifest, split, file))
-    _write_table(folder, "bad_files.csv", lambda file: write_bad_files(manifest.bad, file))
-    folder.write_run(
-        RunRecord(
-            name=name,
-            created=time.time(),
-            command=shlex.join(["python", "-m", "search.run", *sys.argv[1:]]),
-            metric=settings.search.metric,
-            classes=manifest.classes,
-            config=settings.to_dict(),
-            environment=describe_environment(),
-            data={
-                "fingerprint": manifest.fingerprint,
-                "root": manifest.root,
-                "counts": dataset.split.counts(manifest),
-                "set_aside": len(manifest.bad),
-            },
-        )
-    )
-    return folder
-
-
-def _write_table(folder: RunFolder, name: str, write: Callable[[Any], None]) -> None:
-    import io
-
-    buffer = io.BytesIO()
-    write(buffer)
-    folder.write(buffer.getvalue(), name)
-
-
-def _find_run(wanted: str, words: Sequence[str]) -> RunFolder | None:
-    """The folder of the run to resume; `None` when `auto` finds none that was interrupted.
-
-    Raises:
-        RecordError: there is no such run.
-    """
-    storage = next((word.partition("=")[2] for word in reversed(words) if word.startswith("run.storage=")), "runs")
-    if wanted != "auto":
-        folder = RunFolder(wanted if "/" in wanted else f"{storage.rstrip('/')}/{wanted}")
-        folder.read_run()
-        return folder
-    space = next((word.partition("=")[2] for word in reversed(words) if word.startswith("space=")), "")
-    parent = RunFolder(storage)
-    runs = [RunFolder(f"{storage.rstrip('/')}/{name}") for name in parent.names() if parent.exists(name, "run.json")]
-    open_runs = [(run.read_run(), run) for run in runs if _is_unfinished(run)]
-    fitting = [entry for entry in open_runs if not space or entry[0].config["space"]["name"] == space]
-    return max(fitting, key=lambda entry: entry[0].created)[1] if fitting else None
-
-
-def _is_unfinished(folder: RunFolder) -> bool:
-    settings = resume_settings(folder.read_run().config, [])
-    trials = folder.read_trials()
-    plans = listed_plans(read_space(settings), settings)
-    wanted = len(plans) if plans is not None else settings.search.num_trials
-    return len(trials) < wanted or not all(trial.is_final for trial in trials.values())
-
-
-def _check_same_data(folder: RunFolder, dataset: Dataset) -> None:
-    """Refuse to go on with other images than a run began with.
-
-    Raises:
-        DataError: names what differs.
-    """
-    import io
-
-    if folder.read_run().data["fingerprint"] == dataset.manifest.fingerprint:
-        return
-    stored, _ = read_manifest(io.BytesIO(folder.read("manifest.parquet")))
-    then = {row.image_id: (row.content_hash, row.label, row.pool) for row in stored.rows}
-    now = {row.image_id: (row.content_hash, row.label, row.pool) for row in dataset.manifest.rows}
-    gone, new = sorted(then.keys() - now.keys()), sorted(now.keys() - then.keys())
-    changed = sorted(name for name in then.keys() & now.keys() if then[name] != now[name])
-    parts = [
-        f"{len(names)} {what} (such as {names[0]})"
-        for what, names in (("gone", gone), ("new", new), ("changed", changed))
-        if names
-    ]
-    raise DataError(
-        f"A run goes on with the images that it began with; those in {dataset.manifest.root} differ: "
-        f"{', '.join(parts)}. Restore them, or start a new run."
-    )
-
-
 def _open_run(command: str, words: Sequence[str]) -> tuple[RunFolder, Settings]:
     """The run that a command names first, with the settings that may be changed after it."""
     if not words or "=" in words[0]:
@@ -384,16 +308,17 @@ def _open_run(command: str, words: Sequence[str]) -> tuple[RunFolder, Settings]:
 
 
 def _evaluate(folder: RunFolder, settings: Settings) -> int:
-    from search.driver import ray_session
+    from search.driver import ray_session, share_weights
     from search.evaluate import evaluate_run
     from search.screen import chatter_to
 
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "evaluate.log")
     with chatter_to(log) as console:
         dataset = _prepare(settings, console)
-        _check_same_data(folder, dataset)
+        check_same_data(folder, dataset)
         with ray_session(settings.resources):
-            evaluate_run(folder, settings, read_space(settings), dataset, data_settings(settings))
+            weights = share_weights(settings, read_space(settings))
+            evaluate_run(folder, settings, dataset, data_settings(settings), weights)
         _print_summary(settings, folder, console)
     return 0
 
@@ -425,10 +350,6 @@ def _print_summary(settings: Settings, folder: RunFolder, console: "Console") ->
         markup=False,
         soft_wrap=True,
     )
-
-
-def _storage_words(settings: Settings) -> str:
-    return "" if settings.run.storage == "runs" else f" run.storage={settings.run.storage}"
 
 
 def _question(space: str) -> str:

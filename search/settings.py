@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -188,6 +189,7 @@ def resume_settings(stored: dict[str, Any], overrides: Sequence[str]) -> Setting
     return check_settings(_typed(OmegaConf.merge(OmegaConf.create(stored), changes)))
 
 
+_FREE = ("space.parameters.", "data.extra_tests.")
 _MAY_CHANGE = ("search.num_trials", "search.max_failures", "data.root", "data.cache", "data.extra_tests")
 
 
@@ -264,30 +266,48 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             raise SettingsError(f"Settings are given as key=value; got {override!r}. See python -m search.run --help.")
         _check_key(key.lstrip("+~"))
     GlobalHydra.instance().clear()
+    # Hydra would merge a new domain into the old one, and refuse names that the files do not have.
+    replaced = [override for override in overrides if _names_entry(override)]
     try:
         with initialize_config_module("search.conf", version_base="1.3"):
-            return compose("config", overrides=list(overrides))
+            config = compose("config", overrides=[word for word in overrides if word not in replaced])
+        for entry in OverridesParser.create().parse_overrides(replaced):
+            OmegaConf.update(config, entry.key_or_group, entry.value(), merge=False, force_add=True)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").partition("/")
         valid = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
         raise SettingsError(f"There is no {group} called {name!r}. {nearest(name, valid)}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingsError(_first_line(error)) from error
+    return config
+
+
+def _names_entry(override: str) -> bool:
+    """Whether an override sets an entry of a dictionary whose names are the user's own."""
+    key = override.partition("=")[0].lstrip("+")
+    return key.startswith(_FREE) or key == "data.extra_tests"
 
 
 def _check_key(key: str) -> None:
     valid = _keys(OmegaConf.structured(Settings))
-    if key in valid or key.startswith(("space.parameters.", "data.extra_tests.")):
+    if key in valid or key.startswith(_FREE):
+        _check_is_one(key, valid)
         return
     raise SettingsError(f"There is no setting called {key!r}. {nearest(key, valid)}")
+
+
+def _check_is_one(key: str, valid: Sequence[str]) -> None:
+    members = [name for name in valid if name.startswith(f"{key}.")]
+    if members and key not in ("space", "data"):  # these two choose a file
+        raise SettingsError(f"{key!r} is a group of settings; set one of them, such as {members[0]}=VALUE.")
 
 
 def _keys(config: DictConfig, prefix: str = "") -> list[str]:
     """All dotted keys of a configuration, groups included."""
     keys: list[str] = []
-    for key in config:
+    for key in map(str, config):
         keys.append(f"{prefix}{key}")
-        if OmegaConf.is_dict(config) and OmegaConf.is_dict(config._get_node(key)) and config[key] is not None:
+        if OmegaConf.is_dict(config[key]):
             keys += _keys(config[key], f"{prefix}{key}.")
     return keys
 

@@ -192,6 +192,7 @@ def predict(model: "keras.Model", images: NDArray[np.uint8], rows: NDArray[np.in
     """Class probabilities of some images: float32 (len(rows), K), rows sum to 1.
 
     Args:
+        model: from float images in [0, 1] to probabilities; one column is that of class 1.
         images: uint8 (N, H, W, C).
         rows: which of them, int64.
     """
@@ -319,4 +320,5 @@ def _dropout_seeds(model: "keras.Model") -> list[Any]:
 
 
 def _loss(epoch: EpochRecord) -> float:
-    return math.inf if epoch.val_loss is None else epoch.val_loss
+    loss = epoch.val_loss
+    return loss if loss is not None and math.isfinite(loss) else math.inf

@@ -39,8 +39,10 @@ class TrialContext:
     threads: int
 
 
-class ImageTrial(tune.Trainable):
+class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
     """Trains one configuration; TensorFlow is imported once a process, whatever the number of trials."""
+
+    _model: TrialModel | None
 
     def setup(self, config: dict[str, Any], context: TrialContext) -> None:
         """Prepare the process, once."""
@@ -77,8 +79,8 @@ class ImageTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._trial = TrialRecord(**config["trial"])
-        self._model: TrialModel | None = None
-        # Work that may fail waits for the first step, where a failure is told apart from a dead process.
+        # Built in the first step, where a configuration that fails is told apart from a dead process.
+        self._model = None
 
     def _build_or_restore(self) -> TrialModel:
         model = build_trial_model(self._trial, self._context)

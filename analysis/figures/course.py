@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis import style
-from analysis.figures.scales import sampled
+from analysis.figures.scales import MOST_POINTS, sampled
 from search import record
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def draw_rungs(found: Rungs) -> "go.Figure":
     drawn = style.figure()
     ticks = [f"epoch {row.rung}<br>{row.went_on} of {row.reached} went on" for row in found.reached.itertuples()]
     place_of = {rung: place for place, rung in enumerate(found.reached["rung"])}
-    points = sampled(found.points, 2000, found.points["value"])
+    points = sampled(found.points, MOST_POINTS, found.points["value"])
     for went_on, name, color in ((True, "went on", style.TEST), (False, "ended here", style.MUTED)):
         own = points[points["went_on"] == went_on]
         # Spread by trial number, the same at every drawing: a golden-ratio walk leaves no clumps.

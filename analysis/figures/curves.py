@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis import style
 from search import record
@@ -41,16 +41,21 @@ def learning_curve(trials: "pd.DataFrame", curves: "pd.DataFrame", trial: int) -
     Raises:
         ValueError: there is no such trial.
     """
+    import pandas as pd
+
     if trial not in trials.index:
-        raise ValueError(f"A trial of the run is asked for by its number; got {trial!r} of {len(trials)} trials.")
-    row = trials.loc[trial]
+        raise ValueError(
+            f"A learning curve is of one of the run's {len(trials)} trials, by its number; got {trial!r}. "
+            "The numbers are the index of run.trials."
+        )
+    row: Any = trials.loc[trial]
     columns = ["epoch", *(f"{side}_{quantity}" for quantity, _ in QUANTITIES for side, _, _ in _COLORS)]
     points = curves.loc[curves["trial"] == trial, columns].sort_values("epoch").reset_index(drop=True)
     early = row["status"] in record.FINAL and len(points) < row["max_epochs"]
     return LearningCurve(
         trial=trial,
         points=points,
-        judged=int(row["epoch"]) if row["epoch"] == row["epoch"] else None,
+        judged=int(row["epoch"]) if pd.notna(row["epoch"]) else None,
         stopped=int(points["epoch"].iloc[-1]) if early and len(points) else None,
         max_epochs=int(row["max_epochs"]),
         ending=_ending(str(row["status"]), str(row["reason"] or "")),
@@ -76,7 +81,7 @@ def draw_learning_curve(curve: LearningCurve) -> "go.Figure":
                 col=place,
             )
         _mark_judged(drawn, curve, quantity, place)
-        drawn.update_xaxes(title_text="epoch", range=_epoch_range(curve), row=1, col=place)
+        drawn.update_xaxes(title_text="epoch", **_epoch_axis(curve), row=1, col=place)
         drawn.update_yaxes(title_text=title, type=_scale(curve.points, quantity), row=1, col=place)
         if curve.stopped is not None:
             drawn.add_vline(x=curve.stopped, line={"dash": "dot", "width": 1, "color": style.MUTED}, row=1, col=place)
@@ -97,8 +102,8 @@ def draw_curve_grid(found: Sequence[LearningCurve], columns: int = 3) -> "go.Fig
         columns,
         shared_yaxes="all",
         horizontal_spacing=0.04,
-        vertical_spacing=0.36 / rows if rows > 1 else 0,
-        subplot_titles=[f"trial {record.trial_name(curve.trial)}" for curve in found],
+        vertical_spacing=0.2 / rows if rows > 1 else 0,
+        titles=[f"trial {record.trial_name(curve.trial)}" for curve in found],
     )
     for place, curve in enumerate(found):
         cell = {"row": place // columns + 1, "col": place % columns + 1}
@@ -116,12 +121,44 @@ def draw_curve_grid(found: Sequence[LearningCurve], columns: int = 3) -> "go.Fig
             )
         if curve.judged is not None:
             drawn.add_vline(x=curve.judged, line={"dash": "dot", "width": 1, "color": style.MUTED}, **cell)
-        drawn.update_xaxes(title_text="epoch", **cell)
+        drawn.update_xaxes(**_epoch_axis(curve), **cell)
+    drawn.update_xaxes(title_text="epoch", row=rows)
     joined = [curve.points for curve in found]
     wide = any(_scale(points, "loss") == "log" for points in joined)
     drawn.update_yaxes(type="log" if wide else "linear")
     drawn.update_yaxes(title_text="loss", col=1)
-    return drawn.update_layout(height=80 + 190 * rows, legend={"y": 1 + 0.16 / rows}, margin={"t": 64})
+    return drawn.update_layout(height=100 + 170 * rows, legend={"y": 1 + 0.13 / rows}, margin={"t": 64})
+
+
+def draw_overlay(found: Sequence[LearningCurve]) -> "go.Figure":
+    """The validation curves of several trials over each other, a colour a trial."""
+    drawn = style.panels(1, len(QUANTITIES), horizontal_spacing=0.14)
+    for number, curve in enumerate(found):
+        name, color = f"trial {record.trial_name(curve.trial)}", style.series_color(number)
+        for place, (quantity, _) in enumerate(QUANTITIES, start=1):
+            judged = curve.points["epoch"] == curve.judged
+            drawn.add_scatter(
+                x=curve.points["epoch"],
+                y=curve.points[f"val_{quantity}"],
+                name=name,
+                legendgroup=name,
+                showlegend=place == 1,
+                mode="lines+markers",
+                line={"color": color, "width": 2},
+                marker={
+                    "size": [11 if own else 4 for own in judged],
+                    "symbol": ["circle-open" if own else "circle" for own in judged],
+                },
+                hovertemplate=f"epoch %{{x}}: %{{y:.4f}}<extra>{name}</extra>",
+                row=1,
+                col=place,
+            )
+    longest = max(found, key=lambda curve: curve.max_epochs, default=None)
+    for place, (_, title) in enumerate(QUANTITIES, start=1):
+        drawn.update_yaxes(title_text=f"validation {title}", row=1, col=place)
+    if longest is not None:
+        drawn.update_xaxes(title_text="epoch", **_epoch_axis(longest))
+    return drawn.update_layout(showlegend=True)
 
 
 def _mark_judged(drawn: "go.Figure", curve: LearningCurve, quantity: str, place: int) -> None:
@@ -142,9 +179,14 @@ def _mark_judged(drawn: "go.Figure", curve: LearningCurve, quantity: str, place:
     )
 
 
-def _epoch_range(curve: LearningCurve) -> list[float]:
-    """All epochs that the trial might have had, so that an early stop shows as empty paper."""
-    return [0.5, max(curve.max_epochs, len(curve.points), 1) + 0.5]
+def _epoch_axis(curve: LearningCurve) -> dict[str, Any]:
+    """All epochs that the trial might have had, so that an early stop shows as empty paper; whole numbers only."""
+    last = max(curve.max_epochs, len(curve.points), 1)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, last) if last <= 6 * step or step == last)
+    return {
+        "range": [0.5, last + 0.5],
+        "tickvals": [epoch for epoch in range(1, last + 1) if step == 1 or not epoch % step],
+    }
 
 
 def _scale(points: "pd.DataFrame", quantity: str) -> str:

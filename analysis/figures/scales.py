@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+MOST_LINES = 1200  # trials in a figure of lines; more than that only blackens the paper
+MOST_POINTS = 600  # in a panel of points, of which a page may have ten
+
+
 @dataclass(frozen=True)
 class Scale:
     """How the values of one column become places on an axis.
@@ -39,14 +43,23 @@ class Scale:
         return float(np.nanmax(self.places)) if np.isfinite(self.places).any() else 1.0
 
     @property
+    def room(self) -> float:
+        """Free space beyond the first and last place in a drawing."""
+        return 0.5 if self.kind == "category" else (0.03 * (self.high - self.low) or 0.5)
+
+    @property
+    def absent(self) -> float:
+        """Where a drawing puts what has no value: clearly below the lowest place."""
+        return self.low - 3 * self.room
+
+    @property
     def ticks(self) -> tuple[list[float], list[str]]:
         """Where ticks stand, and what they say, ready for Plotly."""
         if self.kind == "category":
             return [float(place) for place in range(len(self.categories))], [style.plain(n) for n in self.categories]
         if self.kind == "log":
             return _log_ticks(self.low, self.high)
-        steps = np.linspace(self.low, self.high, 5) if self.high > self.low else np.array([self.low])
-        return [float(step) for step in steps], [f"{step:.3g}" for step in steps]
+        return _round_ticks(self.low, self.high)
 
     def axis(self) -> dict[str, Any]:
         """Plotly axis settings for a drawing whose data are `places`."""
@@ -60,14 +73,14 @@ class Scale:
 
 
 def scale_of(values: "pd.Series[Any]") -> Scale:
-    """The scale of a column: numbers over more than a factor of thirty are logarithmic, text is categories.
+    """The scale of a column: text is categories, numbers sampled over orders of magnitude are logarithmic.
 
     Whole numbers of at most six different values are categories too: layers, kernels, batch sizes.
     """
     import pandas as pd
 
     name = str(values.name)
-    numeric = not values.dtype == object and pd.api.types.is_numeric_dtype(values)
+    numeric = values.dtype != object and pd.api.types.is_numeric_dtype(values)
     numeric = numeric and not pd.api.types.is_bool_dtype(values)
     if not numeric:
         known = [value for value in values.unique() if not _is_absent(value)]
@@ -76,7 +89,7 @@ def scale_of(values: "pd.Series[Any]") -> Scale:
     known_numbers = np.unique(numbers[np.isfinite(numbers)])
     if len(known_numbers) <= 6 and (known_numbers == np.round(known_numbers)).all():
         return _categories(name, values, [int(number) for number in known_numbers])
-    if len(known_numbers) and known_numbers[0] > 0 and known_numbers[-1] > 30 * known_numbers[0]:
+    if _is_logarithmic(numbers[np.isfinite(numbers)]):
         return Scale(name, "log", np.log10(numbers))
     return Scale(name, "linear", numbers)
 
@@ -114,6 +127,13 @@ def _is_absent(value: Any) -> bool:
     return value is None or value != value
 
 
+def _is_logarithmic(numbers: NDArray[np.float64]) -> bool:
+    """Whether numbers span a factor of thirty and crowd at its low end, as what was sampled evenly does not."""
+    if not len(numbers) or numbers.min() <= 0:
+        return False
+    return bool(numbers.max() > 30 * numbers.min() and np.median(numbers) < numbers.max() / 5)
+
+
 def _natural(value: Any) -> tuple[Any, ...]:
     """A key that sorts `8`, `16`, `16-8` as numbers and puts words after them."""
     parts = str(value).split("-")
@@ -122,12 +142,32 @@ def _natural(value: Any) -> tuple[Any, ...]:
     return (1, [], str(value))
 
 
+def _round_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Two to five round numbers from `low` to `high`."""
+    if not high > low:
+        return [low], [_short(low)]
+    unit = 10.0 ** np.floor(np.log10(high - low))
+    for factor in (5, 2, 1, 0.5, 0.25, 0.2):
+        step = factor * unit
+        ticks = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step
+        if len(ticks) >= 3:
+            break
+    return [float(tick) for tick in ticks], [_short(float(tick)) for tick in ticks]
+
+
+def _short(number: float) -> str:
+    if number and (abs(number) < 1e-3 or abs(number) >= 1e5):
+        return f"{number:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    return f"{number:.3g}"
+
+
 def _log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     """Powers of ten from `low` to `high` (both log10); with fewer than two of them, 2 and 5 too."""
     span = range(int(np.floor(low)), int(np.ceil(high)) + 1)
     for factors in ((1,), (1, 2, 5)):
-        ticks = [(np.log10(factor) + power, f"{factor * 10.0**power:.3g}") for power in span for factor in factors]
+        ticks = [(np.log10(factor) + power, _short(factor * 10.0**power)) for power in span for factor in factors]
         inside = [(float(place), text) for place, text in ticks if low - 0.02 <= place <= high + 0.02]
         if len(inside) >= 2:
             break
+    inside = inside[:: -(-len(inside) // 4)]  # at most four: panels are small
     return [place for place, _ in inside], [text for _, text in inside]

@@ -1,0 +1,183 @@
+"""The answer that a search was run for: which model, how good, and why that one."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis import statistics, style
+from analysis.export import cell_text
+from analysis.figures import importance
+from analysis.load import Run
+from analysis.panels import datasets, parameters_of, winner
+from search.record import FINAL, FINISHED, STOPPED, lower_is_better, trial_name
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score on a set of images, with its 95 % interval where there is one."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a reader wants to know first.
+
+    Attributes:
+        trial: the winner's number; `None` while no trial has finished.
+        model: the winner in a sentence.
+        scores: on the test set, or on validation before there is a test result.
+        reasons: why this one, and what to keep in mind; a sentence each.
+        problems: what of the run is damaged or missing.
+    """
+
+    run: str
+    trial: int | None
+    model: str
+    scores: tuple[Score, ...]
+    reasons: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def answer(run: Run) -> Answer:
+    """The answer of a run, as far as it has one."""
+    chosen = winner(run)
+    if chosen is None:
+        return Answer(run.name, None, _no_winner(run), (), (_state(run),), tuple(run.problems))
+    reasons = [_why(run, chosen), *_what_mattered(run), *_generalizes(run, chosen), _state(run)]
+    model = f"Pick trial {trial_name(chosen)}: {describe_model(run, chosen)}."
+    return Answer(run.name, chosen, model, scores(run, chosen), tuple(reasons), tuple(run.problems))
+
+
+def describe_model(run: Run, trial: int) -> str:
+    """A trial's model in words: `a CNN with 2 blocks (8 filters, 4 x 4), dense 16; 901,209 parameters; ...`."""
+    own = parameters_of(run, trial)
+    backbone = str(own.get("backbone", "model"))
+    if backbone == "cnn":
+        layers = int(own.get("layers", 1))
+        kernel = int(own.get("kernel", 3))
+        words = f"a CNN of {layers} block{'s' if layers > 1 else ''} from {int(own.get('filters', 8))} filters, "
+        words += f"kernel {kernel} x {kernel}, "
+    else:
+        words = f"{backbone} with a head, "
+    dense = str(own.get("dense", "none"))
+    words += f"dense {dense}, " if dense not in ("none", "") else "no hidden dense layer, "
+    shown = ("batch_norm", "augment", "learning_rate", "batch_size")
+    parts = [f"{style.label(name)} {cell_text(own[name])}" for name in shown if name in own]
+    row = str(run.trials["row"][trial] or "")
+    published = f" It replays the published row {row}." if row else ""
+    return f"{words}{', '.join(parts)}; {int(run.trials['parameters'][trial]):,} parameters" + published.rstrip(".")
+
+
+def scores(run: Run, trial: int) -> tuple[Score, ...]:
+    """A trial's scores on the test set (or validation, before there is one), with 95 % intervals.
+
+    Wilson intervals for accuracy, sensitivity and specificity; resampled images for AUC.
+    """
+    names = datasets(run, trial)
+    if not names:
+        columns = ("val_accuracy", "val_balanced_accuracy", "val_auc")
+        values = {name: float(run.trials[name][trial]) for name in columns}
+        return tuple(Score(style.label(name), value) for name, value in values.items() if value == value)
+    dataset = names[0]
+    entries = run.evaluations[(run.evaluations["trial"] == trial) & (run.evaluations["dataset"] == dataset)]
+    counts = np.asarray(entries.iloc[-1]["confusion"], np.int64)
+    found = [_share(f"{dataset} accuracy, {counts.sum():,} images", int(np.trace(counts)), int(counts.sum()))]
+    found += _auc(run, trial, dataset)
+    rates = ("specificity", "sensitivity") if len(counts) == 2 else tuple(f"{name} found" for name in run.classes)
+    found += [_share(name, int(counts[k, k]), int(counts[k].sum())) for k, name in enumerate(rates) if counts[k].sum()]
+    return tuple(found)
+
+
+def test_accuracy(run: Run, trial: int) -> Score | None:
+    """A trial's accuracy on the test set with its Wilson interval; `None` where it was not scored."""
+    found = run.evaluations[(run.evaluations["trial"] == trial) & (run.evaluations["dataset"] == "test")]
+    if found.empty:
+        return None
+    counts = np.asarray(found.iloc[-1]["confusion"], np.int64)
+    return _share("test accuracy", int(np.trace(counts)), int(counts.sum()))
+
+
+def _share(name: str, correct: int, count: int) -> Score:
+    low, high = statistics.wilson_interval(correct, count)
+    return Score(name, correct / count, float(low), float(high))
+
+
+def _auc(run: Run, trial: int, dataset: str) -> list[Score]:
+    predictions = run.predictions(trial)
+    own = predictions[predictions["dataset"] == dataset]
+    p = own[[f"p_{name}" for name in run.classes]].to_numpy(dtype=np.float64)
+    labels = own["label"].to_numpy(dtype=np.int64)
+    if not len(own) or not np.isfinite(p).all() or len(set(labels.tolist())) < len(run.classes):
+        return []
+    found = statistics.bootstrap_auc(labels, p, statistics.bootstrap_weights(len(labels), 1000))
+    return [Score(f"{dataset} AUC", found.value, found.low, found.high)]
+
+
+def _why(run: Run, chosen: int) -> str:
+    finished = run.trials[(run.trials["status"] == FINISHED) & run.trials[run.metric].notna()]
+    ordered = finished[run.metric].sort_values(ascending=lower_is_better(run.metric), kind="stable")
+    extreme = "lowest" if lower_is_better(run.metric) else "highest"
+    words = f"It has the {extreme} {style.label(run.metric)}, {ordered.iloc[0]:.4f}"
+    epoch = int(run.trials["epoch"][chosen])
+    words += f" (epoch {epoch}), of {len(ordered):,} finished trials"
+    if len(ordered) > 1:
+        words += f"; the next, trial {trial_name(int(ordered.index[1]))}, has {ordered.iloc[1]:.4f}"
+    return f"{words}. The test set had no part in the choice."
+
+
+def _what_mattered(run: Run) -> list[str]:
+    found = importance(run.trials, run.metric, run.hyperparameters)[:2]
+    if found.empty:
+        return []
+    parts = [f"{style.label(str(row.parameter))} ({row.importance:.0%})" for row in found.itertuples()]
+    return [f"What separated good trials from the rest most: {' and '.join(parts)}."]
+
+
+def _generalizes(run: Run, chosen: int) -> list[str]:
+    """A word of caution where test lies clearly under validation."""
+    entries = run.evaluations[run.evaluations["trial"] == chosen].set_index("dataset")["balanced_accuracy"]
+    if not {"test", "validation"} <= set(entries.index):
+        return []
+    gap = float(entries["validation"]) - float(entries["test"])
+    if gap < 0.03:
+        return []
+    return [
+        f"Balanced accuracy falls from {entries['validation']:.3f} on validation to {entries['test']:.3f} on test "
+        f"(other images): expect the test figure, not the validation one."
+    ]
+
+
+def _state(run: Run) -> str:
+    found = run.trials["status"].value_counts()
+    words = {STOPPED: "stopped early"}
+    parts = [f"{found[status]:,} {words.get(status, status)}" for status in FINAL if status in found]
+    spent, most = int(run.trials["epochs"].sum()), int(run.trials["max_epochs"].sum())
+    started = run.trials[run.trials["started"] > 0]
+    seconds = float(started["seconds"].sum())
+    spent_time = f"{seconds / 3600:,.1f} process hours" if seconds >= 3600 else f"{seconds / 60:.0f} process minutes"
+    still = "" if run.status == "finished" else f" The run is {run.status}."
+    return (
+        f"{len(run.trials):,} trials: {', '.join(parts) or 'none ended yet'}; {spent:,} of {most:,} epochs trained "
+        f"in {spent_time}.{still}"
+    )
+
+
+def _no_winner(run: Run) -> str:
+    if run.trials.empty:
+        return "No trial has begun yet: there is nothing to pick."
+    known = run.trials[run.metric].dropna().sort_values(ascending=lower_is_better(run.metric))
+    if known.empty:
+        return "No trial has a validation value yet: there is nothing to pick."
+    best = int(known.index[0])
+    return (
+        f"No trial has finished yet. Best so far: trial {trial_name(best)}, "
+        f"{style.label(run.metric)} {known.iloc[0]:.4f}, {describe_model(run, best)}."
+    )

@@ -1,0 +1,29 @@
+"""The command line of the app."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from analysis.app.server import create_app
+from search.record import RecordError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve the pages until interrupted; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.app", description="Pages over runs, live while they run.")
+    parser.add_argument("folder", metavar="RUN_FOLDER", help="a run's folder, or a folder of runs; a path or a URL")
+    parser.add_argument("--host", default="127.0.0.1", help="who may connect; 0.0.0.0 for everyone (no password)")
+    parser.add_argument("--port", type=int, default=8050)
+    given = parser.parse_args(arguments)
+    try:
+        app = create_app(given.folder)
+        print(f"Open http://{given.host}:{given.port}/ (Ctrl-C stops)", flush=True)
+        app.run(host=given.host, port=given.port, debug=False)
+    except (RecordError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

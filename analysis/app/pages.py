@@ -1,0 +1,422 @@
+"""What each page of the app shows, as Dash components made from runs; the figures are the report's own.
+
+Every name and value goes into a component as text, which React escapes.
+"""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dash import dcc, html
+
+from analysis import figures, style
+from analysis.answer import describe_model, test_accuracy
+from analysis.app.filters import Address, brushed_places
+from analysis.app.library import Library
+from analysis.export import cell_text
+from analysis.load import Run
+from analysis.panels import (
+    RUN_PANELS,
+    TRIAL_PANELS,
+    best_trials,
+    heading,
+    model_layers,
+    parameters_of,
+    restyle,
+    winner,
+)
+from analysis.report import CLAIM_TEXTS, Cell, Table, claim_rows, folded, table_of
+from analysis.tables import comparison
+from search.record import lower_is_better, trial_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+PAGES = {"/": "Runs", "/trials": "Trials", "/trial": "One trial", "/compare": "Compare", "/claims": "Claims"}
+ROWS = 25
+MOST_COMPARED = 8
+
+Component = Any  # Dash ships no types for its components
+
+
+def navigation(path: str, address: Address) -> list[Component]:
+    """The links to all pages, the current one marked; they keep the run and the trials put aside."""
+    kept = Address(run=address.run, compared=address.compared)
+    links = []
+    for own, name in PAGES.items():
+        target = replace(kept, trial=address.trial) if own == "/trial" else kept
+        current = {"aria-current": "page"} if own == path else {}
+        links.append(_link(name, own, target, **current))
+    return links
+
+
+def runs_page(library: Library) -> list[Component]:
+    """All runs: what each found, and how far it is."""
+    rows = []
+    for name in library.names():
+        if name in library.errors():
+            continue
+        run = library.run(name)
+        best = winner(run)
+        shown = [_link(run.name, "/trials", Address(run=name)), run.status, f"{len(run.trials):,}"]
+        value = "" if best is None else f"{run.trials[run.metric][best]:.4f}"
+        shown += ["" if best is None else _link(trial_name(best), "/trial", Address(run=name, trial=best)), value]
+        accuracy = None if best is None else test_accuracy(run, best)
+        shown.append("" if accuracy is None else f"{accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]")
+        created = datetime.datetime.fromtimestamp(run.record.created, datetime.UTC)
+        shown += [str(run.record.config.get("space", {}).get("question", "")), created.strftime("%Y-%m-%d %H:%M")]
+        rows.append(shown)
+    head = ("run", "status", "trials", "winner", "its validation value", "its test accuracy", "question", "begun (UTC)")
+    kinds = ("", "", "number", "", "number", "", "text", "")
+    broken = [_problem(f"{name}: {reason}") for name, reason in library.errors().items()]
+    return [html.H1("Runs"), *broken, _scroll(_plain_table(head, rows, kinds), "Runs")]
+
+
+def trials_page(run: Run, address: Address, theme: style.Theme) -> list[Component]:
+    """The page of all trials; the parts with an id are made anew as the filter changes."""
+    parallel, slices, size, best = trials_figures(run, address, theme)
+    return [
+        html.H1(run.name),
+        html.P(str(run.record.config.get("space", {}).get("question", "")), className="soft"),
+        html.Div(trials_state(run, address), id="trials-state"),
+        html.Div(trials_statuses(run, address), id="trials-status", className="controls"),
+        html.Div(trials_chips(address), id="trials-chips", className="controls"),
+        _graph("brush-parallel", parallel, "Draw a box across an axis to choose trials; all else follows."),
+        _graph("brush-slices", slices, "Or draw a box around points."),
+        html.Div(
+            [
+                html.Div(_graph("brush-size", size, "Accuracy against size."), className="half"),
+                html.Div(_graph("trials-best", best, "Best so far."), className="half"),
+            ],
+            className="row",
+        ),
+        html.Div(trials_table(run, address), id="trials-table"),
+    ]
+
+
+def trials_figures(run: Run, address: Address, theme: style.Theme) -> "list[go.Figure]":
+    """The four figures of the page of all trials: parallel coordinates, slices, size, best so far."""
+    chosen = address.filter.chosen(run.trials)
+    scales = brush_scales(run)
+    on_axes = [scale.name for scale in scales]
+    # Brushed axes show what they leave out in grey; other conditions take their trials away.
+    others = address.filter.only(set(address.filter.columns) - set(on_axes))
+    visible = others.chosen(run.trials)
+    shown = scales if len(visible) == len(run.trials) else _kept(scales, run, visible)
+    parallel = figures.draw_parallel(shown, brushed_places(address.filter, scales))
+    by_key = {panel.key: panel for panel in RUN_PANELS}
+    rest = [restyle(by_key[key].draw(run, chosen), theme) for key in ("slices", "size", "best")]
+    drawn = [style.restyled(parallel, theme), *(_as_figure(each, theme) for each in rest)]
+    for figure in drawn[:3]:
+        figure.update_layout(dragmode="select")
+    return drawn
+
+
+def brush_scales(run: Run) -> list[figures.Scale]:
+    """The axes of the parallel-coordinates figure, whatever is chosen."""
+    return figures.parallel_scales(run.trials, run.metric, run.hyperparameters)
+
+
+def slice_columns(run: Run, address: Address) -> list[str]:
+    """The hyperparameters of the panels of the slices figure, in its order."""
+    chosen = address.filter.chosen(run.trials)
+    known = chosen[chosen[run.metric].notna()]
+    return figures.varying(figures.sampled(known, figures.MOST_POINTS, known[run.metric]), run.hyperparameters)
+
+
+def trials_state(run: Run, address: Address) -> list[Component]:
+    """How many trials are chosen, and what of the run is damaged."""
+    chosen = len(address.filter.chosen(run.trials))
+    words = f"{chosen:,} of {len(run.trials):,} trials; the run is {run.status}."
+    return [html.P(words, role="status"), *(_problem(problem) for problem in run.problems)]
+
+
+def trials_statuses(run: Run, address: Address) -> list[Component]:
+    """How many trials ended how, each a link that shows these alone."""
+    counts = run.trials["status"].value_counts()
+    links: list[Component] = []
+    for status in (status for status in style.STATUS if status in counts):
+        only = replace(address, filter=address.filter.with_choice("status", [status]), page=0)
+        dot = html.Span(className="dot", style={"background": style.STATUS[status]})
+        links.append(dcc.Link([dot, f"{counts[status]:,} {status}"], href=f"/trials{only.query()}"))
+    return _spaced(links)
+
+
+def trials_chips(address: Address) -> list[Component]:
+    """The conditions, each a link that drops it."""
+    links = []
+    for name, words in address.filter.words().items():
+        without = replace(address, filter=address.filter.without(name), page=0)
+        links.append(_link(f"{words} ×", "/trials", without, className="chip", title="Drop this condition"))
+    if links:
+        links.append(_link("drop all", "/trials", replace(address, filter=type(address.filter)(), page=0)))
+    return _spaced(links)
+
+
+def trials_table(run: Run, address: Address) -> list[Component]:
+    """A page of the chosen trials, sorted as the address says; headings sort, numbers lead to a trial."""
+    names = ["status", "epochs", "val_loss", "val_accuracy", "val_auc", "parameters"]
+    names += [name for name in ("test_accuracy", "test_auc") if run.trials[name].notna().any()]
+    names += figures.varying(run.trials, run.hyperparameters)
+    ordered = _sorted(address.filter.chosen(run.trials), address.sort, run.metric)
+    last = max(0, (len(ordered) - 1) // ROWS)
+    page = min(address.page, last)
+    part = ordered.iloc[page * ROWS : (page + 1) * ROWS]
+    body = table_of(part[names])
+    head = [html.Th("compare"), html.Th(_sort_link("trial", "trial", address))]
+    head += [
+        html.Th(_sort_link(name, cell.text, address), className=cell.kind)
+        for name, cell in zip(names, body.head, strict=True)
+    ]
+    rows = [
+        html.Tr([html.Td(_aside_link(trial, address)), html.Td(_trial_link(trial, address)), *map(_td, cells)])
+        for trial, cells in zip(part.index, body.rows, strict=True)
+    ]
+    steps = []
+    if page:
+        steps.append(_link("earlier", "/trials", replace(address, page=page - 1)))
+    if page < last:
+        steps.append(_link("later", "/trials", replace(address, page=page + 1)))
+    shown = f"{page * ROWS + 1:,} to {page * ROWS + len(part):,} of {len(ordered):,}" if len(part) else "no trial"
+    aside = _link(f"Compare {len(address.compared)} trials", "/compare", Address(address.run, None, address.compared))
+    controls = [html.Span(shown), *steps, *([aside] if address.compared else [])]
+    table = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)])
+    return [html.Div(_spaced(controls), className="controls"), _scroll(table, "Trials")]
+
+
+def trial_page(run: Run, address: Address, theme: style.Theme) -> list[Component]:
+    """One trial: its curves, its predictions, its model, its mistakes."""
+    trial = address.trial if address.trial is not None else (winner(run) if winner(run) is not None else None)
+    if trial is None:
+        trial = next(iter(best_trials(run, 1)), None)
+    if trial is None or trial not in run.trials.index:
+        said = "No trial has begun." if trial is None else f"The run has no trial {trial_name(trial)}."
+        return [html.H1(run.name), html.P(said)]
+    row = run.trials.loc[trial]
+    reason = f": {row['reason']}" if row["reason"] else ""
+    aside = _aside_link(trial, replace(address, trial=trial), "/trial", ("put aside for comparison", "put back"))
+    parts = [
+        html.H1(f"{run.name}, {heading(run, trial)}"),
+        html.P(f"{describe_model(run, trial)[:1].upper()}{describe_model(run, trial)[1:]}.", className="model"),
+        html.P([f"{row['status']}{reason}; {row['epochs']} of {row['max_epochs']} epochs. ", aside], className="soft"),
+    ]
+    panels = [
+        html.Div(
+            _drawn(restyle(panel.draw(run, trial), theme), panel.title, panel.caption, f"trial-{panel.key}"),
+            className=panel.width,
+        )
+        for panel in TRIAL_PANELS
+    ]
+    layers = html.Div(
+        _figure_table(table_of(figures.summary(model_layers(run, trial))), "Architecture"), className="half"
+    )
+    pairs = [(style.label(name), value) for name, value in parameters_of(run, trial).items()]
+    pairs += [
+        ("seed", str(row["seed"])),
+        ("host", f"{row['host']}, process {row['process']}"),
+        ("peak memory", f"{cell_text(row['memory_mb'])} MiB"),
+        ("time in epochs", f"{row['seconds']:.0f} s"),
+    ]
+    values = _plain_table(("hyperparameter", "value"), [[name, cell_text(value)] for name, value in pairs])
+    own = html.Div(
+        html.Figure(
+            [html.Figcaption(html.B("Hyperparameters and cost")), _scroll(values, "Hyperparameters")], className="table"
+        ),
+        className="half",
+    )
+    return [*parts, html.Div([*panels, layers, own], className="row"), *_mistakes(run, trial)]
+
+
+def compare_page(library: Library, run: Run, address: Address, theme: style.Theme) -> list[Component]:
+    """Trials side by side, and below them the runs."""
+    chosen = [trial for trial in address.compared if trial in run.trials.index][:MOST_COMPARED]
+    chosen = chosen or best_trials(run, 3)
+    parts: list[Component] = [html.H1(f"{run.name}, trials side by side")]
+    if not address.compared:
+        parts.append(html.P("The three best by validation; put others aside on the page of trials.", className="soft"))
+    if not chosen:
+        return [*parts, html.P("No trial has a validation value yet.")]
+    overlay = figures.draw_overlay([figures.learning_curve(run.trials, run.curves, trial) for trial in chosen])
+    parts.append(
+        html.Div(
+            _drawn(
+                style.restyled(overlay, theme),
+                "Validation curves",
+                "The ring marks the judged epoch.",
+                "compare-curves",
+            )
+        )
+    )
+    parts.append(_side_by_side(run, chosen, address))
+    paired = comparison(run, chosen) if len(chosen) > 1 else None
+    if paired is not None and not paired.empty:
+        caption = "On the same test images; differences are the first minus the second."
+        parts.append(_figure_table(table_of(folded(paired)), "Paired comparison", caption))
+    others = [other for other in library.readable() if other.metric == run.metric and len(other.curves)]
+    if len(others) > 1:
+        steps = {other.name: figures.best_so_far(other.curves, other.metric) for other in others}
+        drawn = style.restyled(figures.draw_best_so_far(steps, run.metric), theme)
+        caption = "The best validation value found, against the epochs spent."
+        parts += [html.H2("The runs side by side"), *_drawn(drawn, "Best so far", caption, "compare-runs")]
+    return parts
+
+
+def claims_page(library: Library) -> list[Component]:
+    """The report's statements, tested on all runs here together."""
+    runs = library.readable()
+    names = ", ".join(run.name for run in runs)
+    said = f"Tested on the trials of {names}. Too few trials leave a statement undecided."
+    return [html.H1("What of the report holds"), html.P(said), _figure_table(table_of(claim_rows(runs), CLAIM_TEXTS))]
+
+
+def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Component:
+    """A column a trial, a row a hyperparameter or score; rows that differ stand out."""
+    scores = ["val_loss", "val_accuracy", "val_auc", "test_loss", "test_accuracy", "test_auc", "parameters", "epochs"]
+    rows = []
+    for name in [*run.hyperparameters, "status", *scores]:
+        values = [cell_text(run.trials.loc[trial, name]) for trial in chosen]
+        if any(values):
+            rows.append(
+                html.Tr(
+                    [html.Td(style.label(name)), *map(html.Td, values)],
+                    className="chosen" if len(set(values)) > 1 else "",
+                )
+            )
+    head = [html.Th("")] + [html.Th(_trial_link(trial, address)) for trial in chosen]
+    return _scroll(html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)]), "Trials side by side")
+
+
+def _mistakes(run: Run, trial: int) -> list[Component]:
+    found = figures.gallery(run.folder, run.classes) if trial == winner(run) else []
+    if not found:
+        predictions = run.predictions(trial)
+        test = predictions[predictions["dataset"] == "test"]
+        found = figures.mistakes(test, run.classes, most=8)
+    if not found:
+        return []
+    items = []
+    for mistake in found:
+        pictures = [
+            html.Img(src=picture, alt=f"{words} {mistake.image_id}")
+            for words, picture in (("X-ray", mistake.picture), ("Grad-CAM over", mistake.cam))
+            if picture
+        ]
+        chances = ", ".join(f"{name} {value:.3f}" for name, value in mistake.probabilities.items())
+        truth: list[Component] = [html.B(mistake.truth), " taken for ", html.B(mistake.predicted)]
+        items.append(
+            html.Li(
+                [
+                    html.Div(pictures, className="pictures") if pictures else None,
+                    html.Div(truth),
+                    html.Div(chances),
+                    html.Div(mistake.image_id, className="name"),
+                ]
+            )
+        )
+    return [html.H2("Its surest mistakes"), html.Ul(items, className="gallery")]
+
+
+_CONFIG: Any = {"displayModeBar": False, "responsive": True}
+
+
+def _as_figure(drawn: "go.Figure | str", theme: style.Theme) -> "go.Figure":
+    """A panel as a figure: the reason why there is none becomes a line of text in an empty one."""
+    if not isinstance(drawn, str):
+        return drawn
+    empty = style.restyled(style.figure(height=120), theme)
+    empty.add_annotation(x=0, y=0.5, xref="paper", yref="paper", xanchor="left", text=style.plain(drawn))
+    return empty.update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+def _kept(scales: Sequence[figures.Scale], run: Run, visible: "pd.DataFrame") -> list[figures.Scale]:
+    """The same axes with the places of the visible trials alone."""
+    known = run.trials[run.trials[run.metric].notna()]
+    drawn = figures.sampled(known, figures.MOST_LINES, known[run.metric])
+    inside = drawn.index.isin(visible.index)
+    return [replace(scale, places=scale.places[inside]) for scale in scales]
+
+
+def _drawn(drawn: "go.Figure | str", title: str, caption: str, key: str) -> list[Component]:
+    if isinstance(drawn, str):
+        return [html.P([html.B(f"{title}. "), drawn], className="nothing")]
+    return [_graph(key, drawn, caption, f"{title}. ")]
+
+
+def _graph(key: str, drawn: "go.Figure", caption: str, title: str = "") -> Component:
+    graph = dcc.Graph(id=key, figure=drawn, config=_CONFIG, style={"minWidth": _narrowest(drawn)})
+    return html.Figure([html.Div(graph, className="frame"), html.Figcaption([html.B(title), caption])])
+
+
+def _narrowest(drawn: "go.Figure") -> str:
+    """How wide a figure must be to be read; a narrower page scrolls it sideways."""
+    meta = drawn.layout.meta or {}
+    return f"{min(meta.get('narrowest', 0) * meta.get('columns', 1), 900)}px"
+
+
+def _figure_table(table: Table, title: str = "", caption: str = "") -> Component:
+    head = [html.Th(cell.text, className=cell.kind, scope="col") for cell in table.head]
+    rows = [html.Tr([_td(cell) for cell in row]) for row in table.rows]
+    shown = _scroll(html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)]), title or "Table")
+    words: list[Component] = [html.B(f"{title}. " if title else ""), caption]
+    return html.Figure([html.Figcaption(words) if title else None, shown], className="table")
+
+
+def _plain_table(head: Sequence[str], rows: Sequence[Sequence[Component]], kinds: Sequence[str] = ()) -> Component:
+    kinds = kinds or [""] * len(head)
+    top = [html.Th(text, className=kind, scope="col") for text, kind in zip(head, kinds, strict=True)]
+    body = [html.Tr([html.Td(cell, className=kind) for cell, kind in zip(row, kinds, strict=True)]) for row in rows]
+    return html.Table([html.Thead(html.Tr(top)), html.Tbody(body)])
+
+
+def _td(cell: Cell) -> Component:
+    return html.Td(html.Span(cell.text, className=f"chip {cell.chip}") if cell.chip else cell.text, className=cell.kind)
+
+
+def _scroll(table: Component, name: str) -> Component:
+    options: dict[str, Any] = {"aria-label": name}
+    return html.Div(table, className="scroll", tabIndex=0, role="region", **options)
+
+
+def _problem(text: str) -> Component:
+    return html.P(text, className="problem")
+
+
+def _link(text: str, path: str, address: Address, **options: Any) -> Component:
+    title = options.pop("title", None)
+    if "aria-current" in options:  # dcc.Link knows no aria attributes; its child carries it
+        return dcc.Link(html.Span(text, **options), href=path + address.query(), className="current", title=title)
+    return dcc.Link(text, href=path + address.query(), title=title, **options)
+
+
+def _trial_link(trial: int, address: Address) -> Component:
+    return _link(trial_name(trial), "/trial", Address(address.run, trial, address.compared))
+
+
+def _aside_link(trial: int, address: Address, path: str = "/trials", words: tuple[str, str] = ("+", "✓")) -> Component:
+    """A link that puts a trial aside for comparison, or back."""
+    aside = trial in address.compared
+    rest = tuple(number for number in address.compared if number != trial)
+    compared = rest if aside else (*rest, trial)
+    title = f"{'Put back' if aside else 'Put aside for comparison'}: trial {trial_name(trial)}"
+    return _link(words[aside], path, replace(address, compared=compared), title=title)
+
+
+def _sort_link(name: str, text: str, address: Address) -> Component:
+    down = address.sort == name
+    mark = " ↑" if down else " ↓" if address.sort == f"-{name}" else ""
+    return _link(text + mark, "/trials", replace(address, sort=f"-{name}" if down else name, page=0))
+
+
+def _sorted(trials: "pd.DataFrame", sort: str, metric: str) -> "pd.DataFrame":
+    name, down = sort.removeprefix("-"), sort.startswith("-")
+    if name == "trial":
+        return trials.sort_index(ascending=not down)
+    if name not in trials:
+        name, down = metric, not lower_is_better(metric)
+    return trials.sort_values(name, ascending=not down, kind="stable", na_position="last")
+
+
+def _spaced(parts: Sequence[Component]) -> list[Component]:
+    return [piece for part in parts for piece in (part, " ")]

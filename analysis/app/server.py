@@ -1,0 +1,211 @@
+"""The app itself: one address per view, one callback that makes a page, and those that follow a brush."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import dash
+from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
+
+from analysis import style
+from analysis.app import pages
+from analysis.app.filters import Address, Filter, brush_axes, brush_points, read_address
+from analysis.app.library import Library
+from analysis.load import Run
+from analysis.report import ASSETS
+from search.record import RecordError
+
+if TYPE_CHECKING:
+    from dash import Dash
+
+REFRESH_SECONDS = 2.0
+
+
+def create_app(folder: str) -> "Dash":
+    """The Dash app over a run or a folder of runs.
+
+    Raises:
+        RecordError: the folder holds no run.
+    """
+    library = Library(folder)
+    app = dash.Dash(
+        "analysis.app",
+        title="Runs",
+        update_title="",
+        suppress_callback_exceptions=True,
+        assets_folder=str(ASSETS / "app"),
+        index_string=_index(),
+    )
+    app.layout = _layout
+    _add_theme(app)
+    _add_pages(app, library)
+    _add_trials(app, library)
+    _add_brushes(app, library)
+    return app
+
+
+def _layout() -> Any:
+    return html.Div(
+        [
+            dcc.Location(id="url", refresh="callback-nav"),
+            dcc.Store(id="theme", data="light"),
+            dcc.Store(id="place", data=""),
+            dcc.Store(id="version", data=""),
+            dcc.Interval(id="tick", interval=int(REFRESH_SECONDS * 1000)),
+            html.Header(
+                [html.Nav(id="navigation"), html.Button("Light / dark", id="theme-button", type="button")],
+                className="bar",
+            ),
+            html.Main(id="page"),
+        ]
+    )
+
+
+def _index() -> str:
+    """The page around Dash's own: the report's style, and no style of another."""
+    css = (ASSETS / "page.css").read_text(encoding="utf-8")
+    light, dark = style.variables(style.LIGHT), style.variables(style.DARK)
+    themes = f":root {{ {light} color-scheme: light; }} :root[data-theme='dark'] {{ {dark} color-scheme: dark; }}"
+    return (
+        "<!DOCTYPE html><html lang='en'><head>{%metas%}"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'><title>{%title%}</title>"
+        "<link rel='icon' href='data:,'>{%css%}<style>" + themes + css + "</style></head>"
+        "<body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body></html>"
+    )
+
+
+def _add_theme(app: Any) -> None:
+    """The reader's theme: the system's at first, then what the button says, remembered."""
+    app.clientside_callback(
+        ClientsideFunction("theme", "choose"), Output("theme", "data"), Input("theme-button", "n_clicks")
+    )
+
+
+def _add_pages(app: "Dash", library: Library) -> None:
+    @app.callback(
+        Output("page", "children"),
+        Output("navigation", "children"),
+        Output("place", "data"),
+        Input("url", "pathname"),
+        Input("url", "search"),
+        Input("version", "data"),
+        Input("theme", "data"),
+        State("place", "data"),
+    )
+    def show_page(path: str, query: str, version: str, theme: str, place: str) -> tuple[Any, Any, Any]:
+        address = _with_run(read_address(query), library)
+        links = pages.navigation(path, address)
+        # The page of trials fills itself: only another run makes it anew.
+        new_place = f"{path}?{address.run}" if path == "/trials" else f"{path}{query}{version}{theme}"
+        if new_place == place:
+            return no_update, links, no_update
+        try:
+            return _page(library, path, address, style.THEMES[theme]), links, new_place
+        except RecordError as error:
+            return [html.H1("Not here"), html.P(str(error))], links, new_place
+
+    @app.callback(
+        Output("version", "data"), Input("tick", "n_intervals"), State("url", "search"), State("version", "data")
+    )
+    def take_in_news(_: int | None, query: str, version: str) -> Any:
+        address = _with_run(read_address(query), library)
+        try:
+            changes = library.refresh(address.run)
+        except RecordError:
+            return no_update
+        found = f"{address.run} {changes}"
+        return no_update if found == version or not changes else found
+
+
+def _page(library: Library, path: str, address: Address, theme: style.Theme) -> Any:
+    if path == "/trials":
+        return pages.trials_page(library.run(address.run), address, theme)
+    if path == "/trial":
+        return pages.trial_page(library.run(address.run), address, theme)
+    if path == "/compare":
+        return pages.compare_page(library, library.run(address.run), address, theme)
+    if path == "/claims":
+        return pages.claims_page(library)
+    return pages.runs_page(library)
+
+
+def _add_trials(app: "Dash", library: Library) -> None:
+    seen = Input("url", "search"), Input("version", "data")
+
+    # Two callbacks, so that the table need not wait for the figures.
+    @app.callback(
+        Output("trials-state", "children"),
+        Output("trials-chips", "children"),
+        Output("trials-table", "children"),
+        Output("trials-status", "children"),
+        *seen,
+        prevent_initial_call=True,
+    )
+    def fill_table(query: str, version: str) -> tuple[Any, ...]:
+        address = _with_run(read_address(query), library)
+        run = library.run(address.run)
+        return (
+            pages.trials_state(run, address),
+            pages.trials_chips(address),
+            pages.trials_table(run, address),
+            pages.trials_statuses(run, address),
+        )
+
+    @app.callback(
+        Output("brush-parallel", "figure"),
+        Output("brush-slices", "figure"),
+        Output("brush-size", "figure"),
+        Output("trials-best", "figure"),
+        *seen,
+        Input("theme", "data"),
+        prevent_initial_call=True,
+    )
+    def fill_figures(query: str, version: str, theme: str) -> tuple[Any, ...]:
+        address = _with_run(read_address(query), library)
+        return tuple(pages.trials_figures(library.run(address.run), address, style.THEMES[theme]))
+
+
+def _add_brushes(app: "Dash", library: Library) -> None:
+    search = Output("url", "search", allow_duplicate=True)
+
+    def view(query: str) -> tuple[Address, Run]:
+        address = _with_run(read_address(query), library)
+        return address, library.run(address.run)
+
+    @app.callback(search, Input("brush-parallel", "selectedData"), State("url", "search"), prevent_initial_call=True)
+    def brush_parallel(selected: dict[str, Any] | None, query: str) -> Any:
+        address, run = view(query)
+        box = (selected or {}).get("range")
+        return no_update if not box else _moved(address, brush_axes(address.filter, pages.brush_scales(run), box))
+
+    @app.callback(search, Input("brush-slices", "selectedData"), State("url", "search"), prevent_initial_call=True)
+    def brush_slices(selected: dict[str, Any] | None, query: str) -> Any:
+        address, run = view(query)
+        columns = pages.slice_columns(run, address)
+        points = [point for point in (selected or {}).get("points", []) if point["curveNumber"] < len(columns)]
+        if not points:
+            return no_update
+        names = dict.fromkeys(columns[point["curveNumber"]] for point in points)
+        return _moved(address, brush_points(address.filter, run.trials, _numbers(points), [*names, run.metric]))
+
+    @app.callback(search, Input("brush-size", "selectedData"), State("url", "search"), prevent_initial_call=True)
+    def brush_size(selected: dict[str, Any] | None, query: str) -> Any:
+        address, run = view(query)
+        points = (selected or {}).get("points", [])
+        if not points:
+            return no_update
+        columns = ["parameters", "val_accuracy"]
+        return _moved(address, brush_points(address.filter, run.trials, _numbers(points), columns))
+
+
+def _moved(address: Address, chosen: Filter) -> Any:
+    """The address with other conditions; nothing to do where they are the same."""
+    return no_update if chosen == address.filter else replace(address, filter=chosen, page=0).query()
+
+
+def _numbers(points: list[dict[str, Any]]) -> list[int]:
+    return [int(point["customdata"]) for point in points if point.get("customdata") is not None]
+
+
+def _with_run(address: Address, library: Library) -> Address:
+    """The address with the newest run where it names none."""
+    return address if address.run else replace(address, run=next(iter(library.names()), ""))

@@ -1,0 +1,534 @@
+"""The report's statements, tested on runs: `python -m analysis.claims RUN ...`.
+
+Every statement is an entry of `CLAIMS`: a sentence, its place in the report, the published rows that bear on it
+and how two rows are set against each other. The verdict rests, in this order, on what the runs hold:
+
+1. replays of those rows with several seeds: the difference of the paired seeds (Student's interval);
+2. replays with fewer seeds: the paired bootstrap over the test images. Its interval knows that the images are a
+   sample, but not that another seed would have given another model; the basis says so;
+3. trials of a search, where the claim says which: the difference of two groups by validation (Welch's interval).
+
+An interval that covers the claim's border leaves it *undecided*, as do too few trials or images.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import statistics
+from analysis.load import Run, load, run_labels
+from analysis.replay import published_rows
+from analysis.statistics import Estimate
+from analysis.tables import all_trials, image_probabilities
+from search.record import DIVERGED, FINISHED, STOPPED
+
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+
+# Fewer seeds than this have no interval of their own worth the name.
+MIN_SEEDS = 3
+# Fewer trials of a search in either group say nothing.
+MIN_TRIALS = 10
+# Fewer test images leave every interval wider than the effects in question.
+MIN_IMAGES = 100
+# "Does not help" and "as good as" mean: by no more than this.
+ACCURACY_MARGIN = 0.01
+BOOTSTRAPS = 2000
+
+# What a claim says of the first row against the second.
+BETTER = "better"
+NO_BETTER = "no better"  # by more than the margin
+NO_WORSE = "no worse"  # by more than the margin
+
+
+@dataclass(frozen=True)
+class SearchGroups:
+    """Two groups of a search's trials, as pandas queries over the columns of `Run.trials`.
+
+    Attributes:
+        hyperparameter: the column that must be there.
+        first, second: which trials are in each group.
+    """
+
+    hyperparameter: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the report and how it is tested.
+
+    Attributes:
+        id: its name in tables.
+        sentence: what the report says.
+        place: where it says it.
+        classes: 2 or 3.
+        pairs: published rows; the claim says `relation` of each first against its second.
+        relation: `BETTER`, `NO_BETTER` or `NO_WORSE`.
+        metric: `test_accuracy`, or `test_loss` (where lower is better).
+        every: whether each pair must show it (then the weakest counts), or their mean.
+        search: trials of a search that bear on it, where no row was replayed.
+        caution: what else differs between the rows.
+    """
+
+    id: str
+    sentence: str
+    place: str
+    classes: int
+    pairs: tuple[tuple[str, str], ...] = ()
+    relation: str = BETTER
+    metric: str = "test_accuracy"
+    every: bool = False
+    search: SearchGroups | None = None
+    caution: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say of a claim.
+
+    Attributes:
+        verdict: `HOLDS`, `FAILS` or `UNDECIDED`.
+        effect: how much better the first is than the second (accuracy, or loss saved), with its 95 % interval.
+        published: what the report's own numbers give, in the claim's metric; NaN where it prints none.
+        measure: what `effect` is a difference of: the claim's metric, or validation accuracy in a search.
+        basis: which trials, how many, and by which statistic.
+        trials: how many trials bear on it.
+    """
+
+    id: str
+    sentence: str
+    place: str
+    verdict: str
+    effect: float
+    low: float
+    high: float
+    published: float
+    measure: str
+    basis: str
+    trials: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An effect, its interval and where they come from."""
+
+    estimate: Estimate
+    basis: str
+    trials: int
+    verdict: str = ""  # where it does not follow from the interval
+
+
+NOTHING = Evidence(Estimate(np.nan, np.nan, np.nan), "no trial bears on it", 0, UNDECIDED)
+
+CLAIMS = (
+    Claim(
+        "learning_rate_too_high",
+        "With 2 classes, a learning rate of 0.1 fails: the test loss is very high.",
+        "section 3.1, table 1 rows 1 and 2; section 4",
+        2,
+        (("table1/2", "table1/1"),),
+        metric="test_loss",
+        search=SearchGroups("learning_rate", "1e-5 <= learning_rate <= 1e-3", "learning_rate >= 0.03"),
+    ),
+    Claim(
+        "learning_rate_too_low",
+        "With 2 classes, a learning rate of 1e-6 is too small.",
+        "section 3.1, table 1 rows 2 and 3; section 4",
+        2,
+        (("table1/2", "table1/3"),),
+        search=SearchGroups("learning_rate", "1e-5 <= learning_rate <= 1e-3", "learning_rate <= 2e-6"),
+    ),
+    Claim(
+        "learning_rate_lower_hurts_3",
+        "With 3 classes, a learning rate of 1e-5 instead of 1e-3 does worse.",
+        "section 3.2, table 2 models 2 and 3",
+        3,
+        (("table2/2", "table2/3"),),
+        search=SearchGroups("learning_rate", "5e-4 <= learning_rate <= 2e-3", "learning_rate <= 2e-5"),
+    ),
+    Claim(
+        "larger_batch_helps",
+        "A larger batch (32 instead of 16) helps.",
+        "section 3.1, table 1 rows 2 and 4",
+        2,
+        (("table1/2", "table1/4"),),
+        search=SearchGroups("batch_size", "batch_size >= 32", "batch_size <= 16"),
+    ),
+    Claim(
+        "augmentation_hurts_2",
+        "With 2 classes, augmentation hurts.",
+        "section 3.1, table 1 rows 6 and 7; section 4",
+        2,
+        (("table1/6", "table1/7"),),
+        search=SearchGroups("augment", "augment == 'none'", "augment != 'none'"),
+    ),
+    Claim(
+        "augmentation_helps_3",
+        "With 3 classes, augmentation helps.",
+        "section 3.2, table 2 models 2 against 1 and 8 against 5; section 4",
+        3,
+        (("table2/2", "table2/1"), ("table2/8", "table2/5")),
+        search=SearchGroups("augment", "augment != 'none'", "augment == 'none'"),
+    ),
+    Claim(
+        "batch_norm_hurts_without_augmentation",
+        "With 3 classes, batch norm after flatten hurts without augmentation.",
+        "section 3.2, table 2 models 1 and 4",
+        3,
+        (("table2/1", "table2/4"),),
+        search=SearchGroups(
+            "batch_norm",
+            "augment == 'none' and batch_norm == 'none'",
+            "augment == 'none' and batch_norm == 'flatten'",
+        ),
+    ),
+    Claim(
+        "batch_norm_helps_with_augmentation",
+        "With 3 classes, batch norm after flatten helps with augmentation.",
+        "section 3.2, table 2 models 6 and 8",
+        3,
+        (("table2/6", "table2/8"),),
+        search=SearchGroups(
+            "batch_norm",
+            "augment != 'none' and batch_norm == 'flatten'",
+            "augment != 'none' and batch_norm == 'none'",
+        ),
+        caution="model 6 trained 20 epochs, model 8 trained 10",
+    ),
+    Claim(
+        "batch_norm_with_augmentation_is_best",
+        "With 3 classes, batch norm with augmentation (model 6) is the best of all.",
+        "section 3.2, table 2",
+        3,
+        tuple(("table2/6", f"table2/{other}") for other in (1, 2, 3, 4, 5, 7, 8)),
+        every=True,
+        caution="model 6 trained 20 epochs, the others 10",
+    ),
+    Claim(
+        "second_convolution_helps",
+        "With 2 classes, a second convolution helps.",
+        "section 3.1, table 1 rows 5 and 6",
+        2,
+        (("table1/6", "table1/5"),),
+        metric="test_loss",
+        search=SearchGroups("layers", "layers == 2", "layers == 1"),
+        caution="the rows differ in dense layers and batch norm too",
+    ),
+    Claim(
+        "third_convolution_does_not_help",
+        "With 2 classes, a third convolution does not help.",
+        "section 3.1, table 1 rows 6 and 8",
+        2,
+        (("table1/8", "table1/6"),),
+        NO_BETTER,
+        search=SearchGroups("layers", "layers == 3", "layers == 2"),
+    ),
+    Claim(
+        "second_convolution_does_not_help_3",
+        "With 3 classes, a second convolution does not help.",
+        "section 3.2, table 2 models 1 and 5",
+        3,
+        (("table2/5", "table2/1"),),
+        NO_BETTER,
+        search=SearchGroups("layers", "layers == 2", "layers == 1"),
+    ),
+    Claim(
+        "fewer_filters_do_not_help",
+        "With 3 classes, 8 instead of 16 filters in the second convolution do not help.",
+        "section 3.2, table 2 models 5 and 7",
+        3,
+        (("table2/7", "table2/5"),),
+        NO_BETTER,
+    ),
+    Claim(
+        "few_layers_suffice",
+        "With 2 classes, few layers suffice: the best models have one or two convolutions.",
+        "section 3.1",
+        2,
+        (("table1/5", "table1/8"), ("table1/6", "table1/8")),
+        NO_WORSE,
+        search=SearchGroups("layers", "layers <= 2", "layers >= 3"),
+    ),
+    Claim(
+        "hidden_dense_layer_helps",
+        "With 2 classes, hidden dense layers help.",
+        "section 3.1, table 1 rows 2 and 5",
+        2,
+        (("table1/5", "table1/2"),),
+        search=SearchGroups("dense", "dense != 'none'", "dense == 'none'"),
+        caution="the rows differ in learning rate (2.8e-5, 1e-5) and batch norm too",
+    ),
+    Claim(
+        "dropout_helps",
+        "With 2 classes, dropout before the classifier helps.",
+        "section 3.1",
+        2,
+        search=SearchGroups("dropout", "dropout >= 0.1", "dropout < 0.1"),
+    ),
+    Claim(
+        "batch_norm_before_classifier_helps",
+        "With 2 classes, batch norm before the classifier helps.",
+        "section 3.1",
+        2,
+        search=SearchGroups(
+            "batch_norm", "batch_norm in ('flatten', 'conv+flatten')", "batch_norm in ('none', 'conv')"
+        ),
+    ),
+    Claim(
+        "deeper_resnets_do_better",
+        "Deeper ResNets do better: 101 layers than 50, 152 than 101.",
+        "section 3.4, table 4",
+        2,
+        (("table4/2", "table4/1"), ("table4/3", "table4/2")),
+        every=True,
+        caution="ResNet152 is version 2, the others version 1",
+    ),
+    Claim(
+        "simple_model_matches_complex",
+        "With 2 classes, a simple model matches a complex one with fewer parameters.",
+        "section 4, tables 1, 3 and 4",
+        2,
+        (("table1/6", "table3/1"), ("table1/6", "table4/3")),
+        NO_WORSE,
+        every=True,
+        search=SearchGroups("backbone", "backbone == 'cnn'", "backbone != 'cnn'"),
+    ),
+)
+
+
+def judge_claims(runs: Sequence[Run]) -> list[Verdict]:
+    """A verdict on every claim of the report, in its order, from all runs together."""
+    return [judge_claim(claim, runs) for claim in CLAIMS]
+
+
+def judge_claim(claim: Claim, runs: Sequence[Run]) -> Verdict:
+    """The verdict on one claim."""
+    fitting = [run for run in runs if len(run.classes) == claim.classes]
+    evidence = _replay_evidence(claim, fitting) if claim.pairs and fitting else NOTHING
+    measure = "test accuracy" if claim.metric == "test_accuracy" else "test loss, lower is better"
+    if evidence.trials == 0 and claim.search is not None and fitting:
+        evidence, measure = _search_evidence(claim.search, fitting), "validation accuracy"
+    estimate = evidence.estimate
+    verdict = evidence.verdict or judge(estimate, claim.relation)
+    caution = f"; caution: {claim.caution}" if claim.caution and "replay" in evidence.basis else ""
+    return Verdict(
+        claim.id,
+        claim.sentence,
+        claim.place,
+        verdict,
+        estimate.value,
+        estimate.low,
+        estimate.high,
+        published_effect(claim),
+        measure,
+        evidence.basis + caution,
+        evidence.trials,
+    )
+
+
+def judge(estimate: Estimate, relation: str) -> str:
+    """The verdict that follows from an effect's interval.
+
+    `BETTER` holds when all of it lies above 0 and fails when all of it lies below; `NO_BETTER` has its border at
+    plus, `NO_WORSE` at minus the margin.
+    """
+    border = {BETTER: 0.0, NO_BETTER: ACCURACY_MARGIN, NO_WORSE: -ACCURACY_MARGIN}[relation]
+    if not np.isfinite([estimate.low, estimate.high]).all():
+        return UNDECIDED
+    above, below = estimate.low > border, estimate.high < border
+    if relation == NO_BETTER:
+        above, below = below, above
+    return HOLDS if above else FAILS if below else UNDECIDED
+
+
+def published_effect(claim: Claim) -> float:
+    """The claim's effect in the report's own numbers: of the weakest pair, or the mean; NaN without rows."""
+    values = published_rows()[claim.metric]
+    effects = [_gain(values[first], values[second], claim.metric) for first, second in claim.pairs]
+    if not effects:
+        return float("nan")
+    return float(np.min(effects) if claim.every else np.mean(effects))
+
+
+def _gain(first: Any, second: Any, metric: str) -> Any:
+    """How much better `first` is than `second`."""
+    return second - first if metric == "test_loss" else first - second
+
+
+def _replay_evidence(claim: Claim, runs: Sequence[Run]) -> Evidence:
+    """What replays of the claim's rows say; no trials where a row of it was not replayed."""
+    rows = {row for pair in claim.pairs for row in pair}
+    if not any(rows.intersection(run.trials["row"].unique()) for run in runs):
+        return NOTHING
+    trials = all_trials(runs)
+    trials = trials[trials["row"].isin(rows)]
+    if claim.every:
+        each = [_pairs_evidence(claim, [pair], trials, runs) for pair in claim.pairs]
+        if any(evidence.trials == 0 for evidence in each):
+            return NOTHING
+        return _weakest(claim, each)
+    return _pairs_evidence(claim, claim.pairs, trials, runs)
+
+
+def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
+    """Of several pairs that must all show it, the one that shows it least; all must hold for the claim to hold."""
+    verdicts = [evidence.verdict or judge(evidence.estimate, claim.relation) for evidence in each]
+    verdict = FAILS if FAILS in verdicts else UNDECIDED if UNDECIDED in verdicts else HOLDS
+    bearing = [evidence for evidence, found in zip(each, verdicts, strict=True) if found == verdict]
+    weakest = min(bearing, key=lambda evidence: np.nan_to_num(evidence.estimate.value, nan=np.inf))
+    basis = f"the weakest of {len(each)} pairs; {weakest.basis}"
+    return replace(weakest, basis=basis, verdict=verdict, trials=sum(evidence.trials for evidence in each))
+
+
+def _pairs_evidence(
+    claim: Claim, pairs: Sequence[tuple[str, str]], trials: pd.DataFrame, runs: Sequence[Run]
+) -> Evidence:
+    """The mean effect over pairs of rows, from seeds where there are enough of them, else from test images."""
+    names = f"replays of {', '.join(f'{first} against {second}' for first, second in pairs)}"
+    sides = [tuple(trials[trials["row"] == row] for row in pair) for pair in pairs]
+    ended = [tuple(side[side["status"].isin([FINISHED, DIVERGED])] for side in pair) for pair in sides]
+    if any(len(side) == 0 for pair in ended for side in pair):
+        return NOTHING
+    count = len(pd.concat([side for pair in ended for side in pair])[["run", "row"]].reset_index().drop_duplicates())
+    diverged = _divergence(ended)
+    if diverged is not None:
+        # A diverged trial is worse than any other; by how much, no number says.
+        verdict = {BETTER: (FAILS, HOLDS), NO_BETTER: (HOLDS, FAILS), NO_WORSE: (FAILS, HOLDS)}[claim.relation]
+        where = "second" if diverged else "first"
+        return Evidence(NOTHING.estimate, f"{names}: all trials of the {where} diverged", count, verdict[diverged])
+    scored = [tuple(side[side[claim.metric].notna()] for side in pair) for pair in ended]
+    if any(len(side) == 0 for pair in scored for side in pair):
+        return Evidence(NOTHING.estimate, f"{names}: not evaluated on the test set", count, UNDECIDED)
+    effects = _seed_effects(scored, claim.metric)
+    if len(effects) >= MIN_SEEDS:
+        basis = f"{names}; paired over {len(effects)} seeds, Student's interval"
+        return Evidence(statistics.mean_interval(effects), basis, count)
+    return _image_evidence(claim, scored, runs, names, count)
+
+
+def _divergence(pairs: Sequence[tuple[pd.DataFrame, ...]]) -> bool | None:
+    """Whether all trials of all second (True) or all first rows (False) diverged, but not those of the others."""
+    first, second = (all((pair[side]["status"] == DIVERGED).all() for pair in pairs) for side in (0, 1))
+    return None if first == second else second
+
+
+def _seed_effects(pairs: Sequence[tuple[pd.DataFrame, ...]], metric: str) -> "pd.Series[float]":
+    """The effect of each seed that all rows share, averaged over the pairs; rows share the seeds of their repeats."""
+    means = [[side.groupby("seed")[metric].mean() for side in pair] for pair in pairs]
+    effects = [_gain(first, second, metric) for first, second in means]
+    shared: pd.Series[float] = pd.concat(effects, axis=1).mean(axis=1, skipna=False).dropna()
+    return shared
+
+
+def _image_evidence(
+    claim: Claim, pairs: Sequence[tuple[pd.DataFrame, ...]], runs: Sequence[Run], names: str, count: int
+) -> Evidence:
+    """The mean effect on each test image, bootstrapped over the images that all trials share."""
+    scores = [[_image_scores(side, runs, claim.metric) for side in pair] for pair in pairs]
+    together = pd.concat([score for pair in scores for score in pair], axis=1, join="inner").dropna()
+    if len(together) < MIN_IMAGES:
+        few = f"{names}; {len(together)} test images with predictions, fewer than {MIN_IMAGES}"
+        return Evidence(NOTHING.estimate, few, count, UNDECIDED)
+    values = together.to_numpy()  # (N, 2 x pairs), first and second in turn
+    effect = _gain(values[:, 0::2], values[:, 1::2], claim.metric).mean(axis=1)  # (N,)
+    estimate = statistics.bootstrap_mean(effect, statistics.bootstrap_weights(len(effect), BOOTSTRAPS))
+    seeds = min(side["seed"].nunique() for pair in pairs for side in pair)
+    basis = (
+        f"{names}; {seeds} seed{'s' if seeds > 1 else ''}, paired bootstrap over {len(effect)} test images: "
+        "what another seed would give is not in the interval"
+    )
+    return Evidence(estimate, basis, count)
+
+
+def _image_scores(side: pd.DataFrame, runs: Sequence[Run], metric: str) -> "pd.Series[float]":
+    """Each test image's mean score (1 right, 0 wrong; or its loss) over the trials of a row, by image id."""
+    by_name = dict(zip(run_labels(runs), runs, strict=True))
+    found = []
+    for trial, name in zip(side.index.tolist(), side["run"], strict=True):
+        run = by_name[name]
+        frame = run.predictions(trial)
+        ids = frame.loc[frame["dataset"] == "test", "image_id"].sort_values(kind="stable")
+        labels, probabilities = image_probabilities(run, trial)
+        right = labels == probabilities.argmax(axis=1) if len(labels) else np.zeros(0)
+        score = right.astype(float) if metric == "test_accuracy" else statistics.image_losses(labels, probabilities)
+        found.append(pd.Series(score, index=pd.Index(ids, name="image_id")).groupby(level=0).first())
+    return pd.concat(found, axis=1).mean(axis=1)
+
+
+def _search_evidence(groups: SearchGroups, runs: Sequence[Run]) -> Evidence:
+    """Two groups of a search's trials by validation accuracy; every other hyperparameter varies in both."""
+    bearing = [run for run in runs if groups.hyperparameter in run.trials and not (run.trials["row"] != "").any()]
+    parts: list[pd.DataFrame] = []
+    for run in bearing:
+        ended = run.trials[
+            run.trials["status"].isin([FINISHED, STOPPED, DIVERGED]) & run.trials["val_accuracy"].notna()
+        ]
+        parts.append(ended)
+    first, second = (_select(parts, query) for query in (groups.first, groups.second))
+    count = len(first) + len(second)
+    basis = f"search trials with {groups.first} ({len(first)}) against {groups.second} ({len(second)})"
+    if count == 0:
+        return NOTHING
+    if min(len(first), len(second)) < MIN_TRIALS:
+        return Evidence(NOTHING.estimate, f"{basis}: fewer than {MIN_TRIALS} in a group", count, UNDECIDED)
+    basis += "; Welch's interval. The other hyperparameters vary, and a searcher and ASHA chose the trials"
+    return Evidence(statistics.mean_difference(first, second), basis, count)
+
+
+def _select(parts: Sequence[pd.DataFrame], query: str) -> np.ndarray[Any, Any]:
+    """The validation accuracies of the trials that a query selects; none where a column of it is missing."""
+    found: list[float] = []
+    for part in parts:
+        try:
+            found += part.query(query)["val_accuracy"].dropna().tolist()
+        except pd.errors.UndefinedVariableError:
+            continue
+    return np.array(found)
+
+
+def claims_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a claim: the fields of `Verdict`."""
+    return pd.DataFrame([asdict(verdict) for verdict in judge_claims(runs)])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the verdicts on the report's claims from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.claims",
+        description="The report's statements, each with a verdict from the trials of one or several runs.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or URL")
+    given = parser.parse_args(arguments)
+    try:
+        runs = [load(url) for url in given.runs]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print_verdicts(judge_claims(runs))
+    return 0
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """Show verdicts as a table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("claim", "verdict", "effect [95 %]", "report's own", "basis", show_lines=True)
+    for entry in verdicts:
+        known = np.isfinite(entry.effect)
+        effect = f"{entry.effect:+.3f} [{entry.low:+.3f}, {entry.high:+.3f}]\n{entry.measure}" if known else ""
+        own = f"{entry.published:+.3f}" if np.isfinite(entry.published) else ""
+        cells = (f"{entry.sentence}\n({entry.place})", entry.verdict, effect, own, entry.basis)
+        table.add_row(*map(Text, cells))  # Text: what a run is called is no markup
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""Tables as text: CSV, Markdown, LaTeX (booktabs) and HTML, with headings in English or French.
+
+Whatever comes from a run (names, reasons, hyperparameters) is text that a format may not take for markup.
+"""
+
+import html
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.replay import NOT_RUN, REPORT_TABLES, read_published
+
+FORMATS = ("csv", "markdown", "latex", "html")
+EXTENSIONS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
+LANGUAGES = ("en", "fr")
+
+# Of LaTeX tables: rows on a page, columns above which a table is scaled to the line, letters that make a cell wrap.
+PAGE_ROWS = 40
+WIDE_TABLE = 8
+LONG_CELL = 60
+
+_SUFFIXES = {
+    "en": {"measured": "measured", "std": "std", "difference": "difference", "low": "95 % low", "high": "95 % high"},
+    "fr": {
+        "measured": "mesuré",
+        "std": "écart-type",
+        "difference": "écart",
+        "low": "IC 95 % bas",
+        "high": "IC 95 % haut",
+    },
+}
+_ENGLISH = {"auc": "AUC", "ece": "ECE", "p_value": "p", "gib": "GiB", "mb": "MB", "val": "val."}
+_FRENCH = {
+    "row": "ligne",
+    "status": "état",
+    "run": "recherche",
+    "trial": "essai",
+    "trials": "essais",
+    "rank": "rang",
+    "name": "nom",
+    "reason": "raison",
+    "split": "groupe",
+    "class": "classe",
+    "images": "images",
+    "published": "publié",
+    "share_of_split": "part du groupe",
+    "share_of_all": "part du total",
+    "dataset": "jeu de données",
+    "value": "valeur",
+    "hyperparameter": "hyperparamètre",
+    "loss": "loss",
+    "sensitivity": "sensibilité",
+    "specificity": "spécificité",
+    "accuracy": "accuracy",
+    "process_hours": "heures de processus",
+    "total": "total",
+}
+
+
+def headings(columns: Sequence[str], language: str = "en", table: str = "") -> list[str]:
+    """What a reader sees above each column; those of the report's tables in French are the report's own.
+
+    Raises:
+        ValueError: the language is neither `en` nor `fr`.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"language must be one of {', '.join(LANGUAGES)}. Received: {language!r}.")
+    own: Mapping[str, str] = {}
+    if language == "fr" and table in REPORT_TABLES:
+        own = read_published()["headings_fr"][REPORT_TABLES[table][0]]
+    return [_heading(str(column), language, own) for column in columns]
+
+
+def _heading(column: str, language: str, own: Mapping[str, str]) -> str:
+    base, _, suffix = column.rpartition("_")
+    if suffix in _SUFFIXES[language] and base:
+        return f"{_heading(base, language, own)}, {_SUFFIXES[language][suffix]}"
+    if column in own:
+        return own[column]
+    if language == "fr" and column in _FRENCH:
+        return _FRENCH[column]
+    return _ENGLISH.get(column) or " ".join(_ENGLISH.get(word, word) for word in column.split("_"))
+
+
+def cell_text(value: Any) -> str:
+    """A value as a reader wants it: `1,087,393`, `0.9038`, `2.8e-5`, `16-8`; nothing for what is absent."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if hasattr(value, "item"):
+        return cell_text(value.item())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return _float_text(value) if isinstance(value, float) else str(value)
+
+
+def _float_text(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if len(f"{value:g}") <= 6 and not (0 < abs(value) < 1e-3):
+        return f"{value:,g}"
+    if value and not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e").replace(".00e", "e")
+    if abs(value) >= 100:
+        return f"{value:,.1f}".removesuffix(".0")
+    # Four digits after the point: one test image more or less is 0.0016.
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def to_text(frame: pd.DataFrame, format_name: str, title: str = "", language: str = "en", table: str = "") -> str:
+    """A table in one of `FORMATS`; CSV keeps every digit and the columns' own names in English.
+
+    Raises:
+        ValueError: there is no such format or language.
+    """
+    if format_name not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}. Received: {format_name!r}.")
+    titles = headings(list(map(str, frame.columns)), language, table)
+    if language == "fr" and table in REPORT_TABLES:
+        frame = _in_the_reports_words(frame)
+    if format_name == "csv":
+        text: str = (frame if language == "en" else frame.set_axis(titles, axis=1)).to_csv(index=False)
+        return text
+    cells = [[cell_text(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    right = [_is_number(frame[column]) for column in frame.columns]
+    writer = {"markdown": _to_markdown, "latex": _to_latex, "html": _to_html}[format_name]
+    return writer(titles, cells, right, title)
+
+
+def _in_the_reports_words(frame: pd.DataFrame) -> pd.DataFrame:
+    """A report table with `oui` and `non` for augmentation, as the report has it, and `non exécuté`."""
+    words = {"augment": {"none": "non", "report": "oui"}, "status": {NOT_RUN: "non exécuté"}}
+    return frame.replace({name: values for name, values in words.items() if name in frame})
+
+
+def _is_number(column: "pd.Series[Any]") -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _to_markdown(titles: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str) -> str:
+    lines = [f"### {_markdown(title)}", ""] if title else []
+    lines.append("| " + " | ".join(map(_markdown, titles)) + " |")
+    lines.append("|" + "|".join("---:" if number else "---" for number in right) + "|")
+    lines += ["| " + " | ".join(map(_markdown, row)) + " |" for row in cells]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(text: str) -> str:
+    flat = " ".join(text.split())
+    escaped = re.sub(r"([\\`*_{}\[\]|~#])", r"\\\1", flat)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "[": "{[}",  # after a line's end, LaTeX would read it as a length
+    "]": "{]}",
+    "-": "{-}",  # no dashes out of two hyphens
+    "–": "--",
+    "∞": r"\ensuremath{\infty}",
+}
+
+
+def _latex(text: str) -> str:
+    """Text for LaTeX; letters that the fonts of a plain installation lack become a question mark."""
+    flat = " ".join(text.split())
+    return "".join(
+        _LATEX.get(letter) or (letter if letter.isprintable() and letter <= "\u00ff" else "?") for letter in flat
+    )
+
+
+def _to_latex(titles: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str) -> str:
+    widths = [max((len(row[place]) for row in cells), default=0) for place in range(len(titles))]
+    columns = "".join(
+        "r" if number else "p{70mm}" if width > LONG_CELL else "l" for number, width in zip(right, widths, strict=True)
+    )
+    head = " & ".join(map(_latex, titles)) + r" \\"
+    body = [" & ".join(map(_latex, row)) + r" \\" for row in cells]
+    wide = len(titles) > WIDE_TABLE or columns.count("p") > 1
+    parts = [body[start : start + PAGE_ROWS] for start in range(0, len(body), PAGE_ROWS)] or [[]]
+    captions = [title if len(parts) == 1 else f"{title} ({part + 1} of {len(parts)})" for part in range(len(parts))]
+    return "\n".join(
+        _latex_part(columns, head, rows, caption if title else "", wide)
+        for rows, caption in zip(parts, captions, strict=True)
+    )
+
+
+def _latex_part(columns: str, head: str, body: Sequence[str], caption: str, wide: bool) -> str:
+    """One page of a table, scaled to the line where it is wide."""
+    top = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule"]
+    tabular = [*top, *body, r"\bottomrule", r"\end{tabular}"]
+    if wide:
+        tabular = [r"\resizebox{\linewidth}{!}{%", *tabular, "}"]
+    captions = [rf"\caption{{{_latex(caption)}}}"] if caption else []
+    return "\n".join([r"\begin{table}[p]", r"\centering", *captions, *tabular, r"\end{table}", r"\clearpage"]) + "\n"
+
+
+def latex_document(files: Sequence[str]) -> str:
+    """A LaTeX document that shows the tables in `files`, each a name without its extension."""
+    packages = [
+        r"\usepackage[T1]{fontenc}",
+        r"\usepackage[utf8]{inputenc}",
+        r"\usepackage{textcomp,booktabs,graphicx}",
+        r"\usepackage[a4paper,landscape,margin=15mm]{geometry}",
+    ]
+    inputs = [rf"\input{{{name}}}" for name in files]
+    return "\n".join([r"\documentclass{article}", *packages, r"\begin{document}", *inputs, r"\end{document}"]) + "\n"
+
+
+def _to_html(titles: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str) -> str:
+    kinds = [' class="number"' if number else "" for number in right]
+    head = "".join(f'<th scope="col"{kind}>{html.escape(text)}</th>' for text, kind in zip(titles, kinds, strict=True))
+    rows = [
+        "<tr>" + "".join(f"<td{kind}>{html.escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in cells
+    ]
+    caption = [f"<caption>{html.escape(title)}</caption>"] if title else []
+    body = [f"<thead><tr>{head}</tr></thead>", "<tbody>", *rows, "</tbody>"]
+    return "\n".join(["<table>", *caption, *body, "</table>"]) + "\n"

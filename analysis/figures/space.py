@@ -1,0 +1,436 @@
+"""What each hyperparameter did: parallel coordinates, slices, contours, importance."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import style
+from analysis.figures.scales import MOST_LINES, MOST_POINTS, Scale, sampled, scale_of, varying
+from search.record import lower_is_better
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+
+def parallel_scales(trials: "pd.DataFrame", metric: str, parameters: Sequence[str]) -> list[Scale]:
+    """The axes of a parallel-coordinates figure: the varying hyperparameters, then the metric.
+
+    Trials without a value of `metric` have no place and are left out.
+    """
+    known = sampled(trials[trials[metric].notna()], MOST_LINES, trials.loc[trials[metric].notna(), metric])
+    return [scale_of(known[name]) for name in [*varying(known, parameters), metric]]
+
+
+def draw_parallel(
+    scales: Sequence[Scale], brushed: Mapping[str, Sequence[tuple[float, float]]] | None = None
+) -> "go.Figure":
+    """Parallel coordinates: a line a trial, the best fiftieth orange; a box across an axis brushes it.
+
+    Drawn as plain lines and not as Plotly's own parallel coordinates, which need WebGL: a page holds few of
+    those, software draws them in seconds, and they come out of a printer as a bitmap.
+
+    Args:
+        scales: of `parallel_scales`; the last one colours the lines.
+        brushed: ranges of places, by column, that are chosen already.
+    """
+    brushed = brushed or {}
+    heights = np.column_stack([_heights(scale) for scale in scales])  # (N, A), in [0, 1]; absent below
+    chosen = np.ones(len(heights), bool)
+    for scale in scales:
+        if scale.name in brushed:
+            own = np.where(np.isnan(scale.places), scale.absent, scale.places)
+            chosen &= np.any([(own >= low) & (own <= high) for low, high in brushed[scale.name]], axis=0)
+    values = scales[-1].places if lower_is_better(scales[-1].name) else -scales[-1].places
+    rank = np.argsort(np.argsort(values, kind="stable"), kind="stable") / max(len(values), 1)
+    groups = [
+        ("not chosen", ~chosen, style.MUTED, 0.08, 1.0),
+        ("trials", chosen & (rank >= 0.2), style.MUTED, 0.3, 1.0),
+        ("the best fifth", chosen & (rank >= 0.02) & (rank < 0.2), style.ACCENT, 0.5, 1.0),
+        ("the best of all", chosen & (rank < 0.02), style.BEST, 1.0, 1.8),
+    ]
+    traces = [_lines(name, heights[own], color, alpha, width) for name, own, color, alpha, width in groups]
+    # Something to select: without a point in the figure Plotly offers no box.
+    axis_feet = {"x": list(range(len(scales))), "y": [0.0] * len(scales), "mode": "markers", "opacity": 0}
+    traces.append({"type": "scatter", "hoverinfo": "skip", "showlegend": False, **axis_feet})
+    annotations = [note for place, scale in enumerate(scales) for note in _axis_notes(place, scale)]
+    return style.figure(
+        traces,
+        shapes=[mark for place, scale in enumerate(scales) for mark in _axis_marks(place, scale, brushed)],
+        annotations=annotations,
+        xaxis={"visible": False, "range": [-0.55, len(scales) - 0.6], "fixedrange": True},
+        yaxis={"visible": False, "range": [-0.2, 1.16], "fixedrange": True},
+        height=400,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        showlegend=False,
+        meta={"rows": 1, "columns": 1, "narrowest": 90 * len(scales), "parallel": len(scales)},
+    )
+
+
+ABSENT_HEIGHT = -0.12  # where a trial without the hyperparameter crosses its axis
+
+
+def _heights(scale: Scale) -> NDArray[np.float64]:
+    span = (scale.high - scale.low) or 1.0
+    return np.where(np.isnan(scale.places), ABSENT_HEIGHT, (scale.places - scale.low) / span)
+
+
+def place_at(scale: Scale, height: float) -> float:
+    """The place on a scale at a height of the parallel-coordinates figure."""
+    if height < ABSENT_HEIGHT / 2:
+        return scale.absent
+    return scale.low + height * ((scale.high - scale.low) or 1.0)
+
+
+def _lines(name: str, heights: NDArray[np.float64], color: str, alpha: float, width: float) -> dict[str, Any]:
+    """All lines of a group as one path, a gap after each."""
+    count, axes = heights.shape
+    x = np.tile(np.append(np.arange(axes, dtype=np.float32), np.nan), count)
+    y = np.column_stack([heights, np.full(count, np.nan)]).ravel().astype(np.float32)
+    line = {"color": style.faded(color, alpha), "width": width}
+    return {"type": "scatter", "x": x, "y": y, "mode": "lines", "name": name, "line": line, "hoverinfo": "skip"}
+
+
+def _axis_notes(place: int, scale: Scale) -> list[dict[str, Any]]:
+    """The axis' name above it and its ticks beside it."""
+    span = (scale.high - scale.low) or 1.0
+    ticks = [((value - scale.low) / span, text) for value, text in zip(*scale.ticks, strict=True)]
+    if np.isnan(scale.places).any():
+        ticks.append((ABSENT_HEIGHT, "absent"))
+    name = {"x": place, "y": 1.12, "text": style.plain(style.label(scale.name)), "font": {"size": 12}}
+    return [
+        name,
+        *(
+            {"x": place, "y": height, "text": text, "xanchor": "right", "xshift": -3, "font": {"size": 10}}
+            for height, text in ticks
+        ),
+    ]
+
+
+def _axis_marks(place: int, scale: Scale, brushed: Mapping[str, Sequence[tuple[float, float]]]) -> list[dict[str, Any]]:
+    """The axis, and a thick bar over each part of it that is brushed."""
+    foot = ABSENT_HEIGHT if np.isnan(scale.places).any() else 0.0
+    marks: list[dict[str, Any]] = [{"type": "line", "x0": place, "x1": place, "y0": foot, "y1": 1.0}]
+    span = (scale.high - scale.low) or 1.0
+    for low, high in brushed.get(scale.name, ()):
+        ends = [ABSENT_HEIGHT if end < scale.low - scale.room else (end - scale.low) / span for end in (low, high)]
+        line = {"color": style.BEST, "width": 5}
+        marks.append(
+            {"type": "line", "x0": place, "x1": place, "y0": ends[0] - 0.01, "y1": ends[1] + 0.01, "line": line}
+        )
+    return marks
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The metric against each hyperparameter alone.
+
+    Attributes:
+        scales: a hyperparameter each; places of N trials.
+        values: float64 (N,), the metric.
+        trials: int64 (N,), the numbers.
+        best: where in them the best trial stands; `None` without trials.
+    """
+
+    metric: str
+    scales: tuple[Scale, ...]
+    values: NDArray[np.float64]
+    trials: NDArray[np.int64]
+    best: int | None
+
+
+def slices(trials: "pd.DataFrame", metric: str, parameters: Sequence[str]) -> Slices:
+    """The metric against each varying hyperparameter, of the trials that have a value."""
+    known = trials[trials[metric].notna()]
+    known = sampled(known, MOST_POINTS, known[metric])
+    values = known[metric].to_numpy(dtype=np.float64)
+    best = int(values.argmin() if lower_is_better(metric) else values.argmax()) if len(values) else None
+    scales = tuple(scale_of(known[name]) for name in varying(known, parameters))
+    return Slices(metric, scales, values, known.index.to_numpy(dtype=np.int64), best)
+
+
+def draw_slices(found: Slices) -> "go.Figure":
+    """A small panel a hyperparameter; the best trial is ringed, medians of categories are dashes.
+
+    The first traces are the trials, one a hyperparameter in their order; what is laid over them follows.
+    """
+    count = max(1, len(found.scales))
+    # As few empty panels as may be, and rather four in a row than five or three.
+    columns = min(count, min((4, 5, 3), key=lambda wide: -count % wide))
+    rows = math.ceil(count / columns)
+    spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(found.values))
+    shown = [scale.places + spread if scale.kind == "category" else scale.places for scale in found.scales]
+    panels = list(zip(found.scales, shown, [_panel_axes(place) for place in range(count)], strict=False))
+    traces = [_trial_points(found, x) | axes for _, x, axes in panels]
+    traces += [_medians(scale, found.values) | axes for scale, _, axes in panels if scale.kind == "category"]
+    traces += [_best_point(found, x) | axes for _, x, axes in panels]
+    # One dictionary, checked once: the app draws this figure anew at every brush.
+    return style.figure(
+        traces,
+        **_slice_axes(found, columns),
+        grid={"rows": rows, "columns": columns, "pattern": "independent", "xgap": 0.12, "ygap": 0.36},
+        meta={"rows": rows, "columns": columns, "narrowest": 170},
+        height=60 + 220 * rows,
+        showlegend=False,
+        margin={"t": 16},
+    )
+
+
+def _slice_axes(found: Slices, columns: int) -> dict[str, Any]:
+    """Layout of all panels' axes: one value axis for all of them, labelled on the left."""
+    axes: dict[str, Any] = {}
+    for place, scale in enumerate(found.scales):
+        title = {"text": style.plain(style.label(scale.name))}
+        axes[_axis("xaxis", place)] = {"title": title, "showgrid": False, **scale.axis()}
+        first = place % columns == 0
+        axes[_axis("yaxis", place)] = {
+            "type": _value_type(found.values),
+            "matches": None if place == 0 else "y",
+            "showticklabels": first,
+            "title": {"text": style.label(found.metric) if first else ""},
+        }
+    return axes
+
+
+def _axis(name: str, place: int) -> str:
+    return name if place == 0 else f"{name}{place + 1}"
+
+
+def _panel_axes(place: int) -> dict[str, str]:
+    return {"xaxis": _axis("x", place), "yaxis": _axis("y", place)}
+
+
+def _trial_points(found: Slices, x: NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": found.values,
+        "customdata": found.trials,
+        "mode": "markers",
+        "marker": {"color": style.ACCENT, "size": 5, "opacity": 0.55 if len(x) < 300 else 0.25},
+        "hovertemplate": "trial %{customdata}: %{y:.4f}<extra></extra>",
+    }
+
+
+def _best_point(found: Slices, x: NDArray[np.float64]) -> dict[str, Any]:
+    place = slice(0, 0) if found.best is None else slice(found.best, found.best + 1)
+    return {
+        "type": "scatter",
+        "x": x[place],
+        "y": found.values[place],
+        "customdata": found.trials[place],
+        "mode": "markers",
+        "marker": {"symbol": "circle-open", "size": 12, "color": style.BEST, "line": {"width": 2}},
+        "hovertemplate": "best: trial %{customdata}, %{y:.4f}<extra></extra>",
+    }
+
+
+def _medians(scale: Scale, values: NDArray[np.float64]) -> dict[str, Any]:
+    """A dash at the median of each category."""
+    places = [place for place in range(len(scale.categories)) if (scale.places == place).any()]
+    return {
+        "type": "scatter",
+        "x": places,
+        "y": [float(np.median(values[scale.places == place])) for place in places],
+        "mode": "markers",
+        "marker": {"symbol": "line-ew", "size": 26, "line": {"width": 2, "color": style.MUTED}},
+        "hovertemplate": "median %{y:.4f}<extra></extra>",
+    }
+
+
+@dataclass(frozen=True)
+class Contour:
+    """The metric over two hyperparameters.
+
+    Attributes:
+        x, y: the two scales; places of N trials.
+        values: float64 (N,), the metric.
+        x_grid, y_grid: float64 (G,) and (H,), where the surface is known.
+        surface: float64 (H, G), the mean of nearby trials; NaN where no trial is near.
+    """
+
+    metric: str
+    x: Scale
+    y: Scale
+    values: NDArray[np.float64]
+    trials: NDArray[np.int64]
+    x_grid: NDArray[np.float64]
+    y_grid: NDArray[np.float64]
+    surface: NDArray[np.float64]
+
+
+def contour(trials: "pd.DataFrame", metric: str, x: str, y: str) -> Contour:
+    """The metric over two hyperparameters, as a mean of nearby trials.
+
+    Trials are weighted by a Gaussian of a tenth of each axis (categories only count themselves), which
+    neither invents values between distant trials nor follows every outlier. Loss is averaged as its logarithm.
+    """
+    known = trials[trials[metric].notna() & trials[x].notna() & trials[y].notna()]
+    known = sampled(known, MOST_POINTS, known[metric])
+    values = known[metric].to_numpy(dtype=np.float64)
+    scales = scale_of(known[x]), scale_of(known[y])
+    grids = [_grid(scale) for scale in scales]
+    near = [_nearness(scale, grid) for scale, grid in zip(scales, grids, strict=True)]  # (G, N), (H, N)
+    logarithmic = _value_type(values) == "log"
+    weight = near[1] @ near[0].T  # (H, G)
+    total = (near[1] * (np.log(values) if logarithmic else values)) @ near[0].T  # (H, G)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        surface = np.where(weight > 0.2, total / weight, np.nan)
+    surface = np.exp(surface) if logarithmic else surface
+    numbers = known.index.to_numpy(dtype=np.int64)
+    return Contour(metric, scales[0], scales[1], values, numbers, grids[0], grids[1], surface)
+
+
+def draw_contour(found: Contour) -> "go.Figure":
+    """The surface under the trials that it was made from."""
+    import plotly.graph_objects as go
+
+    logarithmic = _value_type(found.values) == "log"
+    surface = np.log10(found.surface) if logarithmic else found.surface
+    known = surface[np.isfinite(surface)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    bar_ticks = np.linspace(low, high, 4)
+    shared = {
+        "x": found.x_grid,
+        "y": found.y_grid,
+        "z": surface,
+        "customdata": found.surface,
+        "zmin": low,
+        "zmax": high,
+        "colorscale": style.GOOD_TO_BAD,
+        "reversescale": not lower_is_better(found.metric),
+        "colorbar": {
+            "thickness": 10,
+            "outlinewidth": 0,
+            "title": {"text": style.label(found.metric), "side": "right", "font": {"size": 11}},
+            "tickvals": bar_ticks,
+            "ticktext": [f"{10**tick if logarithmic else tick:.3g}" for tick in bar_ticks],
+        },
+        "hovertemplate": "%{customdata:.4f}<extra>mean of nearby trials</extra>",
+    }
+    smooth = found.x.kind != "category" and found.y.kind != "category"
+    trace = go.Contour(**shared, ncontours=12, line={"width": 0}) if smooth else go.Heatmap(**shared, xgap=1, ygap=1)
+    drawn = style.figure([trace], height=360, margin={"t": 16})
+    drawn.add_scatter(
+        x=found.x.places,
+        y=found.y.places,
+        customdata=np.column_stack([found.trials, found.values]) if len(found.values) else None,
+        mode="markers",
+        marker={"size": 4, "color": "rgba(255,255,255,0.85)", "line": {"width": 0.8, "color": "#3a424d"}},
+        hovertemplate="trial %{customdata[0]}: %{customdata[1]:.4f}<extra></extra>",
+        showlegend=False,
+    )
+    drawn.update_xaxes(title_text=style.plain(style.label(found.x.name)), showgrid=False, **found.x.axis())
+    return drawn.update_yaxes(title_text=style.plain(style.label(found.y.name)), showgrid=False, **found.y.axis())
+
+
+MOST_STUDIED = 3000  # trials; the evaluator takes a second for them
+
+
+def importance(trials: "pd.DataFrame", metric: str, parameters: Sequence[str], fewest: int = 8) -> "pd.DataFrame":
+    """How much of the good trials' edge each hyperparameter explains, by Optuna's PED-ANOVA.
+
+    The study is rebuilt in memory from the trials; conditional hyperparameters are assessed too.
+
+    Returns:
+        parameter, importance (sums to 1), the most important first; no rows with fewer than `fewest`
+        trials that have a value.
+
+    Source: Watanabe et al. 2023, 'PED-ANOVA' (IJCAI); `optuna.importance`.
+    """
+    import optuna
+    import pandas as pd
+
+    known = trials[trials[metric].notna()]
+    names = varying(known, parameters)
+    empty = pd.DataFrame({"parameter": pd.Series(dtype=object), "importance": pd.Series(dtype=float)})
+    if len(known) < fewest or not names:
+        return empty
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = _study(sampled(known, MOST_STUDIED, known[metric]), metric, names)
+        found = optuna.importance.get_param_importances(study, params=names)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    known_only = {name: share for name, share in found.items() if math.isfinite(share)}
+    return pd.DataFrame({"parameter": list(known_only), "importance": list(known_only.values())})
+
+
+def _study(known: "pd.DataFrame", metric: str, names: Sequence[str]) -> Any:
+    """An Optuna study in memory with a finished trial a row."""
+    import optuna
+
+    scales = {name: scale_of(known[name]) for name in names}
+    distributions: dict[str, Any] = {name: _distribution(scale) for name, scale in scales.items()}
+    columns = {name: _optuna_values(scale) for name, scale in scales.items()}
+    study = optuna.create_study(direction="minimize" if lower_is_better(metric) else "maximize")
+    trials = []
+    for place, value in enumerate(known[metric]):
+        own = {name: columns[name][place] for name in names if columns[name][place] is not None}
+        held = {name: distributions[name] for name in own}
+        trials.append(optuna.trial.create_trial(params=own, distributions=held, value=float(value)))
+    study.add_trials(trials)
+    return study
+
+
+def _distribution(scale: Scale) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if scale.kind == "category":
+        return CategoricalDistribution(scale.categories)
+    if scale.kind == "log":
+        return FloatDistribution(10**scale.low * (1 - 1e-9), 10**scale.high * (1 + 1e-9), log=True)
+    return FloatDistribution(scale.low, scale.high)
+
+
+def _optuna_values(scale: Scale) -> list[Any]:
+    if scale.kind == "category":
+        return [None if math.isnan(place) else scale.categories[int(place)] for place in scale.places]
+    values = 10**scale.places if scale.kind == "log" else scale.places
+    return [None if math.isnan(value) else float(value) for value in values]
+
+
+def draw_importance(found: "pd.DataFrame") -> "go.Figure":
+    """Bars, the most important on top, each with its share at its end."""
+    import plotly.graph_objects as go
+
+    shown = found[::-1]
+    bars = go.Bar(
+        x=shown["importance"],
+        y=[style.plain(style.label(name)) for name in shown["parameter"]],
+        orientation="h",
+        marker={"color": style.ACCENT},
+        text=[f"{share:.0%}" for share in shown["importance"]],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+        width=0.62,
+    )
+    drawn = style.figure([bars], height=max(160, 70 + 26 * len(found)), margin={"t": 8, "r": 48})
+    drawn.update_xaxes(title_text="importance", tickformat=".0%", rangemode="tozero")
+    return drawn.update_yaxes(showgrid=False, showline=False, ticks="")
+
+
+def _grid(scale: Scale) -> NDArray[np.float64]:
+    if scale.kind == "category":
+        return np.arange(max(len(scale.categories), 1), dtype=np.float64)
+    return np.linspace(scale.low, scale.high, 40)
+
+
+def _nearness(scale: Scale, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weight of every trial at every grid place, float64 (G, N)."""
+    distance = grid[:, None] - scale.places[None, :]  # (G, N)
+    if scale.kind == "category":
+        return np.asarray(distance == 0, dtype=np.float64)
+    width = 0.1 * (scale.high - scale.low) or 1.0
+    return np.asarray(np.exp(-0.5 * (distance / width) ** 2), dtype=np.float64)
+
+
+def _value_type(values: NDArray[np.float64]) -> str:
+    known = values[np.isfinite(values)]
+    return "log" if len(known) and known.min() > 0 and known.max() > 30 * known.min() else "linear"

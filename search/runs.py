@@ -1,0 +1,132 @@
+"""Runs in their storage: created with all that was asked, found again, checked before they go on."""
+
+import io
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+from data_pipeline.dataset import Dataset
+from data_pipeline.manifest import DataError, read_manifest, write_bad_files, write_manifest
+from search import record
+from search.environment import describe_environment
+from search.record import RunFolder, RunRecord
+from search.settings import Settings, SettingsError, resume_settings
+from search.spaces import listed_plans, read_space
+
+
+def new_run_folder(settings: Settings) -> RunFolder:
+    """The folder of a run to be created; its name is the setting's, or the space and the time. Nothing is written.
+
+    Raises:
+        SettingsError: there is a run of that name.
+    """
+    name = settings.run.name or f"{settings.space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = RunFolder(_in_storage(settings.run.storage, name))
+    if folder.exists("run.json"):
+        raise SettingsError(
+            f"There is a run called {name!r} in {settings.run.storage} already. "
+            f"Go on with it (resume={name}), or choose another run.name."
+        )
+    return folder
+
+
+def create_run(folder: RunFolder, settings: Settings, dataset: Dataset) -> None:
+    """Write what was asked and found: configuration, images and split, set-aside files, environment."""
+    manifest, split = dataset.manifest, dataset.split
+    settings.run.name = folder.name
+    folder.write(settings.to_yaml().encode(), "config.yaml")
+    _write_with(folder, "manifest.parquet", lambda file: write_manifest(manifest, split, file))
+    _write_with(folder, "bad_files.csv", lambda file: write_bad_files(manifest.bad, file))
+    folder.write_run(
+        RunRecord(
+            name=folder.name,
+            created=time.time(),
+            command=shlex.join(["python", "-m", "search.run", *sys.argv[1:]]),
+            metric=settings.search.metric,
+            classes=manifest.classes,
+            config=settings.to_dict(),
+            environment=describe_environment(),
+            data={
+                "fingerprint": manifest.fingerprint,
+                "root": manifest.root,
+                "counts": split.counts(manifest),
+                "set_aside": len(manifest.bad),
+            },
+        )
+    )
+
+
+def find_run(wanted: str, words: Sequence[str]) -> RunFolder | None:
+    """The run that `resume=wanted` means; `None` when `auto` finds none that was interrupted.
+
+    Args:
+        wanted: a run's name, its folder, or `auto` for the newest one that is not complete.
+        words: the command line, of which run.storage and space are looked at.
+
+    Raises:
+        RecordError: there is no such run.
+    """
+    storage = _last(words, "run.storage") or "runs"
+    if wanted != "auto":
+        folder = RunFolder(wanted if "/" in wanted else _in_storage(storage, wanted))
+        folder.read_run()
+        return folder
+    space = _last(words, "space")
+    parent = RunFolder(storage)
+    folders = [RunFolder(_in_storage(storage, name)) for name in parent.names() if parent.exists(name, "run.json")]
+    found = [(folder.read_run(), folder) for folder in folders if not is_complete(folder)]
+    fitting = [entry for entry in found if not space or entry[0].config["space"]["name"] == space]
+    return max(fitting, key=lambda entry: entry[0].created)[1] if fitting else None
+
+
+def is_complete(folder: RunFolder) -> bool:
+    """Whether every trial of a run has ended and, where that was asked for, is evaluated."""
+    settings = resume_settings(folder.read_run().config, [])
+    plans = listed_plans(read_space(settings), settings)
+    wanted = settings.search.num_trials if plans is None else len(plans)
+    trials = folder.read_trials().values()
+    if len(trials) < wanted or not all(trial.is_final for trial in trials):
+        return False
+    finished = {trial.number for trial in trials if trial.status == record.FINISHED}
+    return not settings.evaluate.enabled or finished <= {entry.trial for entry in folder.read_evaluations()}
+
+
+def check_same_data(folder: RunFolder, dataset: Dataset) -> None:
+    """Refuse to go on with other images than a run began with.
+
+    Raises:
+        DataError: names what differs.
+    """
+    if folder.read_run().data["fingerprint"] == dataset.manifest.fingerprint:
+        return
+    stored, _ = read_manifest(io.BytesIO(folder.read("manifest.parquet")))
+    then = {row.image_id: (row.content_hash, row.label, row.pool) for row in stored.rows}
+    now = {row.image_id: (row.content_hash, row.label, row.pool) for row in dataset.manifest.rows}
+    gone, new = sorted(then.keys() - now.keys()), sorted(now.keys() - then.keys())
+    changed = sorted(name for name in then.keys() & now.keys() if then[name] != now[name])
+    parts = [
+        f"{len(names)} {what} (such as {names[0]})"
+        for what, names in (("gone", gone), ("new", new), ("changed", changed))
+        if names
+    ]
+    raise DataError(
+        f"A run goes on with the images that it began with; those in {dataset.manifest.root} differ: "
+        f"{', '.join(parts)}. Restore them, or start a new run."
+    )
+
+
+def _in_storage(storage: str, name: str) -> str:
+    return f"{storage.rstrip('/')}/{name}"
+
+
+def _last(words: Sequence[str], key: str) -> str:
+    """The value that a command line gives a key; empty where it gives none."""
+    return next((word.partition("=")[2] for word in reversed(words) if word.startswith(f"{key}=")), "")
+
+
+def _write_with(folder: RunFolder, name: str, write: Callable[[BinaryIO], None]) -> None:
+    buffer = io.BytesIO()
+    write(buffer)
+    folder.write(buffer.getvalue(), name)

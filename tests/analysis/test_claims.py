@@ -1,0 +1,224 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import analysis
+from analysis import claims
+from analysis.claims import BETTER, CLAIMS, FAILS, HOLDS, NO_BETTER, NO_WORSE, UNDECIDED, judge, judge_claim
+from analysis.replay import published_rows
+from analysis.statistics import Estimate
+from search.metrics import score
+from search.record import Evaluation, RunFolder, RunRecord, to_json
+
+BY_ID = {claim.id: claim for claim in CLAIMS}
+IMAGES = 200
+
+
+def write_run(path, trials, classes=("normal", "pneumonia"), images=IMAGES):
+    """A run of finished trials: dictionaries of row, seed, wrong (share of test images) or status, and more."""
+    folder = RunFolder(str(path))
+    folder.write_run(RunRecord(path.name, 1.0, "", "val_loss", classes, {}, {}, {}))
+    events, evaluations = [], []
+    labels = np.arange(images) % len(classes)
+    for number, trial in enumerate(trials):
+        status = trial.get("status", "finished")
+        events.append(
+            {
+                "event": "suggested",
+                "time": 1.0,
+                "trial": number,
+                "parameters": trial.get("parameters", {}),
+                "seed": trial.get("seed", 0),
+                "max_epochs": 1,
+                "row": trial.get("row", ""),
+            }
+        )
+        accuracy = trial.get("val_accuracy", 0.5)
+        metrics = dict.fromkeys(("train_loss", "train_accuracy", "val_balanced_accuracy", "val_auc"), 0.5)
+        metrics |= {"epoch": 1, "seconds": 1.0, "learning_rate": 0.1, "val_loss": 0.5, "val_accuracy": accuracy}
+        events.append({"event": "epoch", "time": 2.0, "trial": number, "metrics": metrics})
+        events.append({"event": "ended", "time": 3.0, "trial": number, "status": status, "reason": ""})
+        if "wrong" not in trial:
+            continue
+        predicted = labels.copy()
+        count = round(trial["wrong"] * images)
+        predicted[:count] = (labels[:count] + 1) % len(classes)
+        p = np.full((images, len(classes)), 0.2)
+        p[np.arange(images), predicted] = 0.8
+        p /= p.sum(axis=1, keepdims=True)
+        s = score(labels, p)
+        evaluations.append(
+            Evaluation(
+                number, "test", "best", 1, images, s.loss, s.accuracy, s.balanced_accuracy, s.auc, None, None,
+                s.confusion.tolist(),
+            )
+        )  # fmt: skip
+        frame = pd.DataFrame({"dataset": "test", "image_id": [f"{i:04d}" for i in range(images)], "label": labels})
+        frame[[f"p_{name}" for name in classes]] = p
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer)
+        folder.write(buffer.getvalue(), "predictions", f"{number:04d}.parquet")
+    folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", "1.jsonl")
+    folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
+    return analysis.load(folder)
+
+
+def replays(row, wrongs):
+    return [{"row": row, "seed": 10 + repeat, "wrong": wrong} for repeat, wrong in enumerate(wrongs)]
+
+
+def test_claims_are_named_once_and_cite_rows_of_their_own_classes():
+    assert len(BY_ID) == len(CLAIMS) >= 12
+    rows = published_rows()
+    for claim in CLAIMS:
+        assert claim.pairs or claim.search, claim.id
+        for pair in claim.pairs:
+            assert set(pair) <= set(rows.index)
+            assert all((row.split("/")[0] == "table2") == (claim.classes == 3) for row in pair), claim.id
+
+
+@pytest.mark.parametrize(
+    ("relation", "low", "high", "verdict"),
+    [
+        (BETTER, 0.01, 0.05, HOLDS),
+        (BETTER, -0.05, -0.01, FAILS),
+        (BETTER, -0.01, 0.05, UNDECIDED),
+        (NO_BETTER, -0.05, 0.005, HOLDS),
+        (NO_BETTER, 0.02, 0.05, FAILS),
+        (NO_BETTER, 0.0, 0.05, UNDECIDED),
+        (NO_WORSE, -0.005, 0.05, HOLDS),
+        (NO_WORSE, -0.05, -0.02, FAILS),
+        (NO_WORSE, -0.05, 0.05, UNDECIDED),
+        (BETTER, float("nan"), float("nan"), UNDECIDED),
+    ],
+)
+def test_verdicts_follow_from_the_interval(relation, low, high, verdict):
+    assert judge(Estimate((low + high) / 2, low, high), relation) == verdict
+
+
+def test_the_reports_own_effects():
+    assert claims.published_effect(BY_ID["larger_batch_helps"]) == pytest.approx(0.02)
+    assert claims.published_effect(BY_ID["learning_rate_too_high"]) == pytest.approx(9.996 - 0.5157)
+    assert claims.published_effect(BY_ID["augmentation_helps_3"]) == pytest.approx((-0.012 + 0.084) / 2)
+    assert claims.published_effect(BY_ID["deeper_resnets_do_better"]) == pytest.approx(0.375 - 0.671)
+    assert np.isnan(claims.published_effect(BY_ID["dropout_helps"]))
+
+
+def test_seeds_are_paired_where_there_are_three(tmp_path):
+    claim = BY_ID["larger_batch_helps"]
+    first, second = replays("table1/2", [0.1, 0.12, 0.14]), replays("table1/4", [0.2, 0.24, 0.22])
+    verdict = judge_claim(claim, [write_run(tmp_path / "run", first + second)])
+    # Differences 0.10, 0.12, 0.08: mean 0.10, standard error 0.02 / sqrt(3), t(2) = 4.3027.
+    assert verdict.effect == pytest.approx(0.10)
+    assert verdict.low == pytest.approx(0.10 - 4.302653 * 0.02 / np.sqrt(3))
+    assert (verdict.verdict, verdict.trials) == (HOLDS, 6)
+    assert "3 seeds" in verdict.basis
+    reversed_claim = replace(claim, pairs=(("table1/4", "table1/2"),))
+    assert judge_claim(reversed_claim, [write_run(tmp_path / "again", first + second)]).verdict == FAILS
+
+
+def test_seeds_that_disagree_leave_a_claim_undecided(tmp_path):
+    trials = replays("table1/2", [0.1, 0.3, 0.1]) + replays("table1/4", [0.2, 0.1, 0.2])
+    assert judge_claim(BY_ID["larger_batch_helps"], [write_run(tmp_path / "run", trials)]).verdict == UNDECIDED
+
+
+def test_one_seed_is_bootstrapped_over_its_images(tmp_path):
+    trials = replays("table1/2", [0.1]) + replays("table1/4", [0.3])
+    verdict = judge_claim(BY_ID["larger_batch_helps"], [write_run(tmp_path / "run", trials)])
+    assert verdict.effect == pytest.approx(0.2)
+    # 40 of 200 images differ: standard error sqrt(0.2 x 0.8 / 200) = 0.028.
+    assert (verdict.low, verdict.high) == pytest.approx((0.2 - 0.055, 0.2 + 0.055), abs=0.008)
+    assert verdict.verdict == HOLDS
+    assert "what another seed would give is not in the interval" in verdict.basis
+
+
+def test_rows_of_two_runs_are_compared_on_the_images_they_share(tmp_path):
+    runs = [
+        write_run(tmp_path / "a", replays("table1/2", [0.1])),
+        write_run(tmp_path / "b", replays("table1/4", [0.3])),
+    ]
+    assert judge_claim(BY_ID["larger_batch_helps"], runs).effect == pytest.approx(0.2)
+
+
+def test_a_loss_saved_is_a_gain(tmp_path):
+    trials = replays("table1/2", [0.0]) + replays("table1/1", [1.0])
+    verdict = judge_claim(BY_ID["learning_rate_too_high"], [write_run(tmp_path / "run", trials)])
+    assert verdict.effect == pytest.approx(np.log(0.8) - np.log(0.2), rel=1e-4)
+    assert verdict.verdict == HOLDS
+
+
+def test_too_few_images_or_no_test_scores_are_undecided(tmp_path):
+    claim = BY_ID["larger_batch_helps"]
+    trials = replays("table1/2", [0.0]) + replays("table1/4", [1.0])
+    few = judge_claim(claim, [write_run(tmp_path / "few", trials, images=50)])
+    assert (few.verdict, "fewer than 100" in few.basis) == (UNDECIDED, True)
+    unscored = [{"row": "table1/2"}, {"row": "table1/4"}]
+    verdict = judge_claim(claim, [write_run(tmp_path / "unscored", unscored)])
+    assert (verdict.verdict, "not evaluated" in verdict.basis) == (UNDECIDED, True)
+
+
+def test_a_row_that_diverges_every_time_has_failed(tmp_path):
+    trials = [*replays("table1/2", [0.1]), {"row": "table1/1", "status": "diverged"}]
+    verdict = judge_claim(BY_ID["learning_rate_too_high"], [write_run(tmp_path / "run", trials)])
+    assert verdict.verdict == HOLDS
+    assert "diverged" in verdict.basis
+    swapped = [*replays("table1/1", [0.1]), {"row": "table1/2", "status": "diverged"}]
+    assert judge_claim(BY_ID["learning_rate_too_high"], [write_run(tmp_path / "b", swapped)]).verdict == FAILS
+
+
+def test_a_claim_on_every_pair_needs_them_all(tmp_path):
+    claim = BY_ID["deeper_resnets_do_better"]
+    rising = replays("table4/1", [0.5]) + replays("table4/2", [0.3]) + replays("table4/3", [0.1])
+    verdict = judge_claim(claim, [write_run(tmp_path / "rising", rising)])
+    assert (verdict.verdict, verdict.trials) == (HOLDS, 4)
+    as_published = replays("table4/1", [0.33]) + replays("table4/2", [0.62]) + replays("table4/3", [0.08])
+    verdict = judge_claim(claim, [write_run(tmp_path / "published", as_published)])
+    assert (verdict.verdict, verdict.effect) == (FAILS, pytest.approx(-0.29))
+    missing = replays("table4/1", [0.5]) + replays("table4/2", [0.3])
+    assert judge_claim(claim, [write_run(tmp_path / "missing", missing)]).basis == "no trial bears on it"
+
+
+def test_the_mean_over_pairs_counts_where_one_would_do(tmp_path):
+    # Augmentation: 2 against 1 gains nothing, 8 against 5 gains 0.2.
+    rows = {"table2/2": 0.2, "table2/1": 0.2, "table2/8": 0.1, "table2/5": 0.3}
+    trials = [trial for row, wrong in rows.items() for trial in replays(row, [wrong])]
+    run = write_run(tmp_path / "run", trials, classes=("normal", "bacterial", "viral"))
+    verdict = judge_claim(BY_ID["augmentation_helps_3"], [run])
+    assert (verdict.effect, verdict.verdict) == (pytest.approx(0.1), HOLDS)
+
+
+def search_trials(count, augment, accuracy, seed):
+    drawn = np.random.default_rng(seed).normal(accuracy, 0.02, count)
+    return [{"parameters": {"augment": augment}, "val_accuracy": float(value)} for value in drawn]
+
+
+def test_trials_of_a_search_bear_on_a_claim_where_no_row_was_replayed(tmp_path):
+    claim = BY_ID["augmentation_hurts_2"]
+    run = write_run(tmp_path / "run", search_trials(12, "none", 0.9, 0) + search_trials(12, "strong", 0.8, 1))
+    verdict = judge_claim(claim, [run])
+    assert (verdict.verdict, verdict.measure, verdict.trials) == (HOLDS, "validation accuracy", 24)
+    assert verdict.effect == pytest.approx(0.1, abs=0.02)
+    few = write_run(tmp_path / "few", search_trials(9, "none", 0.9, 0) + search_trials(12, "strong", 0.8, 1))
+    verdict = judge_claim(claim, [few])
+    assert (verdict.verdict, "fewer than 10" in verdict.basis) == (UNDECIDED, True)
+
+
+def test_every_claim_is_undecided_without_trials(tmp_path):
+    verdicts = claims.judge_claims([write_run(tmp_path / "run", [])])
+    assert len(verdicts) == len(CLAIMS)
+    assert {verdict.verdict for verdict in verdicts} == {UNDECIDED}
+    assert {verdict.trials for verdict in verdicts} == {0}
+
+
+def test_the_command_line_prints_every_claim(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    run = write_run(tmp_path / "run", replays("table1/2", [0.1]) + replays("table1/4", [0.3]))
+    assert claims.main([run.folder.url]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(UNDECIDED) == len(CLAIMS) - 1
+    assert "+0.200" in printed
+    assert claims.main([str(tmp_path)]) == 1
+    assert "run.json" in capsys.readouterr().err

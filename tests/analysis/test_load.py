@@ -1,0 +1,292 @@
+import importlib.util
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import analysis
+from analysis.events import CURVE_COLUMNS, hyperparameter_column
+from analysis.load import load_runs, read_errors, run_labels
+from search.record import RecordError, RunFolder, to_json
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def generator():
+    """The benchmark's writer of made-up runs."""
+    spec = importlib.util.spec_from_file_location("analysis_data", ROOT / "benchmarks" / "analysis_data.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def folder(generator, tmp_path):
+    """A finished run of 40 trials."""
+    return generator.write_run(str(tmp_path / "made"), trials=40, epochs=9, evaluated=2)
+
+
+def epoch_event(trial, epoch, val_loss, time=0.0):
+    metrics = dict.fromkeys(CURVE_COLUMNS, 0.5) | {"epoch": epoch, "val_loss": val_loss, "time": time}
+    return {"event": "epoch", "time": time, "trial": trial, "metrics": metrics, "host": "node", "process": 7}
+
+
+def suggested_event(trial, **parameters):
+    return {
+        "event": "suggested",
+        "time": 1.0,
+        "trial": trial,
+        "parameters": parameters,
+        "seed": 5,
+        "max_epochs": 3,
+        "parameter_count": 10,
+    }
+
+
+def write_log(folder, events, name="1.jsonl"):
+    folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", name)
+
+
+def assert_folds_alike(folder, metric="val_loss", weights="best"):
+    """That the frames say of every trial what `search.record.fold` says."""
+    run = analysis.load(folder)
+    records = folder.read_trials()
+    assert list(run.trials.index) == sorted(records)
+    for number, record in records.items():
+        row = run.trials.loc[number]
+        for name in ("name", "status", "reason", "row", "repeat", "seed", "max_epochs", "started", "ended", "retries"):
+            assert row[name] == getattr(record, name), (number, name)
+        assert row["epochs"] == len(record.epochs)
+        assert row["seconds"] == pytest.approx(record.busy_seconds)
+        assert row["parameters"] == record.parameter_count
+        scored = record.scored_epoch(metric, weights)
+        curve = run.curves[run.curves["trial"] == number]
+        for name in CURVE_COLUMNS:
+            assert list(curve[name]) == pytest.approx([getattr(epoch, name) for epoch in record.epochs], nan_ok=True)
+        if scored is None:
+            assert pd.isna(row["epoch"])
+            assert math.isnan(row["val_loss"])
+        else:
+            assert row["epoch"] == scored.epoch
+            assert row["val_loss"] == scored.val_loss
+            assert row["train_accuracy"] == scored.train_accuracy
+
+
+def test_frames_say_what_the_search_itself_reads_in_its_log(folder):
+    assert_folds_alike(folder)
+
+
+def test_frames_say_what_the_search_reads_in_a_log_with_retries_and_repeats(folder):
+    write_log(
+        folder,
+        [
+            epoch_event(0, 1, 0.1),  # never suggested: passed over
+            suggested_event(0, learning_rate=0.1),
+            {"event": "started", "time": 2.0, "trial": 0},
+            epoch_event(0, 1, 0.9),
+            {"event": "retried", "time": 3.0, "trial": 0, "reason": "lost"},
+            epoch_event(0, 1, 0.8),  # repeated: the first report counts
+            epoch_event(0, 3, 0.1),  # out of order: passed over
+            epoch_event(0, 2, 0.7),
+            suggested_event(1),
+            epoch_event(1, 1, 0.4),
+            epoch_event(1, 2, 0.4),  # of equal epochs the first is the best
+            {"event": "ended", "time": 9.0, "trial": 1, "status": "finished", "reason": ""},
+            suggested_event(2),
+            {"event": "retried", "time": 3.0, "trial": 2, "reason": "lost"},
+            suggested_event(3),
+            epoch_event(3, 1, 0.2),
+            suggested_event(3, layers=2),  # suggested anew: begins anew
+        ],
+        "00000000000000000001.jsonl",
+    )
+    assert_folds_alike(folder)
+    assert list(analysis.load(folder).trials["status"]) == ["running", "finished", "waiting", "waiting"]
+
+
+def test_a_log_without_epochs_has_trials_and_no_curves(folder):
+    write_log(folder, [suggested_event(0, layers=1)], "00000000000000000001.jsonl")
+    assert_folds_alike(folder)
+    assert analysis.load(folder).curves.empty
+
+
+def test_a_trial_is_judged_by_its_last_epoch_where_the_run_says_so(folder):
+    record = json.loads(folder.read("run.json"))
+    record["config"]["evaluate"]["weights"] = "last"
+    folder.write(json.dumps(record).encode(), "run.json")
+    folder.remove("evaluation.jsonl")
+    assert_folds_alike(folder, weights="last")
+    run = analysis.load(folder)
+    assert (run.weights, list(run.trials["epoch"])) == ("last", list(run.trials["epochs"]))
+
+
+def test_test_scores_stand_beside_the_trials_that_were_evaluated(folder):
+    run = analysis.load(folder)
+    test = run.evaluations[run.evaluations["dataset"] == "test"].set_index("trial")
+    assert len(test) == 2
+    evaluated = run.trials[run.trials["test_accuracy"].notna()]
+    assert evaluated["test_accuracy"].to_dict() == test["accuracy"].to_dict()
+    assert run.problems == []
+    assert run.status == "finished"
+
+
+def test_predictions_and_manifest_are_read(folder):
+    run = analysis.load(folder)
+    trial = int(run.evaluations["trial"].iloc[0])
+    assert run.predictions(trial)["dataset"].value_counts().to_dict() == {"validation": 1046, "test": 624}
+    assert run.manifest["split"].value_counts().to_dict() == {"train": 4186, "validation": 1046, "test": 624}
+    assert list(run.bad_files["reason"]) == ["truncated"]
+
+
+def test_refresh_takes_in_only_what_is_new(folder):
+    run = analysis.load(folder)
+    held = run.trials
+    assert run.refresh() is False
+    log = folder.child("log", "00000000000000000001.jsonl")
+    events = (suggested_event(40, layers=3), epoch_event(40, 1, 0.25), epoch_event(40, 2, 0.125))
+    lines = [to_json(event) for event in events]
+    with open(log, "a") as file:
+        file.write(f"{lines[0]}\n{lines[1]}\n{lines[2][:40]}")  # the search is writing the last one
+    assert run.refresh() is True
+    assert run.trials.loc[40, ["status", "epochs", "val_loss"]].tolist() == ["running", 1, 0.25]
+    assert len(held) == 40
+    assert "half written" in run.problems[0]
+    with open(log, "a") as file:
+        file.write(f"{lines[2][40:]}\n")
+    assert run.refresh() is True
+    assert run.trials.loc[40, "val_loss"] == 0.125
+    assert run.problems == []
+    assert_folds_alike(folder)
+
+
+def test_refresh_sees_new_evaluations(folder):
+    run = analysis.load(folder)
+    lines = folder.read("evaluation.jsonl").splitlines(keepends=True)
+    folder.write(b"".join(lines[:2]), "evaluation.jsonl")
+    assert run.refresh() is True
+    assert run.trials["test_accuracy"].notna().sum() == 1
+
+
+def test_damaged_lines_are_passed_over_and_named(folder):
+    log = folder.read("log", "00000000000000000001.jsonl")
+    epochs = len(analysis.load(folder).curves)
+    bad_type = to_json(epoch_event(0, 1, 0.5)).replace('"epoch":1', '"epoch":"one"')
+    folder.write(
+        b'{"event":"epoch","trial":\n[1]\n' + bad_type.encode() + b"\n" + log, "log", "00000000000000000001.jsonl"
+    )
+    evaluations = folder.read("evaluation.jsonl")
+    folder.write(evaluations + b'{"trial": 3, "data', "evaluation.jsonl")
+    run = analysis.load(folder)
+    assert run.problems == [
+        "evaluation.jsonl: 1 damaged line passed over",
+        "log/00000000000000000001.jsonl: 3 damaged lines passed over",
+    ]
+    assert len(run.trials) == 40
+    assert len(run.curves) == epochs
+    write_log(folder, [suggested_event(40)], "2.jsonl")
+    assert run.refresh() is True
+    assert len(run.problems) == 2  # what was damaged stays damaged
+
+
+def test_missing_and_damaged_files_are_named(folder):
+    run = analysis.load(folder)
+    trials = sorted(set(run.evaluations["trial"]))
+    folder.write(b"no parquet", "predictions", f"{trials[0]:04d}.parquet")
+    folder.remove("predictions", f"{trials[1]:04d}.parquet")
+    folder.remove("manifest.parquet")
+    run = analysis.load(folder)
+    assert run.predictions(trials[0]).empty
+    assert run.predictions(trials[1]).empty
+    assert run.manifest.empty
+    problems = "\n".join(run.problems)
+    assert f"predictions: missing for 1 evaluated trials ({trials[1]:04d})" in problems
+    assert f"predictions/{trials[0]:04d}.parquet: cannot be read" in problems
+    assert "manifest.parquet: missing" in problems
+
+
+def test_a_run_that_only_began_has_no_trials(folder):
+    folder.fs.rm(folder.child("log"), recursive=True)
+    folder.remove("evaluation.jsonl")
+    run = analysis.load(folder)
+    assert run.trials.empty
+    assert run.problems[0] == "log: missing, so no trial is known"
+    assert run.status == "interrupted"
+
+
+def test_an_open_trial_runs_while_the_log_is_fresh(folder):
+    record = json.loads(folder.read("run.json"))
+    write_log(folder, [suggested_event(50), epoch_event(50, 1, 0.5, time=record["created"])], "2.jsonl")
+    assert analysis.load(folder).status == "interrupted"
+    write_log(folder, [epoch_event(50, 2, 0.5, time=pd.Timestamp.now().timestamp())], "3.jsonl")
+    run = analysis.load(folder)
+    assert (run.status, run.is_running) == ("running", True)
+
+
+def test_a_search_that_stopped_between_two_trials_is_interrupted(folder):
+    record = json.loads(folder.read("run.json"))
+    record["config"]["search"]["num_trials"] = 41
+    folder.write(json.dumps(record).encode(), "run.json")
+    assert analysis.load(folder).status == "interrupted"
+    record["config"]["search"]["searcher"] = "grid"
+    folder.write(json.dumps(record).encode(), "run.json")
+    assert analysis.load(folder).status == "finished"
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"schema": 99}', "{", '{"schema": 1, "name": "x"}'])
+def test_a_folder_without_a_sound_run_record_is_refused(tmp_path, content):
+    (tmp_path / "bad").mkdir()
+    with pytest.raises(RecordError, match=r"run\.json"):
+        analysis.load(str(tmp_path / "bad"))
+    (tmp_path / "bad" / "run.json").write_text(content)
+    with pytest.raises(RecordError):
+        analysis.load(str(tmp_path / "bad"))
+    assert load_runs(str(tmp_path)) == []
+    assert list(read_errors(str(tmp_path))) == ["bad"]
+
+
+def test_a_folder_of_runs_gives_the_newest_first(generator, tmp_path):
+    for number, name in enumerate(("old", "new")):
+        folder = generator.write_run(str(tmp_path / name), trials=3, epochs=2, evaluated=0)
+        record = json.loads(folder.read("run.json")) | {"created": float(number)}
+        folder.write(json.dumps(record).encode(), "run.json")
+    runs = load_runs(str(tmp_path))
+    assert [run.name for run in runs] == ["new", "old"]
+    assert run_labels(runs) == ["new", "old"]
+    assert run_labels([runs[0], runs[0]]) == [runs[0].folder.url] * 2
+
+
+def test_a_run_in_an_object_store_is_read(folder):
+    remote = RunFolder("memory://bucket/runs/made")
+    for part in (("run.json",), ("log", "00000000000000000001.jsonl"), ("evaluation.jsonl",)):
+        remote.write(folder.read(*part), *part)
+    ours, theirs = analysis.load("memory://bucket/runs/made"), analysis.load(folder)
+    pd.testing.assert_frame_equal(ours.trials, theirs.trials)
+    assert ours.refresh() is False
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2], [1, 2]),
+        ([1, None], [1.0, None]),
+        ([[16, 8], [], None], ["16-8", "none", None]),
+        ([True, False], [True, False]),
+        (["a", 1], ["a", "1"]),
+        ([True, None], ["true", None]),
+    ],
+)
+def test_hyperparameters_become_columns(values, expected):
+    column = hyperparameter_column(values)
+    assert [None if pd.isna(value) else value for value in column] == expected
+
+
+def test_importing_the_analysis_imports_nothing_heavy():
+    heavy = ("pandas", "plotly", "scipy", "ray", "tensorflow")
+    code = f"import sys, analysis; print([name for name in {heavy} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,35 @@
+"""What several test modules share: a small data set and short epochs."""
+
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
+from data_pipeline.preprocess import ImageSettings
+from data_pipeline.share import TrainingData, training_data
+from search.record import EpochRecord
+
+
+@pytest.fixture(scope="session")
+def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for prepared images, shared by all tests of a session."""
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="session")
+def small_dataset(image_cache: Path) -> Dataset:
+    """The shipped sample at 32 x 32 pixels, two classes."""
+    return prepare_dataset(DataSettings(image=ImageSettings(size=32), cache=str(image_cache)))
+
+
+@pytest.fixture(scope="session")
+def small_data(small_dataset: Dataset) -> TrainingData:
+    """What a trial sees of it."""
+    return training_data(small_dataset)
+
+
+def make_epoch(number: int, val_loss: float | None, **changes: float) -> EpochRecord:
+    """An epoch's record with that validation loss."""
+    values = {"seconds": 1.0, "learning_rate": 1e-3, "train_loss": 0.5, "train_accuracy": 0.8, "val_accuracy": 0.7}
+    filled = {"val_balanced_accuracy": 0.7, "val_auc": 0.8, **values, **changes}
+    return EpochRecord(epoch=number, val_loss=val_loss, **filled)

@@ -1,0 +1,312 @@
+"""The command as a user runs it: a process of its own, on the shipped sample at 32 x 32 pixels."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from search.record import RunFolder, TrialRecord
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "data_pipeline" / "sample"
+SMALL = ["data.size=32", "search.seed=3", "resources.max_concurrent=1"]
+
+
+def command(arguments: Sequence[str], module: str = "search.run") -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def run(arguments: Sequence[str], module: str = "search.run") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(arguments, module), cwd=ROOT, capture_output=True, text=True, timeout=400)
+
+
+def search(storage: Path, cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run([*SMALL, f"data.cache={cache}", f"run.storage={storage}", *arguments])
+
+
+def numbers(trials: dict[int, TrialRecord]) -> list[tuple]:
+    """What an interrupted search must reproduce: everything but times, memory and processes."""
+    return [
+        (
+            trial.number,
+            trial.parameters,
+            trial.seed,
+            trial.status,
+            [(e.epoch, e.learning_rate, e.train_loss, e.val_loss, e.val_auc) for e in trial.epochs],
+        )
+        for trial in trials.values()
+    ]
+
+
+TINY = ["space=cnn2", "search.num_trials=5", "search.max_epochs=4", "search.asha.reduction_factor=2", "run.name=one"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, image_cache: Path) -> tuple[RunFolder, str]:
+    """A whole search of five trials, and what it printed."""
+    storage = tmp_path_factory.mktemp("runs")
+    done = search(storage, image_cache, *TINY)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return RunFolder(str(storage / "one")), done.stdout
+
+
+def test_a_search_is_recorded_evaluated_and_exported(undisturbed: tuple[RunFolder, str]) -> None:
+    folder, screen = undisturbed
+    trials, run_record = folder.read_trials(), folder.read_run()
+    assert len(trials) == 5
+    assert {trial.status for trial in trials.values()} <= {"finished", "stopped"}
+    assert run_record.data["counts"]["test"] == [40, 80]
+    assert run_record.environment["packages"]["ray"]
+    finished = [trial.number for trial in trials.values() if trial.status == "finished"]
+    evaluations = folder.read_evaluations()
+    assert {(e.trial, e.dataset) for e in evaluations} == {(n, s) for n in finished for s in ("validation", "test")}
+    for evaluation in evaluations:  # the best epoch's weights, scored again, give what the trial saw
+        best = trials[evaluation.trial].best_epoch("val_loss")
+        assert best is not None
+        assert evaluation.epoch == best.epoch
+        if evaluation.dataset == "validation":
+            assert evaluation.loss == pytest.approx(best.val_loss, rel=1e-5)
+    assert "Winner, chosen by validation alone: trial" in screen
+    assert "95 % interval" in screen
+    assert "only a sample" in screen
+    names = set(folder.names())
+    assert {"config.yaml", "manifest.parquet", "bad_files.csv", "driver.log", "trials.jsonl", "tensorboard"} <= names
+    assert "tune" not in names
+    assert folder.names("winner") == ["card.md", "model.keras"]
+
+
+def test_predictions_hold_every_image_once(undisturbed: tuple[RunFolder, str]) -> None:
+    folder, _ = undisturbed
+    evaluation = next(entry for entry in folder.read_evaluations() if entry.dataset == "test")
+    table = pq.read_table(folder.child("predictions", f"{evaluation.trial:04d}.parquet")).to_pylist()
+    test = [row for row in table if row["dataset"] == "test"]
+    assert len({row["image_id"] for row in test}) == len(test) == 120
+    assert all(row["image_id"].startswith("test/") for row in test)
+    right = sum((row["p_pneumonia"] > 0.5) == row["label"] for row in test)
+    assert right / 120 == pytest.approx(evaluation.accuracy)
+
+
+def test_the_winner_loads_in_safe_mode_and_predicts_what_is_recorded(undisturbed: tuple[RunFolder, str]) -> None:
+    import keras
+
+    folder, _ = undisturbed
+    model = keras.models.load_model(folder.child("winner", "model.keras"), safe_mode=True)
+    card = folder.read("winner", "card.md").decode()
+    number = int(card.splitlines()[0].rpartition(" ")[2])
+    rows = pq.read_table(folder.child("predictions", f"{number:04d}.parquet")).to_pylist()
+    row = next(row for row in rows if row["dataset"] == "test")
+    from data_pipeline.preprocess import ImageSettings, decode_image
+
+    image, _, _ = decode_image((SAMPLE / row["image_id"]).read_bytes(), ImageSettings(size=32))
+    found = model.predict(image[None].astype(np.float32) / 255, verbose=0)
+    assert float(found[0, 0]) == pytest.approx(row["p_pneumonia"], abs=1e-5)
+
+
+def test_other_tools_read_the_views(undisturbed: tuple[RunFolder, str]) -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    folder, _ = undisturbed
+    storage = JournalStorage(JournalFileBackend(folder.child("optuna.log")))
+    study = optuna.load_study(study_name="one", storage=storage)
+    trials = folder.read_trials()
+    assert [len(t.intermediate_values) for t in study.trials] == [len(t.epochs) for t in trials.values()]
+    lines = folder.read("trials.jsonl").splitlines()
+    assert [json.loads(line)["number"] for line in lines] == list(trials)
+    assert len(list(Path(folder.child("tensorboard")).rglob("events.out.tfevents*"))) >= len(trials)
+
+
+def test_a_run_is_evaluated_again_on_an_outside_set(undisturbed: tuple[RunFolder, str], tmp_path: Path) -> None:
+    folder, _ = undisturbed
+    outside = tmp_path / "outside"
+    for name in ("NORMAL", "PNEUMONIA"):
+        shutil.copytree(SAMPLE / "test" / name, outside / name)
+    done = run([folder.url, f"data.extra_tests={{elsewhere: {outside}}}"], "search.evaluate")
+    assert done.returncode == 0, done.stderr
+    by_set = {(e.trial, e.dataset): e for e in folder.read_evaluations()}
+    pairs = [(n, d) for n, d in by_set if d == "elsewhere"]
+    assert pairs
+    for number, _ in pairs:  # the same images under another name
+        assert by_set[number, "elsewhere"].confusion == by_set[number, "test"].confusion
+
+
+def test_the_test_set_cannot_leak(undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path) -> None:
+    """With noise in place of every test image, each trial, decision and suggestion is the same."""
+    root = tmp_path / "noise"
+    shutil.copytree(SAMPLE, root)
+    rng = np.random.default_rng(0)
+    files = sorted((root / "test").rglob("*.jpeg"))
+    assert len(files) == 120
+    for file in files:
+        Image.fromarray(rng.integers(0, 256, (224, 224), dtype=np.uint8)).save(file)
+    done = search(tmp_path, image_cache, *TINY, f"data.root={root}", "evaluate.enabled=false")
+    assert done.returncode == 0, done.stderr
+    folder, _ = undisturbed
+    assert numbers(RunFolder(str(tmp_path / "one")).read_trials()) == numbers(folder.read_trials())
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("epochs", [1, 4, 7])
+def test_a_killed_search_resumes_as_if_nothing_had_happened(
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, epochs: int
+) -> None:
+    arguments = [*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", *TINY]
+    process = start(arguments)
+    folder = RunFolder(str(tmp_path / "one"))
+    wait_for_epochs(folder, epochs)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    before = numbers(folder.read_trials())
+    done = run(["resume=auto", f"run.storage={tmp_path}"])
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "Resuming" in done.stdout
+    after = numbers(folder.read_trials())
+    assert after == numbers(undisturbed[0].read_trials())
+    for old, new in zip(before, after, strict=False):
+        assert new[4][: len(old[4])] == old[4]
+    epochs_logged = [(e["trial"], e["metrics"]["epoch"]) for e in folder.read_events() if e["event"] == "epoch"]
+    assert len(epochs_logged) == len(set(epochs_logged))
+
+
+@pytest.mark.faults
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path, image_cache: Path) -> None:
+    process = start([*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", *TINY])
+    folder = RunFolder(str(tmp_path / "one"))
+    wait_for_epochs(folder, 2)
+    process.send_signal(signal.SIGINT)
+    screen, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "nothing is lost" in screen
+    assert f"python -m search.run resume=one run.storage={tmp_path}" in screen
+    assert folder.exists("trials.jsonl")
+    refused = run(["resume=one", f"run.storage={tmp_path}", "train.batch_size=64"])
+    assert refused.returncode == 2
+    assert "train.batch_size=64" in refused.stderr
+
+
+@pytest.mark.faults
+def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image_cache: Path) -> None:
+    arguments = [*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", "run.name=one"]
+    arguments += ["space=cnn2", "search.scheduler=none", "search.num_trials=2", "search.max_epochs=60"]
+    process = start([*arguments, "search.max_failures=1"])
+    folder = RunFolder(str(tmp_path / "one"))
+    killed: set[int] = set()
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        trial = folder.read_trials().get(0)
+        if trial and trial.epochs and trial.process not in killed and len(killed) < 2:
+            killed.add(trial.process)
+            os.kill(trial.process, signal.SIGKILL)
+        time.sleep(0.05)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    trials = folder.read_trials()
+    assert (trials[0].status, trials[0].retries) == ("failed", 1)
+    assert trials[0].reason
+    assert trials[1].status == "finished"
+    assert len(trials[1].epochs) == 60
+
+
+def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(arguments),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_epochs(folder: RunFolder, count: int) -> None:
+    deadline = time.monotonic() + 180
+    while sum(event["event"] == "epoch" for event in folder.read_events()) < count:
+        assert time.monotonic() < deadline, "the search does not get going"
+        time.sleep(0.02)
+
+
+def test_a_resumed_run_whose_data_changed_is_refused(
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+) -> None:
+    folder, _ = undisturbed
+    root = tmp_path / "changed"
+    shutil.copytree(SAMPLE, root)
+    normal = sorted((root / "train" / "NORMAL").iterdir())
+    normal[0].unlink()
+    shutil.copy(normal[1], normal[2])
+    done = run([f"resume={folder.url}", f"data.root={root}", "search.num_trials=6"])
+    assert done.returncode == 2
+    assert f"1 gone (such as train/NORMAL/{normal[0].name})" in done.stderr
+    assert f"1 changed (such as train/NORMAL/{normal[2].name})" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_name_and_an_unknown_run_are_refused(undisturbed: tuple[RunFolder, str], image_cache: Path) -> None:
+    folder, _ = undisturbed
+    storage = Path(folder.url).parent
+    taken = search(storage, image_cache, *TINY)
+    assert (taken.returncode, "resume=one" in taken.stderr) == (2, True)
+    unknown = run(["resume=two", f"run.storage={storage}"])
+    assert (unknown.returncode, "has none" in unknown.stderr) == (2, True)
+
+
+def test_storage_that_cannot_be_written_is_refused_before_anything_starts(tmp_path: Path, image_cache: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("a file where the folder should be")
+    done = search(blocked, image_cache, *TINY)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+    assert blocked.read_text() == "a file where the folder should be"
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("mount"), reason="a full disk needs a mount, which needs root"
+)
+def test_a_full_disk_stops_the_search_with_a_clear_error(tmp_path: Path, image_cache: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    # Room for the run's records and one checkpoint or two, not for the search.
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this machine does not let root mount a small disk")
+    try:
+        done = search(disk, image_cache, *TINY)
+        assert done.returncode == 2
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not list(disk.rglob("*.partial"))
+        assert RunFolder(str(disk / "one")).read_run().name == "one"
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["space=cn2"], "cnn2"),
+        (["data.root=/nowhere"], "/nowhere"),
+        (["space=report3", "data.labels=two_class"], "Leave data.labels to the space"),
+        (["resources.cpus_per_trial=1000"], "resources.cpus_per_trial=1000"),
+        (["space=cnn2", "data.size=8"], "cannot be built"),
+        (["space=vgg2", "weights=/no/such/file.h5"], "file.h5"),
+    ],
+)
+def test_a_mistake_is_one_message_without_a_traceback(
+    arguments: list[str], message: str, tmp_path: Path, image_cache: Path
+) -> None:
+    done = run(["data.size=32", *arguments, f"run.storage={tmp_path}", f"data.cache={image_cache}"])
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout

@@ -1,0 +1,125 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from data_pipeline.share import TrainingData
+from models.cnn import CnnConfig
+from models.transfer import TransferConfig
+from search.record import EpochRecord
+from search.settings import TrainSettings
+from search.training import (
+    TrialConfig,
+    TrialModel,
+    assign,
+    learning_rate,
+    one_hot,
+    predict,
+    release_memory,
+    should_stop,
+)
+from tests.conftest import make_epoch
+
+CNN = CnnConfig(layers=1, filters=4, batch_norm="conv+flatten", dense=(8,), dropout=0.3)
+
+
+def make_model(data: TrainingData, epochs: int = 4, model=CNN, **train) -> TrialModel:
+    small = dataclasses.replace(data, train=data.train[::4], validation=data.validation[::2])
+    return TrialModel(TrialConfig(model, TrainSettings(**train), epochs, seed=5), small)
+
+
+def outcome(history: list[EpochRecord]) -> list[tuple]:
+    """The numbers of a history that must be reproduced: all but times and memory."""
+    return [(e.epoch, e.learning_rate, e.train_loss, e.val_loss, e.val_auc) for e in history]
+
+
+@pytest.mark.parametrize("augment", ["none", "strong"])
+def test_an_interrupted_trial_ends_as_it_would_have(small_data: TrainingData, augment: str) -> None:
+    settings = {"augment": augment, "class_weights": "balanced", "plateau": 1, "optimizer": "adamw"}
+    whole = make_model(small_data, **settings)
+    for _ in range(4):
+        whole.run_epoch()
+    first = make_model(small_data, **settings)
+    first.run_epoch()
+    first.run_epoch()
+    saved = [array.copy() for array in first.weights()], [array.copy() for array in first.optimizer_state()]
+    second = make_model(small_data, **settings)
+    second.restore(*saved, first.history)
+    second.run_epoch()
+    second.run_epoch()
+    assert outcome(second.history) == outcome(whole.history)
+    assert second.is_done
+
+
+def test_another_seed_gives_another_history(small_data: TrainingData) -> None:
+    one, other = make_model(small_data), make_model(small_data)
+    other.config = dataclasses.replace(other.config, seed=6)
+    assert one.run_epoch().train_loss != other.run_epoch().train_loss
+
+
+def test_only_what_is_trained_is_saved(small_data: TrainingData) -> None:
+    model = make_model(small_data, model=TransferConfig("vgg16", dense=(4,)))
+    sizes = sum(array.size for array in model.weights())
+    assert sizes == 512 * 4 + 4 + 4 + 1
+
+
+def test_a_huge_learning_rate_is_seen_as_divergence(small_data: TrainingData) -> None:
+    model = make_model(small_data, model=CnnConfig(filters=4), learning_rate=1e30)
+    model.run_epoch()
+    assert model.is_diverged
+
+
+def test_predictions_are_probabilities_of_every_class(small_data: TrainingData) -> None:
+    model = make_model(small_data)
+    p = predict(model.model, small_data.images, small_data.validation[:70])
+    assert p.shape == (70, 2)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_images_stay_shared_and_unchanged(small_data: TrainingData) -> None:
+    model = make_model(small_data, augment="report")
+    model.run_epoch()
+    assert model.data.images is small_data.images
+    assert not small_data.images.flags.writeable
+
+
+def test_memory_stays_flat_over_trials(small_data: TrainingData) -> None:
+    from tensorflow.python.framework import ops
+
+    def traced() -> int:
+        return sum(name.startswith("CustomGradient-") for name in ops.gradient_registry.list())
+
+    for _ in range(2):
+        model = make_model(small_data)
+        model.run_epoch()
+        assert traced() > 0
+        del model
+        release_memory()
+        assert traced() == 0
+
+
+def test_wrong_weights_are_refused(small_data: TrainingData) -> None:
+    model = make_model(small_data)
+    with pytest.raises(ValueError, match="belong to another configuration"):
+        assign(model.model.weights, [np.zeros(3)])
+
+
+def test_targets() -> None:
+    np.testing.assert_array_equal(one_hot(np.array([0, 1]), 2), [[0], [1]])
+    np.testing.assert_array_equal(one_hot(np.array([2]), 3), [[0, 0, 1]])
+
+
+def test_the_rate_falls_after_each_plateau() -> None:
+    train = TrainSettings(learning_rate=1.0, plateau=2, plateau_factor=0.1)
+    losses = [0.5, 0.6, 0.7, 0.6, 0.55, 0.4]
+    history = [make_epoch(n + 1, loss) for n, loss in enumerate(losses)]
+    rates = [learning_rate(train, history[:n]) for n in range(len(losses) + 1)]
+    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert learning_rate(TrainSettings(learning_rate=1.0), history) == 1.0
+
+
+def test_early_stopping_waits_for_its_patience() -> None:
+    history = [make_epoch(n + 1, loss) for n, loss in enumerate([0.5, 0.4, 0.45, math.nan, 0.41])]
+    assert [should_stop(history[:n], 2) for n in range(6)] == [False, False, False, False, True, True]
+    assert not should_stop(history, 0)
