@@ -93,6 +93,7 @@ def trials_page(run: Run, address: Address, theme: style.Theme) -> list[Componen
             className="row",
         ),
         html.Div(trials_table(run, address), id="trials-table"),
+        dcc.Store(id="trials-shown"),
     ]
 
 

@@ -129,15 +129,15 @@ def _page(library: Library, path: str, address: Address, theme: style.Theme) -> 
 
 
 def _add_trials(app: "Dash", library: Library) -> None:
-    seen = Input("url", "search"), Input("version", "data")
-
-    # Two callbacks, so that the table need not wait for the figures.
+    # Two callbacks, one after the other: the table shows at once, and does not wait for the figures.
     @app.callback(
         Output("trials-state", "children"),
         Output("trials-chips", "children"),
         Output("trials-table", "children"),
         Output("trials-status", "children"),
-        *seen,
+        Output("trials-shown", "data"),
+        Input("url", "search"),
+        Input("version", "data"),
         prevent_initial_call=True,
     )
     def fill_table(query: str, version: str) -> tuple[Any, ...]:
@@ -148,6 +148,7 @@ def _add_trials(app: "Dash", library: Library) -> None:
             pages.trials_chips(address),
             pages.trials_table(run, address),
             pages.trials_statuses(run, address),
+            query,
         )
 
     @app.callback(
@@ -155,11 +156,11 @@ def _add_trials(app: "Dash", library: Library) -> None:
         Output("brush-slices", "figure"),
         Output("brush-size", "figure"),
         Output("trials-best", "figure"),
-        *seen,
+        Input("trials-shown", "data"),
         Input("theme", "data"),
         prevent_initial_call=True,
     )
-    def fill_figures(query: str, version: str, theme: str) -> tuple[Any, ...]:
+    def fill_figures(query: str, theme: str) -> tuple[Any, ...]:
         address = _with_run(read_address(query), library)
         return tuple(pages.trials_figures(library.run(address.run), address, style.THEMES[theme]))
 

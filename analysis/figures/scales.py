@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 MOST_LINES = 1200  # trials in a figure of lines; more than that only blackens the paper
-MOST_POINTS = 600  # in a panel of points, of which a page may have ten
+MOST_POINTS = 400  # in a panel of points, of which a page may have ten
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,10 @@ def draw_parallel(
     # Something to select: without a point in the figure Plotly offers no box.
     axis_feet = {"x": list(range(len(scales))), "y": [0.0] * len(scales), "mode": "markers", "opacity": 0}
     traces.append({"type": "scatter", "hoverinfo": "skip", "showlegend": False, **axis_feet})
-    annotations = [note for place, scale in enumerate(scales) for note in _axis_notes(place, scale)]
+    traces += _axis_text(scales)
     return style.figure(
         traces,
         shapes=[mark for place, scale in enumerate(scales) for mark in _axis_marks(place, scale, brushed)],
-        annotations=annotations,
         xaxis={"visible": False, "range": [-0.55, len(scales) - 0.6], "fixedrange": True},
         yaxis={"visible": False, "range": [-0.2, 1.16], "fixedrange": True},
         height=400,
@@ -95,20 +94,30 @@ def _lines(name: str, heights: NDArray[np.float64], color: str, alpha: float, wi
     return {"type": "scatter", "x": x, "y": y, "mode": "lines", "name": name, "line": line, "hoverinfo": "skip"}
 
 
-def _axis_notes(place: int, scale: Scale) -> list[dict[str, Any]]:
-    """The axis' name above it and its ticks beside it."""
-    span = (scale.high - scale.low) or 1.0
-    ticks = [((value - scale.low) / span, text) for value, text in zip(*scale.ticks, strict=True)]
-    if np.isnan(scale.places).any():
-        ticks.append((ABSENT_HEIGHT, "absent"))
-    name = {"x": place, "y": 1.12, "text": style.plain(style.label(scale.name)), "font": {"size": 12}}
-    return [
-        name,
-        *(
-            {"x": place, "y": height, "text": text, "xanchor": "right", "xshift": -3, "font": {"size": 10}}
-            for height, text in ticks
-        ),
+def _axis_text(scales: Sequence[Scale]) -> list[dict[str, Any]]:
+    """The axes' names above them and their ticks beside them; as text, because annotations are slow to draw."""
+    ticks = [
+        (place, (value - scale.low) / ((scale.high - scale.low) or 1.0), text)
+        for place, scale in enumerate(scales)
+        for value, text in zip(*scale.ticks, strict=True)
     ]
+    ticks += [(n, ABSENT_HEIGHT, "absent") for n, scale in enumerate(scales) if np.isnan(scale.places).any()]
+    names = [(place, 1.1, style.plain(style.label(scale.name))) for place, scale in enumerate(scales)]
+    return [_text(names, 12, "middle center"), _text(ticks, 10, "middle left")]
+
+
+def _text(entries: Sequence[tuple[float, float, str]], size: int, position: str) -> dict[str, Any]:
+    x, y, text = zip(*entries, strict=True) if entries else ((), (), ())
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "text": text,
+        "mode": "text",
+        "textposition": position,
+        "textfont": {"size": size, "shadow": "auto"},
+        "hoverinfo": "skip",
+    }
 
 
 def _axis_marks(place: int, scale: Scale, brushed: Mapping[str, Sequence[tuple[float, float]]]) -> list[dict[str, Any]]:
