@@ -72,8 +72,8 @@ def describe_model(run: Run, trial: int) -> str:
     shown = ("batch_norm", "augment", "learning_rate", "batch_size")
     parts = [f"{style.label(name)} {cell_text(own[name])}" for name in shown if name in own]
     row = str(run.trials["row"][trial] or "")
-    published = f" It replays the published row {row}." if row else ""
-    return f"{words}{', '.join(parts)}; {int(run.trials['parameters'][trial]):,} parameters" + published.rstrip(".")
+    published = f"; it replays the published row {row}" if row else ""
+    return f"{words}{', '.join(parts)}; {int(run.trials['parameters'][trial]):,} parameters" + published
 
 
 def scores(run: Run, trial: int) -> tuple[Score, ...]:

@@ -381,13 +381,15 @@ def _claim_blocks(runs: Sequence[Run]) -> list[Block]:
     return [Block(TABLES["claims"].title, caption, (Part("", table=table_of(claim_rows(runs), CLAIM_TEXTS)),))]
 
 
-CLAIM_TEXTS = ("sentence", "place", "basis")
+CLAIM_TEXTS = ("sentence", "measure", "basis")
 
 
 def claim_rows(runs: Sequence[Run]) -> "pd.DataFrame":
     """The verdicts on the report's statements, those that are decided first, as the pages show them."""
     frame = folded(make_table(runs, "claims").rename(columns={"low": "effect_low", "high": "effect_high"}))
-    shown = ("sentence", "place", "verdict", "effect", "published", "measure", "trials", "basis")
+    pairs = zip(frame["sentence"], frame["place"], strict=True)
+    frame["sentence"] = [f"{str(sentence).rstrip('.')} ({place})." for sentence, place in pairs]
+    shown = ("sentence", "verdict", "effect", "published", "measure", "trials", "basis")
     frame = frame[[name for name in shown if name in frame]]
     return frame.sort_values("verdict", key=lambda verdicts: verdicts == "undecided", kind="stable")
 

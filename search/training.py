@@ -9,7 +9,7 @@ import gc
 import math
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,10 +68,18 @@ class TrialModel:
         self.data = data
         self.history: list[EpochRecord] = []
         keras.config.set_dtype_policy(config.train.precision)
-        self.model = build_model(config.model, data.images.shape[1:], len(data.classes), backbone_weights, config.seed)
+        self.model = build_model(
+            config.model,
+            data.images.shape[1:],
+            len(data.classes),
+            backbone_weights,
+            config.seed,
+            fused_norm=True,
+        )
         self._trained = trainable_part(self.model)
         _compile(self.model, config.train, len(data.classes))
         self._augmentation = build_augmentation(config.train.augment, config.seed)
+        self._targets = one_hot(data.labels, len(data.classes))
         self._weights = class_weights(config.train.class_weights, data.labels[data.train], len(data.classes))
         self._batches = self._build_batches()
 
@@ -154,38 +162,33 @@ class TrialModel:
         for place, state in enumerate(_dropout_seeds(self.model)):
             state.assign([self.config.seed % 2**31, epoch * 1000 + place])
 
-    def _read_batches(self) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-        """Batches of this epoch: uint8 images (B, H, W, C), targets, sample weights (B,)."""
-        labels, size = self.data.labels, self.config.train.batch_size
-        targets = one_hot(labels, len(self.data.classes))
-        for start in range(0, len(self._order), size):
-            rows = self._order[start : start + size]
-            yield self.data.images[rows], targets[rows], self._weights[labels[rows]]
+    def _read_batch(self, number: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """A batch of this epoch: uint8 images (B, H, W, C), targets (B, 1 or K), sample weights (B,)."""
+        size = self.config.train.batch_size
+        rows = self._order[int(number) * size : (int(number) + 1) * size]
+        return self.data.images[rows], self._targets[rows], self._weights[self.data.labels[rows]]
 
     def _build_batches(self) -> Any:
-        """A tf.data pipeline over `_read_batches`, built once a trial: a new one would be traced anew.
+        """A tf.data pipeline over `_read_batch`, built once a trial: a new one would be traced anew.
 
         Gathering and augmentation run in tf.data's own thread, one batch ahead of the training step.
         """
         import tensorflow as tf
 
         self._order = self.data.train
-        images = self.data.images
-        width = 1 if len(self.data.classes) == 2 else len(self.data.classes)
-        signature = (
-            tf.TensorSpec((None, *images.shape[1:]), tf.uint8),
-            tf.TensorSpec((None, width), tf.float32),
-            tf.TensorSpec((None,), tf.float32),
-        )
-        augmentation = self._augmentation
+        shape, augmentation = self.data.images.shape[1:], self._augmentation
 
-        def prepare(pixels: Any, target: Any, weight: Any) -> Any:
+        def read(number: Any) -> Any:
+            types = (tf.uint8, tf.float32, tf.float32)
+            pixels, target, weight = tf.numpy_function(self._read_batch, [number], types)
+            pixels.set_shape((None, *shape))
+            target.set_shape((None, self._targets.shape[1]))
+            weight.set_shape((None,))
             scaled = tf.cast(pixels, tf.float32) / 255.0  # [0, 1]
             return (scaled if augmentation is None else augmentation(scaled, training=True)), target, weight
 
-        batches = tf.data.Dataset.from_generator(self._read_batches, output_signature=signature)
         count = math.ceil(len(self.data.train) / self.config.train.batch_size)
-        return batches.map(prepare).apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
+        return tf.data.Dataset.range(count).map(read).prefetch(1)
 
 
 def predict(model: "keras.Model", images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.float32]:

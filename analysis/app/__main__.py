@@ -1,6 +1,7 @@
 """The command line of the app."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         app = create_app(given.folder)
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or every request is a line on the screen
         print(f"Open http://{given.host}:{given.port}/ (Ctrl-C stops)", flush=True)
         app.run(host=given.host, port=given.port, debug=False)
     except (RecordError, OSError) as error:

@@ -20,6 +20,7 @@ from analysis.panels import (
     RUN_PANELS,
     TRIAL_PANELS,
     best_trials,
+    datasets,
     heading,
     model_layers,
     parameters_of,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 PAGES = {"/": "Runs", "/trials": "Trials", "/trial": "One trial", "/compare": "Compare", "/claims": "Claims"}
-ROWS = 25
+ROWS = 20
 MOST_COMPARED = 8
 
 Component = Any  # Dash ships no types for its components
@@ -251,7 +252,8 @@ def compare_page(library: Library, run: Run, address: Address, theme: style.Them
         )
     )
     parts.append(_side_by_side(run, chosen, address))
-    paired = comparison(run, chosen) if len(chosen) > 1 else None
+    scored = [trial for trial in chosen if "test" in datasets(run, trial)]
+    paired = comparison(run, scored) if len(scored) > 1 else None
     if paired is not None and not paired.empty:
         caption = "On the same test images; differences are the first minus the second."
         parts.append(_figure_table(table_of(folded(paired)), "Paired comparison", caption))
@@ -291,7 +293,7 @@ def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Componen
 
 def _mistakes(run: Run, trial: int) -> list[Component]:
     found = figures.gallery(run.folder, run.classes) if trial == winner(run) else []
-    if not found:
+    if not found and "test" in datasets(run, trial):
         predictions = run.predictions(trial)
         test = predictions[predictions["dataset"] == "test"]
         found = figures.mistakes(test, run.classes, most=8)

@@ -148,7 +148,7 @@ def _add_trials(app: "Dash", library: Library) -> None:
             pages.trials_chips(address),
             pages.trials_table(run, address),
             pages.trials_statuses(run, address),
-            query,
+            f"{query} {version}",
         )
 
     @app.callback(
@@ -158,9 +158,10 @@ def _add_trials(app: "Dash", library: Library) -> None:
         Output("trials-best", "figure"),
         Input("trials-shown", "data"),
         Input("theme", "data"),
+        State("url", "search"),
         prevent_initial_call=True,
     )
-    def fill_figures(query: str, theme: str) -> tuple[Any, ...]:
+    def fill_figures(_: str | None, theme: str, query: str) -> tuple[Any, ...]:
         address = _with_run(read_address(query), library)
         return tuple(pages.trials_figures(library.run(address.run), address, style.THEMES[theme]))
 

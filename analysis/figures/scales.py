@@ -75,7 +75,7 @@ class Scale:
 def scale_of(values: "pd.Series[Any]") -> Scale:
     """The scale of a column: text is categories, numbers sampled over orders of magnitude are logarithmic.
 
-    Whole numbers of at most six different values are categories too: layers, kernels, batch sizes.
+    At most six whole or repeated numbers are categories too: layers, batch sizes, the learning rates of a grid.
     """
     import pandas as pd
 
@@ -87,8 +87,9 @@ def scale_of(values: "pd.Series[Any]") -> Scale:
         return _categories(name, values, sorted(known, key=_natural))
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     known_numbers = np.unique(numbers[np.isfinite(numbers)])
-    if len(known_numbers) <= 6 and (known_numbers == np.round(known_numbers)).all():
-        return _categories(name, values, [int(number) for number in known_numbers])
+    whole = bool((known_numbers == np.round(known_numbers)).all())
+    if len(known_numbers) <= 6 and (whole or len(numbers) >= 2 * len(known_numbers)):
+        return _categories(name, values, [int(n) if whole else float(n) for n in known_numbers])
     if _is_logarithmic(numbers[np.isfinite(numbers)]):
         return Scale(name, "log", np.log10(numbers))
     return Scale(name, "linear", numbers)
@@ -120,7 +121,13 @@ def varying(trials: "pd.DataFrame", parameters: Sequence[str]) -> list[str]:
 def _categories(name: str, values: "pd.Series[Any]", known: Sequence[Any]) -> Scale:
     place = {value: float(index) for index, value in enumerate(known)}
     places = np.array([np.nan if _is_absent(value) else place[value] for value in values], np.float64)
-    return Scale(name, "category", places, tuple(str(value) if value != "" else "none" for value in known))
+    return Scale(name, "category", places, tuple(_category_name(value) for value in known))
+
+
+def _category_name(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("e-0", "e-")
+    return str(value) or "none"
 
 
 def _is_absent(value: Any) -> bool:

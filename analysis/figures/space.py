@@ -321,8 +321,9 @@ def draw_contour(found: Contour) -> "go.Figure":
         },
         "hovertemplate": "%{customdata:.4f}<extra>mean of nearby trials</extra>",
     }
+    gaps = {name: 1 for name, scale in (("xgap", found.x), ("ygap", found.y)) if scale.kind == "category"}
     smooth = found.x.kind != "category" and found.y.kind != "category"
-    trace = go.Contour(**shared, ncontours=12, line={"width": 0}) if smooth else go.Heatmap(**shared, xgap=1, ygap=1)
+    trace = go.Contour(**shared, ncontours=12, line={"width": 0}) if smooth else go.Heatmap(**shared, **gaps)
     drawn = style.figure([trace], height=360, margin={"t": 16})
     drawn.add_scatter(
         x=found.x.places,

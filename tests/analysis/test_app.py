@@ -90,7 +90,7 @@ def test_the_table_follows_the_filter_and_its_sort(run):
     address = Address("first", filter=Filter({"val_loss": (0.0, 0.5)}), sort="-val_loss")
     expected = run.trials[run.trials["val_loss"] <= 0.5].sort_values("val_loss", ascending=False)
     table = text_of(pages.trials_table(run, address))
-    assert f"1 to {min(25, len(expected))} of {len(expected)}" in table
+    assert f"1 to {min(pages.ROWS, len(expected))} of {len(expected)}" in table
     assert 0 < len(expected) < len(run.trials)
     places = [table.index(f'"{number:04d}"') for number in expected.index[:5]]
     assert places == sorted(places)
@@ -121,6 +121,17 @@ def test_every_page_is_made(folder):
     assert "verdict" in str(pages.claims_page(library))
 
 
+def test_a_trial_that_was_not_scored_is_no_damage(folder):
+    from analysis import style
+
+    library = Library(folder)
+    run = library.run("first")
+    unscored = tuple(sorted(set(run.trials.index) - set(run.evaluations["trial"]))[:2])
+    pages.trial_page(run, Address("first", unscored[0]), style.LIGHT)
+    pages.compare_page(library, run, Address("first", None, unscored), style.LIGHT)
+    assert run.problems == []
+
+
 def test_new_epochs_are_taken_in(tmp_path):
     folder = write_run(str(tmp_path / "live"), trials=3, epochs=3, evaluated=0)
     library = Library(folder.url)
@@ -128,7 +139,7 @@ def test_new_epochs_are_taken_in(tmp_path):
     assert library.refresh("live") == 0
     log = EventLog(folder)
     log.append("suggested", trial=3, parameters={"backbone": "cnn"}, seed=0, max_epochs=3)
-    metrics = {name: 0.5 for name in ("learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")}
+    metrics = dict.fromkeys(("learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)
     metrics |= {"epoch": 1, "seconds": 1.0, "val_balanced_accuracy": 0.5, "val_auc": 0.5, "time": time.time()}
     log.append("epoch", trial=3, metrics=metrics, host="here", process=1)
     log.close()

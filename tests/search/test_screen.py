@@ -1,0 +1,57 @@
+import io
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from search import record
+from search.record import Evaluation, TrialRecord
+from search.screen import chatter_to, evaluation_lines, ranked_table, status_line
+from tests.conftest import make_epoch
+
+
+def make_trial(number: int, status: str, loss: float, **parameters: object) -> TrialRecord:
+    epochs = [make_epoch(1, loss), make_epoch(2, loss + 0.1)]
+    return TrialRecord(number, {"backbone": "cnn", **parameters}, 0, 10, status=status, epochs=epochs)
+
+
+TRIALS = [
+    make_trial(0, record.FINISHED, 0.5, layers=1),
+    make_trial(1, record.STOPPED, 0.1, layers=2),
+    make_trial(2, record.FINISHED, 0.4, layers=2),
+]
+
+
+def test_what_is_printed_by_anyone_goes_to_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log"
+    with chatter_to(log) as console:
+        os.write(1, b"from C\n")
+        os.write(2, b"warning\n")
+        console.print("for the user")
+    assert log.read_text() == "from C\nwarning\n"
+    assert capfd.readouterr().out == "for the user\n"
+
+
+def test_finished_trials_are_ranked_and_show_what_differs() -> None:
+    screen = io.StringIO()
+    Console(file=screen, width=150).print(ranked_table(TRIALS, "val_loss", "best"))
+    lines = [line for line in screen.getvalue().splitlines() if "0.4000" in line or "0.5000" in line]
+    assert [line.split("│")[1].strip() for line in lines] == ["0002", "0000"]
+    assert "layers=2" in lines[0]
+    assert "backbone" not in screen.getvalue()
+    assert "0001" not in screen.getvalue()
+
+
+def test_the_status_counts_what_early_stopping_saved() -> None:
+    assert status_line(TRIALS) == "3 trials: 2 finished, 1 stopped; 6 of 30 epochs trained"
+
+
+def test_accuracies_have_their_intervals() -> None:
+    entry = Evaluation(2, "test", "best", 1, 263, 0.5, 81 / 263, 0.5, 0.7, 0.4, 0.6, [[40, 100], [82, 41]])
+    other = Evaluation(0, "test", "best", 1, 1, 9.0, 0.0, 0.0, None, None, None, [[0, 1], [0, 0]])
+    lines = evaluation_lines(TRIALS[2], [entry, other])
+    assert lines == [
+        "test: accuracy 0.308 (95 % interval 0.255 to 0.366, 263 images), loss 0.500, AUC 0.700, "
+        "sensitivity 0.400, specificity 0.600"
+    ]

@@ -1,0 +1,91 @@
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from models.counts import ParameterCount
+from search import record
+from search.checkpoint import Checkpoint, write_checkpoint
+from search.record import RunFolder
+from search.searcher import build_searcher
+from search.settings import load_settings
+from search.spaces import Plan, read_space
+from search.state import SearchState, trial_seed
+from tests.conftest import make_epoch
+
+
+@pytest.fixture
+def open_state(tmp_path: Path) -> Iterator[Callable[[], SearchState]]:
+    """Opens the state of one and the same run, as often as it is called; each call is a session."""
+    opened = []
+
+    def open_session() -> SearchState:
+        settings = load_settings(["space=cnn2", "search.num_trials=3", "search.max_epochs=2"])
+        searcher = build_searcher(read_space(settings), settings)
+        opened.append(SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(10, 9)))
+        return opened[-1]
+
+    yield open_session
+    for state in opened:
+        state.close()
+
+
+def test_memory_and_log_agree_at_every_step(open_state: Callable[[], SearchState]) -> None:
+    state = open_state()
+    first, second = state.next_trial(), state.next_trial()
+    assert first is not None
+    assert second is not None
+    state.start(0)
+    state.add_epoch(0, asdict(make_epoch(1, 0.5)), "host", 7)
+    state.add_epoch(0, asdict(make_epoch(1, 0.9)), "host", 7)
+    state.retry(1, "killed")
+    state.end(0, record.STOPPED)
+    assert state.folder.read_trials() == state.trials
+    assert (state.trials[0].status, len(state.trials[0].epochs)) == (record.STOPPED, 1)
+    assert (state.trials[0].host, state.trials[0].parameter_count) == ("host", 10)
+
+
+def test_trials_are_handed_out_once_and_come_to_an_end(open_state: Callable[[], SearchState]) -> None:
+    state = open_state()
+    assert state.num_waiting == 3
+    assert [trial.number for trial in iter(state.next_trial, None)] == [0, 1, 2]
+    assert state.num_waiting == 0
+
+
+def test_a_new_session_hands_out_unfinished_trials_first(open_state: Callable[[], SearchState]) -> None:
+    first = open_state()
+    for _ in range(2):
+        first.next_trial()
+    first.end(0, record.FAILED, "x")
+    first.close()
+    second = open_state()
+    second.restore()
+    assert second.num_waiting == 2
+    assert [trial.number for trial in iter(second.next_trial, None)] == [1, 2]
+
+
+@pytest.mark.parametrize(("epochs", "status"), [(1, record.RUNNING), (2, record.FINISHED)])
+def test_epochs_that_were_saved_but_not_logged_are_adopted(
+    open_state: Callable[[], SearchState], epochs: int, status: str
+) -> None:
+    first = open_state()
+    first.next_trial()
+    first.close()
+    history = [make_epoch(n + 1, 0.5) for n in range(epochs)]
+    write_checkpoint(first.folder, "0000", Checkpoint([], [], history), is_best=True)
+    second = open_state()
+    second.restore()
+    assert second.trials[0].status == status
+    assert second.trials[0].epochs == history
+    assert second.folder.read_trials() == second.trials
+
+
+def test_listed_rows_share_the_seeds_of_their_repeats() -> None:
+    row = Plan({}, 1, row="table1/1", repeat=1)
+    assert trial_seed(0, 3, row) == trial_seed(0, 8, dataclasses.replace(row, row="table1/2"))
+    assert trial_seed(0, 3, row) != trial_seed(0, 3, dataclasses.replace(row, repeat=2))
+    seeds = {trial_seed(0, number, Plan({}, 1)) for number in range(100)}
+    assert len(seeds) == 100
+    assert all(0 <= seed < 2**31 for seed in seeds)
