@@ -30,7 +30,7 @@ from search.settings import (
     resume_settings,
     space_names,
 )
-from search.spaces import Space, combinations_of, listed_plans, model_settings, model_variants, read_space
+from search.spaces import Space, backbones_of, combinations_of, listed_plans, model_settings, model_variants, read_space
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -216,6 +216,8 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
     with chatter_to(log) as console:
         dataset = _prepare(settings, console)
         check_models(space, settings, len(dataset.manifest.classes))
+        if settings.weights == "none" and set(backbones_of(space)) != {"cnn"}:
+            console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
             check_same_data(folder, dataset)
         with ray_session(settings.resources):
