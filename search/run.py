@@ -5,6 +5,7 @@ imported only when a search begins: help, dry runs and errors answer at once.
 """
 
 import contextlib
+import subprocess
 import sys
 import tempfile
 import time
@@ -265,8 +266,17 @@ def _run(
     finally:
         state.close()
     export_run(folder)
+    _write_page(folder, console)
     _print_summary(settings, folder, console)
     return 0
+
+
+def _write_page(folder: RunFolder, console: "Console") -> None:
+    """Write the run's page, in a process of its own: the search does not depend on the analysis."""
+    done = subprocess.run([sys.executable, "-m", "analysis.report", folder.url], capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        console.print(f"The page could not be written: {' '.join(reason)}", markup=False, soft_wrap=True)
 
 
 def _open_state(settings: Settings, space: Space, folder: RunFolder, dataset: Dataset) -> "SearchState":
@@ -347,7 +357,8 @@ def _print_summary(settings: Settings, folder: RunFolder, console: "Console") ->
     console.print(
         f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl, evaluation.jsonl, predictions/)\n"
         f"Winner     {url}/winner/model.keras, card.md\n"
-        f"Analysis   python -m analysis.report {url}\n"
+        f"Page       {url}/report.html\n"
+        f"Analysis   python -m analysis.app {url.rpartition('/')[0] or '.'}   (live pages; analysis.tables, analysis.claims)\n"
         f"Also       tensorboard --logdir {url}/tensorboard    optuna-dashboard {url}/optuna.log",
         markup=False,
         soft_wrap=True,

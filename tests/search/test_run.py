@@ -82,6 +82,8 @@ def test_a_search_is_recorded_evaluated_and_exported(undisturbed: tuple[RunFolde
     names = set(folder.names())
     assert {"config.yaml", "manifest.parquet", "bad_files.csv", "driver.log", "trials.jsonl", "tensorboard"} <= names
     assert "tune" not in names
+    assert "could not be written" not in screen
+    assert b"<!doctype html>" in folder.read("report.html")[:200].lower()
     assert folder.names("winner") == ["card.md", "model.keras"]
 
 
