@@ -358,7 +358,8 @@ def _print_summary(settings: Settings, folder: RunFolder, console: "Console") ->
         f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl, evaluation.jsonl, predictions/)\n"
         f"Winner     {url}/winner/model.keras, card.md\n"
         f"Page       {url}/report.html\n"
-        f"Analysis   python -m analysis.app {url.rpartition('/')[0] or '.'}   (live pages; analysis.tables, analysis.claims)\n"
+        f"Analysis   python -m analysis.app {url.rpartition('/')[0] or '.'}    "
+        f"python -m analysis.tables {url}    python -m analysis.claims {url}\n"
         f"Also       tensorboard --logdir {url}/tensorboard    optuna-dashboard {url}/optuna.log",
         markup=False,
         soft_wrap=True,
