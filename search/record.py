@@ -30,6 +30,9 @@ FAILED = "failed"  # its process died, or it raised, more than `search.max_failu
 FINAL = (FINISHED, STOPPED, DIVERGED, FAILED)
 
 
+_FLUSH_SECONDS = 5.0  # between the parts of a log in an object store
+
+
 class RecordError(ValueError):
     """A run folder that cannot be read as one."""
 
@@ -335,8 +338,9 @@ class RunFolder:
 class EventLog:
     """Appends events to a run's log; one file a session, so that no session touches another's.
 
-    On a disk every event is a line appended and flushed at once. An object store cannot append, so
-    there the events of this session are written as numbered objects at each `flush`.
+    On a disk every event is a line appended and flushed at once. An object store cannot append, so there
+    the events of this session are written as numbered objects, every few seconds and at each `flush`.
+    What a killed driver had not written yet is found again in the trials' checkpoints.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -346,6 +350,7 @@ class EventLog:
         self._file: IO[bytes] | None = None
         self._buffer: list[str] = []
         self._part = 0
+        self._flushed = time.monotonic()
 
     def append(self, event: str, trial: int | None = None, **content: Any) -> dict[str, Any]:
         """Write one event; returns it as a reader of the log will see it."""
@@ -357,6 +362,8 @@ class EventLog:
             self._append_line(line)
         else:
             self._buffer.append(line)
+            if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+                self.flush()
         read_back: dict[str, Any] = json.loads(line)
         return read_back
 
@@ -374,6 +381,7 @@ class EventLog:
             self.folder.write(("\n".join(self._buffer) + "\n").encode(), "log", name)
             self._buffer.clear()
             self._part += 1
+            self._flushed = time.monotonic()
 
     def close(self) -> None:
         """Flush and close."""
