@@ -117,6 +117,7 @@ def run_search(
 
     Raises:
         SearchInterruptedError: Ctrl-C or SIGTERM; in a resumed run trials go on from their last epoch.
+        OSError: the run's folder can no longer be written; the run resumes when that is mended.
     """
     scheduler = _build_scheduler(settings, state)
     if state.num_waiting == 0:
@@ -159,6 +160,10 @@ def run_search(
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         tuner.fit()
+    except Exception:
+        if state.storage_error is not None:
+            raise state.storage_error from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         state.flush()
@@ -243,7 +248,9 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
             StorageError: the trial could not write its checkpoint; the search ends, to be resumed.
         """
         if "storage_error" in result:
-            raise StorageError(f"Trial {_trial_name(trial)} could not be saved: {result['storage_error']}")
+            message = f"Trial {_trial_name(trial)} could not be saved: {result['storage_error']}"
+            self._state.storage_error = StorageError(message)
+            raise self._state.storage_error
         if "metrics" in result:
             self._state.add_epoch(_number(trial), result["metrics"], result["host"], result["process"])
         self._on_change()

@@ -40,6 +40,8 @@ class SearchState:
         self.folder = folder
         self.settings = settings
         self.trials: dict[int, TrialRecord] = folder.read_trials()
+        # Why the run's folder could no longer be written; Tune hides what is raised in its callbacks.
+        self.storage_error: OSError | None = None
         self._searcher = searcher
         self._count = count
         self._log = EventLog(folder)
@@ -135,7 +137,12 @@ class SearchState:
         self._log.close()
 
     def _append(self, event: str, number: int, **content: Any) -> None:
-        apply_event(self.trials, self._log.append(event, number, **content))
+        try:
+            entry = self._log.append(event, number, **content)
+        except OSError as error:
+            self.storage_error = error
+            raise
+        apply_event(self.trials, entry)
 
 
 def trial_seed(search_seed: int, number: int, plan: Plan) -> int:
