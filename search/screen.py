@@ -54,7 +54,7 @@ def chatter_to(log: Path) -> Iterator[Console]:
 def image_progress(console: Console) -> Iterator[Any]:
     """A progress bar over images; yields a function of (done, all) to call as they are prepared."""
     columns = TextColumn("Preparing images"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         task = progress.add_task("images", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -74,7 +74,15 @@ class SearchView:
         self._expected = expected_epochs
         self._started = time.monotonic()
         self._epochs_before = _epochs(state.trials.values())
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
+        self._live = Live(
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=2,
+            transient=True,
+            # rich would otherwise print on the screen what Ray writes to sys.stdout: that is the log's.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._shown_final: set[int] = {t.number for t in state.trials.values() if t.is_final}
         self._last_line = time.monotonic()
 
