@@ -12,7 +12,6 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -25,7 +24,6 @@ from data_pipeline.share import put_training_data, training_data
 from models.transfer import load_backbone_weights
 from search import record
 from search.asha import ResumableAsha
-from search.record import RunFolder
 from search.settings import ResourceSettings, Settings, SettingsError
 from search.spaces import Space, backbones_of
 from search.state import SearchState
@@ -124,7 +122,7 @@ def run_search(
         return
     resources = settings.resources
     context = TrialContext(
-        run_url=_absolute(state.folder),
+        run_url=state.folder.absolute_url,
         metric=settings.search.metric,
         train=settings.train,
         data=put_training_data(training_data(dataset)),
@@ -148,7 +146,7 @@ def run_search(
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=_absolute(state.folder),
+            storage_path=state.folder.absolute_url,
             # Trials write checkpoints of their own (search.checkpoint), which no pickle of Tune's replaces.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=settings.search.max_failures),
@@ -293,8 +291,3 @@ def _failure(trial: Any) -> str:
     """The last line of the trial's error: what happened, without where."""
     lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
     return lines[-1][:300] if lines else "its process was lost"
-
-
-def _absolute(folder: RunFolder) -> str:
-    """The folder as every process must name it, whatever its working directory."""
-    return str(Path(folder.path).resolve()) if folder.is_local else folder.url

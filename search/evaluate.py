@@ -110,7 +110,7 @@ def evaluate_run(
     if not trials:
         return []
     context = EvaluationContext(
-        run_url=folder.url if not folder.is_local else str(Path(folder.path).resolve()),
+        run_url=folder.absolute_url,
         train=settings.train,
         classes=dataset.manifest.classes,
         sets=ray.put(sets),

@@ -233,6 +233,11 @@ class RunFolder:
         """The run's name: the folder's last part."""
         return posixpath.basename(str(self.path))
 
+    @property
+    def absolute_url(self) -> str:
+        """The folder as every process must name it, whatever its working directory."""
+        return os.path.realpath(self.path) if self.is_local else self.url
+
     def child(self, *parts: str) -> str:
         """The path of something inside the folder, in the file system's own terms."""
         return posixpath.join(str(self.path), *parts)

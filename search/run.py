@@ -152,7 +152,7 @@ def check_models(space: Space, settings: Settings, classes: int) -> tuple[Any, A
                 f"{classes}. Leave data.labels to the space."
             )
     counted = []
-    shape = (settings.data.size, settings.data.size, settings.data.channels)
+    shape = data_settings(settings).image.shape
     for variant in model_variants(space):
         try:
             model = model_settings(variant)
@@ -283,7 +283,7 @@ def _open_state(settings: Settings, space: Space, folder: RunFolder, dataset: Da
     from search.searcher import build_searcher
     from search.state import SearchState
 
-    shape = (settings.data.size, settings.data.size, settings.data.channels)
+    shape = data_settings(settings).image.shape
     classes = len(dataset.manifest.classes)
     searcher = build_searcher(space, settings)
     return SearchState(folder, searcher, settings, lambda model: count_parameters(model, shape, classes))
