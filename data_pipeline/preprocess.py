@@ -1,7 +1,4 @@
-"""Image files to one uint8 array on disk, decoded once over all cores and read as a memory map ever after.
-
-The only module that imports OpenCV.
-"""
+"""Image files to one uint8 array on disk, decoded once over all cores and read as a memory map ever after."""
 
 import hashlib
 import json
@@ -13,18 +10,17 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.manifest import DataError, ImageRow
+from data_pipeline.opencv import MAX_MEGAPIXELS, opencv
 
 INTERPOLATIONS = ("area", "linear", "cubic", "lanczos", "nearest")
-MAX_MEGAPIXELS = 100  # a radiograph has up to 20; a file of a few kilobytes can claim to be 100,000 pixels wide
 TRUNCATED = "truncated: the end of the file is missing"
 Progress = Callable[[int, int], None]  # called with the images done and all images
 
@@ -83,6 +79,11 @@ class PreparedImages:
     def count(self) -> int:
         """Number of images in the array."""
         return sum(not fact.error for fact in self.facts)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the files' content, their order and the settings: equal ones have equal pixels."""
+        return self.path.name
 
     def open(self) -> NDArray[np.uint8]:
         """The images as a read-only memory map, uint8 (count, size, size, channels), 0 black to 255 white.
@@ -203,7 +204,7 @@ def _write_header(file: BinaryIO, count: int, settings: ImageSettings) -> None:
 
 def _decode_all(paths: Sequence[str], settings: ImageSettings) -> Iterator[tuple[NDArray[np.uint8] | None, ImageFacts]]:
     decode = partial(_decode_file, settings=settings)
-    _opencv()
+    opencv()
     with ThreadPoolExecutor(max_workers=_cpu_count()) as threads:
         for start in range(0, len(paths), _CHUNK):
             yield from threads.map(decode, paths[start : start + _CHUNK])
@@ -212,18 +213,6 @@ def _decode_all(paths: Sequence[str], settings: ImageSettings) -> Iterator[tuple
 def _cpu_count() -> int:
     """CPUs this process may use, which in a container or a batch job are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@cache
-def _opencv() -> ModuleType:
-    # OpenCV reads the limit once, at import; a file above it is then refused by its header
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_MEGAPIXELS * 1_000_000))
-    import cv2
-
-    cv2.setNumThreads(1)  # the threads here take one image each
-    # every unreadable file is reported with its reason instead
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    return cv2
 
 
 def _decode_file(path: str, settings: ImageSettings) -> tuple[NDArray[np.uint8] | None, ImageFacts]:
@@ -250,7 +239,7 @@ def decode_image(data: bytes, settings: ImageSettings) -> tuple[NDArray[np.uint8
     """
     if is_truncated(data):
         raise DataError(TRUNCATED)
-    cv2 = _opencv()
+    cv2 = opencv()
     mode = cv2.IMREAD_GRAYSCALE if settings.channels == 1 else cv2.IMREAD_COLOR_RGB
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_ANYDEPTH)

@@ -22,6 +22,7 @@ class TrainingData:
         train: Rows of `images` that train, int64 (n,).
         validation: Rows of `images` that validate, int64 (m,).
         classes: Class names.
+        fingerprint: Equal for equal `images`.
     """
 
     images: NDArray[np.uint8]
@@ -29,6 +30,7 @@ class TrainingData:
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     classes: tuple[str, ...]
+    fingerprint: str
 
 
 def training_data(dataset: Dataset) -> TrainingData:
@@ -40,6 +42,7 @@ def training_data(dataset: Dataset) -> TrainingData:
         train=dataset.split.train,
         validation=dataset.split.validation,
         classes=dataset.manifest.classes,
+        fingerprint=dataset.pool.fingerprint,
     )
 
 

@@ -9,7 +9,7 @@ What leaves the frozen part depends on image and weights only, so it can be comp
 trials: see `frozen_part` and `trainable_part`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,10 @@ __all__ = [
     "Backbone",
     "TransferConfig",
     "WeightsError",
+    "build_trainable_part",
     "build_transfer",
     "count_transfer",
+    "feature_cut",
     "frozen_part",
     "load_backbone_weights",
     "possible_cuts",
@@ -120,11 +122,55 @@ def build_transfer(
     prepare = _preparation(config.backbone, input_shape)
     backbone = _filled_backbone(config.backbone, prepare.output_shape[1:], weights, next(seeds))
     layer = keras.layers.GlobalAveragePooling2D if config.pooling == "average" else keras.layers.Flatten
-    pooling = layer(name="pooling")
-    features = keras.Input(pooling.compute_output_shape(backbone.output_shape)[1:])  # (B, F)
-    probability = attach_head(features, config.dense, config.dropout, classes, seeds)
-    head = keras.Model(features, probability, name="head")
-    return _chain([prepare, *_split(backbone, config), pooling, head], input_shape, name=config.backbone)
+    head = _build_head(config, input_shape, classes, seeds)
+    parts = [prepare, *_split(backbone, config), layer(name="pooling"), head]
+    return _chain(parts, input_shape, name=config.backbone)
+
+
+def _build_head(config: TransferConfig, input_shape: ImageShape, classes: int, seeds: Iterator[int]) -> Any:
+    """A model from pooled feature maps (B, F) to probabilities."""
+    import keras
+
+    features = keras.Input((flat_features(config, input_shape),))
+    return keras.Model(features, attach_head(features, config.dense, config.dropout, classes, seeds), name="head")
+
+
+def flat_features(config: TransferConfig, input_shape: ImageShape) -> int:
+    """How many numbers an image has after the pooling."""
+    backbone = find_backbone(config.backbone)
+    height, width, _ = input_shape
+    maps = backbone.last_side(height) * backbone.last_side(width) if config.pooling == "flatten" else 1
+    return backbone.features * maps
+
+
+def feature_cut(config: TransferConfig) -> str | None:
+    """What the output of the frozen part depends on besides backbone, weights and image; None if nothing is frozen.
+
+    Configurations with equal backbones and equal cuts have equal features.
+    """
+    if config.frozen == "none":
+        return None
+    return f"all, {config.pooling}" if config.frozen == "all" else config.frozen
+
+
+def build_trainable_part(
+    config: TransferConfig,
+    input_shape: ImageShape,
+    classes: int,
+    weights: Sequence[np.ndarray] | None = None,
+    seed: int = 0,
+) -> "keras.Model":
+    """`trainable_part(build_transfer(...))` with the same initial weights; a mere head comes without its backbone.
+
+    Args and Raises are those of `build_transfer`; `input_shape` is that of an image.
+    """
+    if config.frozen != "all":
+        return trainable_part(build_transfer(config, input_shape, classes, weights, seed))
+    check_transfer_shape(input_shape)
+    seeds = layer_seeds(seed)
+    next(seeds)  # the backbone's
+    head = _build_head(config, input_shape, classes, seeds)
+    return _chain([head], head.input_shape[1:], name="trainable_part")
 
 
 def check_transfer_shape(input_shape: ImageShape) -> None:
@@ -297,9 +343,7 @@ def count_transfer(config: TransferConfig, input_shape: ImageShape, classes: int
         ValueError: When the image is too small or `classes` below 2.
     """
     check_transfer_shape(input_shape)
-    height, width, _ = input_shape
     backbone = find_backbone(config.backbone)
     trainable = {"all": 0, "none": backbone.parameters - backbone.statistics}.get(config.frozen)
-    maps = backbone.last_side(height) * backbone.last_side(width) if config.pooling == "flatten" else 1
-    head = count_head(backbone.features * maps, config.dense, classes)
+    head = count_head(flat_features(config, input_shape), config.dense, classes)
     return ParameterCount(backbone.parameters, trainable) + head

@@ -21,11 +21,10 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from data_pipeline.dataset import Dataset
 from data_pipeline.share import put_training_data, training_data
-from models.transfer import load_backbone_weights
 from search import record
 from search.asha import ResumableAsha
+from search.backbones import Backbones
 from search.settings import ResourceSettings, Settings, SettingsError
-from search.spaces import Space, backbones_of
 from search.state import SearchState
 from search.trial import ImageTrial, TrialContext
 
@@ -101,7 +100,7 @@ def run_search(
     settings: Settings,
     state: SearchState,
     dataset: Dataset,
-    weights: Mapping[str, Any],
+    backbones: Backbones,
     on_change: Callable[[], None] = lambda: None,
 ) -> None:
     """Run all trials that are still to be run; returns when every trial has ended.
@@ -110,8 +109,8 @@ def run_search(
         settings: of the run.
         state: new, or restored from the log.
         dataset: prepared images; trials get the pool alone.
-        weights: of `share_weights`.
-        on_change: called after every event, for a progress display.
+        backbones: of `share_backbones`.
+        on_change: called several times a second, for a progress display.
 
     Raises:
         SearchInterruptedError: Ctrl-C or SIGTERM; in a resumed run trials go on from their last epoch.
@@ -126,7 +125,7 @@ def run_search(
         metric=settings.search.metric,
         train=settings.train,
         data=put_training_data(training_data(dataset)),
-        weights=weights,
+        backbones=backbones,
         threads=max(1, int(resources.cpus_per_trial)),
     )
     tuner = tune.Tuner(
@@ -171,30 +170,6 @@ def run_search(
         raise SearchInterruptedError
 
 
-def share_weights(settings: Settings, space: Space) -> dict[str, Any]:
-    """The pretrained weights of every backbone of the space, in the object store by backbone.
-
-    They are read in a worker process: the driver never imports TensorFlow.
-
-    Raises:
-        models.transfer.WeightsError: they can be neither read nor downloaded.
-    """
-    if settings.weights == "none":
-        return {}
-    load = ray.remote(load_backbone_weights)
-    shared: dict[str, Any] = {}
-    for backbone in backbones_of(space):
-        if backbone != "cnn":
-            reference = load.remote(backbone, settings.weights)
-            try:
-                ray.wait([reference], fetch_local=False)
-                ray.get(reference)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            shared[backbone] = reference
-    return shared
-
-
 class _NotPickled:
     """Tune pickles searchers and callbacks for a restore of its own, which we never ask for."""
 
@@ -237,6 +212,9 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A process took up the trial."""
         self._state.start(_number(trial))
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        """A round of Tune's loop is over: several a second, whether anything happened or not."""
         self._on_change()
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
@@ -251,23 +229,19 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
             raise self._state.storage_error
         if "metrics" in result:
             self._state.add_epoch(_number(trial), result["metrics"], result["host"], result["process"])
-        self._on_change()
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial ended: by itself, which its last result says, or stopped by the scheduler."""
         result = trial.last_result or {}
         self._state.end(_number(trial), result.get("status", record.STOPPED), result.get("reason", ""))
-        self._on_change()
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial's process was lost; Tune will start it again."""
         self._state.retry(_number(trial), _failure(trial))
-        self._on_change()
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial's process was lost once too often."""
         self._state.end(_number(trial), record.FAILED, _failure(trial))
-        self._on_change()
 
 
 def _build_scheduler(settings: Settings, state: SearchState) -> TrialScheduler:

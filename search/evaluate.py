@@ -8,7 +8,7 @@ in this module is imported by what trains, schedules or samples.
 import io
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data_pipeline.dataset import Dataset, DataSettings, prepare_extra_test, read_images
+from data_pipeline.manifest import ImageRow
+from data_pipeline.preprocess import PreparedImages
+from models.registry import build_model
+from models.transfer import build_trainable_part, trainable_part
 from search import record
+from search.backbones import Backbones
 from search.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
 from search.metrics import score
+from search.process import prepare_process, release_memory
 from search.record import Evaluation, RunFolder, TrialRecord, rank, to_json
 from search.settings import ResourceSettings, Settings, TrainSettings
+from search.training import TrialConfig, assign, predict, trial_config
 
 VALIDATION, TEST = "validation", "test"
 
@@ -34,25 +41,29 @@ class EvaluationSet:
 
     Attributes:
         images: uint8 (N, H, W, C).
-        labels: int64 (N,).
-        image_ids: N names, as in the manifest.
+        rows: the images that are scored, int64 (n,).
+        labels: theirs, int64 (n,).
+        image_ids: their n names, as in the manifest.
+        fingerprint: equal for equal `images`.
     """
 
     name: str
     images: NDArray[np.uint8]
+    rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     image_ids: tuple[str, ...]
+    fingerprint: str
 
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What scoring needs of a run; the sets and weights lie in the object store."""
+    """What scoring needs of a run; the sets and the backbones lie in the object store."""
 
     run_url: str
     train: TrainSettings
     classes: tuple[str, ...]
     sets: Any
-    weights: Mapping[str, Any]
+    backbones: Backbones
     which: str
     threads: int
 
@@ -68,21 +79,24 @@ def evaluation_sets(dataset: Dataset, settings: DataSettings) -> list[Evaluation
     sets = [
         EvaluationSet(
             VALIDATION,
-            dataset.pool.open()[split.validation],
+            np.asarray(dataset.pool.open()),
+            split.validation,
             manifest.pool_labels[split.validation],
             tuple(pool_ids[place] for place in split.validation),
+            dataset.pool.fingerprint,
         ),
-        _test_set(TEST, manifest.test_rows, read_images(dataset.test, manifest.test_rows)),
+        _test_set(TEST, manifest.test_rows, dataset.test),
     ]
     for name, folder in settings.extra_tests.items():
         rows, images = prepare_extra_test(name, folder, manifest.classes, settings)
-        sets.append(_test_set(name, rows, read_images(images, rows)))
+        sets.append(_test_set(name, rows, images))
     return sets
 
 
-def _test_set(name: str, rows: Sequence[Any], images: NDArray[np.uint8]) -> EvaluationSet:
+def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages) -> EvaluationSet:
     labels = np.array([row.label for row in rows], np.int64)
-    return EvaluationSet(name, images, labels, tuple(row.image_id for row in rows))
+    images, ids = read_images(prepared, rows), tuple(row.image_id for row in rows)
+    return EvaluationSet(name, images, np.arange(len(rows)), labels, ids, prepared.fingerprint)
 
 
 def evaluate_run(
@@ -90,7 +104,7 @@ def evaluate_run(
     settings: Settings,
     dataset: Dataset,
     data_settings: DataSettings,
-    weights: Mapping[str, Any],
+    backbones: Backbones,
 ) -> list[Evaluation]:
     """Score every finished trial that is not scored yet, and write evaluations, predictions and the winner.
 
@@ -114,7 +128,7 @@ def evaluate_run(
         train=settings.train,
         classes=dataset.manifest.classes,
         sets=ray.put(sets),
-        weights=weights,
+        backbones=backbones,
         which=settings.evaluate.weights,
         threads=max(1, int(settings.resources.cpus_per_trial)),
     )
@@ -144,8 +158,6 @@ class Scorer:
     def __init__(self, context: EvaluationContext) -> None:
         import ray
 
-        from search.training import prepare_process
-
         prepare_process(context.threads)
         self._context = context
         self._folder = RunFolder(context.run_url)
@@ -156,20 +168,26 @@ class Scorer:
 
         A trial whose weights are gone or damaged has none: the others go on.
         """
-        from search.training import predict, release_memory
-
         try:
-            model, epoch = self._load(trial)
+            checkpoint = self._read(trial)
         except CheckpointError as error:
             print(f"Trial {trial.name} cannot be scored: {error}")
             return []
+        config = trial_config(trial, self._context.train)
+        backbones = self._context.backbones
+        if backbones.has_features(config.model):
+            inputs = [backbones.plain(config, each.images, each.fingerprint) for each in self._sets]
+            model = self._build(config, build_trainable_part, checkpoint)
+        else:
+            inputs = [each.images for each in self._sets]
+            model = self._build(config, build_model, checkpoint)
         evaluations, tables = [], []
-        for each in self._sets:
-            probabilities = predict(model, each.images, np.arange(len(each.labels)))
+        for each, images in zip(self._sets, inputs, strict=True):
+            probabilities = predict(model, images, each.rows)
             scores = asdict(score(each.labels, probabilities))
             scores["confusion"] = scores["confusion"].tolist()
             evaluations.append(
-                Evaluation(trial.number, each.name, self._context.which, epoch, len(each.labels), **scores)
+                Evaluation(trial.number, each.name, self._context.which, checkpoint.epoch, len(each.labels), **scores)
             )
             tables.append(_prediction_table(each, probabilities, self._context.classes))
         buffer = io.BytesIO()
@@ -181,32 +199,18 @@ class Scorer:
 
     def export(self, trial: TrialRecord) -> None:
         """Write the trial's model as `winner/model.keras`, which Keras loads in safe mode."""
-        model, _ = self._load(trial)
+        model = self._build(trial_config(trial, self._context.train), build_model, self._read(trial))
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch, "model.keras")
             model.save(path)
             self._folder.write(path.read_bytes(), "winner", "model.keras")
 
-    def _load(self, trial: TrialRecord) -> tuple[Any, int]:
-        import ray
-
-        from models.registry import build_model
-        from models.transfer import trainable_part
-        from search.spaces import model_settings
-        from search.training import assign
-
-        checkpoint = self._read(trial)
-        shared = self._context.weights.get(trial.parameters["backbone"])
-        shape = self._sets[0].images.shape[1:]
-        model = build_model(
-            model_settings(trial.parameters),
-            (shape[0], shape[1], shape[2]),
-            len(self._context.classes),
-            None if shared is None else ray.get(shared),
-            trial.seed,
-        )
+    def _build(self, config: TrialConfig, build: Callable[..., Any], checkpoint: Checkpoint) -> Any:
+        """The trial's model, or what lies above its frozen part, with its trained weights."""
+        shape, classes = self._sets[0].images.shape[1:], len(self._context.classes)
+        model = build(config.model, shape, classes, self._context.backbones.arrays(config.model), config.seed)
         assign(trainable_part(model).weights, checkpoint.weights)
-        return model, checkpoint.epoch
+        return model
 
     def _read(self, trial: TrialRecord) -> Checkpoint:
         if self._context.which == "best":

@@ -36,6 +36,7 @@ from search.spaces import Space, backbones_of, combinations_of, listed_plans, mo
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from search.backbones import Backbones
     from search.state import SearchState
 
 _USER_ERRORS = (SettingsError, DataError, RecordError, WeightsError, OSError)
@@ -209,7 +210,8 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
 
     Nothing is written to the storage before everything that the search needs is there.
     """
-    from search.driver import ray_session, share_weights
+    from search.backbones import share_backbones
+    from search.driver import ray_session
     from search.screen import chatter_to
 
     folder = resumed or new_run_folder(settings)
@@ -222,11 +224,11 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
         if resumed is not None:
             check_same_data(folder, dataset)
         with ray_session(settings.resources):
-            weights = share_weights(settings, space)
+            backbones = share_backbones(settings, space)
             if resumed is None:
                 create_run(folder, settings, dataset)
             try:
-                return _run(settings, space, folder, dataset, weights, console)
+                return _run(settings, space, folder, dataset, backbones, console)
             finally:
                 _keep_log(folder, log)
 
@@ -236,10 +238,11 @@ def _run(
     space: Space,
     folder: RunFolder,
     dataset: Dataset,
-    weights: dict[str, Any],
+    backbones: "Backbones",
     console: "Console",
 ) -> int:
     """Trials, evaluation, views and summary of a run whose folder is there; returns the exit code."""
+    from search.backbones import FeatureNews
     from search.driver import SearchInterruptedError, run_search
     from search.evaluate import evaluate_run
     from search.export import export_run
@@ -252,11 +255,12 @@ def _run(
     go_on = f"python -m search.run resume={folder.name}{storage}"
     try:
         state.restore()
-        with SearchView(console, state, expected_epochs(space, settings)) as view:
-            run_search(settings, state, dataset, weights, view.on_change)
+        news = None if backbones.store is None else FeatureNews(backbones.store)
+        with SearchView(console, state, expected_epochs(space, settings), news) as view:
+            run_search(settings, state, dataset, backbones, view.on_change)
         if settings.evaluate.enabled:
             console.print("Evaluating the finished trials on validation and test ...")
-            evaluate_run(folder, settings, dataset, data_settings(settings), weights)
+            evaluate_run(folder, settings, dataset, data_settings(settings), backbones)
     except (SearchInterruptedError, KeyboardInterrupt):
         export_run(folder)
         console.print(f"Stopped; nothing is lost. Go on with:\n  {go_on}", markup=False, soft_wrap=True)
@@ -320,7 +324,8 @@ def _open_run(command: str, words: Sequence[str]) -> tuple[RunFolder, Settings]:
 
 
 def _evaluate(folder: RunFolder, settings: Settings) -> int:
-    from search.driver import ray_session, share_weights
+    from search.backbones import share_backbones
+    from search.driver import ray_session
     from search.evaluate import evaluate_run
     from search.screen import chatter_to
 
@@ -329,8 +334,8 @@ def _evaluate(folder: RunFolder, settings: Settings) -> int:
         dataset = _prepare(settings, console)
         check_same_data(folder, dataset)
         with ray_session(settings.resources):
-            weights = share_weights(settings, read_space(settings))
-            evaluate_run(folder, settings, dataset, data_settings(settings), weights)
+            backbones = share_backbones(settings, read_space(settings))
+            evaluate_run(folder, settings, dataset, data_settings(settings), backbones)
         _print_summary(settings, folder, console)
     return 0
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -22,6 +22,9 @@ from search import record
 from search.metrics import wilson_interval
 from search.record import Evaluation, TrialRecord, rank
 from search.state import SearchState
+
+if TYPE_CHECKING:
+    from search.backbones import FeatureNews
 
 _LINE_SECONDS = 30.0  # how often a screen that is no terminal hears of a search in which nothing ends
 
@@ -66,12 +69,16 @@ class SearchView:
         console: the real screen.
         state: read at every refresh.
         expected_epochs: how many epochs the whole search is expected to take.
+        features: what is being computed and what was completed, a line each; None without frozen backbones.
     """
 
-    def __init__(self, console: Console, state: SearchState, expected_epochs: float) -> None:
+    def __init__(
+        self, console: Console, state: SearchState, expected_epochs: float, features: "FeatureNews | None" = None
+    ) -> None:
         self._console = console
         self._state = state
         self._expected = expected_epochs
+        self._features = features
         self._started = time.monotonic()
         self._epochs_before = _epochs(state.trials.values())
         self._live = Live(
@@ -96,7 +103,13 @@ class SearchView:
             self._live.stop()
 
     def on_change(self) -> None:
-        """Tell a screen that is no terminal what has ended, or that the search goes on."""
+        """Tell what features are complete, and a screen that is no terminal what has ended or that the search goes on.
+
+        To be called several times a second.
+        """
+        if self._features is not None:
+            for line in self._features.poll():
+                self._print(line)
         if self._console.is_terminal:
             return
         for trial in self._state.trials.values():
@@ -104,7 +117,10 @@ class SearchView:
                 self._shown_final.add(trial.number)
                 self._print(f"trial {trial.name} {_ending(trial, self._metric)}")
         if time.monotonic() - self._last_line > _LINE_SECONDS:
-            self._print(self._counts())
+            self._print("; ".join([self._counts(), *self._computing()]))
+
+    def _computing(self) -> Sequence[str]:
+        return () if self._features is None else self._features.computing
 
     @property
     def _metric(self) -> str:
@@ -140,8 +156,9 @@ class SearchView:
         table = Table(box=None, padding=(0, 2), show_header=False)
         for trial in self._state.trials.values():
             if trial.status == record.RUNNING:
-                values = _best_values(trial, self._metric) if trial.epochs else "first epoch"
+                values = _best_values(trial, self._metric)
                 table.add_row(trial.name, f"epoch {len(trial.epochs) + 1} of {trial.max_epochs}", values)
+        lines += [Text(line) for line in self._computing()]
         return Group(*lines, table, Text("Ctrl-C stops; what is done is kept.", style="dim"))
 
 

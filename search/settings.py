@@ -23,6 +23,7 @@ METRICS = ("val_loss", "val_accuracy", "val_balanced_accuracy", "val_auc")
 SEARCHERS = ("tpe", "random", "grid")
 SCHEDULERS = ("asha", "none")
 OPTIMIZERS = ("adam", "adamw")
+FEATURES = ("float32", "float16", "off")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -63,6 +64,7 @@ class DataChoice:
     split: SplitChoice = field(default_factory=SplitChoice)
     max_bad_fraction: float = 0.01
     cache: str = "~/.cache/xray-search"
+    cache_gb: float = 50.0
     extra_tests: dict[str, str] = field(default_factory=dict)
 
 
@@ -142,6 +144,8 @@ class Settings:
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     run: RunSettings = field(default_factory=RunSettings)
     weights: str = "imagenet"
+    features: str = "float32"
+    views: int = 4
     resume: str | None = None
     dry_run: bool = False
 
@@ -190,7 +194,14 @@ def resume_settings(stored: dict[str, Any], overrides: Sequence[str]) -> Setting
 
 
 _FREE = ("space.parameters.", "data.extra_tests.")
-_MAY_CHANGE = ("search.num_trials", "search.max_failures", "data.root", "data.cache", "data.extra_tests")
+_MAY_CHANGE = (
+    "search.num_trials",
+    "search.max_failures",
+    "data.root",
+    "data.cache",
+    "data.cache_gb",
+    "data.extra_tests",
+)
 
 
 def space_names() -> list[str]:
@@ -215,6 +226,7 @@ def check_settings(settings: Settings) -> Settings:
     _one_of("search.metric", search.metric, METRICS)
     _one_of("train.optimizer", train.optimizer, OPTIMIZERS)
     _one_of("train.precision", train.precision, PRECISIONS)
+    _one_of("features", settings.features, FEATURES)
     _one_of("evaluate.weights", settings.evaluate.weights, ("best", "last"))
     for key, value, least in (
         ("search.num_trials", search.num_trials, 1),
@@ -223,6 +235,8 @@ def check_settings(settings: Settings) -> Settings:
         ("search.seed", search.seed, 0),
         ("search.max_failures", search.max_failures, 0),
         ("search.asha.grace_period", search.asha.grace_period, 1),
+        ("views", settings.views, 1),
+        ("data.cache_gb", settings.data.cache_gb, 0),
         ("train.batch_size", train.batch_size, 1),
         ("train.early_stopping", train.early_stopping, 0),
         ("train.plateau", train.plateau, 0),

@@ -5,7 +5,6 @@ from: shuffling, augmentation and dropout are seeded from (seed, e), never from 
 interrupted trial that goes on from its last epoch therefore ends as it would have.
 """
 
-import gc
 import math
 import resource
 import time
@@ -16,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.augment import build_augmentation, reseed
+from data_pipeline.augment import Policy, augment, find_policy
 from data_pipeline.class_weights import class_weights
 from data_pipeline.share import TrainingData
 from models.registry import build_model
-from models.transfer import trainable_part
+from models.transfer import build_trainable_part, trainable_part
 from search.metrics import Scores, score
-from search.record import EpochRecord
+from search.process import has_gpu
+from search.record import EpochRecord, TrialRecord
 from search.settings import TrainSettings
+from search.spaces import model_settings, train_settings
 
 if TYPE_CHECKING:
     import keras
@@ -47,12 +48,48 @@ class TrialConfig:
     seed: int
 
 
+def trial_config(trial: TrialRecord, defaults: TrainSettings) -> TrialConfig:
+    """The configuration that a trial's recorded parameters stand for."""
+    return TrialConfig(
+        model=model_settings(trial.parameters),
+        train=train_settings(defaults, trial.parameters),
+        max_epochs=trial.max_epochs,
+        seed=trial.seed,
+    )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The arrays that a trial's batches are made of: images, or the features of a frozen part in their place.
+
+    Attributes:
+        views: of equal shape (n, ...), uint8 images or float features; epoch e trains on views[(e - 1) % len(views)].
+        train: rows of every view that train, int64, in the order of `TrainingData.train`.
+        plain: of every pool image without augmentation, (N, ...); validation is scored on these.
+    """
+
+    views: Sequence[NDArray[Any]]
+    train: NDArray[np.int64]
+    plain: NDArray[Any]
+
+    @property
+    def are_images(self) -> bool:
+        """Whether these are images, which are augmented and scaled to [0, 1] on their way to the model."""
+        return self.plain.dtype == np.uint8
+
+
+def image_inputs(data: TrainingData) -> Inputs:
+    """The images themselves."""
+    return Inputs((data.images,), data.train, data.images)
+
+
 class TrialModel:
     """A model in training, its batches and its history.
 
     Args:
         config: the trial.
         data: the pool's images, labels and split; never a test image.
+        inputs: `image_inputs(data)`, or features: then only what lies above the frozen part is built.
         backbone_weights: of a transfer model, as `load_backbone_weights` gives them.
     """
 
@@ -60,28 +97,47 @@ class TrialModel:
         self,
         config: TrialConfig,
         data: TrainingData,
+        inputs: Inputs,
         backbone_weights: Sequence[NDArray[Any]] | None = None,
     ) -> None:
         import keras
 
-        self.config = config
-        self.data = data
-        self.history: list[EpochRecord] = []
         keras.config.set_dtype_policy(config.train.precision)
-        self.model = build_model(
-            config.model,
-            data.images.shape[1:],
-            len(data.classes),
-            backbone_weights,
-            config.seed,
-            fused_norm=True,
-        )
+        self.data = data
+        self._targets = one_hot(data.labels[data.train], len(data.classes))
+        self._take(config, inputs)
+        self.model = self._build(backbone_weights)
         self._trained = trainable_part(self.model)
         _compile(self.model, config.train, len(data.classes))
-        self._augmentation = build_augmentation(config.train.augment, config.seed)
-        self._targets = one_hot(data.labels, len(data.classes))
-        self._weights = class_weights(config.train.class_weights, data.labels[data.train], len(data.classes))
+        self.model.optimizer.build(self.model.trainable_variables)
+        self._first_scalars = [np.asarray(v) if v.ndim == 0 else None for v in self.model.optimizer.variables]
         self._batches = self._build_batches()
+
+    def restart(
+        self, config: TrialConfig, inputs: Inputs, backbone_weights: Sequence[NDArray[Any]] | None = None
+    ) -> bool:
+        """Become a new trial with the graphs of this one, whose tracing takes seconds; False if it needs others."""
+        if _graphs(config, inputs) != _graphs(self.config, self._inputs):
+            return False
+        self._take(config, inputs)
+        assign(self.model.weights, self._build(backbone_weights).get_weights())
+        for variable, scalar in zip(self.model.optimizer.variables, self._first_scalars, strict=True):
+            variable.assign(np.zeros(variable.shape, np.float32) if scalar is None else scalar)
+        return True
+
+    def _take(self, config: TrialConfig, inputs: Inputs) -> None:
+        data, train = self.data, config.train
+        self.config = config
+        self.history: list[EpochRecord] = []
+        self._inputs = inputs
+        self._policy = find_policy(train.augment) if inputs.are_images else Policy()  # features are augmented already
+        self._class_weights = class_weights(train.class_weights, data.labels[data.train], len(data.classes))
+
+    def _build(self, backbone_weights: Sequence[NDArray[Any]] | None) -> "keras.Model":
+        model, shape, classes = self.config.model, self.data.images.shape[1:], len(self.data.classes)
+        if self._inputs.are_images:
+            return build_model(model, shape, classes, backbone_weights, self.config.seed, fused_norm=True)
+        return build_trainable_part(model, shape, classes, backbone_weights, self.config.seed)
 
     @property
     def is_done(self) -> bool:
@@ -100,12 +156,11 @@ class TrialModel:
 
     def run_epoch(self) -> EpochRecord:
         """Train one epoch, score the validation images, and append both to the history."""
-        started = time.monotonic()
-        train = self.config.train
         epoch = len(self.history) + 1
-        rate = learning_rate(train, self.history)
+        self._begin_epoch(epoch)
+        started = time.monotonic()
+        rate = learning_rate(self.config.train, self.history)
         self.model.optimizer.learning_rate.assign(rate)
-        self._seed_epoch(epoch)
         logs = self.model.fit(self._batches, epochs=1, shuffle=False, verbose=0).history
         validation = self.score_validation()
         record = EpochRecord(
@@ -129,7 +184,7 @@ class TrialModel:
     def score_validation(self) -> Scores:
         """The scores of the present weights on the validation images."""
         rows = self.data.validation
-        return score(self.data.labels[rows], predict(self.model, self.data.images, rows))
+        return score(self.data.labels[rows], predict(self.model, self._inputs.plain, rows))
 
     def weights(self) -> list[NDArray[Any]]:
         """The weights that training changes, batch-norm statistics included; never a frozen backbone's."""
@@ -151,22 +206,26 @@ class TrialModel:
             ValueError: they belong to another model.
         """
         assign(self._trained.weights, weights)
-        self.model.optimizer.build(self.model.trainable_variables)
         assign(self.model.optimizer.variables, optimizer_state)
         self.history = list(history)
 
-    def _seed_epoch(self, epoch: int) -> None:
-        self._order = np.random.default_rng([self.config.seed, epoch]).permutation(self.data.train)
-        if self._augmentation is not None:
-            reseed(self._augmentation, self.config.seed, epoch)
+    def _begin_epoch(self, epoch: int) -> None:
+        """Choose the view and the order of the training images; all that is random follows from (seed, epoch)."""
+        self._epoch = epoch
+        self._view = self._inputs.views[(epoch - 1) % len(self._inputs.views)]
+        self._order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.data.train))
         for place, state in enumerate(_dropout_seeds(self.model)):
             state.assign([self.config.seed % 2**31, epoch * 1000 + place])
 
     def _read_batch(self, number: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """A batch of this epoch: uint8 images (B, H, W, C), targets (B, 1 or K), sample weights (B,)."""
+        """A batch of this epoch: images or features (B, ...), targets (B, 1 or K), sample weights (B,)."""
         size = self.config.train.batch_size
-        rows = self._order[int(number) * size : (int(number) + 1) * size]
-        return self.data.images[rows], self._targets[rows], self._weights[self.data.labels[rows]]
+        places = self._order[int(number) * size : (int(number) + 1) * size]
+        inputs = self._view[self._inputs.train[places]]
+        if self._policy != Policy():
+            inputs = augment(inputs, self._policy, np.random.default_rng([self.config.seed, self._epoch, int(number)]))
+        labels = self.data.labels[self.data.train[places]]
+        return inputs, self._targets[places], self._class_weights[labels]
 
     def _build_batches(self) -> Any:
         """A tf.data pipeline over `_read_batch`, built once a trial: a new one would be traced anew.
@@ -175,34 +234,32 @@ class TrialModel:
         """
         import tensorflow as tf
 
-        self._order = self.data.train
-        shape, augmentation = self.data.images.shape[1:], self._augmentation
+        kind, shape, images = self._inputs.plain.dtype, self._inputs.plain.shape[1:], self._inputs.are_images
 
         def read(number: Any) -> Any:
-            types = (tf.uint8, tf.float32, tf.float32)
-            pixels, target, weight = tf.numpy_function(self._read_batch, [number], types)
-            pixels.set_shape((None, *shape))
+            inputs, target, weight = tf.numpy_function(self._read_batch, [number], (kind, tf.float32, tf.float32))
+            inputs.set_shape((None, *shape))
             target.set_shape((None, self._targets.shape[1]))
             weight.set_shape((None,))
-            scaled = tf.cast(pixels, tf.float32) / 255.0  # [0, 1]
-            return (scaled if augmentation is None else augmentation(scaled, training=True)), target, weight
+            return (tf.cast(inputs, tf.float32) / 255.0 if images else inputs), target, weight
 
         count = math.ceil(len(self.data.train) / self.config.train.batch_size)
         return tf.data.Dataset.range(count).map(read).prefetch(1)
 
 
-def predict(model: "keras.Model", images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def predict(model: "keras.Model", inputs: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Class probabilities of some images: float32 (len(rows), K), rows sum to 1.
 
     Args:
-        model: from float images in [0, 1] to probabilities; one column is that of class 1.
-        images: uint8 (N, H, W, C).
+        model: from float images in [0, 1], or features, to probabilities; one column is that of class 1.
+        inputs: images, uint8 (N, H, W, C), or features, float (N, ...).
         rows: which of them, int64.
     """
     parts = []
     for start in range(0, len(rows), PREDICT_BATCH):
-        pixels = images[rows[start : start + PREDICT_BATCH]].astype(np.float32) / 255
-        parts.append(np.asarray(model.predict_on_batch(pixels), np.float32))
+        batch = inputs[rows[start : start + PREDICT_BATCH]]
+        scaled = batch.astype(np.float32) / 255 if batch.dtype == np.uint8 else batch
+        parts.append(np.asarray(model.predict_on_batch(scaled), np.float32))
     outputs = np.concatenate(parts)
     return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
 
@@ -261,35 +318,6 @@ def should_stop(history: Sequence[EpochRecord], patience: int) -> bool:
     return len(losses) - 1 - losses.index(min(losses)) >= patience
 
 
-def prepare_process(threads: int) -> None:
-    """Set up TensorFlow once in a worker process: threads of the CPUs it owns, memory growth on GPUs."""
-    import tensorflow as tf
-
-    tf.get_logger().setLevel("ERROR")
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    # One: the prefetching thread has its own; a second would compete with the training step for its CPU.
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-
-
-def release_memory() -> None:
-    """Give back what the last trial of this process held: graphs, variables, optimizer.
-
-    Call it when nothing refers to the trial's model any more.
-    """
-    import keras
-    from tensorflow.python.framework import ops
-
-    keras.backend.clear_session()
-    # TensorFlow registers the gradient of every traced step under a new name and never removes one; each
-    # keeps its graph, 5 to 30 MB a trial, and slows every garbage collection. No public call clears them.
-    gradients = ops.gradient_registry._registry
-    for name in [name for name in gradients if name.startswith("CustomGradient-")]:
-        del gradients[name]
-    gc.collect()
-
-
 def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
     import keras
 
@@ -306,14 +334,15 @@ def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
             else keras.metrics.CategoricalAccuracy(name="accuracy")
         ],
         # XLA made these small networks four times slower on a CPU; on a GPU Keras decides.
-        jit_compile=False if not _has_gpu() else "auto",
+        jit_compile=False if not has_gpu() else "auto",
     )
 
 
-def _has_gpu() -> bool:
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
+def _graphs(config: TrialConfig, inputs: Inputs) -> tuple[Any, ...]:
+    """All that a trial's traced graphs depend on."""
+    train = config.train
+    fixed = train.batch_size, train.optimizer, train.weight_decay, train.precision
+    return config.model, *fixed, inputs.plain.dtype, inputs.plain.shape[1:]
 
 
 def _dropout_seeds(model: "keras.Model") -> list[Any]:

@@ -6,7 +6,6 @@ a search begins.
 
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,11 +13,12 @@ from ray import ObjectRef, tune
 
 from data_pipeline.share import get_training_data
 from search import record
+from search.backbones import Backbones, trial_inputs
 from search.checkpoint import Checkpoint, read_checkpoint, write_best, write_checkpoint
+from search.process import prepare_process, release_memory
 from search.record import RunFolder, TrialRecord
 from search.settings import TrainSettings
-from search.spaces import model_settings, train_settings
-from search.training import TrialConfig, TrialModel, prepare_process, release_memory
+from search.training import TrialModel, trial_config
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TrialContext:
 
     Attributes:
         data: `TrainingData` in the object store: pool images only, by construction no test image.
-        weights: backbone name to its pretrained arrays in the object store.
+        backbones: pretrained weights and features.
         threads: CPUs that a trial owns.
     """
 
@@ -35,7 +35,7 @@ class TrialContext:
     metric: str
     train: TrainSettings
     data: "ObjectRef[Any]"
-    weights: Mapping[str, "ObjectRef[Any]"]
+    backbones: Backbones
     threads: int
 
 
@@ -49,12 +49,13 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         self._context = context
         self._folder = RunFolder(context.run_url)
         prepare_process(context.threads)
+        self._last: TrialModel | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take up another trial in the same process, its memory given back first."""
+        """Take up another trial in the same process."""
+        self._last = self._model
         self._begin(new_config)
-        release_memory()
         return True
 
     def step(self) -> dict[str, Any]:
@@ -83,7 +84,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         self._model = None
 
     def _build_or_restore(self) -> TrialModel:
-        model = build_trial_model(self._trial, self._context)
+        model = self._build()
         checkpoint, damaged = read_checkpoint(self._folder, self._trial.name)
         for name in damaged:
             print(f"{name} is damaged and was passed over; the one before it is used.")
@@ -92,6 +93,18 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
             if self._is_best(model):  # the process may have died before it wrote them
                 write_best(self._folder, self._trial.name, checkpoint)
         return model
+
+    def _build(self) -> TrialModel:
+        """The trial's model before its first epoch: the last one started anew, or its memory given back first."""
+        config, data = trial_config(self._trial, self._context.train), get_training_data(self._context.data)
+        backbones = self._context.backbones
+        inputs, weights = trial_inputs(backbones, config, data), backbones.arrays(config.model)
+        last, self._last = self._last, None
+        if last is not None and last.restart(config, inputs, weights):
+            return last
+        del last
+        release_memory()
+        return TrialModel(config, data, inputs, weights)
 
     def _run_epoch(self, model: TrialModel) -> None:
         model.run_epoch()
@@ -126,23 +139,3 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
             reason = "early stopping: val_loss no longer improves" if early else ""
             result |= {"done": True, "status": record.FINISHED, "reason": reason}
         return result
-
-
-def build_trial_model(trial: TrialRecord, context: TrialContext) -> TrialModel:
-    """The trial's model before its first epoch, with the run's shared data and backbone weights."""
-    import ray
-
-    config = trial_config(trial, context.train)
-    backbone = context.weights.get(trial.parameters["backbone"])
-    weights = None if backbone is None else ray.get(backbone)
-    return TrialModel(config, get_training_data(context.data), weights)
-
-
-def trial_config(trial: TrialRecord, defaults: TrainSettings) -> TrialConfig:
-    """The configuration that a trial's recorded parameters stand for."""
-    return TrialConfig(
-        model=model_settings(trial.parameters),
-        train=train_settings(defaults, trial.parameters),
-        max_epochs=trial.max_epochs,
-        seed=trial.seed,
-    )

@@ -59,7 +59,7 @@ def test_training_side_does_not_know_the_evaluation(module: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_opencv_is_imported_in_one_place(package: str) -> None:
     users = [file.name for file in (ROOT / package).rglob("*.py") if "cv2" in imports_of(file)]
-    assert users == (["preprocess.py"] if package == "data_pipeline" else [])
+    assert users == (["opencv.py"] if package == "data_pipeline" else [])
 
 
 @pytest.mark.parametrize(

@@ -1,115 +1,83 @@
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import data_pipeline
-from data_pipeline.augment import POLICIES, Policy, augment, build_augmentation, reseed
+from data_pipeline.augment import POLICIES, Policy, augment, find_policy
 from data_pipeline.manifest import DataError
 from data_pipeline.preprocess import ImageSettings, decode_image
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 
 
+def draw_once(policy: Policy, images: NDArray[np.uint8], seed: int = 3) -> NDArray[np.uint8]:
+    return augment(images, policy, np.random.default_rng(seed))
+
+
 @pytest.fixture(scope="module")
-def images() -> NDArray[np.float32]:
-    """8 X-rays, float32 (8, 64, 64, 1) in [0, 1]."""
+def images() -> NDArray[np.uint8]:
+    """8 X-rays, uint8 (8, 64, 64, 1)."""
     files = sorted((SAMPLE / "train/NORMAL").iterdir())[:8]
-    pixels = [decode_image(file.read_bytes(), ImageSettings(size=64))[0] for file in files]
-    return np.stack(pixels).astype(np.float32) / np.float32(255.0)
+    return np.stack([decode_image(file.read_bytes(), ImageSettings(size=64))[0] for file in files])
 
 
-def run_eagerly(layer: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.concatenate([np.asarray(layer(images[:4])), np.asarray(layer(images[4:]))])
-
-
-def run_in_function(layer: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    import tensorflow as tf
-
-    function = tf.function(layer)
-    return np.concatenate([function(tf.constant(part)).numpy() for part in (images[:4], images[4:])])
-
-
-def run_in_map(layer: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    import tensorflow as tf
-
-    batches = tf.data.Dataset.from_tensor_slices(images).batch(4).map(layer)
-    return np.concatenate(list(batches.as_numpy_iterator()))
+def difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return one.astype(np.int64) - other
 
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "none"])
-def test_policies_change_images_and_keep_shape_and_range(name: str, images: NDArray[np.float32]) -> None:
-    changed = np.asarray(build_augmentation(name, seed=1)(images))
-    assert changed.shape == images.shape
-    assert changed.dtype == np.float32
-    assert changed.min() >= 0.0
-    assert changed.max() <= 1.0
-    assert (np.abs(changed - images).mean(axis=(1, 2, 3)) > 0.01).all()
-
-
-def test_no_policy_is_no_layer() -> None:
-    assert build_augmentation("none", seed=1) is None
+@pytest.mark.parametrize("channels", [1, 3])
+def test_policies_change_copies_and_keep_shape_and_type(name: str, channels: int, images: NDArray[np.uint8]) -> None:
+    batch = np.repeat(images, channels, axis=3)
+    batch.flags.writeable = False
+    changed = draw_once(find_policy(name), batch)
+    assert changed.shape == batch.shape
+    assert changed.dtype == np.uint8
+    assert (np.abs(difference(changed, batch)).mean(axis=(1, 2, 3)) > 2.5).all()
 
 
 def test_unknown_policy_is_refused() -> None:
     with pytest.raises(DataError, match="none, report, strong; received 'weak'"):
-        build_augmentation("weak", seed=1)
+        find_policy("weak")
 
 
-@pytest.mark.parametrize("run", [run_eagerly, run_in_function, run_in_map])
-def test_an_epoch_depends_on_its_seed_and_number_alone(
-    run: Callable[[Any, NDArray[np.float32]], NDArray[np.float32]], images: NDArray[np.float32]
-) -> None:
-    layer = build_augmentation("strong", seed=5)
-    for epoch in range(3):
-        reseed(layer, 5, epoch)
-        expected = run(layer, images)
-    resumed = build_augmentation("strong", seed=5)
-    reseed(resumed, 5, 2)
-    np.testing.assert_array_equal(run(resumed, images), expected)
-    for seed, epoch in ((5, 1), (2, 5), (6, 2)):
-        reseed(resumed, seed, epoch)
-        assert np.abs(run(resumed, images) - expected).mean() > 0.01
+def test_the_same_draws_give_the_same_images(images: NDArray[np.uint8]) -> None:
+    strong = find_policy("strong")
+    np.testing.assert_array_equal(draw_once(strong, images), draw_once(strong, images))
+    assert np.abs(difference(draw_once(strong, images), draw_once(strong, images, seed=4))).mean() > 2.5
 
 
-def test_images_of_a_batch_and_batches_are_changed_differently(images: NDArray[np.float32]) -> None:
-    layer = build_augmentation("report", seed=1)
+def test_images_of_a_batch_and_batches_are_changed_differently(images: NDArray[np.uint8]) -> None:
+    draws = np.random.default_rng(1)
     same = np.repeat(images[:1], 4, axis=0)
-    changed = np.concatenate([np.asarray(layer(same)), np.asarray(layer(same))])
+    changed = np.concatenate([augment(same, find_policy("report"), draws) for _ in range(2)])
     assert len({image.tobytes() for image in changed}) == 8
 
 
-def draw_once(policy: Policy, images: NDArray[np.float32], seed: int = 3) -> NDArray[np.float32]:
-    import keras
-
-    return np.asarray(augment(images, policy, keras.random.SeedGenerator(seed)))
+def test_empty_policy_changes_nothing(images: NDArray[np.uint8]) -> None:
+    np.testing.assert_array_equal(draw_once(find_policy("none"), images), images)
 
 
-def test_empty_policy_changes_nothing(images: NDArray[np.float32]) -> None:
-    np.testing.assert_array_equal(draw_once(Policy(), images), images)
-
-
-def test_flip_mirrors_about_half_of_the_images_exactly(images: NDArray[np.float32]) -> None:
+def test_flip_mirrors_about_half_of_the_images_exactly(images: NDArray[np.uint8]) -> None:
     batch = np.repeat(images, 8, axis=0)
     changed = draw_once(Policy(flip=True), batch)
-    mirrored = [np.abs(new - old[:, ::-1]).max() < 1e-4 for new, old in zip(changed, batch, strict=True)]
-    same = [np.abs(new - old).max() < 1e-4 for new, old in zip(changed, batch, strict=True)]
+    mirrored = [np.array_equal(new, old[:, ::-1]) for new, old in zip(changed, batch, strict=True)]
+    same = [np.array_equal(new, old) for new, old in zip(changed, batch, strict=True)]
     assert all(one != other for one, other in zip(mirrored, same, strict=True))
     assert 16 <= sum(mirrored) <= 48
 
 
-def bright_dot(row: int, column: int) -> NDArray[np.float32]:
-    image = np.zeros((64, 65, 65, 1), np.float32)
-    image[:, row - 1 : row + 2, column - 1 : column + 2] = 1.0
+def bright_dot(row: int, column: int) -> NDArray[np.uint8]:
+    image = np.zeros((64, 65, 65, 1), np.uint8)
+    image[:, row - 1 : row + 2, column - 1 : column + 2] = 255
     return image
 
 
-def find_dots(images: NDArray[np.float32]) -> NDArray[np.float64]:
+def find_dots(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Centres of brightness about the middle of the image, float64 (B, 2): right and down, pixels."""
     weights = images[..., 0] / images.sum(axis=(1, 2, 3))[:, None, None]
     along = np.arange(65) - 32.0
@@ -137,33 +105,38 @@ def test_zoom_scales_about_the_centre_within_its_limit() -> None:
     assert 22.0 < dots.max() < 25.4
 
 
-def test_contrast_keeps_the_mean(images: NDArray[np.float32]) -> None:
-    grey = images * 0.4 + 0.3
+def make_grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The images without very dark and very bright pixels, of which changes would be cut off."""
+    return (images * 0.4 + 0.3 * 255).astype(np.uint8)
+
+
+def test_contrast_keeps_the_mean(images: NDArray[np.uint8]) -> None:
+    grey = make_grey(images)
     changed = draw_once(Policy(contrast=0.3), grey)
-    np.testing.assert_allclose(changed.mean(axis=(1, 2, 3)), grey.mean(axis=(1, 2, 3)), atol=1e-4)
+    np.testing.assert_allclose(changed.mean(axis=(1, 2, 3)), grey.mean(axis=(1, 2, 3)), atol=0.5)
     factors = changed.std(axis=(1, 2, 3)) / grey.std(axis=(1, 2, 3))
     assert 0.69 < factors.min() < 1.0 < factors.max() < 1.31
 
 
 def test_gamma_keeps_black_and_white() -> None:
-    ramp = np.tile(np.linspace(0.0, 1.0, 65, dtype=np.float32)[:, None], (64, 65, 1, 1))
+    ramp = np.tile(np.linspace(0, 255, 65).round().astype(np.uint8)[:, None], (64, 65, 1, 1))
     changed = draw_once(Policy(gamma=0.5), ramp)
-    np.testing.assert_allclose(changed[:, :, 0], 0.0, atol=1e-6)
-    np.testing.assert_allclose(changed[:, :, 64], 1.0, atol=1e-6)
-    exponents = np.log(changed[:, 0, 32, 0]) / np.log(0.5)
+    assert (changed[:, :, 0] == 0).all()
+    assert (changed[:, :, 64] == 255).all()
+    exponents = np.log(changed[:, 0, 32, 0] / 255) / np.log(128 / 255)
     assert 1 / 1.51 < exponents.min() < 0.8
     assert 1.2 < exponents.max() < 1.51
 
 
-def test_noise_stays_within_its_strength(images: NDArray[np.float32]) -> None:
-    grey = images * 0.4 + 0.3
-    noise = draw_once(Policy(noise=0.1), grey) - grey
-    assert 0.02 < np.abs(noise).max() <= 0.1
-    assert np.abs(noise.mean()) < 0.002
+def test_noise_stays_within_its_strength(images: NDArray[np.uint8]) -> None:
+    grey = make_grey(images)
+    noise = difference(draw_once(Policy(noise=0.1), grey), grey)
+    assert 5 < np.abs(noise).max() <= 26  # 0.1 * 255, rounded
+    assert np.abs(noise.mean()) < 0.5
 
 
-def test_erasing_blackens_one_rectangle(images: NDArray[np.float32]) -> None:
-    erased = draw_once(Policy(erase=0.5), np.ones_like(images))[..., 0] == 0.0
+def test_erasing_blackens_one_rectangle(images: NDArray[np.uint8]) -> None:
+    erased = draw_once(Policy(erase=0.5), np.ones_like(images))[..., 0] == 0
     for mask in erased:
         rows, columns = mask.any(axis=1), mask.any(axis=0)
         np.testing.assert_array_equal(mask, np.outer(rows, columns))

@@ -7,16 +7,17 @@ import pytest
 from data_pipeline.share import TrainingData
 from models.cnn import CnnConfig
 from models.transfer import TransferConfig
+from search.process import release_memory
 from search.record import EpochRecord
 from search.settings import TrainSettings
 from search.training import (
     TrialConfig,
     TrialModel,
     assign,
+    image_inputs,
     learning_rate,
     one_hot,
     predict,
-    release_memory,
     should_stop,
 )
 from tests.conftest import make_epoch
@@ -26,7 +27,7 @@ CNN = CnnConfig(layers=1, filters=4, batch_norm="conv+flatten", dense=(8,), drop
 
 def make_model(data: TrainingData, epochs: int = 4, model=CNN, **train) -> TrialModel:
     small = dataclasses.replace(data, train=data.train[::4], validation=data.validation[::2])
-    return TrialModel(TrialConfig(model, TrainSettings(**train), epochs, seed=5), small)
+    return TrialModel(TrialConfig(model, TrainSettings(**train), epochs, seed=5), small, image_inputs(small))
 
 
 def outcome(history: list[EpochRecord]) -> list[tuple]:
@@ -56,6 +57,29 @@ def test_another_seed_gives_another_history(small_data: TrainingData) -> None:
     one, other = make_model(small_data), make_model(small_data)
     other.config = dataclasses.replace(other.config, seed=6)
     assert one.run_epoch().train_loss != other.run_epoch().train_loss
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_a_trial_with_equal_graphs_starts_anew_in_them(small_data: TrainingData, optimizer: str) -> None:
+    settings = {"augment": "strong", "learning_rate": 3e-3, "class_weights": "balanced", "optimizer": optimizer}
+    fresh = make_model(small_data, **settings)
+    used = make_model(small_data, optimizer=optimizer)
+    used.run_epoch()
+    traced = used.model.train_function
+    assert used.restart(fresh.config, image_inputs(used.data))
+    for model in (fresh, used):
+        model.run_epoch()
+        model.run_epoch()
+    assert outcome(used.history) == outcome(fresh.history)
+    assert used.model.train_function is traced
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 16}, {"weight_decay": 0.1}, {"optimizer": "adamw"}])
+def test_a_trial_with_other_graphs_is_built_anew(small_data: TrainingData, change: dict) -> None:
+    model = make_model(small_data)
+    assert not model.restart(make_model(small_data, **change).config, image_inputs(model.data))
+    other = make_model(small_data, model=dataclasses.replace(CNN, dropout=0.2))
+    assert not model.restart(other.config, image_inputs(model.data))
 
 
 def test_only_what_is_trained_is_saved(small_data: TrainingData) -> None:

@@ -1,0 +1,273 @@
+"""The features of a run: kept on disk between runs, and in Ray's object store while trials read them.
+
+A frozen backbone gives the same features to every trial, so they are computed once. No process is set aside for it:
+whoever needs features asks the store and is handed a block of images to compute until none is left. All workers that
+wait for the same features thus share the work, with the threads and the GPU that they own anyway.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import time
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_pipeline.augment import find_policy
+
+BLOCK = 64  # images that a process computes at a time
+_FORMAT = 1  # raise it when the way from image to features changes: old files are then not read
+_LEASE_SECONDS = 60.0  # at least so long a process may take over a block before another gets it
+
+
+@dataclass(frozen=True)
+class FeatureKey:
+    """All that features depend on: equal keys have equal features.
+
+    Attributes:
+        backbone: a name of BACKBONES.
+        weights: hash of the backbone's weights, or what its random ones depend on.
+        cut: where the frozen part ends, as `feature_cut` says it.
+        images: fingerprint of the prepared images.
+        precision: the dtype policy that the frozen part runs under.
+        dtype: of the features, "float32" or "float16".
+        policy: the augmentation.
+        view: which of the fixed draws of that augmentation.
+        rows: "all", or a fingerprint of the rows of the images that these features are of.
+    """
+
+    backbone: str
+    weights: str
+    cut: str
+    images: str
+    precision: str
+    dtype: str
+    policy: str = "none"
+    view: int = 0
+    rows: str = "all"
+
+    @property
+    def name(self) -> str:
+        """A name for files: 32 hexadecimal digits."""
+        strengths = asdict(find_policy(self.policy))  # a policy may be changed under its name
+        text = json.dumps([_FORMAT, asdict(self), strengths], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def __str__(self) -> str:
+        view = "" if self.policy == "none" else f", {self.policy} view {self.view + 1}"
+        return f"{self.backbone} ({self.cut}{view})"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The store's answer: where the features are, or a block to compute, or neither; then ask again later.
+
+    Attributes:
+        reference: of the array in the object store.
+        file: the array as an .npy file, where the object store has no room for it.
+        block: number of the block; it begins at row `block * BLOCK`.
+    """
+
+    reference: Any = None
+    file: str = ""
+    block: int | None = None
+
+
+@dataclass
+class Work:
+    """Who computes what of one key's features.
+
+    Attributes:
+        count: images.
+        taken: blocks that a process computes, and when it took them (time.monotonic()).
+        slowest: seconds that the slowest block took.
+    """
+
+    count: int
+    started: float = field(default_factory=time.monotonic)
+    taken: dict[int, float] = field(default_factory=dict)
+    slowest: float = 0.0
+
+    def take(self, done: set[int]) -> int | None:
+        """A block that is neither done nor computed by a process that still lives; None when there is none."""
+        now = time.monotonic()
+        lost = now - max(_LEASE_SECONDS, 10 * self.slowest)
+        for block in range(count_blocks(self.count)):
+            if block not in done and self.taken.get(block, -math.inf) <= lost:
+                self.taken[block] = now
+                return block
+        return None
+
+    def finish(self, block: int) -> None:
+        """A block is done."""
+        if block in self.taken:
+            self.slowest = max(self.slowest, time.monotonic() - self.taken.pop(block))
+
+
+def count_blocks(count: int) -> int:
+    """How many blocks so many images make."""
+    return math.ceil(count / BLOCK)
+
+
+class FeatureFiles:
+    """Features on disk: `NAME.npy` when complete, before that `NAME.partial` and a list of its blocks, `NAME.done`.
+
+    Blocks are written in place and listed afterwards, so that a killed run goes on where it was. Two runs at the
+    same time write the same bytes to the same places.
+
+    Args:
+        folder: made if it is missing.
+        limit: bytes that all its files may take; what is needed now is written all the same.
+    """
+
+    def __init__(self, folder: str | Path, limit: float) -> None:
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._limit = limit
+        self._used: set[str] = set()
+
+    def path(self, key: FeatureKey) -> Path:
+        """Where the complete features are, or will be."""
+        return self._folder / f"{key.name}.npy"
+
+    def open(self, key: FeatureKey, count: int) -> NDArray[Any] | None:
+        """The complete features as a read-only memory map (count, ...), or None."""
+        self._used.add(key.name)
+        path = self.path(key)
+        try:
+            features = np.load(path, mmap_mode="r")
+        except (OSError, ValueError):
+            return None
+        if len(features) != count:
+            return None
+        os.utime(path)  # the oldest go first: this one was just used
+        return np.asarray(features)
+
+    def done(self, key: FeatureKey) -> set[int]:
+        """The blocks that are written, by this run or another."""
+        try:
+            return {int(line) for line in self._done(key).read_text().split()}
+        except FileNotFoundError:
+            return set()
+
+    def write(self, key: FeatureKey, block: int, features: NDArray[Any], count: int) -> None:
+        """Write one block of features (n, ...); with the last one they are complete.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        if self.path(key).exists():
+            return  # another run was first
+        shape = (count, *features.shape[1:])
+        size = int(np.prod(shape)) * features.itemsize
+        if not self._partial(key).exists():
+            self._make_room(size)
+            self._done(key).unlink(missing_ok=True)
+            self._folder.joinpath(f"{key.name}.json").write_text(json.dumps(asdict(key), indent=2))
+            self._partial(key).touch()
+        with self._partial(key).open("r+b") as file:
+            header = {"descr": features.dtype.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_2_0(file, header)
+            file.seek(file.tell() + block * BLOCK * (size // count))
+            file.write(np.ascontiguousarray(features).data)
+            file.flush()
+            os.fsync(file.fileno())
+        with self._done(key).open("a") as journal:
+            journal.write(f"{block}\n")
+        self.finish(key, count)
+
+    def finish(self, key: FeatureKey, count: int) -> None:
+        """Give the features their name if all blocks are written."""
+        if len(self.done(key)) < count_blocks(count):
+            return
+        with contextlib.suppress(FileNotFoundError):  # another run has just done it
+            self._partial(key).replace(self.path(key))
+            self._done(key).unlink()
+
+    def _partial(self, key: FeatureKey) -> Path:
+        return self._folder / f"{key.name}.partial"
+
+    def _done(self, key: FeatureKey) -> Path:
+        return self._folder / f"{key.name}.done"
+
+    def _make_room(self, size: int) -> None:
+        """Remove the features that were used longest ago, but none of this run, until there is room."""
+        files = sorted(self._folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
+        total = sum(file.stat().st_size for file in files)
+        for file in (file for file in files if file.stem not in self._used):
+            if total + size <= self._limit:
+                return
+            total -= file.stat().st_size
+            file.unlink()
+            file.with_suffix(".json").unlink(missing_ok=True)
+
+
+class FeatureStore:
+    """Hands out features, and the blocks that are still to be computed (a Ray actor without a CPU of its own).
+
+    Args:
+        folder: of the files.
+        disk: bytes that they may take together.
+        memory: bytes of features in the object store; beyond them, those asked for longest ago are given up, and
+            an array that is larger by itself is read from its file.
+    """
+
+    def __init__(self, folder: str, disk: float, memory: float) -> None:
+        self._files = FeatureFiles(folder, disk)
+        self._memory = memory
+        self._shared: OrderedDict[FeatureKey, tuple[Any, int]] = OrderedDict()
+        self._work: dict[FeatureKey, Work] = {}
+        self._news: list[str] = []
+
+    def claim(self, key: FeatureKey, count: int) -> Claim:
+        """What a process that needs the features of `count` images is to do."""
+        if key in self._shared:
+            self._shared.move_to_end(key)
+            return Claim(reference=self._shared[key][0])
+        self._files.finish(key, count)  # a run may have been killed between its last block and this
+        features = self._files.open(key, count)
+        if features is not None:
+            return self._share(key, features)
+        work = self._work.setdefault(key, Work(count))
+        return Claim(block=work.take(self._files.done(key)))
+
+    def add(self, key: FeatureKey, block: int, features: NDArray[Any]) -> None:
+        """Take a computed block.
+
+        Raises:
+            OSError: the cache cannot be written.
+        """
+        if key in self._work:  # else it comes from a process that was thought lost
+            work = self._work[key]
+            self._files.write(key, block, features, work.count)
+            work.finish(block)
+
+    def news(self) -> tuple[list[str], list[str]]:
+        """What was completed since the last call, and what is being computed, a line each."""
+        completed, self._news = self._news, []
+        computing = []
+        for key, work in self._work.items():
+            done = min(len(self._files.done(key)) * BLOCK, work.count)
+            computing.append(f"features of {key}: {done:,} of {work.count:,} images")
+        return completed, computing
+
+    def _share(self, key: FeatureKey, features: NDArray[Any]) -> Claim:
+        import ray
+
+        size = features.nbytes
+        source = "from the cache"
+        if key in self._work:
+            source = f"computed in {time.monotonic() - self._work.pop(key).started:.0f} s"
+        self._news.append(f"features of {key}: {len(features):,} images, {size / 2**20:.1f} MB, {source}")
+        if size > self._memory:
+            return Claim(file=str(self._files.path(key)))
+        while self._shared and sum(taken for _, taken in self._shared.values()) + size > self._memory:
+            self._shared.popitem(last=False)
+        self._shared[key] = (ray.put(features), size)
+        return Claim(reference=self._shared[key][0])
