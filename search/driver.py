@@ -5,41 +5,23 @@ Tune schedules, restarts and reuses processes. What was tried and what came of i
 module imports Ray at the top; `search.run` imports it only when a search begins.
 """
 
-import contextlib
-import math
-import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
-from data_pipeline.dataset import Dataset
 from data_pipeline.share import put_training_data, training_data
 from search import record
 from search.asha import ResumableAsha
-from search.backbones import Backbones
-from search.settings import ResourceSettings, Settings, SettingsError
+from search.session import Session
+from search.settings import Settings
 from search.state import SearchState
 from search.trial import ImageTrial, TrialContext
-
-_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Trials write nothing to the working directory, and relative paths must mean what they meant.
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # Our log is the record; Tune's CSV, JSON and TensorBoard files of every trial cost 8 ms a trial.
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Likewise its own snapshots, whose size grows with the number of trials.
-    "TUNE_GLOBAL_CHECKPOINT_S": "100000000",
-    # Without a GPU request a trial must not see the GPUs of others.
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
 
 
 class SearchInterruptedError(Exception):
@@ -50,95 +32,41 @@ class StorageError(OSError):
     """The run's folder cannot be written; everything before is kept."""
 
 
-@contextlib.contextmanager
-def ray_session(resources: ResourceSettings) -> Iterator[None]:
-    """Ray for the time of a search: the cluster that RAY_ADDRESS names, else this machine alone.
-
-    Raises:
-        SettingsError: a trial asks for more than there is.
-    """
-    for key, value in _ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
-    ray.init(
-        include_dashboard=False,
-        log_to_driver=True,
-        runtime_env={"env_vars": {key: os.environ[key] for key in _ENVIRONMENT}},
-    )
-    try:
-        check_resources(resources, ray.cluster_resources())
-        yield
-    finally:
-        ray.shutdown()
-
-
-def check_resources(resources: ResourceSettings, available: Mapping[str, float]) -> None:
-    """Refuse resources that no trial could ever get.
-
-    Raises:
-        SettingsError: a trial asks for more CPUs or GPUs than there are; it would wait for ever.
-    """
-    for key, wanted, kind in (
-        ("resources.cpus_per_trial", resources.cpus_per_trial, "CPU"),
-        ("resources.gpus_per_trial", resources.gpus_per_trial, "GPU"),
-    ):
-        if wanted > available.get(kind, 0):
-            raise SettingsError(
-                f"{key}={wanted:g} is more than there is: Ray has {available.get(kind, 0):g} {kind}. Lower {key}."
-            )
-
-
-def concurrent_trials(resources: ResourceSettings, available: Mapping[str, float]) -> int:
-    """How many trials run at a time: as many as fit, or fewer if the settings say so."""
-    fits = available.get("CPU", 1) / resources.cpus_per_trial
-    if resources.gpus_per_trial:
-        fits = min(fits, available.get("GPU", 0) / resources.gpus_per_trial)
-    most = max(1, math.floor(fits + 1e-9))  # 1 / 0.1 may fall just below 10
-    return min(most, resources.max_concurrent or most)
-
-
-def run_search(
-    settings: Settings,
-    state: SearchState,
-    dataset: Dataset,
-    backbones: Backbones,
-    on_change: Callable[[], None] = lambda: None,
-) -> None:
+def run_search(session: Session, state: SearchState, on_change: Callable[[], None] = lambda: None) -> None:
     """Run all trials that are still to be run; returns when every trial has ended.
 
     Args:
-        settings: of the run.
+        session: what the trials share.
         state: new, or restored from the log.
-        dataset: prepared images; trials get the pool alone.
-        backbones: of `share_backbones`.
         on_change: called several times a second, for a progress display.
 
     Raises:
         SearchInterruptedError: Ctrl-C or SIGTERM; in a resumed run trials go on from their last epoch.
         OSError: the run's folder can no longer be written; the run resumes when that is mended.
     """
+    settings, resources = session.settings, session.resources
     scheduler = _build_scheduler(settings, state)
     if state.num_waiting == 0:
         return
-    resources = settings.resources
     context = TrialContext(
         run_url=state.folder.absolute_url,
         metric=settings.search.metric,
         train=settings.train,
-        data=put_training_data(training_data(dataset)),
-        backbones=backbones,
-        threads=max(1, int(resources.cpus_per_trial)),
+        data=put_training_data(training_data(session.dataset)),
+        backbones=session.backbones,
+        threads=resources.threads,
     )
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(ImageTrial, context=context),
-            {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+            {"cpu": resources.cpu, "gpu": resources.gpu},
         ),
         tune_config=tune.TuneConfig(
             search_alg=TrialQueue(state),
             scheduler=scheduler,
             num_samples=state.num_waiting,
             # Without it Tune keeps a single pending trial with a searcher of one's own.
-            max_concurrent_trials=concurrent_trials(resources, ray.cluster_resources()),
+            max_concurrent_trials=resources.at_a_time,
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,

@@ -29,7 +29,9 @@ from search.checkpoint import Checkpoint, CheckpointError, read_best, read_check
 from search.metrics import score
 from search.process import prepare_process, release_memory
 from search.record import Evaluation, RunFolder, TrialRecord, rank, to_json
-from search.settings import ResourceSettings, Settings, TrainSettings
+from search.resources import TrialResources
+from search.session import Session, data_settings
+from search.settings import Settings, TrainSettings
 from search.training import TrialConfig, assign, predict, trial_config
 
 VALIDATION, TEST = "validation", "test"
@@ -99,13 +101,7 @@ def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages) -> 
     return EvaluationSet(name, images, np.arange(len(rows)), labels, ids, prepared.fingerprint)
 
 
-def evaluate_run(
-    folder: RunFolder,
-    settings: Settings,
-    dataset: Dataset,
-    data_settings: DataSettings,
-    backbones: Backbones,
-) -> list[Evaluation]:
+def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
     """Score every finished trial that is not scored yet, and write evaluations, predictions and the winner.
 
     Needs a running Ray. Returns all evaluations of the run.
@@ -115,10 +111,9 @@ def evaluate_run(
     """
     import ray
 
-    from search.driver import concurrent_trials
-
     trials = [trial for trial in folder.read_trials().values() if trial.status == record.FINISHED]
-    sets = evaluation_sets(dataset, data_settings)
+    settings, dataset = session.settings, session.dataset
+    sets = evaluation_sets(dataset, data_settings(settings))
     known = {(e.trial, e.dataset): e for e in folder.read_evaluations() if e.weights == settings.evaluate.weights}
     open_trials = [trial for trial in trials if any((trial.number, each.name) not in known for each in sets)]
     if not trials:
@@ -128,11 +123,11 @@ def evaluate_run(
         train=settings.train,
         classes=dataset.manifest.classes,
         sets=ray.put(sets),
-        backbones=backbones,
+        backbones=session.backbones,
         which=settings.evaluate.weights,
-        threads=max(1, int(settings.resources.cpus_per_trial)),
+        threads=session.resources.threads,
     )
-    pool = _actor_pool(context, settings.resources, concurrent_trials(settings.resources, ray.cluster_resources()))
+    pool = _actor_pool(context, session.resources)
     for found in pool.map_unordered(lambda actor, trial: actor.score.remote(trial), open_trials):
         known |= {(evaluation.trial, evaluation.dataset): evaluation for evaluation in found}
     evaluations = [known[key] for key in sorted(known)]
@@ -221,12 +216,12 @@ class Scorer:
         return checkpoint
 
 
-def _actor_pool(context: EvaluationContext, resources: ResourceSettings, count: int) -> Any:
+def _actor_pool(context: EvaluationContext, resources: TrialResources) -> Any:
     import ray
     from ray.util import ActorPool
 
-    actor = ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial)(Scorer)
-    return ActorPool([actor.remote(context) for _ in range(count)])
+    actor = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu)(Scorer)
+    return ActorPool([actor.remote(context) for _ in range(resources.at_a_time)])
 
 
 def _prediction_table(scored: EvaluationSet, probabilities: NDArray[np.float32], classes: Sequence[str]) -> pa.Table:

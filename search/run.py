@@ -11,18 +11,19 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from data_pipeline.dataset import Dataset, DataSettings, list_dataset, prepare_dataset
+from data_pipeline.dataset import Dataset, list_dataset, prepare_dataset
 from data_pipeline.manifest import DataError, Manifest
-from data_pipeline.preprocess import ImageSettings
-from data_pipeline.split import SplitSettings, split_pool
-from models.registry import PUBLISHED, count_parameters
+from data_pipeline.split import split_pool
+from models.registry import count_parameters
 from models.transfer import WeightsError
 from search import record
+from search.backbones import FeatureNews
 from search.record import RecordError, RunFolder
 from search.rungs import expected_epochs, most_epochs
 from search.runs import check_same_data, create_run, find_run, new_run_folder
+from search.session import Session, check_models, data_settings, open_session
 from search.settings import (
     Settings,
     SettingsError,
@@ -31,12 +32,17 @@ from search.settings import (
     resume_settings,
     space_names,
 )
-from search.spaces import Space, backbones_of, combinations_of, listed_plans, model_settings, model_variants, read_space
+from search.spaces import (
+    Space,
+    backbones_of,
+    combinations_of,
+    count_trials,
+    read_space,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.backbones import Backbones
     from search.state import SearchState
 
 _USER_ERRORS = (SettingsError, DataError, RecordError, WeightsError, OSError)
@@ -121,63 +127,19 @@ def _main(words: list[str]) -> int:
     return _search(settings, space, None)
 
 
-def data_settings(settings: Settings) -> DataSettings:
-    """The data pipeline's settings.
-
-    Raises:
-        DataError: a value that the pipeline does not know.
-    """
-    data = settings.data
-    return DataSettings(
-        source=data.source,
-        root=data.root,
-        labels=data.labels,
-        image=ImageSettings(data.size, data.channels, data.interpolation),
-        split=SplitSettings(data.split.method, data.split.fraction, data.split.seed),
-        max_bad_fraction=data.max_bad_fraction,
-        cache=data.cache,
-        extra_tests=data.extra_tests,
-    )
-
-
-def check_models(space: Space, settings: Settings, classes: int) -> tuple[Any, Any]:
-    """The smallest and the largest model of the space by parameters.
-
-    Raises:
-        SettingsError: a model of the space cannot be built for these images.
-    """
-    for row in space.rows:
-        if PUBLISHED[row].classes != classes:
-            raise SettingsError(
-                f"Published row {row} has {PUBLISHED[row].classes} classes; data.labels={settings.data.labels} gives "
-                f"{classes}. Leave data.labels to the space."
-            )
-    counted = []
-    shape = data_settings(settings).image.shape
-    for variant in model_variants(space):
-        try:
-            model = model_settings(variant)
-            counted.append((count_parameters(model, shape, classes).total, repr(model)))
-        except ValueError as error:
-            raise SettingsError(f"Space {space.name!r} has a model that cannot be built: {error}") from error
-    return min(counted), max(counted)
-
-
 def _dry_run(settings: Settings, space: Space) -> int:
     from rich.console import Console
 
     manifest = list_dataset(data_settings(settings))
     split = split_pool(manifest, data_settings(settings).split)
     smallest, largest = check_models(space, settings, len(manifest.classes))
-    plans = listed_plans(space, settings)
-    trials = len(plans) if plans is not None else settings.search.num_trials
     console = Console(highlight=False)
     console.print(f"[bold]Space {space.name}[/bold]  {settings.space.question}")
     for name, entry in settings.space.parameters.items():
         console.print(f"  {name:14} {entry}", markup=False)
     for row in space.rows:
         console.print(f"  {row}")
-    console.print(f"  {combinations_of(space)}; {trials} trials will run")
+    console.print(f"  {combinations_of(space)}; {count_trials(space, settings)} trials will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
     console.print(_epochs_line(settings, space))
@@ -210,57 +172,48 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
 
     Nothing is written to the storage before everything that the search needs is there.
     """
-    from search.backbones import share_backbones
-    from search.driver import ray_session
     from search.screen import chatter_to
 
     folder = resumed or new_run_folder(settings)
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "driver.log")
     with chatter_to(log) as console:
         dataset = _prepare(settings, console)
-        check_models(space, settings, len(dataset.manifest.classes))
         if settings.weights == "none" and set(backbones_of(space)) != {"cnn"}:
             console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
             check_same_data(folder, dataset)
-        with ray_session(settings.resources):
-            backbones = share_backbones(settings, space)
+        with open_session(settings, space, dataset) as session:
+            for line in session.resources.reasons:
+                console.print(line, markup=False, soft_wrap=True)
             if resumed is None:
-                create_run(folder, settings, dataset)
+                create_run(folder, session.settings, dataset)
             try:
-                return _run(settings, space, folder, dataset, backbones, console)
+                return _run(session, folder, console)
             finally:
                 _keep_log(folder, log)
 
 
-def _run(
-    settings: Settings,
-    space: Space,
-    folder: RunFolder,
-    dataset: Dataset,
-    backbones: "Backbones",
-    console: "Console",
-) -> int:
+def _run(session: Session, folder: RunFolder, console: "Console") -> int:
     """Trials, evaluation, views and summary of a run whose folder is there; returns the exit code."""
-    from search.backbones import FeatureNews
     from search.driver import SearchInterruptedError, run_search
     from search.evaluate import evaluate_run
     from search.export import export_run
     from search.screen import SearchView
 
-    state = _open_state(settings, space, folder, dataset)
+    settings, space = session.settings, session.space
+    state = _open_state(session, folder)
     verb = "Resuming" if state.trials else "Searching"
     console.print(f"{verb}: {state.num_trials} trials of space {space.name}; everything goes to {folder.url}")
     storage = "" if settings.run.storage == "runs" else f" run.storage={settings.run.storage}"
     go_on = f"python -m search.run resume={folder.name}{storage}"
+    news = None if session.backbones.store is None else FeatureNews(session.backbones.store)
     try:
         state.restore()
-        news = None if backbones.store is None else FeatureNews(backbones.store)
         with SearchView(console, state, expected_epochs(space, settings), news) as view:
-            run_search(settings, state, dataset, backbones, view.on_change)
+            run_search(session, state, view.on_change)
         if settings.evaluate.enabled:
             console.print("Evaluating the finished trials on validation and test ...")
-            evaluate_run(folder, settings, dataset, data_settings(settings), backbones)
+            evaluate_run(session, folder)
     except (SearchInterruptedError, KeyboardInterrupt):
         export_run(folder)
         console.print(f"Stopped; nothing is lost. Go on with:\n  {go_on}", markup=False, soft_wrap=True)
@@ -283,13 +236,13 @@ def _write_page(folder: RunFolder, console: "Console") -> None:
         console.print(f"The page could not be written: {' '.join(reason)}", markup=False, soft_wrap=True)
 
 
-def _open_state(settings: Settings, space: Space, folder: RunFolder, dataset: Dataset) -> "SearchState":
+def _open_state(session: Session, folder: RunFolder) -> "SearchState":
     from search.searcher import build_searcher
     from search.state import SearchState
 
-    shape = data_settings(settings).image.shape
-    classes = len(dataset.manifest.classes)
-    searcher = build_searcher(space, settings)
+    settings = session.settings
+    shape, classes = data_settings(settings).image.shape, len(session.dataset.manifest.classes)
+    searcher = build_searcher(session.space, settings)
     return SearchState(folder, searcher, settings, lambda model: count_parameters(model, shape, classes))
 
 
@@ -324,8 +277,6 @@ def _open_run(command: str, words: Sequence[str]) -> tuple[RunFolder, Settings]:
 
 
 def _evaluate(folder: RunFolder, settings: Settings) -> int:
-    from search.backbones import share_backbones
-    from search.driver import ray_session
     from search.evaluate import evaluate_run
     from search.screen import chatter_to
 
@@ -333,9 +284,8 @@ def _evaluate(folder: RunFolder, settings: Settings) -> int:
     with chatter_to(log) as console:
         dataset = _prepare(settings, console)
         check_same_data(folder, dataset)
-        with ray_session(settings.resources):
-            backbones = share_backbones(settings, read_space(settings))
-            evaluate_run(folder, settings, dataset, data_settings(settings), backbones)
+        with open_session(settings, read_space(settings), dataset) as session:
+            evaluate_run(session, folder)
         _print_summary(settings, folder, console)
     return 0
 

@@ -13,7 +13,7 @@ from search import record
 from search.environment import describe_environment
 from search.record import RunFolder, RunRecord
 from search.settings import Settings, SettingsError, resume_settings
-from search.spaces import listed_plans, read_space
+from search.spaces import count_trials, read_space
 
 
 def new_run_folder(settings: Settings) -> RunFolder:
@@ -84,8 +84,7 @@ def find_run(wanted: str, words: Sequence[str]) -> RunFolder | None:
 def is_complete(folder: RunFolder) -> bool:
     """Whether every trial of a run has ended and, where that was asked for, is evaluated."""
     settings = resume_settings(folder.read_run().config, [])
-    plans = listed_plans(read_space(settings), settings)
-    wanted = settings.search.num_trials if plans is None else len(plans)
+    wanted = count_trials(read_space(settings), settings)
     trials = folder.read_trials().values()
     if len(trials) < wanted or not all(trial.is_final for trial in trials):
         return False

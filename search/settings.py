@@ -24,7 +24,7 @@ SEARCHERS = ("tpe", "random", "grid")
 SCHEDULERS = ("asha", "none")
 OPTIMIZERS = ("adam", "adamw")
 FEATURES = ("float32", "float16", "off")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -104,15 +104,15 @@ class TrainSettings:
     early_stopping: int = 0
     plateau: int = 0
     plateau_factor: float = 0.3
-    precision: str = "float32"
+    precision: str = "auto"
 
 
 @dataclass
 class ResourceSettings:
-    """What one trial owns, and how many run at a time."""
+    """What one trial owns, and how many run at a time; None: chosen from the machine."""
 
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float = 0.0
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
     max_concurrent: int | None = None
 
 
@@ -241,15 +241,15 @@ def check_settings(settings: Settings) -> Settings:
         ("train.early_stopping", train.early_stopping, 0),
         ("train.plateau", train.plateau, 0),
         ("train.weight_decay", train.weight_decay, 0),
-        ("resources.gpus_per_trial", resources.gpus_per_trial, 0),
-        ("resources.max_concurrent", resources.max_concurrent or 1, 1),
+        ("resources.gpus_per_trial", resources.gpus_per_trial or 0, 0),
+        ("resources.max_concurrent", 1 if resources.max_concurrent is None else resources.max_concurrent, 1),
     ):
         if value < least:
             raise SettingsError(f"{key} must be at least {least}; got {value}.")
     for key, number in (
         ("train.learning_rate", train.learning_rate),
         ("train.plateau_factor", train.plateau_factor),
-        ("resources.cpus_per_trial", resources.cpus_per_trial),
+        ("resources.cpus_per_trial", 1 if resources.cpus_per_trial is None else resources.cpus_per_trial),
     ):
         if not number > 0:
             raise SettingsError(f"{key} must be greater than 0; got {number}.")
@@ -312,7 +312,7 @@ def _check_key(key: str) -> None:
 
 def _check_is_one(key: str, valid: Sequence[str]) -> None:
     members = [name for name in valid if name.startswith(f"{key}.")]
-    if members and key not in ("space", "data"):  # these two choose a file
+    if members and key not in ("space", "data", "resources"):  # these choose a file
         raise SettingsError(f"{key!r} is a group of settings; set one of them, such as {members[0]}=VALUE.")
 
 

@@ -201,6 +201,12 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
     ]
 
 
+def count_trials(space: Space, settings: Settings) -> int:
+    """How many trials a search of the space has."""
+    plans = listed_plans(space, settings)
+    return settings.search.num_trials if plans is None else len(plans)
+
+
 def train_settings(defaults: TrainSettings, parameters: Mapping[str, Any]) -> TrainSettings:
     """The training settings of one trial: the defaults, with what the space chose in their place."""
     values = {entry.name: getattr(defaults, entry.name) for entry in fields(TrainSettings)}

@@ -38,7 +38,9 @@ def data(small_data: TrainingData) -> TrainingData:
 
 
 def make_config(model: Any, **train: Any) -> TrialConfig:
-    return TrialConfig(model, TrainSettings(**{"batch_size": 16, **train}), max_epochs=3, seed=5)
+    return TrialConfig(
+        model, TrainSettings(**{"batch_size": 16, "precision": "float32", **train}), max_epochs=3, seed=5
+    )
 
 
 @pytest.mark.parametrize("model", CONFIGS, ids=repr)
@@ -155,7 +157,6 @@ def test_what_has_no_frozen_part_or_no_store_trains_on_images(data: TrainingData
 def test_news_are_asked_for_without_waiting(
     shared: Backbones, extractor: CountingExtractor, data: TrainingData
 ) -> None:
-    import time
 
     trial_inputs(shared, make_config(TransferConfig("vgg16")), data)
     news, lines = FeatureNews(shared.store), []

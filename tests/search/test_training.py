@@ -27,7 +27,11 @@ CNN = CnnConfig(layers=1, filters=4, batch_norm="conv+flatten", dense=(8,), drop
 
 def make_model(data: TrainingData, epochs: int = 4, model=CNN, **train) -> TrialModel:
     small = dataclasses.replace(data, train=data.train[::4], validation=data.validation[::2])
-    return TrialModel(TrialConfig(model, TrainSettings(**train), epochs, seed=5), small, image_inputs(small))
+    return TrialModel(
+        TrialConfig(model, TrainSettings(**{"precision": "float32", **train}), epochs, seed=5),
+        small,
+        image_inputs(small),
+    )
 
 
 def outcome(history: list[EpochRecord]) -> list[tuple]:

@@ -1,0 +1,248 @@
+"""What each trial gets of the machine: chosen from what there is, with the reason of every choice.
+
+`choose_resources` is a pure function; `plan_resources` looks at the machine for it.
+"""
+
+import math
+import resource
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.share import TrainingData
+from models.registry import ModelConfig
+from models.transfer import TransferConfig
+from search.backbones import build_extractor, has_frozen_part
+from search.process import has_gpu, prepare_process
+from search.settings import ResourceSettings, Settings, SettingsError
+from search.training import Inputs, TrialConfig, TrialModel, image_inputs
+
+_CPU_TRIAL_MB = 1_000  # a process that trains a CNN: 810 MB measured over 50 trials in a row
+_BACKBONE_TRIAL_MB = 3_000  # while it runs a backbone over 16 images
+_GPU_CONTEXT_MB = 600  # what CUDA and cuDNN take in every process, beside the tensors
+_MOST_PER_GPU = 8
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the trials run on; of several hosts, all together, and the smallest GPU.
+
+    Attributes:
+        cpus, gpus: as Ray counts them.
+        memory_mb: main memory that Ray offers.
+        gpu_memory_mb: of one GPU; 0 where there is none.
+        compute_capability: of that GPU, such as (8, 0).
+    """
+
+    cpus: float
+    gpus: float = 0.0
+    memory_mb: float = math.inf
+    gpu_memory_mb: float = 0.0
+    compute_capability: tuple[int, int] = (0, 0)
+
+    def __str__(self) -> str:
+        gpus = f"{self.gpus:g} GPUs, " if self.gpus else ""
+        return f"{self.cpus:g} CPUs, {gpus}{self.memory_mb / 1000:.0f} GB of memory"
+
+
+@dataclass(frozen=True)
+class TrialResources:
+    """What a trial gets, how many run at a time, and why.
+
+    Attributes:
+        cpu: CPUs of a trial.
+        threads: TensorFlow's threads in it.
+        gpu: share of a GPU.
+        at_a_time: trials that run side by side.
+        precision: Keras' dtype policy.
+        reasons: a line for each choice.
+    """
+
+    cpu: float
+    threads: int
+    gpu: float
+    at_a_time: int
+    precision: str
+    reasons: tuple[str, ...]
+
+
+def choose_resources(
+    asked: ResourceSettings, precision: str, machine: Machine, trials: int, backbones: bool, peak_mb: float = 0.0
+) -> TrialResources:
+    """The resources of a trial: as asked, and for what was left open as suits the machine.
+
+    Args:
+        asked: settings; None leaves a choice open.
+        precision: a dtype policy, or "auto".
+        machine: what there is.
+        trials: how many trials the search has.
+        backbones: whether the space has pretrained backbones.
+        peak_mb: GPU memory that the largest model took in a trial step; 0 where it was not measured.
+
+    Raises:
+        SettingsError: a trial asks for more than there is; it would wait for ever.
+    """
+    _check_enough(asked, machine)
+    gpu, gpu_reason = _choose_gpu(asked, machine, peak_mb)
+    cpus = asked.cpus_per_trial
+    room = _room(machine, cpus or 1.0, gpu, backbones)
+    if cpus is None:
+        threads = max(1, int(machine.cpus // min(room, trials, asked.max_concurrent or trials)))
+        cpus, cpu_reason = float(threads), _thread_reason(threads, machine)
+    else:
+        threads, cpu_reason = max(1, int(cpus)), "as set"
+    room = _room(machine, cpus, gpu, backbones)
+    at_a_time = min(room, asked.max_concurrent or room)
+    chosen, precision_reason = _choose_precision(precision, machine, gpu)
+    reasons = (
+        f"{at_a_time} at a time: {'as set' if at_a_time == asked.max_concurrent else f'room on {machine}'}",
+        f"{threads} {'thread' if threads == 1 else 'threads'} a trial: {cpu_reason}",
+        f"{gpu:g} GPU a trial: {gpu_reason}",
+        f"precision {chosen}: {precision_reason}",
+    )
+    return TrialResources(cpus, threads, gpu, at_a_time, chosen, reasons)
+
+
+def _check_enough(asked: ResourceSettings, machine: Machine) -> None:
+    for key, wanted, found, kind in (
+        ("resources.cpus_per_trial", asked.cpus_per_trial, machine.cpus, "CPU"),
+        ("resources.gpus_per_trial", asked.gpus_per_trial, machine.gpus, "GPU"),
+    ):
+        if (wanted or 0) > found:
+            raise SettingsError(f"{key}={wanted:g} is more than there is: Ray has {found:g} {kind}. Lower {key}.")
+
+
+def _choose_gpu(asked: ResourceSettings, machine: Machine, peak_mb: float) -> tuple[float, str]:
+    if asked.gpus_per_trial is not None:
+        return asked.gpus_per_trial, "as set"
+    if not machine.gpus:
+        return 0.0, "there is none"
+    if not peak_mb:
+        return 1.0, "the memory of the largest model was not measured"
+    needed = 1.2 * peak_mb + _GPU_CONTEXT_MB
+    cpus_per_gpu = max(1, int(machine.cpus // machine.gpus))
+    fits = int(min(machine.gpu_memory_mb // needed, _MOST_PER_GPU, cpus_per_gpu))
+    reason = (
+        f"the largest model took {peak_mb:,.0f} MB; with a fifth more and {_GPU_CONTEXT_MB} MB for CUDA, "
+        f"{max(fits, 1)} fit into {machine.gpu_memory_mb:,.0f} MB with a CPU each"
+    )
+    return 1.0 / max(fits, 1), reason
+
+
+def _room(machine: Machine, cpus: float, gpu: float, backbones: bool) -> int:
+    """How many trials of so many CPUs and such a share of a GPU have room side by side."""
+    trial_mb = _BACKBONE_TRIAL_MB if backbones else _CPU_TRIAL_MB
+    fits = min(machine.cpus / cpus, machine.memory_mb / trial_mb)
+    if gpu:
+        fits = min(fits, machine.gpus / gpu)
+    return max(1, math.floor(fits + 1e-9))  # 1 / 0.1 may fall just below 10
+
+
+def _thread_reason(threads: int, machine: Machine) -> str:
+    if threads == 1:
+        return "side by side, trials of one thread each train half as many images again as one after the other"
+    return f"fewer trials than the {machine.cpus:g} CPUs"
+
+
+def _choose_precision(precision: str, machine: Machine, gpu: float) -> tuple[str, str]:
+    if precision != "auto":
+        return precision, "as set"
+    if not gpu:
+        return "float32", "bfloat16 was slower than float32 on CPUs without units for it"
+    if machine.compute_capability >= (8, 0):
+        return "mixed_bfloat16", "the GPU has units for it, and its range is that of float32"
+    if machine.compute_capability >= (7, 0):
+        return "mixed_float16", "the GPU has units for it; Keras scales the loss"
+    return "float32", "the GPU has no units for 16 bits"
+
+
+def plan_resources(
+    settings: Settings, largest: ModelConfig, shape: tuple[int, int, int], classes: int, trials: int
+) -> TrialResources:
+    """The resources of every trial of a search; needs a running Ray.
+
+    Args:
+        settings: of the search.
+        largest: the model of the space with the most parameters.
+        shape: of an image, (H, W, C).
+        classes: of the data set.
+        trials: how many trials the search has.
+
+    Raises:
+        SettingsError: a trial asks for more than there is.
+    """
+    import ray
+
+    machine, asked, precision = find_machine(), settings.resources, settings.train.precision
+    peak = 0.0
+    if machine.gpus and asked.gpus_per_trial is None:
+        train = replace(settings.train, precision=_choose_precision(precision, machine, gpu=1.0)[0], augment="none")
+        config = TrialConfig(largest, train, max_epochs=1, seed=0)
+        features = settings.features != "off" and has_frozen_part(largest)
+        peak = ray.get(ray.remote(num_gpus=1)(measure_peak).remote(config, shape, classes, features))
+    backbones = isinstance(largest, TransferConfig)
+    return choose_resources(asked, precision, machine, trials, backbones, peak)
+
+
+def find_machine() -> Machine:
+    """What Ray's workers have; needs a running Ray."""
+    import ray
+
+    found: Mapping[str, float] = ray.cluster_resources()
+    machine = Machine(found.get("CPU", 1.0), found.get("GPU", 0.0), found.get("memory", math.inf) / 2**20)
+    if not machine.gpus:
+        return machine
+    listing = ray.get(ray.remote(num_cpus=0, num_gpus=1)(query_gpus).remote())
+    memory, capability = parse_gpus(listing)
+    return Machine(machine.cpus, machine.gpus, machine.memory_mb, memory, capability)
+
+
+def query_gpus() -> str:
+    """A line a GPU of this host, memory in MiB and compute capability; empty where NVIDIA's tool is missing."""
+    command = ["nvidia-smi", "--query-gpu=memory.total,compute_cap", "--format=csv,noheader,nounits"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def parse_gpus(listing: str) -> tuple[float, tuple[int, int]]:
+    """Memory in MB and compute capability of the smallest GPU that `query_gpus` lists; (0, (0, 0)) without any."""
+    gpus = []
+    for line in listing.strip().splitlines():
+        memory, _, capability = line.partition(",")
+        major, _, minor = capability.strip().partition(".")
+        gpus.append((float(memory), (int(major), int(minor))))
+    return min(gpus, default=(0.0, (0, 0)))
+
+
+def measure_peak(config: TrialConfig, shape: tuple[int, int, int], classes: int, features: bool) -> float:
+    """Memory in MB that a trial of this configuration takes at its peak, tried out on noise in this process.
+
+    Args:
+        config: of the largest model.
+        shape: of an image, (H, W, C).
+        classes: of the data set.
+        features: whether its frozen part is run once for all trials.
+
+    Returns:
+        The GPU's peak; without a GPU, the peak of this process' main memory.
+    """
+    import tensorflow as tf
+
+    prepare_process(1)
+    count = 2 * config.train.batch_size
+    images = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
+    labels, rows = np.arange(count) % classes, np.arange(count)
+    data = TrainingData(images, labels, rows, rows, tuple(map(str, range(classes))), "noise")
+    inputs = image_inputs(data)
+    if features:
+        outputs: Any = build_extractor(config, shape, None)(images)
+        inputs = Inputs((outputs,), rows, outputs)
+    TrialModel(config, data, inputs).run_epoch()
+    if has_gpu():
+        return float(tf.config.experimental.get_memory_info("GPU:0")["peak"]) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

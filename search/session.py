@@ -1,0 +1,126 @@
+"""All that a search or an evaluation has at hand once its data is ready: Ray, shared backbones, resources."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from operator import itemgetter
+
+from data_pipeline.dataset import Dataset, DataSettings
+from data_pipeline.preprocess import ImageSettings
+from data_pipeline.split import SplitSettings
+from models.registry import PUBLISHED, ModelConfig, count_parameters
+from search.backbones import Backbones, share_backbones
+from search.resources import TrialResources, plan_resources
+from search.settings import Settings, SettingsError
+from search.spaces import Space, count_trials, model_settings, model_variants
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Trials write nothing to the working directory, and relative paths must mean what they meant.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Our log is the record; Tune's CSV, JSON and TensorBoard files of every trial cost 8 ms a trial.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Likewise its own snapshots, whose size grows with the number of trials.
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000000",
+    # Without a GPU request a trial must not see the GPUs of others.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the trials of a search share.
+
+    Attributes:
+        settings: of the run, their precision chosen.
+        dataset: prepared images; trials get the pool alone.
+        backbones: pretrained weights and features.
+        resources: of every trial.
+    """
+
+    settings: Settings
+    space: Space
+    dataset: Dataset
+    backbones: Backbones
+    resources: TrialResources
+
+
+@contextlib.contextmanager
+def open_session(settings: Settings, space: Space, dataset: Dataset) -> Iterator[Session]:
+    """A running Ray with the backbones shared; ends with the block.
+
+    Raises:
+        SettingsError: a trial asks for more than the machine has.
+        models.transfer.WeightsError: pretrained weights can be neither read nor downloaded.
+    """
+    classes = len(dataset.manifest.classes)
+    _, (_, largest) = check_models(space, settings, classes)
+    with ray_session():
+        backbones = share_backbones(settings, space)
+        shape = data_settings(settings).image.shape
+        resources = plan_resources(settings, largest, shape, classes, count_trials(space, settings))
+        chosen = replace(settings, train=replace(settings.train, precision=resources.precision))
+        yield Session(chosen, space, dataset, backbones, resources)
+
+
+@contextlib.contextmanager
+def ray_session() -> Iterator[None]:
+    """Ray for the time of a search: the cluster that RAY_ADDRESS names, else this machine alone."""
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    ray.init(
+        include_dashboard=False,
+        log_to_driver=True,
+        runtime_env={"env_vars": {key: os.environ[key] for key in _ENVIRONMENT}},
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def data_settings(settings: Settings) -> DataSettings:
+    """The data pipeline's settings.
+
+    Raises:
+        DataError: a value that the pipeline does not know.
+    """
+    data = settings.data
+    return DataSettings(
+        source=data.source,
+        root=data.root,
+        labels=data.labels,
+        image=ImageSettings(data.size, data.channels, data.interpolation),
+        split=SplitSettings(data.split.method, data.split.fraction, data.split.seed),
+        max_bad_fraction=data.max_bad_fraction,
+        cache=data.cache,
+        extra_tests=data.extra_tests,
+    )
+
+
+def check_models(space: Space, settings: Settings, classes: int) -> tuple[tuple[int, ModelConfig], ...]:
+    """The smallest and the largest model of the space by parameters, each with its number of parameters.
+
+    Raises:
+        SettingsError: a model of the space cannot be built for these images.
+    """
+    for row in space.rows:
+        if PUBLISHED[row].classes != classes:
+            raise SettingsError(
+                f"Published row {row} has {PUBLISHED[row].classes} classes; data.labels={settings.data.labels} gives "
+                f"{classes}. Leave data.labels to the space."
+            )
+    counted = []
+    shape = data_settings(settings).image.shape
+    for variant in model_variants(space):
+        try:
+            model = model_settings(variant)
+            counted.append((count_parameters(model, shape, classes).total, model))
+        except ValueError as error:
+            raise SettingsError(f"Space {space.name!r} has a model that cannot be built: {error}") from error
+    by_size = sorted(counted, key=itemgetter(0))
+    return by_size[0], by_size[-1]
