@@ -18,6 +18,7 @@ from models.transfer import TransferConfig
 from search.backbones import build_extractor, has_frozen_part
 from search.process import has_gpu, prepare_process
 from search.settings import ResourceSettings, Settings, SettingsError
+from search.spaces import Space, count_trials, largest_batch
 from search.training import Inputs, TrialConfig, TrialModel, image_inputs
 
 _CPU_TRIAL_MB = 1_000  # a process that trains a CNN: 810 MB measured over 50 trials in a row
@@ -160,16 +161,16 @@ def _choose_precision(precision: str, machine: Machine, gpu: float) -> tuple[str
 
 
 def plan_resources(
-    settings: Settings, largest: ModelConfig, shape: tuple[int, int, int], classes: int, trials: int
+    settings: Settings, space: Space, largest: ModelConfig, shape: tuple[int, int, int], classes: int
 ) -> TrialResources:
     """The resources of every trial of a search; needs a running Ray.
 
     Args:
         settings: of the search.
-        largest: the model of the space with the most parameters.
+        space: of the search.
+        largest: its model with the most parameters.
         shape: of an image, (H, W, C).
         classes: of the data set.
-        trials: how many trials the search has.
 
     Raises:
         SettingsError: a trial asks for more than there is.
@@ -179,12 +180,13 @@ def plan_resources(
     machine, asked, precision = find_machine(), settings.resources, settings.train.precision
     peak = 0.0
     if machine.gpus and asked.gpus_per_trial is None:
-        train = replace(settings.train, precision=_choose_precision(precision, machine, gpu=1.0)[0], augment="none")
+        chosen, _ = _choose_precision(precision, machine, gpu=1.0)
+        train = replace(settings.train, precision=chosen, batch_size=largest_batch(space, settings))
         config = TrialConfig(largest, train, max_epochs=1, seed=0)
         features = settings.features != "off" and has_frozen_part(largest)
         peak = ray.get(ray.remote(num_gpus=1)(measure_peak).remote(config, shape, classes, features))
     backbones = isinstance(largest, TransferConfig)
-    return choose_resources(asked, precision, machine, trials, backbones, peak)
+    return choose_resources(asked, precision, machine, count_trials(space, settings), backbones, peak)
 
 
 def find_machine() -> Machine:

@@ -13,7 +13,7 @@ from models.registry import PUBLISHED, ModelConfig, count_parameters
 from search.backbones import Backbones, share_backbones
 from search.resources import TrialResources, plan_resources
 from search.settings import Settings, SettingsError
-from search.spaces import Space, count_trials, model_settings, model_variants
+from search.spaces import Space, model_settings, model_variants
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -60,7 +60,7 @@ def open_session(settings: Settings, space: Space, dataset: Dataset) -> Iterator
     with ray_session():
         backbones = share_backbones(settings, space)
         shape = data_settings(settings).image.shape
-        resources = plan_resources(settings, largest, shape, classes, count_trials(space, settings))
+        resources = plan_resources(settings, space, largest, shape, classes)
         chosen = replace(settings, train=replace(settings.train, precision=resources.precision))
         yield Session(chosen, space, dataset, backbones, resources)
 

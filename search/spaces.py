@@ -201,6 +201,16 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
     ]
 
 
+def largest_batch(space: Space, settings: Settings) -> int:
+    """The most images that a trial of the space takes at once."""
+    sizes = [_row_parameters(row).get("batch_size", settings.train.batch_size) for row in space.rows]
+    for parameter in space.parameters:
+        if parameter.name == "batch_size":
+            domain = parameter.domain
+            sizes += domain.values if isinstance(domain, Choice) else [int(domain.high)]
+    return max(sizes, default=settings.train.batch_size)
+
+
 def count_trials(space: Space, settings: Settings) -> int:
     """How many trials a search of the space has."""
     plans = listed_plans(space, settings)

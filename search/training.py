@@ -241,7 +241,8 @@ class TrialModel:
             inputs.set_shape((None, *shape))
             target.set_shape((None, self._targets.shape[1]))
             weight.set_shape((None,))
-            return (tf.cast(inputs, tf.float32) / 255.0 if images else inputs), target, weight
+            floats = tf.cast(inputs, tf.float32)
+            return (floats / 255.0 if images else floats), target, weight
 
         count = math.ceil(len(self.data.train) / self.config.train.batch_size)
         return tf.data.Dataset.range(count).map(read).prefetch(1)
@@ -258,8 +259,10 @@ def predict(model: "keras.Model", inputs: NDArray[Any], rows: NDArray[np.int64])
     parts = []
     for start in range(0, len(rows), PREDICT_BATCH):
         batch = inputs[rows[start : start + PREDICT_BATCH]]
-        scaled = batch.astype(np.float32) / 255 if batch.dtype == np.uint8 else batch
-        parts.append(np.asarray(model.predict_on_batch(scaled), np.float32))
+        floats = batch.astype(np.float32)
+        parts.append(
+            np.asarray(model.predict_on_batch(floats / 255 if batch.dtype == np.uint8 else floats), np.float32)
+        )
     outputs = np.concatenate(parts)
     return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
 

@@ -43,23 +43,26 @@ def make_config(model: Any, **train: Any) -> TrialConfig:
     )
 
 
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-3), ("float16", 5e-2)])  # three digits, over two epochs
 @pytest.mark.parametrize("model", CONFIGS, ids=repr)
-def test_training_on_features_is_training_on_images(model: TransferConfig, data: TrainingData) -> None:
+def test_training_on_features_is_training_on_images(
+    model: TransferConfig, dtype: str, error: float, data: TrainingData
+) -> None:
     config = make_config(model, class_weights="balanced")
     extract = build_extractor(config, data.images.shape[1:], None)
-    features = extract(data.images)
+    features = extract(data.images).astype(dtype)
     on_images = TrialModel(config, data, image_inputs(data))
     on_features = TrialModel(config, data, Inputs((features,), data.train, features))
     for trial in (on_images, on_features):
         trial.run_epoch()
         trial.run_epoch()
     for one, other in zip(on_images.history, on_features.history, strict=True):
-        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-3)
-        assert one.val_loss == pytest.approx(other.val_loss, rel=1e-3)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=error)
+        assert one.val_loss == pytest.approx(other.val_loss, rel=error)
     np.testing.assert_allclose(
         predict(on_images.model, data.images, data.validation),
         predict(on_features.model, features, data.validation),
-        atol=2e-3,
+        atol=error,
     )
     for one, other in zip(on_images.weights(), on_features.weights(), strict=True):
         assert one.shape == other.shape

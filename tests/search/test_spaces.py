@@ -5,6 +5,7 @@ from search.settings import SettingsError, load_settings
 from search.spaces import (
     count_configurations,
     grid,
+    largest_batch,
     listed_plans,
     model_settings,
     model_variants,
@@ -63,6 +64,20 @@ def test_a_grid_has_every_configuration_once() -> None:
     # batch size 3, augment 3, class weights 2, layers 3, filters 3, kernel 2, batch norm 4, dense 4
     assert len(configurations) == len(set(configurations)) == 3 * 3 * 2 * 3 * 3 * 2 * 4 * 4
     assert count_configurations(space) == len(configurations)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["space=cnn2"], 64),
+        (["space=cnn2", "space.parameters.batch_size={integer: [8, 48]}"], 48),
+        (["space=cnn2", "space.parameters.batch_size=16"], 16),
+        (["space=report2"], 32),
+    ],
+)
+def test_the_largest_batch_of_a_space(words: list[str], expected: int) -> None:
+    settings = load_settings(words)
+    assert largest_batch(read_space(settings), settings) == expected
 
 
 def test_a_grid_refuses_a_continuous_parameter() -> None:
