@@ -95,4 +95,4 @@ class ResumableAsha(ASHAScheduler):  # type: ignore[misc]  # Ray ships no types
 
 
 def _name(trial: Any) -> _Named:
-    return _Named(trial_name(trial.config["trial"]["number"]))
+    return _Named(trial_name(trial.config["number"]))

@@ -5,10 +5,10 @@ Tune schedules, restarts and reuses processes. What was tried and what came of i
 module imports Ray at the top; `search.run` imports it only when a search begins.
 """
 
+import dataclasses
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from ray import tune
@@ -18,10 +18,14 @@ from ray.tune.search import Searcher as TuneSearcher
 from data_pipeline.share import put_training_data, training_data
 from search import record
 from search.asha import ResumableAsha
+from search.record import TrialRecord
 from search.session import Session
 from search.settings import Settings
 from search.state import SearchState
 from search.trial import ImageTrial, TrialContext
+
+# All that is still read of a result, by ASHA and `Recorder`, when the log has it.
+_KEPT_RESULTS = frozenset({"trial_id", "done", "epoch", "score", "status", "reason"})
 
 
 class SearchInterruptedError(Exception):
@@ -32,13 +36,23 @@ class StorageError(OSError):
     """The run's folder cannot be written; everything before is kept."""
 
 
-def run_search(session: Session, state: SearchState, on_change: Callable[[], None] = lambda: None) -> None:
+class _SearchOverError(Exception):
+    """Every trial has ended; raised to leave Tune before it sums up what our log has already."""
+
+
+def run_search(
+    session: Session,
+    state: SearchState,
+    on_change: Callable[[], None] = lambda: None,
+    trainable: type[ImageTrial] = ImageTrial,
+) -> None:
     """Run all trials that are still to be run; returns when every trial has ended.
 
     Args:
         session: what the trials share.
         state: new, or restored from the log.
         on_change: called several times a second, for a progress display.
+        trainable: what a trial process runs.
 
     Raises:
         SearchInterruptedError: Ctrl-C or SIGTERM; in a resumed run trials go on from their last epoch.
@@ -58,7 +72,7 @@ def run_search(session: Session, state: SearchState, on_change: Callable[[], Non
     )
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(ImageTrial, context=context),
+            tune.with_parameters(trainable, context=context),
             {"cpu": resources.cpu, "gpu": resources.gpu},
         ),
         tune_config=tune.TuneConfig(
@@ -85,6 +99,8 @@ def run_search(session: Session, state: SearchState, on_change: Callable[[], Non
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         tuner.fit()
+    except _SearchOverError:
+        pass
     except Exception:
         if state.storage_error is not None:
             raise state.storage_error from None
@@ -94,7 +110,7 @@ def run_search(session: Session, state: SearchState, on_change: Callable[[], Non
         state.flush()
         if state.folder.is_local:
             shutil.rmtree(state.folder.child("tune"), ignore_errors=True)
-    if state.num_waiting or not all(trial.is_final for trial in state.trials.values()):
+    if not state.is_over:
         raise SearchInterruptedError
 
 
@@ -103,6 +119,15 @@ class _NotPickled:
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+def tune_config(trial: TrialRecord) -> dict[str, Any]:
+    """A trial as Tune hands it to a process: one line of JSON, as in the log.
+
+    Tune copies, flattens and names the entries of a configuration one by one, several times a trial.
+    """
+    known = dataclasses.replace(trial, epochs=[])  # the process reads its history from its checkpoint
+    return {"number": trial.number, "trial": record.to_json(known)}
 
 
 class TrialQueue(_NotPickled, TuneSearcher):  # type: ignore[misc]  # Ray ships no types
@@ -117,8 +142,7 @@ class TrialQueue(_NotPickled, TuneSearcher):  # type: ignore[misc]  # Ray ships 
         trial = self._state.next_trial()
         if trial is None:
             return TuneSearcher.FINISHED
-        known = asdict(trial) | {"epochs": []}  # the process reads its history from its checkpoint
-        return {"trial": known}
+        return tune_config(trial)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing here: the recorder tells the state."""
@@ -142,8 +166,15 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
         self._state.start(_number(trial))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        """A round of Tune's loop is over: several a second, whether anything happened or not."""
+        """A round of Tune's loop is over: several a second, whether anything happened or not.
+
+        Raises:
+            _SearchOverError: no trial is left. Tune would go on to write a snapshot of every trial and to look for
+                every trial's files; it stops the processes in either case.
+        """
         self._on_change()
+        if self._state.is_over:
+            raise _SearchOverError
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """The trial reported an epoch, or that it cannot be trained (then without one).
@@ -157,11 +188,16 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
             raise self._state.storage_error
         if "metrics" in result:
             self._state.add_epoch(_number(trial), result["metrics"], result["host"], result["process"])
+        # Tune keeps every trial's last result and statistics of all its numbers until the search is over.
+        for key in result.keys() - _KEPT_RESULTS:
+            del result[key]
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial ended: by itself, which its last result says, or stopped by the scheduler."""
         result = trial.last_result or {}
         self._state.end(_number(trial), result.get("status", record.STOPPED), result.get("reason", ""))
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial's process was lost; Tune will start it again."""
@@ -181,7 +217,7 @@ def _build_scheduler(settings: Settings, state: SearchState) -> TrialScheduler:
 
 
 def _number(trial: Any) -> int:
-    number: int = trial.config["trial"]["number"]
+    number: int = trial.config["number"]
     return number
 
 

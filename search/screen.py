@@ -90,7 +90,7 @@ class SearchView:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._shown_final: set[int] = {t.number for t in state.trials.values() if t.is_final}
+        self._shown_ended = len(state.ended)
         self._last_line = time.monotonic()
 
     def __enter__(self) -> "SearchView":
@@ -112,10 +112,10 @@ class SearchView:
                 self._print(line)
         if self._console.is_terminal:
             return
-        for trial in self._state.trials.values():
-            if trial.is_final and trial.number not in self._shown_final:
-                self._shown_final.add(trial.number)
-                self._print(f"trial {trial.name} {_ending(trial, self._metric)}")
+        for number in self._state.ended[self._shown_ended :]:
+            trial = self._state.trials[number]
+            self._print(f"trial {trial.name} {_ending(trial, self._metric)}")
+        self._shown_ended = len(self._state.ended)
         if time.monotonic() - self._last_line > _LINE_SECONDS:
             self._print("; ".join([self._counts(), *self._computing()]))
 

@@ -28,6 +28,10 @@ class SearchState:
         searcher: plans trials by number.
         settings: of the run.
         count: the number of parameters of a model configuration.
+
+    Attributes:
+        trials: by number.
+        ended: the numbers of those that have ended for good, in that order (of earlier sessions: by number).
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class SearchState:
         self._count = count
         self._log = EventLog(folder)
         self._unfinished = [trial.number for trial in self.trials.values() if not trial.is_final]
+        self.ended = [trial.number for trial in self.trials.values() if trial.is_final]
+        self._best = self._best_of(self.trials.values())
         self._next = max(self.trials, default=-1) + 1
 
     @property
@@ -57,6 +63,11 @@ class SearchState:
     def num_waiting(self) -> int:
         """How many trials are still to be handed out by `next_trial`."""
         return len(self._unfinished) + max(0, self.num_trials - self._next)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every trial has ended and no more are to come."""
+        return self.num_waiting == 0 and len(self.ended) == len(self.trials)
 
     def restore(self) -> None:
         """Take up an interrupted search: epochs that were trained but not logged, then the searcher."""
@@ -102,6 +113,8 @@ class SearchState:
         """An epoch ended; one that is known already (a restarted trial repeats its last) is passed over."""
         if metrics["epoch"] == len(self.trials[number].epochs) + 1:
             self._append("epoch", number, metrics=metrics, host=host, process=process)
+            # One trial is compared, not all of them: a driver's work at an event must not grow with the trials.
+            self._best = self._best_of(filter(None, (self._best, self.trials[number])))
 
     def retry(self, number: int, reason: str) -> None:
         """A trial's process was lost; it goes on from its checkpoint."""
@@ -118,15 +131,20 @@ class SearchState:
             self.end(number, record.STOPPED)
 
     def _mark_ended(self, number: int, status: str, reason: str) -> None:
+        is_news = not self.trials[number].is_final
         self._append("ended", number, status=status, reason=reason)
+        if is_news:
+            self.ended.append(number)
         if number in self._unfinished:
             self._unfinished.remove(number)
         drop_checkpoints(self.folder, self.trials[number].name, keep=1)
 
     def best(self) -> TrialRecord | None:
         """The trial with the best validation so far."""
-        ranked = rank(self.trials.values(), self.settings.search.metric)
-        return ranked[0] if ranked else None
+        return self._best
+
+    def _best_of(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
+        return next(iter(rank(trials, self.settings.search.metric)), None)
 
     def flush(self) -> None:
         """Make the log durable where that is not done line by line."""

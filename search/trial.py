@@ -4,6 +4,7 @@ This module imports Ray at the top because a trainable is a subclass; the driver
 a search begins.
 """
 
+import json
 import os
 import socket
 from dataclasses import asdict, dataclass
@@ -40,7 +41,11 @@ class TrialContext:
 
 
 class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
-    """Trains one configuration; TensorFlow is imported once a process, whatever the number of trials."""
+    """Trains one configuration; TensorFlow is imported once a process, whatever the number of trials.
+
+    All that touches TensorFlow is in `prepare_process` and `build_model`: a subclass that overrides both trains
+    something else and keeps the steps, checkpoints and results (benchmarks.no_op_trial).
+    """
 
     _model: TrialModel | None
 
@@ -48,7 +53,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         """Prepare the process, once."""
         self._context = context
         self._folder = RunFolder(context.run_url)
-        prepare_process(context.threads)
+        self.prepare_process(context)
         self._last: TrialModel | None = None
         self._begin(config)
 
@@ -57,6 +62,10 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         self._last = self._model
         self._begin(new_config)
         return True
+
+    def prepare_process(self, context: TrialContext) -> None:
+        """Set up the process for its first trial."""
+        prepare_process(context.threads)
 
     def step(self) -> dict[str, Any]:
         """Train one epoch and checkpoint it; after a restart, report the last epoch again instead.
@@ -79,12 +88,12 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
             return {"done": True, "score": float("nan"), "storage_error": str(error)}
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._trial = TrialRecord(**config["trial"])
+        self._trial = TrialRecord(**json.loads(config["trial"]))
         # Built in the first step, where a configuration that fails is told apart from a dead process.
         self._model = None
 
     def _build_or_restore(self) -> TrialModel:
-        model = self._build()
+        model = self.build_model()
         checkpoint, damaged = read_checkpoint(self._folder, self._trial.name)
         for name in damaged:
             print(f"{name} is damaged and was passed over; the one before it is used.")
@@ -94,7 +103,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
                 write_best(self._folder, self._trial.name, checkpoint)
         return model
 
-    def _build(self) -> TrialModel:
+    def build_model(self) -> TrialModel:
         """The trial's model before its first epoch: the last one started anew, or its memory given back first."""
         config, data = trial_config(self._trial, self._context.train), get_training_data(self._context.data)
         backbones = self._context.backbones

@@ -63,7 +63,7 @@ def search() -> SearchSettings:
 
 
 def tune_trial(number: int) -> SimpleNamespace:
-    return SimpleNamespace(trial_id=f"random{random.random()}", config={"trial": {"number": number}})
+    return SimpleNamespace(trial_id=f"random{random.random()}", config={"number": number})
 
 
 def rungs(asha: ResumableAsha) -> list:

@@ -1,13 +1,15 @@
 import io
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from search import record
 from search.record import Evaluation, TrialRecord
-from search.screen import chatter_to, evaluation_lines, ranked_table, status_line
+from search.screen import SearchView, chatter_to, evaluation_lines, ranked_table, status_line
+from search.settings import load_settings
 from tests.conftest import make_epoch
 
 
@@ -41,6 +43,24 @@ def test_finished_trials_are_ranked_and_show_what_differs() -> None:
     assert "layers=2" in lines[0]
     assert "backbone" not in screen.getvalue()
     assert "0001" not in screen.getvalue()
+
+
+def test_a_screen_that_is_no_terminal_hears_once_of_each_trial_that_ends() -> None:
+    screen = io.StringIO()
+    trials = {trial.number: trial for trial in TRIALS}
+    settings = load_settings(["space=cnn2"])
+    state = SimpleNamespace(trials=trials, ended=[0], num_trials=3, settings=settings, best=lambda: TRIALS[1])
+    with SearchView(Console(file=screen, width=120), state, 30.0) as view:  # type: ignore[arg-type]
+        view.on_change()
+        assert screen.getvalue() == ""
+        state.ended += [2, 1]
+        view.on_change()
+        view.on_change()
+    lines = [line.partition("] ")[2] for line in screen.getvalue().splitlines()]
+    assert [line.split(",")[0] for line in lines] == [
+        "trial 0002 finished after epoch 2",
+        "trial 0001 stopped early after epoch 2",
+    ]
 
 
 def test_the_status_counts_what_early_stopping_saved() -> None:

@@ -54,6 +54,26 @@ def test_trials_are_handed_out_once_and_come_to_an_end(open_state: Callable[[], 
     assert state.num_waiting == 0
 
 
+def test_the_best_trial_and_those_that_ended_are_known_at_every_step(open_state: Callable[[], SearchState]) -> None:
+    state = open_state()
+    assert (state.best(), state.ended, state.is_over) == (None, [], False)
+    for _ in range(3):
+        state.next_trial()
+    for number, losses in ((2, (0.5, 0.9)), (0, (0.7, 0.5)), (1, (0.4, 0.3))):
+        for epoch, loss in enumerate(losses, 1):
+            state.add_epoch(number, asdict(make_epoch(epoch, loss)))
+            assert state.best() == record.rank(state.trials.values(), "val_loss")[0]
+    state.end(2, record.FINISHED)
+    state.end(0, record.FAILED, "x")
+    assert (state.ended, state.is_over) == ([2, 0], False)
+    state.end(1, record.STOPPED)
+    assert (state.ended, state.is_over) == ([2, 0, 1], True)
+    state.close()
+    again = open_state()
+    assert (again.ended, again.is_over) == ([0, 1, 2], True)
+    assert again.best() == again.trials[1]
+
+
 def test_a_new_session_hands_out_unfinished_trials_first(open_state: Callable[[], SearchState]) -> None:
     first = open_state()
     for _ in range(2):
