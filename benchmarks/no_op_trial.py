@@ -1,0 +1,80 @@
+"""Trials that train nothing, for `benchmarks.driver_overhead`: ours, and Ray Tune's two kinds."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from ray import tune
+
+from benchmarks.driver_overhead import EPOCHS, no_op_epoch
+from search.record import EpochRecord
+from search.training import TrialModel
+from search.trial import ImageTrial, TrialContext
+
+
+class NoOpModel:
+    """What `ImageTrial` asks of a `TrialModel`, with one number for weights and a loss that falls."""
+
+    is_diverged = False
+
+    def __init__(self, max_epochs: int) -> None:
+        self.history: list[EpochRecord] = []
+        self._max_epochs = max_epochs
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all epochs are over."""
+        return len(self.history) >= self._max_epochs
+
+    def run_epoch(self) -> None:
+        """Append an epoch in which nothing was trained."""
+        epoch = len(self.history) + 1
+        self.history.append(no_op_epoch(epoch, 1 / epoch))
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """One number."""
+        return [np.zeros(1, np.float32)]
+
+    def optimizer_state(self) -> list[NDArray[np.float32]]:
+        """One number."""
+        return [np.zeros(1, np.float32)]
+
+    def restore(self, weights: Sequence[Any], optimizer: Sequence[Any], history: Sequence[EpochRecord]) -> None:
+        """Go on from a checkpoint."""
+        self.history = list(history)
+
+
+class NoOpTrial(ImageTrial):
+    """Our trial, its checkpoints and results, around a model that does nothing; without TensorFlow."""
+
+    def prepare_process(self, context: TrialContext) -> None:
+        """Nothing to set up."""
+
+    def build_model(self) -> TrialModel:
+        """A model that does nothing."""
+        return cast(TrialModel, NoOpModel(self._trial.max_epochs))
+
+
+class TuneTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
+    """Three steps in a process that goes on from trial to trial."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin the first trial of the process."""
+        self._epoch = 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial."""
+        self._epoch = 0
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """An epoch in which nothing was trained."""
+        self._epoch += 1
+        return {"val_loss": 1 / self._epoch, "done": self._epoch == EPOCHS}
+
+
+def report_three_steps(config: dict[str, Any]) -> None:
+    """The same as a function, which Tune gives a process of its own."""
+    for epoch in range(1, EPOCHS + 1):
+        tune.report({"val_loss": 1 / epoch})
