@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.harness import Bound, Comparison, Measurement, Options, Quantity, Target
+from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 
 COUNTS = (1, 2, 4)
 ONE_COPY = 1.1  # labels, split and page tables come to the images; a second copy would make it 2
@@ -45,7 +45,7 @@ class Reader:
         return int(self.images.max())
 
 
-def measure(options: Options) -> Measurement:
+def measure(options: Options, machine: Machine) -> Measurement:
     """MiB with each number of processes, both ways."""
     import ray
 
@@ -85,7 +85,8 @@ def summarize(images: float, shared: dict[int, list[float]], own: dict[int, list
     copies = Quantity(f"copies of the images with {most} processes", "", tuple(mib / images for mib in shared[most]))
     return Measurement(
         question="Does the node hold one copy of the images, whatever the number of trials?",
-        setting=f"Processes that read every pixel of {images:.0f} MiB of images; memory is summed over them.",
+        setting=f"Processes that read every pixel of {images:.0f} MiB of images; memory is summed over them. The store "
+        "maps the images too, so that its share is missing from the sum with few processes.",
         comparisons=tuple(comparisons),
         targets=(Target(copies, Bound(ONE_COPY)),),
         limited_by="the one copy in the object store, and what each process needs to read it.",

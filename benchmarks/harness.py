@@ -1,6 +1,6 @@
 """What every benchmark shares: its options, its figures, the facts of the machine, and the page made of them all.
 
-A benchmark is a module with `measure(options) -> Measurement`, which stores nothing, and this main:
+A benchmark is a module with `measure(options, machine) -> Measurement`, which stores nothing, and this main:
 
     if __name__ == "__main__":
         harness.main(measure, __doc__)
@@ -207,7 +207,7 @@ class BenchmarkRecord:
     circumstances: Circumstances
 
 
-def main(measure: Callable[[Options], Measurement], description: str | None, repeats: int = 3) -> None:
+def main(measure: Callable[[Options, Machine], Measurement], description: str | None, repeats: int = 3) -> None:
     """Measure from the command line, store the result and make the page anew.
 
     Args:
@@ -217,10 +217,11 @@ def main(measure: Callable[[Options], Measurement], description: str | None, rep
     """
     name = Path(sys.modules[measure.__module__].__file__ or "").stem
     options = parse_options(sys.argv[1:], description, repeats)
-    started, load = time.time(), os.getloadavg()[0]
-    measurement = measure(options)
+    started = time.time()
+    machine = measure_machine()
+    measurement = measure(options, machine)
     circumstances = Circumstances(
-        machine=measure_machine(load),
+        machine=machine,
         versions=package_versions(),
         commit=code_commit(),
         command=command_line(name, options, repeats),
@@ -318,10 +319,11 @@ def _git(words: Sequence[str]) -> str:
     return done.stdout.strip()
 
 
-def measure_machine(load: float) -> Machine:
+def measure_machine() -> Machine:
     """The facts of this machine; takes about two seconds."""
     from search.environment import describe_environment
 
+    load = os.getloadavg()[0]  # before the measurements themselves raise it
     environment = describe_environment()
     return Machine(
         processor=environment["processor"],
