@@ -28,7 +28,13 @@ class Search:
     seconds: float
 
 
-def run_search(words: Sequence[str], storage: Path, name: str, environment: Mapping[str, str] | None = None) -> Search:
+def run_search(
+    words: Sequence[str],
+    storage: Path,
+    name: str,
+    environment: Mapping[str, str] | None = None,
+    module: str = "search.run",
+) -> Search:
     """Run `python -m search.run` with these settings, without evaluation.
 
     Args:
@@ -36,13 +42,14 @@ def run_search(words: Sequence[str], storage: Path, name: str, environment: Mapp
         storage: the folder that the run's own folder is made in.
         name: of the run.
         environment: variables beside this process's own.
+        module: a command that takes the same settings.
 
     Raises:
         RuntimeError: the search failed.
     """
     command = [*words, f"run.storage={storage}", f"run.name={name}", "evaluate.enabled=false"]
     started = time.time()
-    run_command(["-m", "search.run", *command], environment)
+    run_command(["-m", module, *command], environment)
     trials = tuple(RunFolder(f"{storage}/{name}").read_trials().values())
     return Search(trials, max(trial.ended for trial in trials) - started)
 

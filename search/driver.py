@@ -32,13 +32,19 @@ class StorageError(OSError):
     """The run's folder cannot be written; everything before is kept."""
 
 
-def run_search(session: Session, state: SearchState, on_change: Callable[[], None] = lambda: None) -> None:
+def run_search(
+    session: Session,
+    state: SearchState,
+    on_change: Callable[[], None] = lambda: None,
+    trainable: type[ImageTrial] = ImageTrial,
+) -> None:
     """Run all trials that are still to be run; returns when every trial has ended.
 
     Args:
         session: what the trials share.
         state: new, or restored from the log.
         on_change: called several times a second, for a progress display.
+        trainable: what a trial process runs.
 
     Raises:
         SearchInterruptedError: Ctrl-C or SIGTERM; in a resumed run trials go on from their last epoch.
@@ -58,7 +64,7 @@ def run_search(session: Session, state: SearchState, on_change: Callable[[], Non
     )
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(ImageTrial, context=context),
+            tune.with_parameters(trainable, context=context),
             {"cpu": resources.cpu, "gpu": resources.gpu},
         ),
         tune_config=tune.TuneConfig(
