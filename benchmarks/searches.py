@@ -27,6 +27,17 @@ class Search:
     trials: tuple[TrialRecord, ...]
     seconds: float
 
+    @property
+    def training_seconds(self) -> float:
+        """From the begin of the first epoch to the end of the last trial: what grows with the work."""
+        begin = min(trial.epochs[0].time - trial.epochs[0].seconds for trial in self.trials)
+        return max(trial.ended for trial in self.trials) - begin
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs its trials trained in all."""
+        return sum(len(trial.epochs) for trial in self.trials)
+
 
 def run_search(
     words: Sequence[str],
