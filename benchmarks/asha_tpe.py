@@ -9,7 +9,6 @@ Both search the shipped space cnn2 on images of 64 x 64 pixels, judged by valida
 """
 
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +87,13 @@ def _sizes(options: Options) -> tuple[int, int, int]:
 
 
 def _trials(way: str, seed: int, options: Options, store: Path) -> Sequence[TrialRecord]:
-    """The trials of one search: read if it is complete, else run."""
+    """The trials of one search: read if it is complete, gone on with if it was interrupted, else run."""
     name = f"{way}-{seed}"
     folder = RunFolder(str(store / name))
-    if folder.exists("run.json") and is_complete(folder):
+    if folder.exists("run.json"):
+        if not is_complete(folder):
+            run_search([f"resume={folder.url}"], store, name)
         return tuple(folder.read_trials().values())
-    shutil.rmtree(store / name, ignore_errors=True)
     trials, epochs, size = _sizes(options)
     searcher, scheduler = WAYS[way]
     words = ["space=cnn2", f"data.size={size}", f"search.num_trials={trials}", f"search.max_epochs={epochs}"]

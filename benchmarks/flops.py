@@ -13,6 +13,7 @@ from models.head import output_units
 # Source: Kaplan et al. 2020, section 2.1.
 TRAINING = 3
 _VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # Simonyan and Zisserman 2015, table 1, D
+VGG16_FEATURES = 512  # of an image, averaged over the last maps
 
 
 def cnn_flops(config: CnnConfig, input_shape: ImageShape, classes: int) -> int:
