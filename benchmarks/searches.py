@@ -33,11 +33,6 @@ class Search:
         begin = min(trial.epochs[0].time - trial.epochs[0].seconds for trial in self.trials)
         return max(trial.ended for trial in self.trials) - begin
 
-    @property
-    def epochs(self) -> int:
-        """How many epochs its trials trained in all."""
-        return sum(len(trial.epochs) for trial in self.trials)
-
 
 def run_search(
     words: Sequence[str],
