@@ -24,8 +24,9 @@ from benchmarks.timed_trial import PARTS_FILE, Parts
 from data_pipeline.dataset import DataSettings, prepare_dataset
 from data_pipeline.share import TrainingData, training_data
 from models.cnn import CnnConfig
+from search.process import prepare_process, release_memory
 from search.settings import TrainSettings
-from search.training import TrialConfig, TrialModel, prepare_process, release_memory
+from search.training import TrialConfig, TrialModel, image_inputs
 
 SMALL, LARGE = "small CNN", "large CNN"
 MODELS = {SMALL: CnnConfig(1, 8, dense=(16,)), LARGE: CnnConfig(3, 16, kernel=4, dense=(16, 8))}
@@ -150,8 +151,8 @@ def time_parts(options: Options, folder: Path, repeat: int) -> Parts:
 
 def time_feed(setup: Setup, data: TrainingData, repeats: int) -> list[tuple[float, float]]:
     """Seconds of an epoch's training on the real feed and on one repeated batch, for each repeat."""
-    train = TrainSettings(batch_size=setup.batch_size, augment=setup.policy)
-    model = FeedModel(TrialConfig(MODELS[setup.model], train, max_epochs=100, seed=0), data)
+    train = TrainSettings(batch_size=setup.batch_size, augment=setup.policy, precision="float32")
+    model = FeedModel(TrialConfig(MODELS[setup.model], train, max_epochs=100, seed=0), data, image_inputs(data))
     model.run_epoch()
     real = [model.fit_seconds() for _ in range(repeats)]
     model.repeat_first_batch()

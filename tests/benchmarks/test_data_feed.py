@@ -9,7 +9,7 @@ from benchmarks.timed_trial import Parts
 from data_pipeline.share import TrainingData
 from models.cnn import CnnConfig
 from search.settings import TrainSettings
-from search.training import TrialConfig
+from search.training import TrialConfig, image_inputs
 
 
 def test_overhead_is_all_that_is_not_building_or_training() -> None:
@@ -30,8 +30,8 @@ def test_a_repeated_batch_is_faster_by_the_time_that_the_feed_takes() -> None:
 
 
 def test_one_batch_takes_the_place_of_all(small_data: TrainingData) -> None:
-    train = TrainSettings(batch_size=50)
-    model = FeedModel(TrialConfig(CnnConfig(1, 2), train, max_epochs=5, seed=0), small_data)
+    train = TrainSettings(batch_size=50, precision="float32")
+    model = FeedModel(TrialConfig(CnnConfig(1, 2), train, max_epochs=5, seed=0), small_data, image_inputs(small_data))
     model.run_epoch()
     assert model.fit_seconds() > 0
     steps = int(model._batches.cardinality())
