@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
+from benchmarks.flops import TRAINING
 from benchmarks.harness import Bound, Machine, Measurement, Options, Quantity, Target, timed
 from benchmarks.searches import data_words, fixed_words, listed_words, run_search
 from benchmarks.timed_trial import PARTS_FILE, Parts
@@ -84,21 +85,28 @@ def measure(options: Options, machine: Machine) -> Measurement:
     """The parts of trials, then real feed and repeated batch in turn for every setup."""
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
         parts = [time_parts(options, Path(folder), repeat) for repeat in range(options.repeats)]
-    data = _some_images(options)
+    whole = training_data(prepare_dataset(DataSettings(root=options.root)))
+    data = _some_images(whole, QUICK_IMAGES if options.quick else IMAGES)
     setups = [Setup(model, size, policy) for model in MODELS for size in BATCH_SIZES for policy in POLICIES]
     with _one_cpu():
         prepare_process(threads=1)
         feeds = {setup: time_feed(setup, data, options.repeats) for setup in (setups[:2] if options.quick else setups)}
-    return summarize(parts, feeds, len(data.train))
+    return summarize(parts, feeds, len(data.train), validation_share(len(whole.train), len(whole.validation)))
 
 
-def summarize(parts: Sequence[Parts], feeds: Mapping[Setup, Sequence[tuple[float, float]]], images: int) -> Measurement:
+def summarize(
+    parts: Sequence[Parts],
+    feeds: Mapping[Setup, Sequence[tuple[float, float]]],
+    images: int,
+    least: float,
+) -> Measurement:
     """The measurement that these seconds make.
 
     Args:
         parts: of all trials of a search together, one for each repeat.
         feeds: seconds of an epoch's training on the real feed and on one repeated batch, for each repeat.
         images: that such an epoch trains on.
+        least: percent of a trial's arithmetic that validation is.
     """
     faster = {
         setup: tuple(100 * (real / repeated - 1) for real, repeated in seconds) for setup, seconds in feeds.items()
@@ -124,8 +132,14 @@ def summarize(parts: Sequence[Parts], feeds: Mapping[Setup, Sequence[tuple[float
             *(Quantity(f"training alone: {setup.name}", "images/s", values) for setup, values in speeds.items()),
         ),
         limited_by="the training step; with strong augmentation also the warps and noise, which share its CPU.",
-        physical_limit="0 %: a feed that takes no time.",
+        physical_limit=f"0 % for the feed; {least:.1f} % for the share, the arithmetic of validation alone (one way "
+        "through the model, where training is three).",
     )
+
+
+def validation_share(train: int, validation: int) -> float:
+    """Percent of a trial's arithmetic that scoring the validation images takes."""
+    return 100 * validation / (validation + TRAINING * train)
 
 
 def overhead(parts: Parts) -> float:
@@ -163,10 +177,9 @@ def time_feed(setup: Setup, data: TrainingData, repeats: int) -> list[tuple[floa
     return list(zip(real, repeated, strict=True))
 
 
-def _some_images(options: Options) -> TrainingData:
-    data = training_data(prepare_dataset(DataSettings(root=options.root)))
-    wanted = QUICK_IMAGES if options.quick else IMAGES
-    train = np.random.default_rng(0).permutation(data.train)[:wanted]
+def _some_images(data: TrainingData, count: int) -> TrainingData:
+    """So many of the images that train, drawn at random, and a batch of those that validate."""
+    train = np.random.default_rng(0).permutation(data.train)[:count]
     return replace(data, train=train, validation=data.validation[: max(BATCH_SIZES)])
 
 

@@ -16,13 +16,17 @@ def test_overhead_is_all_that_is_not_building_or_training() -> None:
     assert data_feed.overhead(Parts(build=10, train=80, validation=5, checkpoint=3, report=2)) == 10.0
 
 
+def test_training_is_three_times_the_work_of_validation() -> None:
+    assert data_feed.validation_share(train=300, validation=100) == 10.0
+
+
 def test_parts_of_trials_add_up() -> None:
     assert data_feed.add_parts([Parts(1, 2, 3, 4, 5), Parts(10, 20, 30, 40, 50)]) == Parts(11, 22, 33, 44, 55)
 
 
 def test_a_repeated_batch_is_faster_by_the_time_that_the_feed_takes() -> None:
     setup = Setup(data_feed.SMALL, 32, "none")
-    found = data_feed.summarize([Parts(0, 95, 5, 0, 0)], {setup: [(11.0, 10.0), (10.2, 10.0)]}, 1000)
+    found = data_feed.summarize([Parts(0, 95, 5, 0, 0)], {setup: [(11.0, 10.0), (10.2, 10.0)]}, images=1000, least=7.7)
     share, feed = found.targets
     assert (share.quantity.median, share.is_reached) == (5.0, True)
     assert feed.quantity.values == pytest.approx((10.0, 2.0))

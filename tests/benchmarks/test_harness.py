@@ -1,11 +1,14 @@
 """Figures, their bounds, and the page that is made of stored results."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as bench
 from benchmarks import harness
 from benchmarks.__main__ import BENCHMARKS, is_measured
 from benchmarks.harness import (
@@ -153,3 +156,17 @@ def test_what_make_bench_runs_is_there() -> None:
     for name in BENCHMARKS:
         text = (folder / f"{name}.py").read_text()
         assert "harness.main(measure, __doc__" in text
+
+
+def test_a_benchmark_that_fails_does_not_keep_the_others_from_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def run(words: list[str], check: bool) -> "subprocess.CompletedProcess[str]":
+        started.append(words[1:])
+        return subprocess.CompletedProcess(words, returncode=1 if len(started) == 1 else 0)
+
+    monkeypatch.setattr(harness, "code_commit", lambda: "")
+    monkeypatch.setattr(bench.subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick", "--root", "FOLDER"])
+    assert bench.main() == 1
+    assert started == [["-m", f"benchmarks.{name}", "--root", "FOLDER", "--quick"] for name in BENCHMARKS]

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import vgg_heads
 from benchmarks.harness import Machine
 from benchmarks.searches import fixed_words, listed_words
-from benchmarks.vgg_heads import EPOCHS, FIXED, GRID, SIZE, Epoch, Plan
+from benchmarks.vgg_heads import EPOCHS, FIXED, GRID, SIZE, Epoch, Ours, Plan
 from search.settings import load_settings
 from search.spaces import listed_plans, read_space
 
@@ -26,9 +26,10 @@ def test_the_epoch_is_taken_for_every_trial_and_the_start_once() -> None:
 
 
 def test_bounds_are_fifty_and_five_hundred_times() -> None:
-    found = vgg_heads.summarize([100.0], [100.0], [Epoch(0.0, 100.0 / 6)], PLAN, 5000, MACHINE)
+    found = vgg_heads.summarize([Ours(100.0, 90.0)], [Ours(100.0, 40.0)], [Epoch(0.0, 100.0 / 6)], PLAN, 5000, MACHINE)
     assert [each.ratio for each in found.comparisons] == pytest.approx([1 / 50, 1 / 50])
     assert [each.is_reached for each in found.comparisons] == [True, False]
+    assert [each.median for each in found.others[:2]] == [90.0, 40.0]
 
 
 def test_work_of_the_heads() -> None:
