@@ -47,10 +47,12 @@ class Timing:
     Attributes:
         seconds: from the start of its command to the end of its last trial.
         norm_share: of the time that its trials took, the share of those with batch norm.
+        startup: seconds before the first epoch began; known of ours alone, None of a peer.
     """
 
     seconds: float
     norm_share: float
+    startup: float | None = None
 
 
 def measure(options: Options, machine: Machine) -> Measurement:
@@ -95,9 +97,12 @@ def summarize(timings: Mapping[str, Sequence[Timing]], task: Task, machine: Mach
         "the end of its last trial: imports, decoding (empty cache), training, validation and the side's own "
         "checkpoints. Ours and Tune run a trial a core, the others one trial after the other on all cores.",
         comparisons=tuple(Comparison(seconds[OURS], seconds[peer], bound) for peer, bound in BOUNDS.items()),
-        others=tuple(
-            Quantity(f"{names[side]}: share of its trials' time in those with batch norm", "%", values)
-            for side, values in shares.items()
+        others=(
+            Quantity("ours: before the first epoch", "s", tuple(each.startup or 0.0 for each in timings[OURS])),
+            *(
+                Quantity(f"{names[side]}: share of its trials' time in those with batch norm", "%", values)
+                for side, values in shares.items()
+            ),
         ),
         limited_by="convolutions and their gradients on one thread a trial, max pooling and batch norm, which memory "
         "bounds, and the start of the processes.",
@@ -125,7 +130,8 @@ def _time_ours(options: Options, task: Task, scratch: Path) -> Timing:
     words = ["space=cnn2", *fixed_words(task.fixed), *listed_words(task.grid), "train.precision=float32"]
     words += ["search.searcher=grid", "search.scheduler=none", f"search.max_epochs={task.epochs}"]
     search = run_search([*words, *data_words(options.root, scratch / "cache")], scratch, "cnn-trials")
-    return Timing(search.seconds, _norm_share([(trial.parameters, trial.busy_seconds) for trial in search.trials]))
+    share = _norm_share([(trial.parameters, trial.busy_seconds) for trial in search.trials])
+    return Timing(search.seconds, share, search.seconds - search.training_seconds)
 
 
 def _time_peer(peer: str, task: Task, scratch: Path) -> Timing:

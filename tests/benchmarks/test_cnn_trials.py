@@ -55,7 +55,7 @@ def test_an_outcome_is_the_last_line_that_was_printed() -> None:
 
 
 def test_ratios_and_shares(task: Task) -> None:
-    timings = {"ours": [Timing(50.0, 0.2)], "keras_loop": [Timing(100.0, 0.4)]}
+    timings = {"ours": [Timing(50.0, 0.2, startup=9.0)], "keras_loop": [Timing(100.0, 0.4)]}
     timings |= {"keras_tuner_search": [Timing(200.0, 0.4)], "ray_tune": [Timing(80.0, 0.4)]}
     found = cnn_trials.summarize(timings, task, MACHINE)
     assert {each.peer.name: (each.ratio, each.is_reached) for each in found.comparisons} == {
@@ -63,7 +63,7 @@ def test_ratios_and_shares(task: Task) -> None:
         "KerasTuner": (0.25, True),
         "plain Ray Tune": (0.625, False),
     }
-    assert [each.median for each in found.others] == [20.0, 40.0, 40.0, 40.0]
+    assert [each.median for each in found.others] == [9.0, 20.0, 40.0, 40.0, 40.0]
 
 
 def test_work_is_counted_for_training_and_validation(task: Task) -> None:
