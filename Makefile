@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := search models data_pipeline analysis benchmarks tests
 
-.PHONY: setup search test check format report clean
+.PHONY: setup search test check format report bench clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,11 @@ format: setup
 # The pages of the newest run.
 report: setup
 	$(BIN)/python -m analysis.report "$$(ls -td runs/*/ | head -n 1)"
+
+# docs/benchmarks.md, an afternoon; BENCH="--root FOLDER --weights FILE" for the full set. Goes on where it was stopped.
+bench: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

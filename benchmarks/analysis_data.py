@@ -114,7 +114,7 @@ def _parameters(rng: np.random.Generator) -> dict[str, Any]:
 def _quality(parameters: dict[str, Any]) -> float:
     """How well a configuration learns, about 0 to 1: best at a learning rate of 10^-3.5 and two layers."""
     rate = 1 - ((math.log10(parameters["learning_rate"]) + 3.5) / 2.5) ** 2
-    return 0.8 * rate + 0.1 * (parameters.get("layers", 2) == 2) - 0.1 * (parameters["augment"] == "strong")
+    return float(0.8 * rate + 0.1 * (parameters.get("layers", 2) == 2) - 0.1 * (parameters["augment"] == "strong"))
 
 
 def _last_epochs(quality: NDArray[np.float64], epochs: int) -> NDArray[np.int64]:

@@ -1,0 +1,49 @@
+"""All benchmarks, one after the other: `python -m benchmarks [--root FOLDER] [--weights FILE] [--again]`.
+
+Each runs in a process of its own. One whose stored result is of this very code is passed over, so that an interrupted
+session goes on where it was; `--again` measures it anew.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import harness
+
+# Short ones first: what is interrupted has then the most to show.
+BENCHMARKS = ("data_memory", "prepare", "data_feed", "growth", "asha_tpe", "cnn_trials", "vgg_heads")
+
+
+def is_measured(name: str, docs: Path, commit: str) -> bool:
+    """Whether a result of this commit is stored; what was changed since the commit cannot be told, so then never."""
+    path = docs / "benchmarks" / f"{name}.json"
+    if not commit or commit.endswith("-dirty") or not path.is_file():
+        return False
+    return harness.read_record(path).circumstances.commit == commit
+
+
+def main() -> int:
+    """Run what is not measured yet; returns the number of benchmarks that failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--again", action="store_true", help="also what is measured already")
+    parser.add_argument("--quick", action="store_true", help="smallest sizes; the figures mean nothing")
+    given, words = parser.parse_known_args()
+    words += ["--quick"] if given.quick else []
+    docs, commit = harness.output_folder(harness.Options(quick=given.quick)), harness.code_commit()
+    failed = []
+    for name in BENCHMARKS:
+        if not given.again and is_measured(name, docs, commit):
+            print(f"{name}: measured at {commit} already", flush=True)
+            continue
+        print(f"{name}: python -m benchmarks.{name} {' '.join(words)}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *words], check=False).returncode:
+            failed.append(name)
+    print(f"Results: {docs / 'benchmarks.md'}")
+    if failed:
+        print(f"Failed: {', '.join(failed)}", file=sys.stderr)
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

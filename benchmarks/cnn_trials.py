@@ -1,0 +1,151 @@
+"""Eight small CNNs x 3 epochs: our search, a plain Keras loop, KerasTuner and a plain Ray Tune trainable.
+
+`python -m benchmarks.cnn_trials [--root FOLDER]`; on the full set and 2 cores about 20 minutes a repeat, so an hour.
+
+Every side is a command, timed from its start to the end of its last trial: imports, decoding from the files (our cache
+is empty), training, validation and each side's own checkpoints are included.
+"""
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import harness
+from benchmarks.flops import TRAINING, cnn_flops
+from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
+from benchmarks.peers.task import Task, read_outcome, write_task
+from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
+from data_pipeline.dataset import DataSettings, prepare_dataset
+from search.spaces import model_settings
+
+# From the shipped space cnn2. Batch norm is in half of the trials, as it is in the space.
+GRID: dict[str, list[Any]] = {"layers": [1, 2], "batch_norm": ["none", "conv"], "learning_rate": [0.001, 0.0001]}
+FIXED = {
+    "backbone": "cnn",
+    "batch_size": 32,
+    "augment": "none",
+    "class_weights": "none",
+    "filters": 8,
+    "kernel": 3,
+    "dense": [16],
+    "dropout": 0.2,
+}
+QUICK_GRID: dict[str, list[Any]] = {"layers": [1], "batch_norm": ["none", "conv"], "learning_rate": [0.001]}
+EPOCHS = 3
+OURS = "ours"
+PEERS = {"keras_loop": "a plain Keras loop", "keras_tuner_search": "KerasTuner", "ray_tune": "plain Ray Tune"}
+BOUNDS = {"keras_loop": Bound(0.6), "keras_tuner_search": Bound(0.6), "ray_tune": Bound(0.5)}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One side, once.
+
+    Attributes:
+        seconds: from the start of its command to the end of its last trial.
+        norm_share: of the time that its trials took, the share of those with batch norm.
+        startup: seconds before the first epoch began; known of ours alone, None of a peer.
+    """
+
+    seconds: float
+    norm_share: float
+    startup: float | None = None
+
+
+def measure(options: Options, machine: Machine) -> Measurement:
+    """Seconds of each side, in turn, repeat by repeat."""
+    with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
+        task = make_task(options, Path(folder))
+        timings: dict[str, list[Timing]] = {side: [] for side in (OURS, *PEERS)}
+        for repeat in range(options.repeats):
+            for side, found in timings.items():
+                scratch = Path(folder, f"{side}-{repeat}")
+                scratch.mkdir()
+                found.append(_time_ours(options, task, scratch) if side == OURS else _time_peer(side, task, scratch))
+    return summarize(timings, task, machine)
+
+
+def make_task(options: Options, folder: Path) -> Task:
+    """The trials, and the images with the split that our search will make of them."""
+    dataset = prepare_dataset(DataSettings(root=options.root, cache=str(folder / "listing")))
+    rows = dataset.manifest.pool_rows
+    return Task(
+        paths=tuple(row.path for row in rows),
+        labels=tuple(row.label for row in rows),
+        train=tuple(map(int, dataset.split.train)),
+        validation=tuple(map(int, dataset.split.validation)),
+        size=DataSettings().image.size,
+        grid=QUICK_GRID if options.quick else GRID,
+        fixed=FIXED,
+        epochs=1 if options.quick else EPOCHS,
+    )
+
+
+def summarize(timings: Mapping[str, Sequence[Timing]], task: Task, machine: Machine) -> Measurement:
+    """The measurement that the timings of each side make."""
+    names = {OURS: OURS, **PEERS}
+    seconds = {side: Quantity(names[side], "s", tuple(each.seconds for each in timings[side])) for side in timings}
+    shares = {side: tuple(100 * each.norm_share for each in timings[side]) for side in timings}
+    return Measurement(
+        question=f"How long do {len(task.trials)} CNN trials of {task.epochs} epochs take, and others for the same?",
+        setting=f"{len(task.trials)} trials (layers x batch norm x learning rate), {len(task.train):,} images of "
+        f"{task.size} x {task.size} train and {len(task.validation):,} validate, batches of "
+        f"{task.fixed['batch_size']}, float32, no augmentation, no early stopping. From the start of each command to "
+        "the end of its last trial: imports, decoding (empty cache), training, validation and the side's own "
+        "checkpoints. Ours and Tune run a trial a core, the others one trial after the other on all cores.",
+        comparisons=tuple(Comparison(seconds[OURS], seconds[peer], bound) for peer, bound in BOUNDS.items()),
+        others=(
+            Quantity("ours: before the first epoch", "s", tuple(each.startup or 0.0 for each in timings[OURS])),
+            *(
+                Quantity(f"{names[side]}: share of its trials' time in those with batch norm", "%", values)
+                for side, values in shares.items()
+            ),
+        ),
+        limited_by="convolutions and their gradients on one thread a trial, max pooling and batch norm, which memory "
+        "bounds, and the start of the processes.",
+        physical_limit=_physical_limit(task, machine),
+        notes=("Batch norm over feature maps is a kernel of our own, several times faster than Keras' layer.",),
+    )
+
+
+def training_flops(task: Task) -> int:
+    """Operations of all trials: training and validation."""
+    images = TRAINING * len(task.train) + len(task.validation)
+    shape = (task.size, task.size, 1)
+    return sum(task.epochs * images * cnn_flops(model_settings(trial), shape, 2) for trial in task.trials)
+
+
+def _physical_limit(task: Task, machine: Machine) -> str:
+    flops = training_flops(task)
+    return (
+        f"{flops / 1e12:.2f} x 10^12 operations at the speed of a large matrix product ({machine.gemm_gflops:.0f} "
+        f"GFLOP/s): {flops / machine.gemm_gflops / 1e9:.0f} s."
+    )
+
+
+def _time_ours(options: Options, task: Task, scratch: Path) -> Timing:
+    words = ["space=cnn2", *fixed_words(task.fixed), *listed_words(task.grid), "train.precision=float32"]
+    words += ["search.searcher=grid", "search.scheduler=none", f"search.max_epochs={task.epochs}"]
+    search = run_search([*words, *data_words(options.root, scratch / "cache")], scratch, "cnn-trials")
+    share = _norm_share([(trial.parameters, trial.busy_seconds) for trial in search.trials])
+    return Timing(search.seconds, share, search.seconds - search.training_seconds)
+
+
+def _time_peer(peer: str, task: Task, scratch: Path) -> Timing:
+    write_task(task, scratch / "task.json")
+    started = time.time()
+    outcome = read_outcome(run_command(["-m", f"benchmarks.peers.{peer}", str(scratch / "task.json")]))
+    return Timing(outcome.ended - started, _norm_share(outcome.trials))
+
+
+def _norm_share(trials: Sequence[tuple[dict[str, Any], float]]) -> float:
+    """The share of the trials' seconds that those with batch norm took."""
+    with_norm = sum(seconds for parameters, seconds in trials if parameters["batch_norm"] != "none")
+    return with_norm / sum(seconds for _, seconds in trials)
+
+
+if __name__ == "__main__":
+    harness.main(measure, __doc__)

@@ -1,0 +1,96 @@
+"""Searches run as a user runs them, by command, and how long they took until their last trial ended."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.record import RunFolder, TrialRecord
+
+# Ray gives its workers a lower priority than the driver's; beside other work that would slow trials, not overhead.
+ENVIRONMENT = {"RAY_worker_niceness": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search that was run.
+
+    Attributes:
+        trials: as its log tells them.
+        seconds: from the start of the command to the end of its last trial: imports, data, Ray and weights included,
+            evaluation and page not.
+    """
+
+    trials: tuple[TrialRecord, ...]
+    seconds: float
+
+    @property
+    def training_seconds(self) -> float:
+        """From the begin of the first epoch to the end of the last trial: what grows with the work."""
+        begin = min(trial.epochs[0].time - trial.epochs[0].seconds for trial in self.trials)
+        return max(trial.ended for trial in self.trials) - begin
+
+
+def run_search(
+    words: Sequence[str],
+    storage: Path,
+    name: str,
+    environment: Mapping[str, str] | None = None,
+    module: str = "search.run",
+) -> Search:
+    """Run `python -m search.run` with these settings, without evaluation.
+
+    Args:
+        words: settings, `key=value`.
+        storage: the folder that the run's own folder is made in.
+        name: of the run.
+        environment: variables beside this process's own.
+        module: a command that takes the same settings.
+
+    Raises:
+        RuntimeError: the search failed.
+    """
+    command = [*words, f"run.storage={storage}", f"run.name={name}", "evaluate.enabled=false"]
+    started = time.time()
+    run_command(["-m", module, *command], environment)
+    trials = tuple(RunFolder(f"{storage}/{name}").read_trials().values())
+    return Search(trials, max(trial.ended for trial in trials) - started)
+
+
+def run_command(words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """What Python prints for these arguments, in a process of its own.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    variables = {**os.environ, **ENVIRONMENT, **(environment or {})}
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=variables)
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise RuntimeError(f"python {' '.join(words)} ended with {done.returncode}:\n{last}")
+    return done.stdout
+
+
+def data_words(root: str | None, cache: Path) -> list[str]:
+    """The settings of the data: a folder or the sample, prepared into `cache`."""
+    return ([f"data.root={root}"] if root else []) + [f"data.cache={cache}"]
+
+
+def fixed_words(parameters: Mapping[str, object]) -> list[str]:
+    """Settings that hold a space's parameters at these values."""
+    return [f"space.parameters.{name}={{value: {_plain(value)}}}" for name, value in parameters.items()]
+
+
+def listed_words(choices: Mapping[str, Sequence[object]]) -> list[str]:
+    """Settings that let a space's parameters take these values."""
+    return [f"space.parameters.{name}={{choice: {_plain(values)}}}" for name, values in choices.items()]
+
+
+def _plain(value: object) -> str:
+    """A value in Hydra's grammar: `[1,2]`, `none`, `0.001`."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_plain, value))}]"
+    return str(value)
