@@ -12,7 +12,16 @@ from pathlib import Path
 from benchmarks import harness
 
 # Short ones first: what is interrupted has then the most to show.
-BENCHMARKS = ("data_memory", "prepare", "data_feed", "growth", "asha_tpe", "cnn_trials", "vgg_heads")
+BENCHMARKS = (
+    "data_memory",
+    "prepare",
+    "data_feed",
+    "driver_overhead",
+    "growth",
+    "asha_tpe",
+    "cnn_trials",
+    "vgg_heads",
+)
 
 
 def is_measured(name: str, docs: Path, commit: str) -> bool:
