@@ -132,7 +132,7 @@ def draw(curves: Mapping[str, Curve], cores: int, path: Path) -> None:
         straight = {"x": factors, "y": lines, "mode": "lines", "name": "straight line", "line_color": "#999999"}
         for trace in (measured, {**straight, "line_dash": "dash"}):
             figure.add_trace(go.Scatter(**trace, showlegend=column == 1), row=1, col=column)
-        figure.update_xaxes(tickvals=factors, tickprefix="x", row=1, col=column)
+        figure.update_xaxes(tickvals=factors, ticktext=[f"x{factor}" for factor in factors], row=1, col=column)
     figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(title_text="seconds", row=1, col=1)
     figure.update_layout(template="plotly_white", width=900, height=300, margin={"l": 50, "r": 10, "t": 40, "b": 30})
