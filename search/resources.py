@@ -6,6 +6,7 @@
 import math
 import resource
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ _CPU_TRIAL_MB = 1_000  # a process that trains a CNN: 810 MB measured over 50 tr
 _BACKBONE_TRIAL_MB = 3_000  # while it runs a backbone over 16 images
 _GPU_CONTEXT_MB = 600  # what CUDA and cuDNN take in every process, beside the tensors
 _MOST_PER_GPU = 8
+_REGISTER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,10 @@ def find_machine() -> Machine:
     import ray
 
     found: Mapping[str, float] = ray.cluster_resources()
+    deadline = time.monotonic() + _REGISTER_SECONDS
+    while "CPU" not in found and time.monotonic() < deadline:  # on a busy machine Ray lists a new node late
+        time.sleep(0.1)
+        found = ray.cluster_resources()
     machine = Machine(found.get("CPU", 1.0), found.get("GPU", 0.0), found.get("memory", math.inf) / 2**20)
     if not machine.gpus:
         return machine
