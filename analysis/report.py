@@ -18,7 +18,17 @@ from analysis import figures, style
 from analysis.answer import answer
 from analysis.export import cell_text, headings
 from analysis.load import Run, load
-from analysis.panels import NOT_SCORED, RUN_PANELS, TRIAL_PANELS, datasets, heading, model_layers, parameters_of, winner
+from analysis.panels import (
+    MISTAKES_CAPTION,
+    NOT_SCORED,
+    RUN_PANELS,
+    TRIAL_PANELS,
+    heading,
+    mistakes,
+    model_layers,
+    parameters_of,
+    winner,
+)
 from analysis.replay import REPORT_TABLES
 from analysis.tables import TABLES, default_tables, make_table
 from search.record import RecordError, RunFolder, trial_name
@@ -410,15 +420,7 @@ def _winner_blocks(runs: Sequence[Run]) -> list[Block]:
     values = [_for_winner(run, trial, _hyperparameters) for run, trial in chosen]
     blocks.append(Block("Hyperparameters", "Those of the winner, and its scores.", tuple(values), "half"))
     pictures = tuple(_for_winner(run, trial, _pictures) for run, trial in chosen)
-    blocks.append(
-        Block(
-            "Its mistakes",
-            "The surest ones first. Where there is a second picture, Grad-CAM is laid over the X-ray: "
-            "warm is what spoke for the predicted class.",
-            pictures,
-        )
-    )
-    return blocks
+    return [*blocks, Block("Its mistakes", MISTAKES_CAPTION, pictures)]
 
 
 _NO_WINNER = "No trial has finished."
@@ -446,11 +448,8 @@ def _hyperparameters(run: Run, trial: int) -> Part:
 
 
 def _pictures(run: Run, trial: int) -> Part:
-    found = figures.gallery(run.folder, run.classes)
-    if not found and (names := datasets(run, trial)):
-        predictions = run.predictions(trial)
-        found = figures.mistakes(predictions[predictions["dataset"] == names[0]], run.classes, most=8)
-    return Part(run.name, gallery=tuple(found), reason="" if found else "None is recorded.")
+    found = mistakes(run, trial)
+    return Part(run.name, reason=found) if isinstance(found, str) else Part(run.name, gallery=tuple(found))
 
 
 def _all_trials(runs: Sequence[Run]) -> Block:

@@ -17,11 +17,13 @@ from analysis.app.library import Library
 from analysis.export import cell_text
 from analysis.load import Run
 from analysis.panels import (
+    MISTAKES_CAPTION,
     RUN_PANELS,
     TRIAL_PANELS,
     best_trials,
     datasets,
     heading,
+    mistakes,
     model_layers,
     parameters_of,
     restyle,
@@ -292,13 +294,9 @@ def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Componen
 
 
 def _mistakes(run: Run, trial: int) -> list[Component]:
-    found = figures.gallery(run.folder, run.classes) if trial == winner(run) else []
-    if not found and "test" in datasets(run, trial):
-        predictions = run.predictions(trial)
-        test = predictions[predictions["dataset"] == "test"]
-        found = figures.mistakes(test, run.classes, most=8)
-    if not found:
-        return []
+    found = mistakes(run, trial)
+    if isinstance(found, str):
+        return [html.P([html.B("Mistakes. "), found], className="nothing")]
     items = []
     for mistake in found:
         pictures = [
@@ -318,7 +316,8 @@ def _mistakes(run: Run, trial: int) -> list[Component]:
                 ]
             )
         )
-    return [html.H2("Its surest mistakes"), html.Ul(items, className="gallery")]
+    caption = html.P(MISTAKES_CAPTION, className="soft")
+    return [html.H2("Its mistakes"), caption, html.Ul(items, className="gallery")]
 
 
 _CONFIG: Any = {"displayModeBar": False, "responsive": True}

@@ -90,7 +90,8 @@ def test_weights_are_the_slopes_of_the_score(small_data: TrainingData):
     maps = np.asarray(convolution(image.astype(np.float32) / 255))[0]
     wanted = np.maximum(maps @ slopes, 0)
     assert wanted.max() > 0
-    np.testing.assert_allclose(grad_cam(model, image, np.array([1]))[0], wanted / wanted.max(), atol=1e-2)
+    wanted = np.minimum(wanted / np.quantile(wanted, 0.99), 1)
+    np.testing.assert_allclose(grad_cam(model, image, np.array([1]))[0], wanted, atol=1e-2)
 
 
 def test_heat_lies_over_the_image():
