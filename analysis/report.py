@@ -294,13 +294,18 @@ def _table_blocks(runs: Sequence[Run], section: str) -> list[Block]:
 
 @dataclass(frozen=True)
 class _ShownTable:
-    """A table of `analysis.tables` on the page; `columns` are those it shows, all where none is named."""
+    """A table of `analysis.tables` on the page.
+
+    Attributes:
+        nothing: what stands there in place of an empty one.
+        texts: columns of prose, which may wrap.
+        closed: whether the reader opens it by a click.
+    """
 
     name: str
     section: str
     caption: str
     nothing: str = "Nothing to list."
-    columns: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     closed: bool = False
 
@@ -336,10 +341,19 @@ _SHOWN_TABLES = (
 )
 
 
+MOST_ROWS = 50  # of a table on the page; ten thousand would be most of the page's size
+
+
 def _table_part(run: Run, frame: "pd.DataFrame", shown: _ShownTable) -> Part:
     if frame.empty:
         return Part(run.name, reason=shown.nothing)
-    return Part(run.name, table=table_of(folded(frame), shown.texts))
+    same = [name for name in run.hyperparameters if name in frame and run.trials[name].nunique(dropna=False) < 2]
+    note = f"The first {MOST_ROWS} of {len(frame):,} rows; python -m analysis.tables RUN --table {shown.name} has all."
+    return Part(
+        run.name,
+        table=table_of(folded(frame.drop(columns=same)[:MOST_ROWS]), shown.texts),
+        note=note if len(frame) > MOST_ROWS else "",
+    )
 
 
 def folded(frame: "pd.DataFrame") -> "pd.DataFrame":
