@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import figures, style
 from analysis.answer import answer
+from analysis.command import exit_code
 from analysis.export import cell_text, headings
 from analysis.load import Run, load
 from analysis.panels import (
@@ -31,7 +32,7 @@ from analysis.panels import (
 )
 from analysis.replay import REPORT_TABLES
 from analysis.tables import TABLES, default_tables, make_table
-from search.record import RecordError, RunFolder, trial_name
+from search.record import RunFolder, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -603,14 +604,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or its URL in a bucket")
     parser.add_argument("--out", help=f"the file to write; by default {REPORT_NAME} in the first run's folder")
     given = parser.parse_args(arguments)
-    try:
+
+    def write() -> None:
         runs = [load(path) for path in given.runs]
-        out = given.out or f"{runs[0].folder.url}/{REPORT_NAME}"
-        print(f"Written: {write_report(runs, out)}")
-    except (RecordError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        print(f"Written: {write_report(runs, given.out or f'{runs[0].folder.url}/{REPORT_NAME}')}")
+
+    return exit_code(write)
 
 
 if __name__ == "__main__":

@@ -243,16 +243,8 @@ def compare_page(library: Library, run: Run, address: Address, theme: style.Them
     if not chosen:
         return [*parts, html.P("No trial has a validation value yet.")]
     overlay = figures.draw_overlay([figures.learning_curve(run.trials, run.curves, trial) for trial in chosen])
-    parts.append(
-        html.Div(
-            _drawn(
-                style.restyled(overlay, theme),
-                "Validation curves",
-                "The ring marks the judged epoch.",
-                "compare-curves",
-            )
-        )
-    )
+    caption = "The ring marks the judged epoch."
+    parts += _drawn(style.restyled(overlay, theme), "Validation curves", caption, "compare-curves")
     parts.append(_side_by_side(run, chosen, address))
     scored = [trial for trial in chosen if "test" in datasets(run, trial)]
     paired = comparison(run, scored) if len(scored) > 1 else None
