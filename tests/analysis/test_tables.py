@@ -381,8 +381,21 @@ def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
 
 
 # The report, written in French, says these in English; so do the settings.
-SETTINGS = {"backbone", "learning_rate", "batch_size"}
-SAME_IN_FRENCH = {"epoch", "epochs", "images", "loss", "accuracy", "AUC", "ECE", "second", "id", "verdict"}
+SAME_IN_FRENCH = {
+    "epoch",
+    "epochs",
+    "images",
+    "loss",
+    "accuracy",
+    "AUC",
+    "ECE",
+    "second",
+    "id",
+    "verdict",
+    "backbone",
+    "learning rate",
+    "batch size",
+}
 
 
 def test_every_title_and_heading_is_there_in_french(run):
