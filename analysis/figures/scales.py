@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-MOST_LINES = 1200  # trials in a figure of lines; more than that only blackens the paper
-MOST_POINTS = 400  # in a panel of points, of which a page may have ten
+MOST_LINES = 800  # trials in a figure of lines; more than that only blackens the paper
+MOST_POINTS = 200  # in a panel of points, of which a page may have ten
 LONG_TICK = 10  # letters of a category; a longer one is broken at each "+"
 
 
