@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 PAGES = {"/": "Runs", "/trials": "Trials", "/trial": "One trial", "/compare": "Compare", "/claims": "Claims"}
-ROWS = 20
+ROWS = 12  # of the table at a time; the browser makes each cell anew at every filter
 MOST_COMPARED = 8
 
 Component = Any  # Dash ships no types for its components
