@@ -90,7 +90,7 @@ def measure_browser(folder: str) -> None:
     browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     name = Path(folder).name
     table = "const p = document.querySelector('[role=status]'); return p ? p.textContent.split(' of ')[0] : ''"
-    drawn = "return document.querySelectorAll('.js-plotly-plot .main-svg').length >= 12"
+    drawn = "return [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.data && p.data.length).length >= 4"
     whole = "min.learning_rate=1e-05&max.learning_rate=0.001"
 
     def until(content: str, wanted: Callable[[Any], bool]) -> float:

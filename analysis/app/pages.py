@@ -78,8 +78,13 @@ def runs_page(library: Library) -> list[Component]:
 
 
 def trials_page(run: Run, address: Address, theme: style.Theme) -> list[Component]:
-    """The page of all trials; the parts with an id are made anew as the filter changes."""
-    parallel, slices, size, best = trials_figures(run, address, theme)
+    """The page of all trials; the parts with an id are made anew as the filter changes.
+
+    The figures are blank until the browser asks for them, so that the table need not wait for their drawing.
+    """
+    axes = len(figures.varying(run.trials, run.hyperparameters))
+    parallel, slices = _blank(theme, 400, 90 * axes), _blank(theme, 524, 170 * min(axes, 4))
+    size, best = _blank(theme, 320), _blank(theme, 320)
     return [
         html.H1(run.name),
         html.P(str(run.record.config.get("space", {}).get("question", "")), className="soft"),
@@ -319,9 +324,15 @@ def _as_figure(drawn: "go.Figure | str", theme: style.Theme) -> "go.Figure":
     """A panel as a figure: the reason why there is none becomes a line of text in an empty one."""
     if not isinstance(drawn, str):
         return drawn
-    empty = style.restyled(style.figure(height=120), theme)
-    empty.add_annotation(x=0, y=0.5, xref="paper", yref="paper", xanchor="left", text=style.plain(drawn))
-    return empty.update_xaxes(visible=False).update_yaxes(visible=False)
+    words = {"x": 0, "y": 0.5, "xref": "paper", "yref": "paper", "xanchor": "left", "text": style.plain(drawn)}
+    return _blank(theme, 120).add_annotation(**words)
+
+
+def _blank(theme: style.Theme, height: int, narrowest: int = 0) -> "go.Figure":
+    """Paper without axes."""
+    axis = {"visible": False}
+    blank = style.figure(height=height, xaxis=axis, yaxis=axis, meta={"narrowest": narrowest, "columns": 1})
+    return style.restyled(blank, theme)
 
 
 def _kept(scales: Sequence[figures.Scale], run: Run, visible: "pd.DataFrame") -> list[figures.Scale]:

@@ -161,7 +161,6 @@ def _add_trials(app: "Dash", library: Library) -> None:
         Input("trials-shown", "data"),
         Input("theme", "data"),
         State("url", "search"),
-        prevent_initial_call=True,
     )
     def fill_figures(_: str | None, theme: str, query: str) -> tuple[Any, ...]:
         address = _with_run(read_address(query), library)

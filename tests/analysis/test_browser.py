@@ -153,7 +153,9 @@ def open_page(browser, address):
 
 
 def drawn(browser):
-    return script(browser, "return document.querySelectorAll('.js-plotly-plot .main-svg').length")
+    """How many figures show data: those of the page of trials are blank at first."""
+    shown = "[...document.querySelectorAll('.js-plotly-plot')].filter(p => p.data && p.data.length).length"
+    return script(browser, f"return {shown}")
 
 
 def state(browser):
