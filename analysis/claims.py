@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
+from analysis.command import exit_code
 from analysis.load import Run, load, run_labels
 from analysis.replay import published_rows
 from analysis.statistics import Estimate
@@ -505,13 +506,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or URL")
     given = parser.parse_args(arguments)
-    try:
-        runs = [load(url) for url in given.runs]
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print_verdicts(judge_claims(runs))
-    return 0
+    return exit_code(lambda: print_verdicts(judge_claims([load(url) for url in given.runs])))
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:

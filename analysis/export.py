@@ -32,7 +32,8 @@ _SUFFIXES = {
         "high": "IC 95 % haut",
     },
 }
-_ENGLISH = {"auc": "AUC", "ece": "ECE", "p_value": "p", "gib": "GiB", "mb": "MB", "val": "val."}
+_ENGLISH = {"auc": "AUC", "ece": "ECE", "p_value": "p", "gib": "GiB", "mb": "MiB", "val": "val."}
+# Of the tables that the report does not have; hyperparameters keep the names under which they are set.
 _FRENCH = {
     "row": "ligne",
     "status": "état",
@@ -46,16 +47,63 @@ _FRENCH = {
     "class": "classe",
     "images": "images",
     "published": "publié",
+    "published_share": "part publiée",
+    "difference": "écart",
+    "share": "part",
     "share_of_split": "part du groupe",
     "share_of_all": "part du total",
     "dataset": "jeu de données",
+    "weights": "poids",
     "value": "valeur",
     "hyperparameter": "hyperparamètre",
+    "parameters": "paramètres",
+    "finished": "terminés",
+    "best": "meilleur",
+    "best_trial": "meilleur essai",
+    "median": "médiane",
     "loss": "loss",
+    "confidence": "confiance",
+    "brier": "Brier",
+    "test_brier": "Brier test",
+    "test_ece": "ECE test",
     "sensitivity": "sensibilité",
     "specificity": "spécificité",
     "accuracy": "accuracy",
+    "balanced_accuracy": "accuracy équilibrée",
+    **{
+        f"{short}_{name}": f"{words} {short}"
+        for short in ("val", "test")
+        for name, words in (
+            ("loss", "loss"),
+            ("accuracy", "accuracy"),
+            ("auc", "AUC"),
+            ("sensitivity", "sensibilité"),
+            ("specificity", "spécificité"),
+            ("balanced_accuracy", "accuracy équilibrée"),
+        )
+    },
+    "first": "premier",
+    "second": "second",
+    "only_first_right": "premier seul juste",
+    "only_second_right": "second seul juste",
+    "mcnemar_p": "p de McNemar",
+    "delong_p": "p de DeLong",
+    "ended_after": "arrêt après",
+    "epochs_spent": "epochs passées",
+    "epochs_saved": "epochs épargnées",
+    "share_saved": "part épargnée",
+    "retries": "reprises",
+    "host": "machine",
+    "memory_mb": "mémoire (Mio)",
     "process_hours": "heures de processus",
+    "seconds_per_epoch": "secondes par epoch",
+    "sentence": "énoncé",
+    "place": "endroit",
+    "effect": "effet",
+    "low": "IC 95 % bas",
+    "high": "IC 95 % haut",
+    "measure": "mesure",
+    "basis": "comparaison",
     "total": "total",
 }
 
@@ -134,9 +182,11 @@ def to_text(frame: pd.DataFrame, format_name: str, title: str = "", language: st
 
 
 def _in_the_reports_words(frame: pd.DataFrame) -> pd.DataFrame:
-    """A report table with `oui` and `non` for augmentation, as the report has it, and `non exécuté`."""
-    words = {"augment": {"none": "non", "report": "oui"}, "status": {NOT_RUN: "non exécuté"}}
-    return frame.replace({name: values for name, values in words.items() if name in frame})
+    """A report table with `oui` and `non` for augmentation, as the report has it, and its status in French."""
+    frame = frame.replace({"augment": {"none": "non", "report": "oui"}} if "augment" in frame else {})
+    for english, french in ((NOT_RUN, "non exécuté"), ("repeat", "répétition"), ("not evaluated", "non évalué")):
+        frame["status"] = frame["status"].str.replace(english, french)
+    return frame
 
 
 def _is_number(column: "pd.Series[Any]") -> bool:

@@ -87,6 +87,16 @@ def _predictions(run: Run, trial: int, dataset: str) -> "pd.DataFrame":
     return found[found["dataset"] == dataset].reset_index(drop=True)
 
 
+def mistakes(run: Run, trial: int) -> "list[figures.Mistake] | str":
+    """The images that a trial got wrong, the surest first, a winner's with pictures; or why there are none."""
+    names = datasets(run, trial)
+    predictions = _predictions(run, trial, names[0]) if names else None
+    if predictions is None or predictions.empty:
+        return NOT_SCORED
+    stored = figures.gallery(run.folder) if trial == winner(run) else []
+    return stored or figures.mistakes(predictions, run.classes, most=8) or "No image was misclassified."
+
+
 def _learning_curve(run: Run, trial: int) -> "Drawn":
     curve = figures.learning_curve(run.trials, run.curves, trial)
     return "No epoch of this trial is recorded." if curve.points.empty else figures.draw_learning_curve(curve)
@@ -207,6 +217,10 @@ def heading(run: Run, trial: int) -> str:
 
 
 NOT_SCORED = "This trial was not scored: only finished trials are, once the search has ended."
+MISTAKES_CAPTION = (
+    "The surest ones first. Where there is a second picture, Grad-CAM is laid over the X-ray: warm is what spoke "
+    "for the predicted class."
+)
 _ONE_CLASS = "The images are all of one class, or the probabilities are not numbers."
 _NO_EPOCH = "No epoch is recorded yet."
 _FEW = "Too few trials, or none that differ: at least eight with a validation value are needed."

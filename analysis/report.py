@@ -16,12 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import figures, style
 from analysis.answer import answer
+from analysis.command import exit_code
 from analysis.export import cell_text, headings
 from analysis.load import Run, load
-from analysis.panels import NOT_SCORED, RUN_PANELS, TRIAL_PANELS, datasets, heading, model_layers, parameters_of, winner
+from analysis.panels import (
+    MISTAKES_CAPTION,
+    NOT_SCORED,
+    RUN_PANELS,
+    TRIAL_PANELS,
+    heading,
+    mistakes,
+    model_layers,
+    parameters_of,
+    winner,
+)
 from analysis.replay import REPORT_TABLES
 from analysis.tables import TABLES, default_tables, make_table
-from search.record import RecordError, RunFolder, trial_name
+from search.record import RunFolder, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -284,13 +295,18 @@ def _table_blocks(runs: Sequence[Run], section: str) -> list[Block]:
 
 @dataclass(frozen=True)
 class _ShownTable:
-    """A table of `analysis.tables` on the page; `columns` are those it shows, all where none is named."""
+    """A table of `analysis.tables` on the page.
+
+    Attributes:
+        nothing: what stands there in place of an empty one.
+        texts: columns of prose, which may wrap.
+        closed: whether the reader opens it by a click.
+    """
 
     name: str
     section: str
     caption: str
     nothing: str = "Nothing to list."
-    columns: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     closed: bool = False
 
@@ -326,10 +342,19 @@ _SHOWN_TABLES = (
 )
 
 
+MOST_ROWS = 50  # of a table on the page; ten thousand would be most of the page's size
+
+
 def _table_part(run: Run, frame: "pd.DataFrame", shown: _ShownTable) -> Part:
     if frame.empty:
         return Part(run.name, reason=shown.nothing)
-    return Part(run.name, table=table_of(folded(frame), shown.texts))
+    same = [name for name in run.hyperparameters if name in frame and run.trials[name].nunique(dropna=False) < 2]
+    note = f"The first {MOST_ROWS} of {len(frame):,} rows; python -m analysis.tables RUN --table {shown.name} has all."
+    return Part(
+        run.name,
+        table=table_of(folded(frame.drop(columns=same)[:MOST_ROWS]), shown.texts),
+        note=note if len(frame) > MOST_ROWS else "",
+    )
 
 
 def folded(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -410,15 +435,7 @@ def _winner_blocks(runs: Sequence[Run]) -> list[Block]:
     values = [_for_winner(run, trial, _hyperparameters) for run, trial in chosen]
     blocks.append(Block("Hyperparameters", "Those of the winner, and its scores.", tuple(values), "half"))
     pictures = tuple(_for_winner(run, trial, _pictures) for run, trial in chosen)
-    blocks.append(
-        Block(
-            "Its mistakes",
-            "The surest ones first. Where there is a second picture, Grad-CAM is laid over the X-ray: "
-            "warm is what spoke for the predicted class.",
-            pictures,
-        )
-    )
-    return blocks
+    return [*blocks, Block("Its mistakes", MISTAKES_CAPTION, pictures)]
 
 
 _NO_WINNER = "No trial has finished."
@@ -446,11 +463,8 @@ def _hyperparameters(run: Run, trial: int) -> Part:
 
 
 def _pictures(run: Run, trial: int) -> Part:
-    found = figures.gallery(run.folder, run.classes)
-    if not found and (names := datasets(run, trial)):
-        predictions = run.predictions(trial)
-        found = figures.mistakes(predictions[predictions["dataset"] == names[0]], run.classes, most=8)
-    return Part(run.name, gallery=tuple(found), reason="" if found else "None is recorded.")
+    found = mistakes(run, trial)
+    return Part(run.name, reason=found) if isinstance(found, str) else Part(run.name, gallery=tuple(found))
 
 
 def _all_trials(runs: Sequence[Run]) -> Block:
@@ -590,14 +604,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or its URL in a bucket")
     parser.add_argument("--out", help=f"the file to write; by default {REPORT_NAME} in the first run's folder")
     given = parser.parse_args(arguments)
-    try:
+
+    def write() -> None:
         runs = [load(path) for path in given.runs]
-        out = given.out or f"{runs[0].folder.url}/{REPORT_NAME}"
-        print(f"Written: {write_report(runs, out)}")
-    except (RecordError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        print(f"Written: {write_report(runs, given.out or f'{runs[0].folder.url}/{REPORT_NAME}')}")
+
+    return exit_code(write)
 
 
 if __name__ == "__main__":

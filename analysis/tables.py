@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
+from analysis.command import exit_code
 from analysis.export import EXTENSIONS, FORMATS, LANGUAGES, latex_document, to_text
 from analysis.load import Run, load, run_labels
 from analysis.replay import REPORT_TABLES, published_counts, report_table
@@ -384,12 +385,17 @@ class Table:
     """A table that can be asked for by name.
 
     Attributes:
-        title: what it shows, in one line.
+        title, title_fr: what it shows, in one line.
         make: from runs and options to the table.
     """
 
     title: str
+    title_fr: str
     make: Callable[..., pd.DataFrame]
+
+    def heading(self, language: str) -> str:
+        """The title in one of `analysis.export.LANGUAGES`."""
+        return self.title_fr if language == "fr" else self.title
 
 
 def _each(make: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
@@ -416,34 +422,65 @@ def _claims(runs: Sequence[Run]) -> pd.DataFrame:
     return claims_table(runs)
 
 
+# French ones are the headings of the report's sections 3.1 to 3.4 and the captions of its figures.
 _REPORT_TITLES = {
-    "table1": "Table 1 of the report: CNN, 2 classes",
-    "table2": "Table 2 of the report: CNN, 3 classes",
-    "table3": "Table 3 of the report: VGG16, 2 classes",
-    "table4": "Table 4 of the report: ResNet, 2 classes",
-    "report2": "The report's two-class CNNs, run again",
-    "report3": "The report's three-class CNNs, run again",
-    "report_transfer": "The report's pretrained networks, run again",
+    "table1": ("Table 1 of the report: CNN, 2 classes", "Tableau 1 du rapport : modèle CNN à 2 classes"),
+    "table2": ("Table 2 of the report: CNN, 3 classes", "Tableau 2 du rapport : modèle CNN à 3 classes"),
+    "table3": ("Table 3 of the report: VGG16, 2 classes", "Tableau 3 du rapport : modèle VGG16 N à 2 classes"),
+    "table4": ("Table 4 of the report: ResNet, 2 classes", "Tableau 4 du rapport : modèle ResNet N à 2 classes"),
+    "report2": ("The report's two-class CNNs, run again", "Les modèles CNN à 2 classes du rapport, réentraînés"),
+    "report3": ("The report's three-class CNNs, run again", "Les modèles CNN à 3 classes du rapport, réentraînés"),
+    "report_transfer": (
+        "The report's pretrained networks, run again",
+        "Les modèles du rapport à l'aide du transfert learning, réentraînés",
+    ),
 }
 
 TABLES: Mapping[str, Table] = {
-    **{name: Table(title, _replay(name)) for name, title in _REPORT_TITLES.items()},
+    **{name: Table(*titles, _replay(name)) for name, titles in _REPORT_TITLES.items()},
     "data": Table(
         "Images by split and class (figures 1 to 3 of the report)",
+        "Distribution des échantillons selon la classe (figures 1 à 3 du rapport)",
         _each(lambda run: data_counts(image_counts(run), run.classes)),
     ),
     "splits": Table(
-        "Images by split (figure 4 of the report)", _each(lambda run: split_counts(image_counts(run), run.classes))
+        "Images by split (figure 4 of the report)",
+        "Distribution de l'échantillon selon les groupes (figure 4 du rapport)",
+        _each(lambda run: split_counts(image_counts(run), run.classes)),
     ),
-    "ranking": Table("Trials, best by validation first, with 95 % intervals on the test set", _each(ranking)),
-    "comparison": Table("The best trial against the next ones, on the same test images", _each(comparison)),
-    "evaluations": Table("Every evaluation, outside test sets too", _each(evaluations_table)),
-    "calibration": Table("How far the probabilities can be trusted", _each(calibration)),
-    "isolation": Table("Best validation for each value of a hyperparameter, every other tuned", _each(isolation)),
-    "early_stopping": Table("Epochs spent and saved", _each(lambda run: early_stopping(run.trials))),
-    "failures": Table("Trials that failed, diverged or lost their process", _each(lambda run: failures(run.trials))),
-    "cost": Table("Process hours", _each(lambda run: cost(run.trials))),
-    "claims": Table("The report's statements, tested", _claims),
+    "ranking": Table(
+        "Trials, best by validation first, with 95 % intervals on the test set",
+        "Les essais, du meilleur au moins bon en validation, avec IC à 95 % sur le test",
+        _each(ranking),
+    ),
+    "comparison": Table(
+        "The best trial against the next ones, on the same test images",
+        "Le meilleur essai contre les suivants, sur les mêmes images de test",
+        _each(comparison),
+    ),
+    "evaluations": Table(
+        "Every evaluation, outside test sets too",
+        "Toutes les évaluations, jeux de test externes compris",
+        _each(evaluations_table),
+    ),
+    "calibration": Table(
+        "How far the probabilities can be trusted", "Confiance à accorder aux probabilités", _each(calibration)
+    ),
+    "isolation": Table(
+        "Best validation for each value of a hyperparameter, every other tuned",
+        "Meilleure validation pour chaque valeur d'un hyperparamètre, les autres étant optimisés",
+        _each(isolation),
+    ),
+    "early_stopping": Table(
+        "Epochs spent and saved", "Epochs passées et épargnées", _each(lambda run: early_stopping(run.trials))
+    ),
+    "failures": Table(
+        "Trials that failed, diverged or lost their process",
+        "Essais échoués, divergents ou dont le processus est mort",
+        _each(lambda run: failures(run.trials)),
+    ),
+    "cost": Table("Process hours", "Heures de processus", _each(lambda run: cost(run.trials))),
+    "claims": Table("The report's statements, tested", "Les énoncés du rapport, mis à l'épreuve", _claims),
 }
 
 
@@ -463,30 +500,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or URL")
     parser.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
     parser.add_argument("--out", metavar="FOLDER", help="write one file a table there, instead of printing")
-    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="of the headings; fr as the report prints them")
-    parser.add_argument("--table", metavar="NAME", action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--lang", choices=LANGUAGES, default="en", help="of titles and headings; fr as the report prints them"
+    )
+    parser.add_argument("--table", metavar="NAME", action="append", choices=[*TABLES], help="only this one; repeatable")
     given = parser.parse_args(arguments)
-    try:
-        runs = [load(url) for url in given.runs]
-        names = given.table or default_tables(runs)
-        texts = {
-            name: to_text(
-                make_table(runs, name), given.format, TABLES[name].title if name in TABLES else "", given.lang, name
-            )
-            for name in names
-        }
-    except ValueError as error:  # RecordError is one
-        print(error, file=sys.stderr)
-        return 1
+    return exit_code(lambda: _show_tables(given))
+
+
+def _show_tables(given: argparse.Namespace) -> None:
+    runs = [load(url) for url in given.runs]
+    texts = {
+        name: to_text(make_table(runs, name), given.format, TABLES[name].heading(given.lang), given.lang, name)
+        for name in given.table or default_tables(runs)
+    }
     for run in runs:
         for problem in run.problems:
             print(f"{run.name}: {problem}", file=sys.stderr)
     if given.out is None:
         print("\n".join(texts.values()), end="")
-        return 0
+        return
     write_tables(texts, given.format, given.out)
     print(f"Wrote {len(texts)} tables to {given.out}")
-    return 0
 
 
 def write_tables(texts: Mapping[str, str], format_name: str, out: str) -> None:

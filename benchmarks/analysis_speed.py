@@ -48,6 +48,8 @@ def measure_records(folder: str) -> None:
         path = f"{scratch}/report.html"
         show("report written", seconds(lambda: report.write_report([run], path)), 20)
         show("report size", os.path.getsize(path) / 1e6, 25, "MB")
+        small = write_run(f"{scratch}/small", trials=1000, scheduler="none")
+        show("report size, 1,000 trials", len(report.report_html([load(small)]).encode()) / 1e6, 10, "MB")
     address = Address(run.name, filter=Filter({"learning_rate": (1e-5, 1e-3)}))
     pages.trials_figures(run, address, style.LIGHT)
     show("app, server: a filter's table", seconds(lambda: pages.trials_table(run, address)), 0.3)
@@ -88,7 +90,7 @@ def measure_browser(folder: str) -> None:
     browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     name = Path(folder).name
     table = "const p = document.querySelector('[role=status]'); return p ? p.textContent.split(' of ')[0] : ''"
-    drawn = "return document.querySelectorAll('.js-plotly-plot .main-svg').length >= 12"
+    drawn = "return [...document.querySelectorAll('.js-plotly-plot')].filter(p => p.data && p.data.length).length >= 4"
     whole = "min.learning_rate=1e-05&max.learning_rate=0.001"
 
     def until(content: str, wanted: Callable[[Any], bool]) -> float:

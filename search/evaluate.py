@@ -26,6 +26,7 @@ from models.transfer import build_trainable_part, trainable_part
 from search import record
 from search.backbones import Backbones
 from search.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
+from search.explain import write_gallery
 from search.metrics import score
 from search.process import prepare_process, release_memory
 from search.record import Evaluation, RunFolder, TrialRecord, rank, to_json
@@ -193,12 +194,15 @@ class Scorer:
         return evaluations
 
     def export(self, trial: TrialRecord) -> None:
-        """Write the trial's model as `winner/model.keras`, which Keras loads in safe mode."""
+        """Write the trial's model as `winner/model.keras`, which Keras loads in safe mode, and its mistakes."""
         model = self._build(trial_config(trial, self._context.train), build_model, self._read(trial))
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch, "model.keras")
             model.save(path)
             self._folder.write(path.read_bytes(), "winner", "model.keras")
+        test = next(each for each in self._sets if each.name == TEST)
+        classes = self._context.classes
+        write_gallery(self._folder, model, test, _read_probabilities(self._folder, trial, TEST, classes), classes)
 
     def _build(self, config: TrialConfig, build: Callable[..., Any], checkpoint: Checkpoint) -> Any:
         """The trial's model, or what lies above its frozen part, with its trained weights."""
@@ -233,6 +237,15 @@ def _prediction_table(scored: EvaluationSet, probabilities: NDArray[np.float32],
     }
     columns |= {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)}
     return pa.table(columns)
+
+
+def _read_probabilities(
+    folder: RunFolder, trial: TrialRecord, dataset: str, classes: Sequence[str]
+) -> NDArray[np.float32]:
+    """The probabilities of a scored trial on one set, in the set's order: float32 (N, K)."""
+    table = pq.read_table(pa.BufferReader(folder.read("predictions", f"{trial.name}.parquet")))
+    own = np.array(table["dataset"].to_pylist()) == dataset
+    return np.stack([table[f"p_{name}"].to_numpy()[own] for name in classes], axis=1)
 
 
 def winner_card(run: record.RunRecord, winner: TrialRecord, evaluations: Sequence[Evaluation]) -> str:

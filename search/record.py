@@ -215,7 +215,7 @@ class RunFolder:
       log/*.jsonl                                               events, one JSON line each
       trials/0007/                                              checkpoints (weights only)
       evaluation.jsonl  predictions/0007.parquet                made after the search
-      winner/                                                   model.keras and its card
+      winner/                                                   model.keras, its card, its surest mistakes
       trials.jsonl  tensorboard/  optuna.log                    views made from the log
     ```
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from analysis.app.server import create_app
-from search.record import RecordError
+from analysis.command import exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,15 +16,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="who may connect; 0.0.0.0 for everyone (no password)")
     parser.add_argument("--port", type=int, default=8050)
     given = parser.parse_args(arguments)
-    try:
+
+    def serve() -> None:
         app = create_app(given.folder)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or every request is a line on the screen
         print(f"Open http://{given.host}:{given.port}/ (Ctrl-C stops)", flush=True)
         app.run(host=given.host, port=given.port, debug=False)
-    except (RecordError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_code(serve)
 
 
 if __name__ == "__main__":

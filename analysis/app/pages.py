@@ -17,11 +17,13 @@ from analysis.app.library import Library
 from analysis.export import cell_text
 from analysis.load import Run
 from analysis.panels import (
+    MISTAKES_CAPTION,
     RUN_PANELS,
     TRIAL_PANELS,
     best_trials,
     datasets,
     heading,
+    mistakes,
     model_layers,
     parameters_of,
     restyle,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 PAGES = {"/": "Runs", "/trials": "Trials", "/trial": "One trial", "/compare": "Compare", "/claims": "Claims"}
-ROWS = 20
+ROWS = 12  # of the table at a time; the browser makes each cell anew at every filter
 MOST_COMPARED = 8
 
 Component = Any  # Dash ships no types for its components
@@ -76,8 +78,13 @@ def runs_page(library: Library) -> list[Component]:
 
 
 def trials_page(run: Run, address: Address, theme: style.Theme) -> list[Component]:
-    """The page of all trials; the parts with an id are made anew as the filter changes."""
-    parallel, slices, size, best = trials_figures(run, address, theme)
+    """The page of all trials; the parts with an id are made anew as the filter changes.
+
+    The figures are blank until the browser asks for them, so that the table need not wait for their drawing.
+    """
+    axes = len(figures.varying(run.trials, run.hyperparameters))
+    parallel, slices = _blank(theme, 400, 90 * axes), _blank(theme, 524, 170 * min(axes, 4))
+    size, best = _blank(theme, 320), _blank(theme, 320)
     return [
         html.H1(run.name),
         html.P(str(run.record.config.get("space", {}).get("question", "")), className="soft"),
@@ -241,16 +248,8 @@ def compare_page(library: Library, run: Run, address: Address, theme: style.Them
     if not chosen:
         return [*parts, html.P("No trial has a validation value yet.")]
     overlay = figures.draw_overlay([figures.learning_curve(run.trials, run.curves, trial) for trial in chosen])
-    parts.append(
-        html.Div(
-            _drawn(
-                style.restyled(overlay, theme),
-                "Validation curves",
-                "The ring marks the judged epoch.",
-                "compare-curves",
-            )
-        )
-    )
+    caption = "The ring marks the judged epoch."
+    parts += _drawn(style.restyled(overlay, theme), "Validation curves", caption, "compare-curves")
     parts.append(_side_by_side(run, chosen, address))
     scored = [trial for trial in chosen if "test" in datasets(run, trial)]
     paired = comparison(run, scored) if len(scored) > 1 else None
@@ -292,13 +291,9 @@ def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Componen
 
 
 def _mistakes(run: Run, trial: int) -> list[Component]:
-    found = figures.gallery(run.folder, run.classes) if trial == winner(run) else []
-    if not found and "test" in datasets(run, trial):
-        predictions = run.predictions(trial)
-        test = predictions[predictions["dataset"] == "test"]
-        found = figures.mistakes(test, run.classes, most=8)
-    if not found:
-        return []
+    found = mistakes(run, trial)
+    if isinstance(found, str):
+        return [html.P([html.B("Mistakes. "), found], className="nothing")]
     items = []
     for mistake in found:
         pictures = [
@@ -318,7 +313,8 @@ def _mistakes(run: Run, trial: int) -> list[Component]:
                 ]
             )
         )
-    return [html.H2("Its surest mistakes"), html.Ul(items, className="gallery")]
+    caption = html.P(MISTAKES_CAPTION, className="soft")
+    return [html.H2("Its mistakes"), caption, html.Ul(items, className="gallery")]
 
 
 _CONFIG: Any = {"displayModeBar": False, "responsive": True}
@@ -328,9 +324,15 @@ def _as_figure(drawn: "go.Figure | str", theme: style.Theme) -> "go.Figure":
     """A panel as a figure: the reason why there is none becomes a line of text in an empty one."""
     if not isinstance(drawn, str):
         return drawn
-    empty = style.restyled(style.figure(height=120), theme)
-    empty.add_annotation(x=0, y=0.5, xref="paper", yref="paper", xanchor="left", text=style.plain(drawn))
-    return empty.update_xaxes(visible=False).update_yaxes(visible=False)
+    words = {"x": 0, "y": 0.5, "xref": "paper", "yref": "paper", "xanchor": "left", "text": style.plain(drawn)}
+    return _blank(theme, 120).add_annotation(**words)
+
+
+def _blank(theme: style.Theme, height: int, narrowest: int = 0) -> "go.Figure":
+    """Paper without axes."""
+    axis = {"visible": False}
+    blank = style.figure(height=height, xaxis=axis, yaxis=axis, meta={"narrowest": narrowest, "columns": 1})
+    return style.restyled(blank, theme)
 
 
 def _kept(scales: Sequence[figures.Scale], run: Run, visible: "pd.DataFrame") -> list[figures.Scale]:

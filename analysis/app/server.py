@@ -65,10 +65,12 @@ def _index() -> str:
     css = (ASSETS / "page.css").read_text(encoding="utf-8")
     light, dark = style.variables(style.LIGHT), style.variables(style.DARK)
     themes = f":root {{ {light} color-scheme: light; }} :root[data-theme='dark'] {{ {dark} color-scheme: dark; }}"
+    # Dash asks for Plotly once a page has a figure; asked for here, it is read while the first page is made.
+    plotly = "<script async src='/_dash-component-suites/plotly/package_data/plotly.min.js'></script>"
     return (
         "<!DOCTYPE html><html lang='en'><head>{%metas%}"
         "<meta name='viewport' content='width=device-width, initial-scale=1'><title>{%title%}</title>"
-        "<link rel='icon' href='data:,'>{%css%}<style>" + themes + css + "</style></head>"
+        "<link rel='icon' href='data:,'>{%css%}<style>" + themes + css + "</style>" + plotly + "</head>"
         "<body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body></html>"
     )
 
@@ -159,7 +161,6 @@ def _add_trials(app: "Dash", library: Library) -> None:
         Input("trials-shown", "data"),
         Input("theme", "data"),
         State("url", "search"),
-        prevent_initial_call=True,
     )
     def fill_figures(_: str | None, theme: str, query: str) -> tuple[Any, ...]:
         address = _with_run(read_address(query), library)

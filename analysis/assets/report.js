@@ -8,6 +8,8 @@
   const theme = () => root.dataset.theme || (dark.matches ? "dark" : "light");
   const shown = new Map();
 
+  const named = (axis) => Boolean(axis.title && axis.title.text);
+
   // Panels that are too narrow side by side go below each other.
   function stacked(layout, width) {
     const meta = layout.meta;
@@ -28,7 +30,7 @@
       });
       layout[yName] = Object.assign({}, layout[yName], {
         domain: [top - 1 / rows + (row < rows - 1 ? gap : 0), top - (row ? gap / 4 : 0)],
-        title: column ? { text: "" } : layout.yaxis.title,
+        title: named(layout[yName]) ? layout[yName].title : column ? { text: "" } : layout.yaxis.title,
         showticklabels: layout[yName].ticks === "" && layout[yName].showticklabels === false ? false : true,
       });
     });
@@ -45,7 +47,8 @@
     const own = { template: templates[theme()], autosize: true, dragmode: drag };
     const layout = stacked(Object.assign({}, figure.layout, own), width);
     plot.style.height = layout.height + "px";
-    plot.style.minWidth = layout.xaxis || !layout.meta ? "" : Math.min(layout.meta.narrowest, 1000) + "px";
+    const single = layout.meta && layout.meta.columns === 1 && !root.classList.contains("paper");
+    plot.style.minWidth = single ? Math.min(layout.meta.narrowest, 1000) + "px" : "";
     const config = { displayModeBar: false, responsive: true };
     if (layout.meta && layout.meta.parallel) layout.dragmode = "select";
     const first = !plot.data;
@@ -96,16 +99,25 @@
   );
   plots.forEach((plot) => seen.observe(plot));
 
-  // Paper is white, and shows every figure.
+  // Paper is white and of one width, and shows every figure and what a click would open.
   let before;
   window.addEventListener("beforeprint", () => {
     before = root.dataset.theme;
     root.dataset.theme = "light";
+    root.classList.add("paper");
+    document.querySelectorAll("details:not([open])").forEach((part) => part.setAttribute("open", "paper"));
+    // One table wider than the page would make the browser shrink all of it.
+    document.querySelectorAll(".scroll").forEach((box) => {
+      box.firstElementChild.style.zoom = Math.min(1, box.clientWidth / box.scrollWidth);
+    });
     plots.forEach(draw);
   });
   window.addEventListener("afterprint", () => {
     if (before) root.dataset.theme = before;
     else delete root.dataset.theme;
+    root.classList.remove("paper");
+    document.querySelectorAll("details[open=paper]").forEach((part) => part.removeAttribute("open"));
+    document.querySelectorAll(".scroll").forEach((box) => (box.firstElementChild.style.zoom = ""));
     redraw();
   });
 

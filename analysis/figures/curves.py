@@ -68,15 +68,10 @@ def draw_learning_curve(curve: LearningCurve) -> "go.Figure":
     for place, (quantity, title) in enumerate(QUANTITIES, start=1):
         for side, name, color in _COLORS:
             drawn.add_scatter(
-                x=curve.points["epoch"],
-                y=curve.points[f"{side}_{quantity}"],
-                name=name,
-                legendgroup=name,
+                **_line(curve, f"{side}_{quantity}", name, color),
                 showlegend=place == 1,
                 mode="lines+markers" if len(curve.points) <= 30 else "lines",
-                line={"color": color, "width": 2},
                 marker={"size": 5},
-                hovertemplate=f"epoch %{{x}}: %{{y:.4f}}<extra>{name}</extra>",
                 row=1,
                 col=place,
             )
@@ -108,17 +103,7 @@ def draw_curve_grid(found: Sequence[LearningCurve], columns: int = 3) -> "go.Fig
     for place, curve in enumerate(found):
         cell = {"row": place // columns + 1, "col": place % columns + 1}
         for side, name, color in _COLORS:
-            drawn.add_scatter(
-                x=curve.points["epoch"],
-                y=curve.points[f"{side}_loss"],
-                name=name,
-                legendgroup=name,
-                showlegend=place == 0,
-                mode="lines",
-                line={"color": color, "width": 1.8},
-                hovertemplate=f"epoch %{{x}}: %{{y:.4f}}<extra>{name}</extra>",
-                **cell,
-            )
+            drawn.add_scatter(**_line(curve, f"{side}_loss", name, color), showlegend=place == 0, mode="lines", **cell)
         if curve.judged is not None:
             drawn.add_vline(x=curve.judged, line={"dash": "dot", "width": 1, "color": style.MUTED}, **cell)
         drawn.update_xaxes(**_epoch_axis(curve), **cell)
@@ -138,18 +123,13 @@ def draw_overlay(found: Sequence[LearningCurve]) -> "go.Figure":
         for place, (quantity, _) in enumerate(QUANTITIES, start=1):
             judged = curve.points["epoch"] == curve.judged
             drawn.add_scatter(
-                x=curve.points["epoch"],
-                y=curve.points[f"val_{quantity}"],
-                name=name,
-                legendgroup=name,
+                **_line(curve, f"val_{quantity}", name, color),
                 showlegend=place == 1,
                 mode="lines+markers",
-                line={"color": color, "width": 2},
                 marker={
                     "size": [11 if own else 4 for own in judged],
                     "symbol": ["circle-open" if own else "circle" for own in judged],
                 },
-                hovertemplate=f"epoch %{{x}}: %{{y:.4f}}<extra>{name}</extra>",
                 row=1,
                 col=place,
             )
@@ -159,6 +139,18 @@ def draw_overlay(found: Sequence[LearningCurve]) -> "go.Figure":
     if longest is not None:
         drawn.update_xaxes(title_text="epoch", **_epoch_axis(longest))
     return drawn.update_layout(showlegend=True)
+
+
+def _line(curve: LearningCurve, column: str, name: str, color: str) -> dict[str, Any]:
+    """One column over the epochs; lines of one name share an entry of the legend."""
+    return {
+        "x": curve.points["epoch"],
+        "y": curve.points[column],
+        "name": name,
+        "legendgroup": name,
+        "line": {"color": color, "width": 2},
+        "hovertemplate": f"epoch %{{x}}: %{{y:.4f}}<extra>{name}</extra>",
+    }
 
 
 def _mark_judged(drawn: "go.Figure", curve: LearningCurve, quantity: str, place: int) -> None:

@@ -42,7 +42,7 @@ def mistakes(predictions: "pd.DataFrame", classes: Sequence[str], most: int = 12
     labels = predictions["label"].to_numpy(dtype=np.int64)
     predicted = p.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
-    order = wrong[np.argsort(p[wrong, labels[wrong]], kind="stable")][:most]
+    order = wrong[np.argsort(-p[wrong].max(axis=1), kind="stable")][:most]
     ids = predictions["image_id"].to_numpy()
     return [
         Mistake(
@@ -55,43 +55,34 @@ def mistakes(predictions: "pd.DataFrame", classes: Sequence[str], most: int = 12
     ]
 
 
-def gallery(folder: RunFolder, classes: Sequence[str]) -> list[Mistake]:
-    """The pictures that the search stored with its winner; empty where it stored none.
+def gallery(folder: RunFolder) -> list[Mistake]:
+    """The mistakes that the search stored with its winner, pictures and all; empty where it stored none.
 
     A picture that is missing or named outside the gallery's folder is left out; its numbers stay.
     """
     if not folder.exists("winner", "gallery.json"):
         return []
     try:
-        entries = json.loads(folder.read("winner", "gallery.json"))
-    except ValueError:
-        return []
-    return [_mistake(folder, entry, classes) for entry in entries if isinstance(entry, dict)]
+        return [_mistake(folder, entry) for entry in json.loads(folder.read("winner", "gallery.json"))]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return []  # damaged; the predictions tell the same mistakes without pictures
 
 
-def _mistake(folder: RunFolder, entry: dict[str, Any], classes: Sequence[str]) -> Mistake:
-    given = entry.get("probabilities", {})
-    pairs = given.items() if isinstance(given, dict) else zip(classes, given, strict=False)
+def _mistake(folder: RunFolder, entry: dict[str, Any]) -> Mistake:
     return Mistake(
-        image_id=str(entry.get("image_id", "")),
-        truth=_class_name(entry.get("label"), classes),
-        predicted=_class_name(entry.get("predicted"), classes),
-        probabilities={str(name): float(value) for name, value in pairs},
-        picture=_picture(folder, entry.get("file")),
-        cam=_picture(folder, entry.get("cam")),
+        image_id=str(entry["image_id"]),
+        truth=str(entry["label"]),
+        predicted=str(entry["predicted"]),
+        probabilities={str(name): float(value) for name, value in entry["probabilities"].items()},
+        picture=_picture(folder, entry["file"]),
+        cam=_picture(folder, entry["cam"]),
     )
-
-
-def _class_name(given: Any, classes: Sequence[str]) -> str:
-    return classes[given] if isinstance(given, int) and 0 <= given < len(classes) else str(given)
 
 
 def _picture(folder: RunFolder, name: Any) -> str:
     """A picture of the gallery as a `data:` URL."""
     # Only the last part of the name counts: a run from elsewhere must not make us read other files.
-    file = posixpath.basename(str(name or ""))
+    file = posixpath.basename(str(name))
     if not file or not folder.exists("winner", "gallery", file):
         return ""
-    kind = "jpeg" if file.lower().endswith((".jpg", ".jpeg")) else "png"
-    content = base64.b64encode(folder.read("winner", "gallery", file)).decode()
-    return f"data:image/{kind};base64,{content}"
+    return f"data:image/png;base64,{base64.b64encode(folder.read('winner', 'gallery', file)).decode()}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -297,28 +297,28 @@ def size_and_score(trials: "pd.DataFrame", score: str) -> "pd.DataFrame":
 def draw_size_and_score(found: "pd.DataFrame", score: str) -> "go.Figure":
     """Score against parameter count, the Pareto front as stairs."""
     drawn = style.figure(showlegend=True)
-    drawn_points = sampled(found, MOST_POINTS, found["score"])
-    front = found[found["best"]]
-    hover = "trial %{customdata}<br>%{x:,} parameters<br>%{y:.4f}<extra></extra>"
+    points, front = (_sized(own) for own in (sampled(found, MOST_POINTS, found["score"]), found[found["best"]]))
+    drawn.add_scatter(**points, mode="markers", name="trials", marker={"color": style.MUTED, "size": 6, "opacity": 0.6})
     drawn.add_scatter(
-        x=drawn_points["parameters"],
-        y=drawn_points["score"],
-        customdata=drawn_points["trial"],
-        mode="markers",
-        name="trials",
-        marker={"color": style.MUTED, "size": 6, "opacity": 0.6},
-        hovertemplate=hover,
-    )
-    drawn.add_scatter(
-        x=front["parameters"],
-        y=front["score"],
-        customdata=front["trial"],
+        **front,
         mode="lines+markers",
         name="best for their size",
         line={"shape": "hv", "color": style.ACCENT, "width": 2},
         marker={"size": 8},
-        hovertemplate=hover,
     )
-    wide = len(found) > 0 and found["parameters"].max() > 3 * found["parameters"].min()
-    drawn.update_xaxes(title_text="parameters", type="log" if wide else "linear", exponentformat="SI")
+    smallest, largest = (found["parameters"].min(), found["parameters"].max()) if len(found) else (1, 1)
+    factors = (1,) if largest > 100 * smallest else (1, 2, 5)
+    ticks = [factor * 10**power for power in range(10) for factor in factors]
+    wide = {"type": "log", "tickvals": ticks} if largest > 3 * smallest else {}
+    drawn.update_xaxes(title_text="parameters", tickformat="~s", **wide)
     return drawn.update_yaxes(title_text=style.label(score))
+
+
+def _sized(found: "pd.DataFrame") -> dict[str, Any]:
+    """Trials by size and score."""
+    return {
+        "x": found["parameters"],
+        "y": found["score"],
+        "customdata": found["trial"],
+        "hovertemplate": "trial %{customdata}<br>%{x:,} parameters<br>%{y:.4f}<extra></extra>",
+    }

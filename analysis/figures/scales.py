@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-MOST_LINES = 1200  # trials in a figure of lines; more than that only blackens the paper
-MOST_POINTS = 400  # in a panel of points, of which a page may have ten
+MOST_LINES = 800  # trials in a figure of lines; more than that only blackens the paper
+MOST_POINTS = 200  # in a panel of points, of which a page may have ten
+LONG_TICK = 10  # letters of a category; a longer one is broken at each "+"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Scale:
     def axis(self) -> dict[str, Any]:
         """Plotly axis settings for a drawing whose data are `places`."""
         values, text = self.ticks
+        text = [name.replace("+", "+<br>") if len(name) > LONG_TICK else name for name in text]
         margin = 0.06 * (self.high - self.low) if self.kind != "category" else 0.5
         if self.kind == "category":
             bounds = [-0.5, max(len(self.categories), 1) - 0.5]

@@ -183,9 +183,9 @@ def draw_slices(found: Slices) -> "go.Figure":
         **_slice_axes(found, columns),
         grid={"rows": rows, "columns": columns, "pattern": "independent", "xgap": 0.12, "ygap": 0.36},
         meta={"rows": rows, "columns": columns, "narrowest": 170},
-        height=60 + 220 * rows,
+        height=84 + 220 * rows,
         showlegend=False,
-        margin={"t": 16},
+        margin={"t": 16, "b": 72},
     )
 
 
@@ -194,12 +194,14 @@ def _slice_axes(found: Slices, columns: int) -> dict[str, Any]:
     axes: dict[str, Any] = {}
     for place, scale in enumerate(found.scales):
         title = {"text": style.plain(style.label(scale.name))}
-        axes[_axis("xaxis", place)] = {"title": title, "showgrid": False, **scale.axis()}
+        # Plotly lays a figure out anew until all margins fit, which takes as long as drawing its points.
+        axes[_axis("xaxis", place)] = {"title": title, "showgrid": False, "automargin": False, **scale.axis()}
         first = place % columns == 0
         axes[_axis("yaxis", place)] = {
             "type": _value_type(found.values),
             "matches": None if place == 0 else "y",
             "showticklabels": first,
+            "automargin": False,
             "title": {"text": style.label(found.metric) if first else ""},
         }
     return axes

@@ -3,10 +3,12 @@
 On Debian: `apt-get install chromium chromium-driver` and `pip install selenium`.
 """
 
+import json
 import os
 import shutil
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from analysis import load, report
 from analysis.app import create_app
 from benchmarks.analysis_data import write_run
 from search.record import EventLog
+from tests.conftest import make_epoch
 
 pytestmark = pytest.mark.browser
 
@@ -150,7 +153,9 @@ def open_page(browser, address):
 
 
 def drawn(browser):
-    return script(browser, "return document.querySelectorAll('.js-plotly-plot .main-svg').length")
+    """How many figures show data: those of the page of trials are blank at first."""
+    shown = "[...document.querySelectorAll('.js-plotly-plot')].filter(p => p.data && p.data.length).length"
+    return script(browser, f"return {shown}")
 
 
 def state(browser):
@@ -199,6 +204,27 @@ def test_the_report_changes_its_theme(browser, page):
     script(browser, "document.getElementById('theme').click()")
     assert wait_until(lambda: script(browser, ink) != before, "the figures change with the page")
     script(browser, "document.getElementById('theme').click()")
+
+
+def test_on_paper_every_figure_is_drawn_light_and_no_wider_than_the_page(open_browser, page):
+    browser = open_browser(1280, "dark")
+    open_page(browser, page)
+    script(browser, "window.dispatchEvent(new Event('beforeprint'))")
+    undrawn = "return [...document.querySelectorAll('.plot')].filter(p => !p.querySelector('.main-svg')).length"
+    wait_until(lambda: script(browser, undrawn) == 0, "every figure is drawn")
+    assert script(browser, "return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert script(browser, "return document.querySelectorAll('details:not([open])').length") == 0
+    right = "e => e.getBoundingClientRect().right"
+    beyond = f"""
+        const edge = ({right})(document.querySelector('main')) + 1;
+        const shown = [...document.querySelectorAll('main .main-svg, main table, main img')];
+        return [shown.length, shown.map({right}).filter(x => x > edge).length]"""
+    count, outside = script(browser, beyond)
+    assert count > 40
+    assert outside == 0
+    script(browser, "window.dispatchEvent(new Event('afterprint'))")
+    assert script(browser, "return document.querySelectorAll('details[open]').length") == 0
+    assert script(browser, "return getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
 
 
 def test_the_table_of_all_trials_filters_and_sorts(browser, page):
@@ -281,21 +307,33 @@ def test_new_epochs_appear_within_five_seconds(browser, tmp_path):
         log = EventLog(folder)
         log.append("suggested", trial=12, parameters={"backbone": "cnn"}, seed=0, max_epochs=3)
         log.append("started", trial=12)
-        log.close()
         written = time.monotonic()
         wait_until(lambda: state(browser).startswith("13 of 13"), "the new trial")
+        assert time.monotonic() - written < 5
+        epoch = make_epoch(1, 1e-6, time=time.time())
+        log.append("epoch", trial=12, metrics=asdict(epoch))
+        log.close()
+        written = time.monotonic()
+        first = "const a = document.querySelector('#trials-table tbody td:nth-child(2) a'); return a && a.textContent"
+        wait_until(lambda: script(browser, first) == "0012", "its first epoch makes it the best trial")
         assert time.monotonic() - written < 5
         browser.get("about:blank")
 
 
 def test_names_that_are_markup_stay_text(browser, tmp_path):
     evil = "<img src=x onerror=document.title='broken'>"
-    folder = write_run(str(tmp_path / "<b>run"), trials=12, epochs=3, evaluated=2)
+    folder = write_run(str(tmp_path / "<b>run"), trials=12, epochs=3, evaluated=12, scheduler="none")
     (name,) = folder.names("log")
     folder.write(folder.read("log", name).replace(b'"strong"', f'"{evil}"'.encode()), "log", name)
+    entry = {"image_id": evil, "file": evil, "cam": "", "label": evil, "predicted": "b", "probabilities": {evil: 1}}
+    folder.write(json.dumps([entry]).encode(), "winner", "gallery.json")
     path = str(tmp_path / "report.html")
     report.write_report([load(folder.url)], path)
     with serving(str(tmp_path)) as site:
+        gallery = "return [...document.querySelectorAll('.gallery .name')].map(e => e.textContent)"
+        for address in (Path(path).as_uri(), f"{site}/trial"):
+            open_page(browser, address)
+            assert script(browser, gallery) == [evil]
         for address in (Path(path).as_uri(), f"{site}/trials", f"{site}/trial", f"{site}/compare", site):
             open_page(browser, address)
             time.sleep(1)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -208,23 +209,54 @@ def test_a_backbone_has_what_the_head_leaves():
 
 
 def test_mistakes_are_the_surest_first():
-    table = predictions([0, 0, 1, 1], np.array([0.6, 0.9, 0.8, 0.1]))
+    table = predictions([0, 0, 1, 1], np.array([0.6, 0.95, 0.8, 0.1]))
     table["image_id"] = ["a", "b", "c", "d"]
-    assert {mistake.image_id for mistake in figures.mistakes(table, ("no", "yes"))} == {"a", "b", "d"}
-    assert figures.mistakes(table, ("no", "yes"))[-1].image_id == "a"
+    assert [mistake.image_id for mistake in figures.mistakes(table, ("no", "yes"))] == ["b", "d", "a"]
+
+
+ENTRY = {"image_id": "<script>", "label": "no", "predicted": "yes", "probabilities": {"no": 0.2, "yes": 0.8}}
 
 
 def test_the_gallery_never_leaves_its_folder(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     (tmp_path / "secret.png").write_bytes(b"secret")
-    entry = {"image_id": "<script>", "file": "../../../secret.png", "cam": "cam.png", "label": 0, "predicted": 1}
-    folder.write(json.dumps([{**entry, "probabilities": [0.2, 0.8]}]).encode(), "winner", "gallery.json")
+    entry = {**ENTRY, "file": "../../../secret.png", "cam": "cam.png"}
+    folder.write(json.dumps([entry]).encode(), "winner", "gallery.json")
     folder.write(b"picture", "winner", "gallery", "cam.png")
-    (mistake,) = figures.gallery(folder, ("no", "yes"))
+    (mistake,) = figures.gallery(folder)
     assert mistake.picture == ""
     assert mistake.cam.startswith("data:image/png;base64,")
     assert mistake.probabilities == {"no": 0.2, "yes": 0.8}
     assert (mistake.truth, mistake.predicted) == ("no", "yes")
+
+
+@pytest.mark.parametrize("content", ["[", "{}", "[7]", '[{"image_id": "a"}]'])
+def test_a_damaged_gallery_shows_no_picture(tmp_path, content):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.write(content.encode(), "winner", "gallery.json")
+    assert figures.gallery(folder) == []
+
+
+def test_a_winner_shows_its_pictures_and_others_their_predictions(tmp_path):
+    run = load(write_run(str(tmp_path / "run"), trials=12, epochs=3, evaluated=12, scheduler="none").url)
+    chosen = panels.winner(run)
+    entry = {**ENTRY, "file": "a.png", "cam": "b.png"}
+    run.folder.write(json.dumps([entry]).encode(), "winner", "gallery.json")
+    other = next(int(trial) for trial in run.trials.index if trial != chosen)
+    assert [mistake.image_id for mistake in panels.mistakes(run, chosen)] == ["<script>"]
+    assert len(panels.mistakes(run, other)) == 8
+    run.evaluations = run.evaluations[run.evaluations["trial"] == chosen]
+    assert panels.mistakes(run, other) == panels.NOT_SCORED
+
+
+def test_a_trial_without_a_mistake_says_so(tmp_path, run):
+    trial = panels.winner(run)
+    right = run.predictions(trial)
+    columns = [f"p_{name}" for name in run.classes]
+    right[columns] = np.eye(len(run.classes))[right["label"]]
+    alone = dataclasses.replace(run, folder=RunFolder(str(tmp_path)))
+    alone.__dict__["_read_predictions"] = lambda _: right
+    assert panels.mistakes(alone, trial) == "No image was misclassified."
 
 
 @pytest.mark.parametrize("panel", panels.RUN_PANELS, ids=lambda panel: panel.key)

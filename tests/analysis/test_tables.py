@@ -376,5 +376,39 @@ def test_the_command_line_prints_and_writes(run, tmp_path, capsys):
 
 
 def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
-    assert tables.main([str(tmp_path)]) == 1
+    assert tables.main([str(tmp_path)]) == 2
     assert "run.json" in capsys.readouterr().err
+
+
+# The report, written in French, says these in English; so do the settings.
+SAME_IN_FRENCH = {
+    "epoch",
+    "epochs",
+    "images",
+    "loss",
+    "accuracy",
+    "AUC",
+    "ECE",
+    "second",
+    "id",
+    "verdict",
+    "backbone",
+    "learning rate",
+    "batch size",
+}
+
+
+def test_every_title_and_heading_is_there_in_french(run):
+    for name, table in tables.TABLES.items():
+        assert table.heading("fr") != table.heading("en") == table.title
+        columns = [str(column) for column in run.table(name).columns if column not in run.hyperparameters]
+        for english, french in zip(headings(columns, "en", name), headings(columns, "fr", name), strict=True):
+            assert english != french or english in SAME_IN_FRENCH, (name, english)
+
+
+def test_the_command_line_prints_in_french(run, capsys):
+    assert tables.main([run.folder.url, "--table", "table1", "--table", "early_stopping", "--lang", "fr"]) == 0
+    printed = capsys.readouterr().out
+    assert "Tableau 1 du rapport : modèle CNN à 2 classes" in printed
+    assert "| ligne | Modèle | Data Augmentation | Nb param. |" in printed
+    assert "| état | arrêt après | essais | epochs passées |" in printed

@@ -84,7 +84,23 @@ def test_a_search_is_recorded_evaluated_and_exported(undisturbed: tuple[RunFolde
     assert "tune" not in names
     assert "could not be written" not in screen
     assert b"<!doctype html>" in folder.read("report.html")[:200].lower()
-    assert folder.names("winner") == ["card.md", "model.keras"]
+    assert folder.names("winner") == ["card.md", "gallery", "gallery.json", "model.keras"]
+
+
+def test_the_winners_mistakes_are_those_of_its_predictions(undisturbed: tuple[RunFolder, str]) -> None:
+    folder, _ = undisturbed
+    number = int(folder.read("winner", "card.md").decode().splitlines()[0].rpartition(" ")[2])
+    rows = pq.read_table(folder.child("predictions", f"{number:04d}.parquet")).to_pylist()
+    wrong = {
+        row["image_id"]: row["p_pneumonia"]
+        for row in rows
+        if row["dataset"] == "test" and (row["p_pneumonia"] > 0.5) != row["label"]
+    }
+    entries = json.loads(folder.read("winner", "gallery.json"))
+    assert len(entries) == min(24, len(wrong)) > 0
+    assert all(entry["probabilities"]["pneumonia"] == pytest.approx(wrong[entry["image_id"]]) for entry in entries)
+    pictures = {entry[kind] for entry in entries for kind in ("file", "cam")}
+    assert folder.names("winner", "gallery") == sorted(pictures)
 
 
 def test_predictions_hold_every_image_once(undisturbed: tuple[RunFolder, str]) -> None:
