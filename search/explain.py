@@ -100,8 +100,7 @@ def grad_cam(model: "keras.Model", images: NDArray[np.uint8], classes: NDArray[n
     """Where in each image a model sees a class: heat maps of the size of its last feature maps.
 
     A map of features counts as much as the class score (before the sigmoid or softmax) rises with it, on
-    average over its pixels. The last feature maps are those of a CNN's last convolution, or those that leave
-    a backbone. Where the maps are flattened instead of averaged, the score depends on places too, which Grad-CAM
+    average over its pixels. The last feature maps are those that leave a CNN's last block, or a backbone. Where the maps are flattened instead of averaged, the score depends on places too, which Grad-CAM
     does not tell: its heat then says which kind of pixel counts, less where.
 
     Args:
@@ -136,15 +135,12 @@ def grad_cam(model: "keras.Model", images: NDArray[np.uint8], classes: NDArray[n
 
 
 def _cut(model: Any) -> tuple[list[Any], list[Any]]:
-    """A model's chain of layers: those up to the last feature maps, and those from there to the probabilities."""
-    import keras
-
+    """A model's chain of layers: those up to the last feature maps (B, h, w, F), and those from there on."""
     layers = model.layers[1:]  # the first is the input
     if layers[-1].name == "head":
         layers = [*layers[:-1], *layers[-1].layers[1:]]
-    # A transfer model's parts are models themselves; its preparation comes before its backbone.
-    place = max(n for n, layer in enumerate(layers) if isinstance(layer, keras.layers.Conv2D | keras.Model))
-    return layers[: place + 1], layers[place + 1 :]
+    place = next(n for n, layer in enumerate(layers) if len(layer.output.shape) < 4)
+    return layers[:place], layers[place:]
 
 
 def _class_score(judging: Sequence[Any], maps: Any, label: int) -> Any:
