@@ -5,10 +5,11 @@ the test set and on outside test sets. The winner is chosen by validation alone,
 in this module is imported by what trains, schedules or samples.
 """
 
+import contextlib
 import io
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -128,16 +129,16 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         which=settings.evaluate.weights,
         threads=session.resources.threads,
     )
-    pool = _actor_pool(context, session.resources)
-    for found in pool.map_unordered(lambda actor, trial: actor.score.remote(trial), open_trials):
-        known |= {(evaluation.trial, evaluation.dataset): evaluation for evaluation in found}
-    evaluations = [known[key] for key in sorted(known)]
-    folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
-    winner = choose_winner(trials, settings)
-    if winner is not None:
-        own = [entry for entry in evaluations if entry.trial == winner.number]
-        list(pool.map(lambda actor, trial: actor.export.remote(trial), [winner]))
-        folder.write(winner_card(folder.read_run(), winner, own).encode(), "winner", "card.md")
+    with _scorers(context, session.resources, most=max(1, len(open_trials))) as pool:
+        for found in pool.map_unordered(lambda actor, trial: actor.score.remote(trial), open_trials):
+            known |= {(evaluation.trial, evaluation.dataset): evaluation for evaluation in found}
+        evaluations = [known[key] for key in sorted(known)]
+        folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
+        winner = choose_winner(trials, settings)
+        if winner is not None:
+            own = [entry for entry in evaluations if entry.trial == winner.number]
+            list(pool.map(lambda actor, trial: actor.export.remote(trial), [winner]))
+            folder.write(winner_card(folder.read_run(), winner, own).encode(), "winner", "card.md")
     return evaluations
 
 
@@ -220,12 +221,19 @@ class Scorer:
         return checkpoint
 
 
-def _actor_pool(context: EvaluationContext, resources: TrialResources) -> Any:
+@contextlib.contextmanager
+def _scorers(context: EvaluationContext, resources: TrialResources, most: int) -> Iterator[Any]:
+    """A pool of processes that score and export; ended by force, since TensorFlow was seen to hang in an orderly exit."""
     import ray
     from ray.util import ActorPool
 
     actor = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu)(Scorer)
-    return ActorPool([actor.remote(context) for _ in range(resources.at_a_time)])
+    actors = [actor.remote(context) for _ in range(min(most, resources.at_a_time))]
+    try:
+        yield ActorPool(actors)
+    finally:
+        for each in actors:
+            ray.kill(each)
 
 
 def _prediction_table(scored: EvaluationSet, probabilities: NDArray[np.float32], classes: Sequence[str]) -> pa.Table:
