@@ -78,11 +78,11 @@ def build_model(
     classes: int,
     weights: Sequence[np.ndarray] | None = None,
     seed: int = 0,
-    fused_norm: bool = False,
+    fused: bool = False,
 ) -> "keras.Model":
     """A Keras model, not yet compiled, from float images (B, H, W, C) in [0, 1] to float32 probabilities.
 
-    See `build_cnn` (`fused_norm` is for it alone) and `build_transfer`; `weights` are those of the backbone.
+    See `build_cnn` (`fused` is for it alone) and `build_transfer`; `weights` are those of the backbone.
 
     Raises:
         ValueError: As the two, and when `weights` are given for a CNN, which has no backbone to put them in.
@@ -93,7 +93,7 @@ def build_model(
         raise ValueError(
             f"weights belong to a backbone, and a CNN has none. Received: {len(weights)} arrays. Use weights=None."
         )
-    return build_cnn(config, input_shape, classes, seed, fused_norm)
+    return build_cnn(config, input_shape, classes, seed, fused)
 
 
 def count_parameters(config: ModelConfig, input_shape: ImageShape, classes: int) -> ParameterCount:

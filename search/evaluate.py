@@ -223,7 +223,7 @@ class Scorer:
 
 @contextlib.contextmanager
 def _scorers(context: EvaluationContext, resources: TrialResources, most: int) -> Iterator[Any]:
-    """A pool of processes that score and export; ended by force, since TensorFlow was seen to hang in an orderly exit."""
+    """A pool of processes that score and export; ended by force: TensorFlow was seen to hang in an orderly exit."""
     import ray
     from ray.util import ActorPool
 

@@ -100,8 +100,9 @@ def grad_cam(model: "keras.Model", images: NDArray[np.uint8], classes: NDArray[n
     """Where in each image a model sees a class: heat maps of the size of its last feature maps.
 
     A map of features counts as much as the class score (before the sigmoid or softmax) rises with it, on
-    average over its pixels. The last feature maps are those that leave a CNN's last block, or a backbone. Where the maps are flattened instead of averaged, the score depends on places too, which Grad-CAM
-    does not tell: its heat then says which kind of pixel counts, less where.
+    average over its pixels. The last feature maps are those that leave a CNN's last block, or a backbone. Where
+    the maps are flattened instead of averaged, the score depends on places too, which Grad-CAM does not tell: its
+    heat then says which kind of pixel counts, less where.
 
     Args:
         model: from `models.registry.build_model`.

@@ -136,7 +136,7 @@ class TrialModel:
     def _build(self, backbone_weights: Sequence[NDArray[Any]] | None) -> "keras.Model":
         model, shape, classes = self.config.model, self.data.images.shape[1:], len(self.data.classes)
         if self._inputs.are_images:
-            return build_model(model, shape, classes, backbone_weights, self.config.seed, fused_norm=True)
+            return build_model(model, shape, classes, backbone_weights, self.config.seed, fused=True)
         return build_trainable_part(model, shape, classes, backbone_weights, self.config.seed)
 
     @property
