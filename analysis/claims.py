@@ -278,7 +278,9 @@ CLAIMS = (
         "section 3.1",
         2,
         search=SearchGroups(
-            "batch_norm", "batch_norm in ('flatten', 'conv+flatten')", "batch_norm in ('none', 'conv')"
+            "batch_norm",
+            "batch_norm in ('flatten', 'conv+flatten', 'block+flatten')",
+            "batch_norm in ('none', 'conv', 'block')",
         ),
     ),
     Claim(

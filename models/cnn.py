@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PADDINGS = ("valid", "same")
 POOLINGS = ("flatten", "average")
-BATCH_NORM_PLACES = ("conv", "flatten", "classifier")
+BATCH_NORM_PLACES = ("conv", "block", "flatten", "classifier")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CnnConfig:
         padding: "valid" (the image loses kernel - 1 pixels a block) or "same".
         normalize: Whether the model first brings each image to mean 0 and standard deviation 1.
         batch_norm: "none", or the places of batch-norm layers joined by "+": "conv" (after each convolution
-            and its relu), "flatten" (on the flat features), "classifier" (before the output layer, after the
+            and its relu), "block" (after each pooling: a quarter of the work), "flatten" (on the flat features), "classifier" (before the output layer, after the
             last hidden dense layer; without one it is the place of "flatten", and gets one layer, not two).
         pooling: How feature maps become flat features: "flatten", or "average" (global, one number a filter).
         dense: Units of each hidden dense layer.
@@ -164,20 +164,23 @@ def build_cnn(
 
 
 def _attach_block(x: Any, filters: int, config: CnnConfig, seed: int, fused: bool) -> Any:
-    """One block on `x`: convolution, relu, batch norm if the configuration says so, max pooling."""
+    """One block on `x`: convolution, relu and max pooling, with batch norm where the configuration says so."""
     import keras
 
-    normed = "conv" in batch_norm_places(config.batch_norm)
-    pooled = fused and not normed
+    places = batch_norm_places(config.batch_norm)
+    norm = fused_batch_norm() if fused else keras.layers.BatchNormalization
+    pooled = fused and "conv" not in places
     layer = pooled_convolution() if pooled else keras.layers.Conv2D
     initializer = keras.initializers.GlorotUniform(seed=seed)
     convolution = layer(
         filters, config.kernel, padding=config.padding, activation="relu", kernel_initializer=initializer
     )
     x = convolution(x)
-    if normed:
-        x = (fused_batch_norm() if fused else keras.layers.BatchNormalization)()(x)
-    return x if pooled else keras.layers.MaxPooling2D(2)(x)
+    if "conv" in places:
+        x = norm()(x)
+    if not pooled:
+        x = keras.layers.MaxPooling2D(2)(x)
+    return norm()(x) if "block" in places else x
 
 
 def count_cnn(config: CnnConfig, input_shape: ImageShape, classes: int) -> ParameterCount:
@@ -193,8 +196,7 @@ def count_cnn(config: CnnConfig, input_shape: ImageShape, classes: int) -> Param
         (convolution_count(config.kernel, *pair) for pair in pairwise((input_shape[2], *filters))),
         start=NOTHING,
     )
-    if "conv" in places:
-        blocks += batch_norm_count(sum(filters))
+    blocks = sum((batch_norm_count(sum(filters)) for _ in places & {"conv", "block"}), start=blocks)
     if "flatten" in places:
         blocks += batch_norm_count(features)
     return blocks + count_head(features, config.dense, classes, norm_before_output(config))

@@ -75,6 +75,8 @@ def _cnn_layers(own: Mapping[str, Any], image: tuple[int, int, int], classes: in
             layers.append(Layer("batch norm", (height, width, filters), 4 * filters))
         height, width, channels = height // 2, width // 2, filters
         layers.append(Layer("max pooling 2 x 2", (height, width, channels), 0))
+        if "block" in norms:
+            layers.append(Layer("batch norm", (height, width, channels), 4 * channels))
     average = own.get("pooling", "flatten") == "average"
     features = channels if average else height * width * channels
     layers.append(Layer("average pooling" if average else "flatten", (features,), 0))

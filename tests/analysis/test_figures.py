@@ -194,6 +194,7 @@ def test_splits_are_counted_with_their_shares():
         ({"layers": 2, "filters": 8, "kernel": 3}, 3, 141_219),  # model 5
         ({"layers": 2, "filters": 8, "kernel": 3, "growth": 1.0}, 3, 70_651),  # model 7
         ({"layers": 1, "filters": 8, "kernel": 4, "batch_norm": "conv"}, 2, 96_969),  # 1conv
+        ({"layers": 1, "filters": 8, "kernel": 4, "batch_norm": "block"}, 2, 96_969),
         ({"layers": 1, "filters": 8, "kernel": 4, "batch_norm": "conv+classifier", "dense": "16-8"}, 2, 1_549_161),
     ],
 )

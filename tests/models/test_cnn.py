@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from models.cnn import CnnConfig, block_filters, build_cnn, count_cnn
+from models.cnn import BATCH_NORM_PLACES, CnnConfig, block_filters, build_cnn, count_cnn
 
 
 def counted(model):
@@ -15,7 +15,7 @@ def counted(model):
 
 
 def random_config(draw: random.Random) -> CnnConfig:
-    places = [place for place in ("conv", "flatten", "classifier") if draw.random() < 0.5]
+    places = [place for place in BATCH_NORM_PLACES if draw.random() < 0.5]
     return CnnConfig(
         layers=draw.randint(1, 3),
         filters=draw.randint(2, 6),
@@ -93,6 +93,7 @@ def test_batch_norm_stands_where_it_is_asked_for():
 
     norm, end = "BatchNormalization", ["Dropout", "Dense"]
     assert kinds("conv", ()) == ["Conv2D", norm, "MaxPooling2D", "Flatten", *end]
+    assert kinds("block", ()) == ["Conv2D", "MaxPooling2D", norm, "Flatten", *end]
     assert kinds("flatten", (3,)) == ["Conv2D", "MaxPooling2D", "Flatten", norm, "Dense", *end]
     assert kinds("classifier", (3,)) == ["Conv2D", "MaxPooling2D", "Flatten", "Dense", norm, *end]
     assert kinds("classifier", ()) == kinds("flatten", ()) == kinds("flatten+classifier", ())
@@ -136,7 +137,7 @@ def test_mixed_precision_still_gives_float32_probabilities(images):
         ({"pooling": "max"}, "flatten, average"),
         ({"normalize": "yes"}, "normalize must be true or false"),
         ({"batch_norm": "conv+conv"}, "each once"),
-        ({"batch_norm": "dense"}, "conv, flatten, classifier"),
+        ({"batch_norm": "dense"}, "conv, block, flatten, classifier"),
         ({"dense": [8]}, "dense must be a tuple"),
         ({"dense": (8, 0)}, "dense must be a tuple"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),

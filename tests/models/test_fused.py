@@ -4,7 +4,7 @@ import pytest
 from models.cnn import CnnConfig, build_cnn
 
 CONFIG = CnnConfig(layers=2, filters=4, batch_norm="conv+flatten")
-CONFIGS = [CONFIG, CnnConfig(layers=2, filters=4, dense=(4,)), CnnConfig(layers=2, kernel=4, padding="same")]
+CONFIGS = [CONFIG, CnnConfig(layers=2, filters=4, batch_norm="block"), CnnConfig(layers=2, kernel=4, padding="same")]
 
 
 def trained(config: CnnConfig, fused: bool) -> tuple[list[np.ndarray], float]:
