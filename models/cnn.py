@@ -37,8 +37,9 @@ class CnnConfig:
         padding: "valid" (the image loses kernel - 1 pixels a block) or "same".
         normalize: Whether the model first brings each image to mean 0 and standard deviation 1.
         batch_norm: "none", or the places of batch-norm layers joined by "+": "conv" (after each convolution
-            and its relu), "block" (after each pooling: a quarter of the work), "flatten" (on the flat features), "classifier" (before the output layer, after the
-            last hidden dense layer; without one it is the place of "flatten", and gets one layer, not two).
+            and its relu), "block" (after each pooling: a quarter of the work), "flatten" (on the flat features),
+            "classifier" (before the output layer, after the last hidden dense layer; without one it is the
+            place of "flatten", and gets one layer, not two).
         pooling: How feature maps become flat features: "flatten", or "average" (global, one number a filter).
         dense: Units of each hidden dense layer.
         dropout: Share of the inputs of the output layer silenced during training.
