@@ -43,8 +43,11 @@ def make_config(model: Any, **train: Any) -> TrialConfig:
     )
 
 
-@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-3), ("float16", 5e-2)])  # three digits, over two epochs
-@pytest.mark.parametrize("model", CONFIGS, ids=repr)
+# Three digits are enough for heads; a thawed backbone with random weights would make more of the fourth in two epochs.
+PARITY = [(model, "float32", 1e-3) for model in CONFIGS] + [(model, "float16", 2e-2) for model in CONFIGS[:2]]
+
+
+@pytest.mark.parametrize(("model", "dtype", "error"), PARITY, ids=repr)
 def test_training_on_features_is_training_on_images(
     model: TransferConfig, dtype: str, error: float, data: TrainingData
 ) -> None:
