@@ -245,7 +245,8 @@ def decode_image(data: bytes, settings: ImageSettings) -> tuple[NDArray[np.uint8
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         image = None
-    if image is None:
+    # The size is looked at again: OpenCV's own limit is not set where something else imported it first.
+    if image is None or image.shape[0] * image.shape[1] > MAX_MEGAPIXELS * 1_000_000:
         raise DataError(f"cannot be decoded: damaged, or above {MAX_MEGAPIXELS} megapixels")
     height, width = image.shape[:2]
     if (height, width) != (settings.size, settings.size):
