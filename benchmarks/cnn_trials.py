@@ -16,12 +16,12 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.flops import TRAINING, cnn_flops
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
-from benchmarks.peers.task import Task, read_outcome, write_task
+from benchmarks.peers.task import Task, make_task, read_outcome, write_task
 from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
-from data_pipeline.dataset import DataSettings, prepare_dataset
+from data_pipeline.dataset import DataSettings
 from search.spaces import model_settings
 
-# From the shipped space cnn2. Batch norm is in half of the trials, as it is in the space.
+# Much like the shipped space cnn2. Half of the trials have batch norm, where the published networks have it.
 GRID: dict[str, list[Any]] = {"layers": [1, 2], "batch_norm": ["none", "conv"], "learning_rate": [0.001, 0.0001]}
 FIXED = {
     "backbone": "cnn",
@@ -58,7 +58,8 @@ class Timing:
 def measure(options: Options, machine: Machine) -> Measurement:
     """Seconds of each side, in turn, repeat by repeat."""
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
-        task = make_task(options, Path(folder))
+        grid, epochs = (QUICK_GRID, 1) if options.quick else (GRID, EPOCHS)
+        task = make_task(options, Path(folder), grid, FIXED, epochs, DataSettings().image.size)
         timings: dict[str, list[Timing]] = {side: [] for side in (OURS, *PEERS)}
         for repeat in range(options.repeats):
             for side, found in timings.items():
@@ -66,22 +67,6 @@ def measure(options: Options, machine: Machine) -> Measurement:
                 scratch.mkdir()
                 found.append(_time_ours(options, task, scratch) if side == OURS else _time_peer(side, task, scratch))
     return summarize(timings, task, machine)
-
-
-def make_task(options: Options, folder: Path) -> Task:
-    """The trials, and the images with the split that our search will make of them."""
-    dataset = prepare_dataset(DataSettings(root=options.root, cache=str(folder / "listing")))
-    rows = dataset.manifest.pool_rows
-    return Task(
-        paths=tuple(row.path for row in rows),
-        labels=tuple(row.label for row in rows),
-        train=tuple(map(int, dataset.split.train)),
-        validation=tuple(map(int, dataset.split.validation)),
-        size=DataSettings().image.size,
-        grid=QUICK_GRID if options.quick else GRID,
-        fixed=FIXED,
-        epochs=1 if options.quick else EPOCHS,
-    )
 
 
 def summarize(timings: Mapping[str, Sequence[Timing]], task: Task, machine: Machine) -> Measurement:

@@ -18,10 +18,8 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.flops import TRAINING, VGG16_FEATURES, head_flops, vgg16_flops
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
-from benchmarks.peers.task import Task, read_outcome, write_task
+from benchmarks.peers.task import Task, make_task, read_outcome, write_task
 from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
-from data_pipeline.dataset import DataSettings, prepare_dataset
-from data_pipeline.preprocess import ImageSettings
 
 # 20 heads of the shipped space vgg2.
 GRID: dict[str, list[Any]] = {"learning_rate": [0.01, 0.003, 0.001, 0.0003, 0.0001], "dense": [[], [64], [128], [256]]}
@@ -161,20 +159,8 @@ def _time_peer(task: Task, folder: Path) -> Epoch:
 
 
 def _peer_task(options: Options, plan: Plan, folder: Path) -> Task:
-    image = ImageSettings(size=plan.size)
-    dataset = prepare_dataset(DataSettings(root=options.root, image=image, cache=str(folder / "listing")))
-    rows = dataset.manifest.pool_rows
-    return Task(
-        paths=tuple(row.path for row in rows),
-        labels=tuple(row.label for row in rows),
-        train=tuple(map(int, dataset.split.train)),
-        validation=tuple(map(int, dataset.split.validation)),
-        size=plan.size,
-        grid=PEER_GRID,
-        fixed={**FIXED, "dense": PEER_DENSE},
-        epochs=1,
-        weights=options.weights,
-    )
+    fixed = {**FIXED, "dense": PEER_DENSE}
+    return make_task(options, folder, PEER_GRID, fixed, epochs=1, size=plan.size, weights=options.weights)
 
 
 if __name__ == "__main__":

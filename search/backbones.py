@@ -154,6 +154,13 @@ def has_frozen_part(model: ModelConfig) -> bool:
     return isinstance(model, TransferConfig) and feature_cut(model) is not None
 
 
+def models_with_features(settings: Settings, space: Space) -> list[TransferConfig]:
+    """The models of the space whose frozen part is run once for all trials."""
+    if settings.features == "off":
+        return []
+    return [model for model in map(model_settings, model_variants(space)) if has_frozen_part(model)]
+
+
 def build_extractor(
     config: TrialConfig, shape: tuple[int, ...], weights: Sequence[NDArray[Any]] | None
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
@@ -240,8 +247,7 @@ def share_backbones(settings: Settings, space: Space) -> Backbones:
                 weights[backbone] = BackboneWeights(arrays, ray.get(digest))
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
-    models = [model_settings(variant) for variant in model_variants(space)]
-    if settings.features == "off" or not any(map(has_frozen_part, models)):
+    if not models_with_features(settings, space):
         return Backbones(weights)
     return Backbones(weights, _start_store(settings), settings.features, settings.views)
 

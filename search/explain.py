@@ -129,7 +129,7 @@ def grad_cam(model: "keras.Model", images: NDArray[np.uint8], classes: NDArray[n
         heat.append(np.asarray(tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1)), np.float32)[0])  # (h, w)
     if not heat:
         return np.zeros((0, 1, 1), np.float32)
-    # Not the maximum: one bright edge of a map of 222 x 222 pixels would leave all others cold.
+    # Not the maximum: one bright edge of a map of 111 x 111 pixels would leave all others cold.
     warm = np.quantile(heat, 0.99, axis=(1, 2), keepdims=True)
     warm = np.where(warm > 0, warm, np.max(heat, axis=(1, 2), keepdims=True))
     return np.asarray(np.clip(np.divide(heat, warm, out=np.zeros_like(heat), where=warm > 0), 0, 1), np.float32)

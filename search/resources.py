@@ -205,7 +205,7 @@ def find_machine() -> Machine:
         return machine
     listing = ray.get(ray.remote(num_cpus=0, num_gpus=1)(query_gpus).remote())
     memory, capability = parse_gpus(listing)
-    return Machine(machine.cpus, machine.gpus, machine.memory_mb, memory, capability)
+    return replace(machine, gpu_memory_mb=memory, compute_capability=capability)
 
 
 def query_gpus() -> str:

@@ -17,9 +17,9 @@ from data_pipeline.dataset import Dataset, list_dataset, prepare_dataset
 from data_pipeline.manifest import DataError, Manifest
 from data_pipeline.split import split_pool
 from models.registry import count_parameters
-from models.transfer import TransferConfig, WeightsError, feature_cut
+from models.transfer import WeightsError, feature_cut
 from search import record
-from search.backbones import FeatureNews, has_frozen_part
+from search.backbones import FeatureNews, models_with_features
 from search.record import RecordError, RunFolder
 from search.rungs import expected_epochs, most_epochs
 from search.runs import check_same_data, create_run, find_run, new_run_folder
@@ -37,8 +37,6 @@ from search.spaces import (
     backbones_of,
     combinations_of,
     count_trials,
-    model_settings,
-    model_variants,
     read_space,
 )
 
@@ -145,18 +143,12 @@ def _dry_run(settings: Settings, space: Space) -> int:
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
     console.print(_epochs_line(settings, space))
-    cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in _frozen_models(settings, space)})
+    cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
     if cuts:
         console.print(f"computed once for all trials: features of {', '.join(cuts)}")
     _print_counts(console, manifest, split.counts(manifest))
     console.print("Dry run: nothing was started.")
     return 0
-
-
-def _frozen_models(settings: Settings, space: Space) -> list[TransferConfig]:
-    """The models of the space whose frozen part is run once."""
-    models = [model_settings(variant) for variant in model_variants(space)] if settings.features != "off" else []
-    return [model for model in models if has_frozen_part(model)]
 
 
 def _epochs_line(settings: Settings, space: Space) -> str:

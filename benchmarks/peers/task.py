@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness import Options
+from data_pipeline.dataset import DataSettings, prepare_dataset
+from data_pipeline.preprocess import ImageSettings
+
 if TYPE_CHECKING:
     import keras
 
@@ -71,6 +75,42 @@ class Images:
     train_labels: NDArray[np.float32]
     validation: NDArray[np.uint8]
     validation_labels: NDArray[np.float32]
+
+
+def make_task(
+    options: Options,
+    folder: Path,
+    grid: Mapping[str, Sequence[Any]],
+    fixed: Mapping[str, Any],
+    epochs: int,
+    size: int,
+    weights: str = "none",
+) -> Task:
+    """These trials on the images of the options, with the split that our search will make of them.
+
+    Args:
+        options: of the benchmark.
+        folder: for what is prepared while the images are listed.
+        grid: as in `Task`, like all that follow.
+        fixed: as there.
+        epochs: as there.
+        size: as there.
+        weights: as there.
+    """
+    image = ImageSettings(size=size)
+    dataset = prepare_dataset(DataSettings(root=options.root, image=image, cache=str(folder / "listing")))
+    rows, split = dataset.manifest.pool_rows, dataset.split
+    return Task(
+        paths=tuple(row.path for row in rows),
+        labels=tuple(row.label for row in rows),
+        train=tuple(map(int, split.train)),
+        validation=tuple(map(int, split.validation)),
+        size=size,
+        grid=grid,
+        fixed=fixed,
+        epochs=epochs,
+        weights=weights,
+    )
 
 
 def write_task(task: Task, path: Path) -> None:

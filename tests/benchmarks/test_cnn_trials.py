@@ -9,9 +9,9 @@ import pytest
 from benchmarks import cnn_trials
 from benchmarks.cnn_trials import EPOCHS, FIXED, GRID, Timing
 from benchmarks.harness import Machine, Options
-from benchmarks.peers.task import Task, load_images, read_outcome, read_task, write_task
+from benchmarks.peers.task import Task, load_images, make_task, read_outcome, read_task, write_task
 from benchmarks.searches import fixed_words, listed_words
-from data_pipeline.dataset import Dataset
+from data_pipeline.dataset import Dataset, DataSettings
 from data_pipeline.share import training_data
 from search.settings import load_settings
 from search.spaces import listed_plans, read_space
@@ -21,7 +21,7 @@ MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
-    return cnn_trials.make_task(Options(), tmp_path_factory.mktemp("task"))
+    return make_task(Options(), tmp_path_factory.mktemp("task"), GRID, FIXED, EPOCHS, DataSettings().image.size)
 
 
 def test_the_peers_trials_are_those_of_our_command(task: Task) -> None:
