@@ -29,6 +29,7 @@ FIXED = {
     "augment": "none",
     "class_weights": "none",
     "filters": 8,
+    "growth": 1.0,
     "kernel": 3,
     "dense": [16],
     "dropout": 0.2,
