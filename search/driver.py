@@ -1,6 +1,7 @@
 """The search itself: Ray Tune runs the trials, our log remembers them.
 
-Tune schedules, restarts and reuses processes. What was tried and what came of it is kept by
+Tune is handed a stretch of a trial at a time, up to the next rung of ASHA (search.asha) or the trial's end; it
+schedules, restarts and reuses processes. What was tried and what came of it is kept by
 `SearchState` in our own log, from which a search resumes; Tune's own snapshots are not used. This
 module imports Ray at the top; `search.run` imports it only when a search begins.
 """
@@ -12,20 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ray import tune
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
 from data_pipeline.share import put_training_data, training_data
 from search import record
-from search.asha import ResumableAsha
 from search.record import TrialRecord
 from search.session import Session
-from search.settings import Settings
 from search.state import SearchState
 from search.trial import ImageTrial, TrialContext
 
-# All that is still read of a result, by ASHA and `Recorder`, when the log has it.
-_KEPT_RESULTS = frozenset({"trial_id", "done", "epoch", "score", "status", "reason"})
+# All that is still read of a result, by Tune and `Recorder`, when the log has it.
+_KEPT_RESULTS = frozenset({"trial_id", "done", "status", "reason"})
 
 
 class SearchInterruptedError(Exception):
@@ -59,8 +57,7 @@ def run_search(
         OSError: the run's folder can no longer be written; the run resumes when that is mended.
     """
     settings, resources = session.settings, session.resources
-    scheduler = _build_scheduler(settings, state)
-    if state.num_waiting == 0:
+    if state.is_over:
         return
     context = TrialContext(
         run_url=state.folder.absolute_url,
@@ -77,8 +74,7 @@ def run_search(
         ),
         tune_config=tune.TuneConfig(
             search_alg=TrialQueue(state),
-            scheduler=scheduler,
-            num_samples=state.num_waiting,
+            num_samples=-1,  # until the queue says that it is over
             # Without it Tune keeps a single pending trial with a searcher of one's own.
             max_concurrent_trials=resources.at_a_time,
             reuse_actors=True,
@@ -121,28 +117,33 @@ class _NotPickled:
         return {}
 
 
-def tune_config(trial: TrialRecord) -> dict[str, Any]:
-    """A trial as Tune hands it to a process: one line of JSON, as in the log.
+def tune_config(trial: TrialRecord, target: int) -> dict[str, Any]:
+    """A trial as Tune hands it to a process, to be trained up to an epoch: one line of JSON, as in the log.
 
     Tune copies, flattens and names the entries of a configuration one by one, several times a trial.
     """
-    known = dataclasses.replace(trial, epochs=[])  # the process reads its history from its checkpoint
-    return {"number": trial.number, "trial": record.to_json(known)}
+    plain = dataclasses.replace(trial, epochs=[])  # the process reads its history from its checkpoint
+    return {
+        "number": trial.number,
+        "trial": record.to_json(plain),
+        "trained": len(trial.epochs),
+        "target": target,
+    }
 
 
 class TrialQueue(_NotPickled, TuneSearcher):  # type: ignore[misc]  # Ray ships no types
     """What Tune asks for the next trial; the search's state answers."""
 
     def __init__(self, state: SearchState) -> None:
-        super().__init__(metric="score", mode="min")
+        super().__init__()
         self._state = state
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial as a Tune configuration, or `FINISHED`."""
+        """The next stretch of a trial as a Tune configuration; `None` while others decide whether there will be one."""
         trial = self._state.next_trial()
-        if trial is None:
-            return TuneSearcher.FINISHED
-        return tune_config(trial)
+        if trial is not None:
+            return tune_config(trial, self._state.target(trial.number))
+        return TuneSearcher.FINISHED if self._state.is_over else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing here: the recorder tells the state."""
@@ -193,9 +194,12 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
             del result[key]
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """The trial ended: by itself, which its last result says, or stopped by the scheduler."""
+        """The trial ended, which its last result says, or came to its target."""
         result = trial.last_result or {}
-        self._state.end(_number(trial), result.get("status", record.STOPPED), result.get("reason", ""))
+        if "status" in result:
+            self._state.end(_number(trial), result["status"], result.get("reason", ""))
+        else:
+            self._state.wait(_number(trial))
         trial.metric_analysis.clear()
         trial.metric_n_steps.clear()
 
@@ -206,14 +210,6 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial's process was lost once too often."""
         self._state.end(_number(trial), record.FAILED, _failure(trial))
-
-
-def _build_scheduler(settings: Settings, state: SearchState) -> TrialScheduler:
-    if settings.search.scheduler == "none":
-        return FIFOScheduler()
-    scheduler = ResumableAsha(settings.search)
-    state.end_unfinished(scheduler.replay(state.folder.read_events(), state.trials))
-    return scheduler
 
 
 def _number(trial: Any) -> int:

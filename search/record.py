@@ -21,10 +21,10 @@ import fsspec
 SCHEMA_VERSION = 1
 
 # A trial's status. The first two can still go on; the others are final.
-WAITING = "waiting"
+WAITING = "waiting"  # for a process, or at a rung for its turn
 RUNNING = "running"
 FINISHED = "finished"  # all its epochs, or its own early stopping
-STOPPED = "stopped"  # by the scheduler
+STOPPED = "stopped"  # by the scheduler: others at its rung did better
 DIVERGED = "diverged"  # its loss became NaN or infinite
 FAILED = "failed"  # its process died, or it raised, more than `search.max_failures` times
 FINAL = (FINISHED, STOPPED, DIVERGED, FAILED)
@@ -441,6 +441,8 @@ def apply_event(trials: dict[int, TrialRecord], event: Mapping[str, Any]) -> Non
         trial.status = WAITING
         trial.retries += 1
         trial.reason = event.get("reason", "")
+    elif kind == "paused":
+        trial.status = WAITING
     elif kind == "ended":
         trial.status, trial.reason = event["status"], event.get("reason", "")
         trial.ended = event["time"]

@@ -1,15 +1,16 @@
 """How many epochs a search will take, in arithmetic, for a dry run and the time left; needs no Ray."""
 
+from search.asha import rung_epochs
 from search.settings import SearchSettings, Settings
 from search.spaces import Space, listed_plans
 
 
-def expected_epochs(space: Space, settings: Settings) -> float:
-    """How many epochs the whole search takes in expectation."""
+def expected_epochs(space: Space, settings: Settings) -> int:
+    """How many epochs the whole search takes if no trial ends by itself before its last epoch."""
     search = settings.search
     plans = listed_plans(space, settings)
     if search.scheduler == "none":
-        return float(most_epochs(space, settings))
+        return most_epochs(space, settings)
     return halving_epochs(len(plans) if plans is not None else search.num_trials, search)
 
 
@@ -21,16 +22,13 @@ def most_epochs(space: Space, settings: Settings) -> int:
     return sum(plan.max_epochs for plan in plans)
 
 
-def halving_epochs(num_trials: int, search: SearchSettings) -> float:
-    """The epochs of successive halving: at each rung one trial in `reduction_factor` goes on.
-
-    ASHA decides as results come in, so the true number lies somewhat above it.
+def halving_epochs(num_trials: int, search: SearchSettings) -> int:
+    """The epochs of successive halving: at each rung one trial in `reduction_factor` goes on, at least one.
 
     Source: Li et al. 2020, algorithm 1.
     """
-    spent, alive, trained, rung = 0.0, float(num_trials), 0.0, float(search.asha.grace_period)
-    while rung < search.max_epochs:
+    spent, alive, trained = 0, num_trials, 0
+    for rung in rung_epochs(search):
         spent += alive * (rung - trained)
-        trained, alive = rung, max(1.0, alive / search.asha.reduction_factor)
-        rung *= search.asha.reduction_factor
+        alive, trained = max(1, int(alive // search.asha.reduction_factor)), rung
     return spent + alive * (search.max_epochs - trained)

@@ -28,7 +28,7 @@ class Searcher(Protocol):
         """The plan of trial `number`; numbers are asked in order."""
 
     def tell(self, trial: TrialRecord) -> None:
-        """Learn from a trial that ended."""
+        """Learn how far a trial came, at a rung or at its end; it replaces what was told of the trial before."""
 
     def restore(self, trials: Iterable[TrialRecord]) -> None:
         """Take up the trials of an interrupted search, ended or not, in order of their numbers."""
@@ -65,9 +65,9 @@ class ListSearcher:
 class StudySearcher:
     """Samples with Optuna: TPE (multivariate, grouped by condition) or uniformly at random.
 
-    A trial that the scheduler stopped is told as pruned with its epochs' values, so that TPE does not
-    take its early value for a final one; a diverged trial as pruned without any, which ranks last; a
-    failed one as failed, which TPE passes over.
+    A trial that waits at a rung or was stopped there is told as pruned with its epochs' values, so that TPE does not
+    take its early value for a final one; a diverged trial as pruned without any, which ranks last; a failed one as
+    failed, which TPE passes over.
 
     Source: Bergstra et al. 2011 (TPE); Falkner et al. 2018 (multivariate); Optuna, TPESampler.
     """
@@ -79,10 +79,11 @@ class StudySearcher:
         self._space = space
         self._search = settings.search
         self._max_epochs = settings.search.max_epochs
+        self._storage = _revisable_storage()
         self._study = optuna.create_study(
-            direction="minimize" if record.lower_is_better(self._search.metric) else "maximize"
+            storage=self._storage, direction="minimize" if record.lower_is_better(self._search.metric) else "maximize"
         )
-        self._running: dict[int, optuna.Trial] = {}
+        self._ids: dict[int, int] = {}  # Optuna's, of each trial
 
     @property
     def num_trials(self) -> int:
@@ -96,33 +97,33 @@ class StudySearcher:
 
     def _ask(self, number: int) -> Plan:
         trial = self._study.ask()
-        self._running[number] = trial
+        self._ids[number] = trial._trial_id
         return Plan(resolve(self._space, lambda parameter: _suggest(trial, parameter)), self._max_epochs)
 
     def tell(self, trial: TrialRecord) -> None:
-        """Tell the study how the trial ended."""
+        """Tell the study how far the trial came."""
         from optuna.trial import TrialState
 
-        asked = self._running.pop(trial.number)
+        number = self._ids[trial.number]
         for step, value in _values(trial, self._search.metric).items():
-            asked.report(value, step)
+            self._storage.set_trial_intermediate_value(number, step, value)
         best = trial.best_epoch(self._search.metric)
         if trial.status == record.FINISHED and best is not None:
-            self._study.tell(asked, getattr(best, self._search.metric))
-        elif trial.status == record.FAILED:
-            self._study.tell(asked, state=TrialState.FAIL)
+            value = getattr(best, self._search.metric)
+            self._storage.set_trial_state_values(number, TrialState.COMPLETE, [value])
         else:
-            self._study.tell(asked, state=TrialState.PRUNED)
+            state = TrialState.FAIL if trial.status == record.FAILED else TrialState.PRUNED
+            self._storage.set_trial_state_values(number, state)
 
     def restore(self, trials: Iterable[TrialRecord]) -> None:
-        """Ask each trial again with the parameters that it had, and tell those that ended."""
+        """Ask each trial again with the parameters that it had, and tell what is known of it."""
         import optuna
 
         self._study.sampler = optuna.samplers.RandomSampler(seed=0)  # is asked, but everything is given
         for trial in sorted(trials, key=lambda entry: entry.number):
             self._study.enqueue_trial(study_parameters(self._space, trial.parameters))
             self._ask(trial.number)
-            if trial.is_final:
+            if trial.is_final or trial.epochs:
                 self.tell(trial)
 
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
@@ -141,6 +142,18 @@ class StudySearcher:
                 # A quarter of a short search is left to chance; ten trials, Optuna's own default, at most.
                 n_startup_trials=min(10, max(4, self._search.num_trials // 4)),
             )
+
+
+def _revisable_storage() -> "optuna.storages.InMemoryStorage":
+    """Optuna's storage in memory, in which a told trial may be told again: it went on from its rung."""
+    from optuna.storages import InMemoryStorage
+    from optuna.trial import TrialState
+
+    class RevisableStorage(InMemoryStorage):
+        def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
+            """Every trial is."""
+
+    return RevisableStorage()
 
 
 def study_parameters(space: Space, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ log back, so that what is in memory is always what a resume would find.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from models.counts import ParameterCount
 from search import record
+from search.asha import Asha
 from search.checkpoint import drop_checkpoints, read_checkpoint
 from search.record import EventLog, RunFolder, TrialRecord, apply_event, rank
 from search.searcher import Searcher
@@ -49,7 +50,8 @@ class SearchState:
         self._searcher = searcher
         self._count = count
         self._log = EventLog(folder)
-        self._unfinished = [trial.number for trial in self.trials.values() if not trial.is_final]
+        self._asha = Asha(settings.search, searcher.num_trials)
+        self._interrupted: list[int] = []  # trials of an earlier session, to be taken up where it left them
         self.ended = [trial.number for trial in self.trials.values() if trial.is_final]
         self._best = self._best_of(self.trials.values())
         self._next = max(self.trials, default=-1) + 1
@@ -60,20 +62,24 @@ class SearchState:
         return self._searcher.num_trials
 
     @property
-    def num_waiting(self) -> int:
-        """How many trials are still to be handed out by `next_trial`."""
-        return len(self._unfinished) + max(0, self.num_trials - self._next)
-
-    @property
     def is_over(self) -> bool:
         """Whether every trial has ended and no more are to come."""
-        return self.num_waiting == 0 and len(self.ended) == len(self.trials)
+        return self._next >= self.num_trials and len(self.ended) == len(self.trials)
 
     def restore(self) -> None:
-        """Take up an interrupted search: epochs that were trained but not logged, then the searcher."""
-        for number in list(self._unfinished):
-            self._adopt_checkpoint(self.trials[number])
-        self._searcher.restore(self.trials.values())
+        """Take up an interrupted search: epochs that were trained but not logged, the rungs, then the searcher."""
+        for trial in self.trials.values():
+            if not trial.is_final:
+                self._adopt_checkpoint(trial)
+        for trial in self.trials.values():
+            self._asha.place(trial)
+        self._interrupted = [
+            trial.number
+            for trial in self.trials.values()
+            if not trial.is_final and self._asha.judged_epochs(trial) < max(1, len(trial.epochs))
+        ]
+        self._searcher.restore([self._as_judged(trial) for trial in self.trials.values()])
+        self._drop_outdone()
 
     def _adopt_checkpoint(self, trial: TrialRecord) -> None:
         checkpoint, _ = read_checkpoint(self.folder, trial.name)
@@ -84,11 +90,22 @@ class SearchState:
             self._mark_ended(trial.number, record.FINISHED, "")
 
     def next_trial(self) -> TrialRecord | None:
-        """An unfinished trial of an earlier session, then new ones; `None` when there are no more."""
-        if self._unfinished:
-            return self.trials[self._unfinished.pop(0)]
-        if self._next >= self.num_trials:
-            return None
+        """What a free process trains: an interrupted trial, the best one at a rung, a new one; `None` for now or ever.
+
+        It trains up to `target`.
+        """
+        if self._interrupted:
+            return self.trials[self._interrupted.pop(0)]
+        promoted = self._asha.promote()
+        if promoted is not None:
+            return self.trials[promoted]
+        return self._new_trial() if self._next < self.num_trials else None
+
+    def target(self, number: int) -> int:
+        """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""
+        return self._asha.target(self.trials[number])
+
+    def _new_trial(self) -> TrialRecord:
         number, self._next = self._next, self._next + 1
         plan = self._searcher.suggest(number)
         count = self._count(model_settings(plan.parameters))
@@ -103,6 +120,7 @@ class SearchState:
             parameter_count=count.total,
             trainable_count=count.trainable,
         )
+        self._asha.place(self.trials[number])
         return self.trials[number]
 
     def start(self, number: int) -> None:
@@ -120,23 +138,36 @@ class SearchState:
         """A trial's process was lost; it goes on from its checkpoint."""
         self._append("retried", number, reason=reason)
 
+    def wait(self, number: int) -> None:
+        """A trial came to its target and waits there until it is seen whether it goes on."""
+        self._append("paused", number)
+        self._settle(number)
+
     def end(self, number: int, status: str, reason: str = "") -> None:
         """A trial ended for good: recorded, told to the searcher, its spare checkpoints removed."""
         self._mark_ended(number, status, reason)
-        self._searcher.tell(self.trials[number])
+        self._settle(number)
 
-    def end_unfinished(self, numbers: Iterable[int]) -> None:
-        """End trials that the scheduler had stopped when the last session died."""
-        for number in numbers:
-            self.end(number, record.STOPPED)
+    def _settle(self, number: int) -> None:
+        """Tell searcher and rungs how far a trial came, and end those that this leaves without hope."""
+        self._searcher.tell(self._as_judged(self.trials[number]))
+        self._asha.place(self.trials[number])
+        self._drop_outdone()
+
+    def _drop_outdone(self) -> None:
+        for number in self._asha.drop():
+            self._mark_ended(number, record.STOPPED, "")
+            self._searcher.tell(self.trials[number])
+
+    def _as_judged(self, trial: TrialRecord) -> TrialRecord:
+        """The trial as its last rung saw it: what a searcher knows must not depend on when a search was interrupted."""
+        return replace(trial, epochs=trial.epochs[: self._asha.judged_epochs(trial)])
 
     def _mark_ended(self, number: int, status: str, reason: str) -> None:
         is_news = not self.trials[number].is_final
         self._append("ended", number, status=status, reason=reason)
         if is_news:
             self.ended.append(number)
-        if number in self._unfinished:
-            self._unfinished.remove(number)
         drop_checkpoints(self.folder, self.trials[number].name, keep=1)
 
     def best(self) -> TrialRecord | None:

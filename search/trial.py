@@ -1,4 +1,4 @@
-"""One trial as Ray Tune runs it: one epoch a step, in a process that goes on from trial to trial.
+"""One trial as Ray Tune runs it: one epoch a step up to a target, in a process that goes on from trial to trial.
 
 This module imports Ray at the top because a trainable is a subclass; the driver imports it only when
 a search begins.
@@ -58,8 +58,12 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take up another trial in the same process."""
-        self._last = self._model
+        """Take up another trial in the same process, or go on with the one that it has just trained."""
+        model = self._model
+        if new_config["number"] == self._trial.number and model and len(model.history) == new_config["trained"]:
+            self._target = new_config["target"]
+            return True
+        self._last = model
         self._begin(new_config)
         return True
 
@@ -68,27 +72,24 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         prepare_process(context.threads)
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch and checkpoint it; after a restart, report the last epoch again instead.
-
-        The repeated report costs nothing and closes the gap of a process that died between writing
-        its checkpoint and reporting it.
-        """
+        """Train one epoch and checkpoint it; or report one that a process checkpointed and died before it reported."""
         try:
             if self._model is None:
                 self._model = self._build_or_restore()
-                if self._model.history:
+                if len(self._model.history) > self._trained:
                     return self._result()
             self._run_epoch(self._model)
             return self._result()
         except ValueError as error:
             # The configuration itself cannot be trained: trying again would give the same.
-            return {"done": True, "score": float("nan"), "status": record.FAILED, "reason": str(error)}
+            return {"done": True, "status": record.FAILED, "reason": str(error)}
         except OSError as error:
             # The run's storage is full or gone: every other trial would fail on it too.
-            return {"done": True, "score": float("nan"), "storage_error": str(error)}
+            return {"done": True, "storage_error": str(error)}
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._trial = TrialRecord(**json.loads(config["trial"]))
+        self._trained, self._target = config["trained"], config["target"]
         # Built in the first step, where a configuration that fails is told apart from a dead process.
         self._model = None
 
@@ -132,10 +133,8 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         if model is None:
             raise RuntimeError("A result needs a model; step builds it first.")
         epoch = model.history[-1]
-        value = getattr(epoch, self._context.metric)
         result: dict[str, Any] = {
-            "epoch": epoch.epoch,
-            "score": float("nan") if value is None or model.is_diverged else value,
+            "done": epoch.epoch >= self._target,
             "metrics": asdict(epoch),
             "host": socket.gethostname(),
             "process": os.getpid(),

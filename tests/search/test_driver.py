@@ -21,9 +21,9 @@ from tests.conftest import make_epoch
 def test_a_process_reads_back_the_trial_that_was_suggested() -> None:
     trial = TrialRecord(7, {"backbone": "cnn", "dense": [16, 8], "dropout": 0.1}, 3, 9, row="table2/6", retries=1)
     trial.epochs.append(make_epoch(1, 0.5))
-    config = tune_config(trial)
+    config = tune_config(trial, 4)
     trial.epochs.clear()
-    assert config["number"] == 7
+    assert (config["number"], config["trained"], config["target"]) == (7, 1, 4)
     assert TrialRecord(**json.loads(config["trial"])) == trial
 
 
@@ -54,5 +54,5 @@ def test_tune_keeps_little_of_a_trial_and_is_left_when_the_last_one_has_ended(
     assert state.folder.read_trials() == state.trials
     assert len(kept) == 5
     for trial in kept:
-        assert set(trial.last_result) <= {"trial_id", "done", "epoch", "score", "status", "reason", "experiment_tag"}
+        assert set(trial.last_result) <= {"trial_id", "done", "status", "reason", "experiment_tag"}
         assert (trial.metric_analysis, trial.metric_n_steps) == ({}, {})

@@ -47,6 +47,32 @@ def test_an_unfinished_trial_is_taken_up_and_told_later() -> None:
     assert restored.suggest(1).parameters == searcher.suggest(1).parameters
 
 
+@pytest.mark.parametrize("told_before", [0, 1, 2])
+def test_what_is_told_at_a_rung_is_replaced_by_what_is_told_later(told_before: int) -> None:
+    """Suggestions are those of a searcher that was told once."""
+    once, often = make_searcher(), make_searcher()
+    for number in range(8):
+        trial = run_trial(once, number)
+        often.suggest(number)
+        for epochs in range(told_before):
+            often.tell(dataclasses.replace(trial, status=record.WAITING, epochs=trial.epochs[: epochs + 1]))
+        often.tell(trial)
+    assert often.suggest(8).parameters == once.suggest(8).parameters
+    assert often._study.best_trial.number == once._study.best_trial.number
+
+
+def test_a_trial_that_waits_at_a_rung_is_known_with_its_value_there() -> None:
+    searcher = make_searcher()
+    plan = searcher.suggest(0)
+    waiting = TrialRecord(0, plan.parameters, 0, 10, status=record.WAITING, epochs=[make_epoch(1, 0.3)])
+    searcher.tell(waiting)
+    known = searcher._study.trials[0]
+    assert (known.state.name, known.intermediate_values) == ("PRUNED", {1: 0.3})
+    restored = make_searcher()
+    restored.restore([waiting])
+    assert restored._study.trials[0].intermediate_values == {1: 0.3}
+
+
 def test_a_stopped_trial_does_not_count_as_a_good_one() -> None:
     searcher = make_searcher("search.num_trials=40")
     for number in range(3):

@@ -49,9 +49,33 @@ def test_memory_and_log_agree_at_every_step(open_state: Callable[[], SearchState
 
 def test_trials_are_handed_out_once_and_come_to_an_end(open_state: Callable[[], SearchState]) -> None:
     state = open_state()
-    assert state.num_waiting == 3
+    assert not state.is_over
     assert [trial.number for trial in iter(state.next_trial, None)] == [0, 1, 2]
-    assert state.num_waiting == 0
+    assert not state.is_over  # they have not ended
+
+
+def test_trials_wait_at_a_rung_until_it_is_seen_who_goes_on(open_state: Callable[[], SearchState]) -> None:
+    """Three trials with a rung after epoch 1 of 2, and one in four, at least one, that goes on."""
+    state = open_state()
+    assert len(list(iter(state.next_trial, None))) == 3
+    for number, loss in ((1, 0.5), (2, 0.4)):
+        assert state.target(number) == 1
+        state.add_epoch(number, asdict(make_epoch(1, loss)))
+        state.wait(number)
+        assert state.next_trial() is None
+    assert state.folder.read_trials() == state.trials
+    # The limit is one trial: who is not the best can never go on. So 1 is out as soon as 2 is better.
+    assert [state.trials[number].status for number in range(3)] == [record.WAITING, record.STOPPED, record.WAITING]
+    state.add_epoch(0, asdict(make_epoch(1, 0.6)))
+    state.wait(0)
+    assert state.trials[0].status == record.STOPPED
+    goes_on = state.next_trial()
+    assert goes_on == state.trials[2]
+    assert (state.target(2), state.is_over) == (2, False)
+    state.add_epoch(2, asdict(make_epoch(2, 0.7)))
+    state.end(2, record.FINISHED)
+    assert state.is_over
+    assert state.folder.read_trials() == state.trials
 
 
 def test_the_best_trial_and_those_that_ended_are_known_at_every_step(open_state: Callable[[], SearchState]) -> None:
@@ -74,7 +98,7 @@ def test_the_best_trial_and_those_that_ended_are_known_at_every_step(open_state:
     assert again.best() == again.trials[1]
 
 
-def test_a_new_session_hands_out_unfinished_trials_first(open_state: Callable[[], SearchState]) -> None:
+def test_a_new_session_hands_out_interrupted_trials_first(open_state: Callable[[], SearchState]) -> None:
     first = open_state()
     for _ in range(2):
         first.next_trial()
@@ -82,8 +106,22 @@ def test_a_new_session_hands_out_unfinished_trials_first(open_state: Callable[[]
     first.close()
     second = open_state()
     second.restore()
-    assert second.num_waiting == 2
     assert [trial.number for trial in iter(second.next_trial, None)] == [1, 2]
+
+
+def test_a_new_session_knows_who_waits_at_a_rung(open_state: Callable[[], SearchState]) -> None:
+    first = open_state()
+    assert len(list(iter(first.next_trial, None))) == 3
+    for number, loss in ((0, 0.4), (1, 0.5), (2, 0.6)):
+        first.add_epoch(number, asdict(make_epoch(1, loss)))
+    first.wait(0)  # the driver dies before it writes that the others wait too
+    first.close()
+    second = open_state()
+    second.restore()
+    assert [trial.status for trial in second.trials.values()][1:] == [record.STOPPED, record.STOPPED]
+    goes_on = second.next_trial()
+    assert goes_on is not None
+    assert (goes_on.number, second.target(0), second.next_trial()) == (0, 2, None)
 
 
 @pytest.mark.parametrize(("epochs", "status"), [(1, record.RUNNING), (2, record.FINISHED)])
