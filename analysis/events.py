@@ -105,7 +105,7 @@ class LogReader:
         for number in late.index[late > late.index.map(changed_at)]:
             trials[number].status = RUNNING
         curves = _first_reports(epochs)
-        return _trial_frame(trials, curves, metric, weights), curves[["trial", *CURVE_COLUMNS]]
+        return _trial_frame(trials, curves, metric, weights), curves[["trial", *CURVE_COLUMNS, "host", "process"]]
 
     def _read_file(self, name: str) -> None:
         path = self.folder.child("log", name)

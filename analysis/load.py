@@ -36,7 +36,7 @@ class Run:
         trials: one row a trial, indexed by its number; columns `analysis.events.TRIAL_COLUMNS`, then one a
             hyperparameter, then `test_...` (NaN where not evaluated). Scores are those of the epoch that
             the trial is judged by, `epoch`. Losses in nats, other scores in [0, 1], times in seconds.
-        curves: one row an epoch of a trial: `trial`, then `analysis.events.CURVE_COLUMNS`.
+        curves: one row an epoch of a trial: `trial`, `analysis.events.CURVE_COLUMNS`, then `host` and `process`.
         evaluations: one row a trial and set of images; columns as `search.record.Evaluation`.
         problems: what is damaged or missing, in words.
     """

@@ -151,7 +151,7 @@ def _rungs(run: Run, trials: "pd.DataFrame") -> "Drawn":
 
 
 def _timeline(run: Run, trials: "pd.DataFrame") -> "Drawn":
-    spans = figures.timeline(trials)
+    spans = figures.timeline(trials, _curves(run, trials))
     return _NO_EPOCH if spans.empty else figures.draw_timeline(spans)
 
 
@@ -276,12 +276,18 @@ RUN_PANELS = (
         "rungs",
         "search",
         "ASHA's rungs",
-        "At each rung a trial goes on when it is among the best of those that came there before it.",
+        "At each rung a trial waits until it is among the best of those that came there; then it goes on.",
         _rungs,
         width="half",
     ),
     RunPanel("grid", "search", "The best trials' losses", "Training blue, validation orange; one scale.", _best_curves),
-    RunPanel("timeline", "search", "Who worked when", "A lane a worker process, a bar a trial.", _timeline),
+    RunPanel(
+        "timeline",
+        "search",
+        "Who worked when",
+        "A lane a worker process, a bar a trial, or a part of one that waited at a rung.",
+        _timeline,
+    ),
     RunPanel(
         "importance",
         "space",

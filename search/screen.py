@@ -133,8 +133,10 @@ class SearchView:
     def _counts(self) -> str:
         trials = list(self._state.trials.values())
         found = Counter(trial.status for trial in trials)
-        waiting = self._state.num_trials - len(trials) + found[record.WAITING]
-        parts = [f"{found[record.RUNNING]} running", f"{waiting} waiting", f"{found[record.STOPPED]} stopped early"]
+        at_rung = sum(trial.status == record.WAITING and bool(trial.epochs) for trial in trials)
+        waiting = self._state.num_trials - len(trials) + found[record.WAITING] - at_rung
+        parts = [f"{found[record.RUNNING]} running", f"{waiting} waiting", f"{at_rung} waiting at a rung"]
+        parts += [f"{found[record.STOPPED]} stopped early"]
         parts += [f"{found[record.FINISHED]} finished"]
         parts += [f"{found[status]} {status}" for status in (record.DIVERGED, record.FAILED) if found[status]]
         return f"{self._state.num_trials} trials: {', '.join(parts)}; {self._pace(trials)}"

@@ -58,7 +58,7 @@ class Rungs:
 
     Attributes:
         epochs: the rungs, lowest first.
-        points: trial, rung (epoch), value, went_on; one row a trial and rung.
+        points: trial, rung (epoch), value (the best up to there), went_on; one row a trial and rung.
         reached: rung, reached, went_on: how many trials; one row a rung.
     """
 
@@ -91,8 +91,10 @@ def rungs(curves: "pd.DataFrame", metric: str, search: Mapping[str, Any]) -> Run
     epochs = rung_epochs(
         int(search.get("max_epochs", 1)), int(asha.get("grace_period", 1)), float(asha.get("reduction_factor", 3))
     )
-    last = curves.groupby("trial")["epoch"].max()
-    points = curves.loc[curves["epoch"].isin(epochs), ["trial", "epoch", metric]]
+    by_trial = curves.sort_values(["trial", "epoch"]).groupby("trial")
+    last = by_trial["epoch"].max()
+    best = by_trial[metric].cummin() if record.lower_is_better(metric) else by_trial[metric].cummax()
+    points = curves[["trial", "epoch"]].assign(**{metric: best})[curves["epoch"].isin(epochs)]
     points = points.rename(columns={"epoch": "rung", metric: "value"}).dropna().reset_index(drop=True)
     if points.empty:
         return None
@@ -132,27 +134,40 @@ def value_scale(values: "pd.Series[float]") -> str:
     return "log" if len(known) and known.min() > 0 and known.max() > 30 * known.min() else "linear"
 
 
-def timeline(trials: "pd.DataFrame") -> "pd.DataFrame":
+def timeline(trials: "pd.DataFrame", curves: "pd.DataFrame") -> "pd.DataFrame":
     """Who worked when.
 
+    Args:
+        trials: with their status.
+        curves: the epochs, with their host and process.
+
     Returns:
-        trial, worker (`host, process 12`), status, start and end (minutes since the first trial began);
-        one row a trial that has begun. A trial that still runs ends with the newest event.
+        trial, worker (`host, process 12`), status, start and end (minutes since the first epoch began); one row a
+        stretch of epochs that a process trained of one trial without another between them. A trial has several
+        where it waited at a rung or its process was lost.
     """
-    begun = trials[(trials["started"] > 0) & (trials["host"] != "")]
-    newest = max(float(begun["ended"].max()), float(begun["started"].max())) if len(begun) else 0.0
-    zero = float(begun["started"].min()) if len(begun) else 0.0
-    ended = begun["ended"].where(begun["ended"] > 0, newest)
-    frame = begun[["status"]].assign(
-        worker=begun["host"].astype(str) + ", process " + begun["process"].astype(int).astype(str),
-        start=(begun["started"] - zero) / 60,
-        end=(ended - zero) / 60,
+    worker = curves["host"].astype(str) + ", process " + curves["process"].astype(int).astype(str)
+    epochs = curves[["trial"]].assign(
+        worker=worker,
+        start=curves["time"] - curves["seconds"],
+        end=curves["time"],
+        status=curves["trial"].map(trials["status"]),
     )
-    return frame.rename_axis("trial").reset_index().sort_values(["worker", "start"], ignore_index=True)
+    epochs = epochs.sort_values(["worker", "end"], kind="stable")
+    is_first = (epochs["trial"] != epochs["trial"].shift()) | (epochs["worker"] != epochs["worker"].shift())
+    spans = epochs.groupby(is_first.cumsum()).agg(
+        trial=("trial", "first"),
+        worker=("worker", "first"),
+        status=("status", "first"),
+        start=("start", "min"),
+        end=("end", "max"),
+    )
+    zero = spans["start"].min()
+    return spans.assign(start=(spans["start"] - zero) / 60, end=(spans["end"] - zero) / 60).reset_index(drop=True)
 
 
 def draw_timeline(spans: "pd.DataFrame") -> "go.Figure":
-    """A lane a worker, a bar a trial, coloured by how the trial ended."""
+    """A lane a worker, a bar a stretch of a trial, coloured by how the trial ended."""
     import numpy as np
 
     workers = sorted(spans["worker"].unique())

@@ -9,7 +9,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from analysis import figures, load, panels, style
 from analysis.figures.predictions import GRID
 from benchmarks.analysis_data import write_run
+from search.asha import rung_epochs
 from search.record import FINISHED, STOPPED, RunFolder
+from search.settings import load_settings
 
 SMALL_RUN = {"trials": 40, "epochs": 9, "evaluated": 3}
 
@@ -78,6 +80,19 @@ def test_rungs_are_the_grace_period_times_powers_of_the_reduction_factor():
     assert figures.rung_epochs(4, 4, 3.0) == ()
 
 
+def test_the_rungs_shown_are_those_that_the_search_has():
+    for factor, grace, last in ((4, 1, 10), (3, 2, 30), (1.5, 1, 9), (4, 4, 4)):
+        words = [f"search.asha.reduction_factor={factor}", f"search.asha.grace_period={grace}"]
+        search = load_settings(["space=cnn2", f"search.max_epochs={last}", *words]).search
+        assert figures.rung_epochs(last, grace, factor) == rung_epochs(search)
+
+
+def test_a_rung_sees_the_best_epoch_up_to_it():
+    search = {"scheduler": "asha", "max_epochs": 3, "asha": {"grace_period": 2, "reduction_factor": 3.0}}
+    found = figures.rungs(epochs(0.3, 0.5, 0.1), "val_loss", search)
+    assert found.points[["rung", "value", "went_on"]].to_numpy().tolist() == [[2, 0.3, True]]
+
+
 def test_rungs_tell_who_went_on():
     curves = pd.concat([epochs(0.9, trial=0), epochs(0.5, 0.4, 0.3, trial=1)])
     search = {"scheduler": "asha", "max_epochs": 3, "asha": {"grace_period": 1, "reduction_factor": 3.0}}
@@ -86,14 +101,19 @@ def test_rungs_tell_who_went_on():
     assert figures.rungs(curves, "val_loss", {**search, "scheduler": "none"}) is None
 
 
-def test_a_timeline_has_a_lane_a_process_and_minutes_from_the_first_start():
-    trials = pd.DataFrame(
-        {"status": FINISHED, "host": ["a", "a"], "process": [1, 2], "started": [60.0, 120.0], "ended": [180.0, 0.0]}
-    )
-    spans = figures.timeline(trials)
-    assert spans["worker"].tolist() == ["a, process 1", "a, process 2"]
-    assert spans["start"].tolist() == [0.0, 1.0]
-    assert spans["end"].tolist() == [2.0, 2.0]  # one that goes on ends with the newest event
+def test_a_timeline_has_a_lane_a_process_and_a_span_a_stretch_of_a_trial():
+    trials = pd.DataFrame({"status": [FINISHED, STOPPED]}, index=pd.Index([0, 1], name="trial"))
+    first = epochs(0.9, trial=0, time=120.0).assign(process=1)
+    other = epochs(0.9, trial=1, time=180.0).assign(process=1)
+    again = epochs(0.8, 0.7, trial=0, time=240.0).assign(process=2)
+    curves = pd.concat([first, again, other], ignore_index=True).assign(host="a", seconds=60.0)
+    spans = figures.timeline(trials, curves)
+    assert spans["trial"].tolist() == [0, 1, 0]
+    assert spans["worker"].tolist() == ["a, process 1", "a, process 1", "a, process 2"]
+    assert spans["start"].tolist() == [0.0, 1.0, 2.0]
+    assert spans["end"].tolist() == pytest.approx([1.0, 2.0, 3 + 1 / 60])
+    assert spans["status"].tolist() == [FINISHED, STOPPED, FINISHED]
+    assert figures.timeline(trials, curves[:0]).empty
 
 
 @pytest.mark.parametrize(
