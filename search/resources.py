@@ -7,11 +7,13 @@ import math
 import resource
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from data_pipeline.share import TrainingData
 from models.registry import ModelConfig
@@ -27,6 +29,7 @@ _BACKBONE_TRIAL_MB = 3_000  # while it runs a backbone over 16 images
 _GPU_CONTEXT_MB = 600  # what CUDA and cuDNN take in every process, beside the tensors
 _MOST_PER_GPU = 8
 _REGISTER_SECONDS = 30.0
+_CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml").expanduser()  # where `ray up` leaves its file on the head
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,12 @@ def _choose_precision(precision: str, machine: Machine, gpu: float) -> tuple[str
 
 
 def plan_resources(
-    settings: Settings, space: Space, largest: ModelConfig, shape: tuple[int, int, int], classes: int
+    settings: Settings,
+    space: Space,
+    largest: ModelConfig,
+    shape: tuple[int, int, int],
+    classes: int,
+    say: Callable[[str], None],
 ) -> TrialResources:
     """The resources of every trial of a search; needs a running Ray.
 
@@ -173,13 +181,14 @@ def plan_resources(
         largest: its model with the most parameters.
         shape: of an image, (H, W, C).
         classes: of the data set.
+        say: tells the user what is waited for.
 
     Raises:
         SettingsError: a trial asks for more than there is.
     """
     import ray
 
-    machine, asked, precision = find_machine(), settings.resources, settings.train.precision
+    machine, asked, precision = find_machine(say), settings.resources, settings.train.precision
     peak = 0.0
     if machine.gpus and asked.gpus_per_trial is None:
         chosen, _ = _choose_precision(precision, machine, gpu=1.0)
@@ -191,21 +200,52 @@ def plan_resources(
     return choose_resources(asked, precision, machine, count_trials(space, settings), backbones, peak)
 
 
-def find_machine() -> Machine:
-    """What Ray's workers have; needs a running Ray."""
+def find_machine(say: Callable[[str], None]) -> Machine:
+    """What Ray's workers have, those that an autoscaler may still start included; needs a running Ray."""
     import ray
 
+    planned = _planned(_CLUSTER_FILE)
     found: Mapping[str, float] = ray.cluster_resources()
     deadline = time.monotonic() + _REGISTER_SECONDS
-    while "CPU" not in found and time.monotonic() < deadline:  # on a busy machine Ray lists a new node late
-        time.sleep(0.1)
+    while not planned and "CPU" not in found and time.monotonic() < deadline:
+        time.sleep(0.1)  # on a busy machine Ray lists a new node late
         found = ray.cluster_resources()
-    machine = Machine(found.get("CPU", 1.0), found.get("GPU", 0.0), found.get("memory", math.inf) / 2**20)
+    machine = Machine(
+        max(found.get("CPU", 0.0), planned.get("CPU", 0.0)) or 1.0,
+        max(found.get("GPU", 0.0), planned.get("GPU", 0.0)),
+        math.inf if planned else found.get("memory", math.inf) / 2**20,
+    )
     if not machine.gpus:
         return machine
+    if not found.get("GPU"):
+        say("Waiting for a first GPU worker, to measure what fits into it ...")
     listing = ray.get(ray.remote(num_cpus=0, num_gpus=1)(query_gpus).remote())
     memory, capability = parse_gpus(listing)
     return replace(machine, gpu_memory_mb=memory, compute_capability=capability)
+
+
+def _planned(file: Path) -> dict[str, float]:
+    """`planned_resources` of the cluster that this machine is the head of; empty where it is none's."""
+    return planned_resources(yaml.safe_load(file.read_text())) if file.is_file() else {}
+
+
+def planned_resources(cluster: Mapping[str, Any]) -> dict[str, float]:
+    """What the workers of a cluster file have when all are there; empty where their resources are not written down.
+
+    Args:
+        cluster: a file of `ray up`, with max_workers and available_node_types.
+    """
+    left = int(cluster.get("max_workers", 0))
+    total: dict[str, float] = {}
+    for name, node in cluster.get("available_node_types", {}).items():
+        if name == cluster.get("head_node_type"):
+            continue
+        count = min(left, int(node.get("max_workers", 0)))
+        left -= count
+        for kind, amount in (node.get("resources") or {}).items():
+            if count:
+                total[kind] = total.get(kind, 0.0) + count * float(amount)
+    return total
 
 
 def query_gpus() -> str:

@@ -22,11 +22,13 @@ from search import record
 from search.backbones import FeatureNews, models_with_features
 from search.record import RecordError, RunFolder
 from search.rungs import expected_epochs, most_epochs
-from search.runs import check_same_data, create_run, find_run, new_run_folder
+from search.runs import check_same_data, create_run, find_run, new_run_folder, run_name
 from search.session import Session, check_models, data_settings, open_session
 from search.settings import (
+    ClusterSettings,
     Settings,
     SettingsError,
+    cluster_settings,
     conf_folder,
     load_settings,
     resume_settings,
@@ -89,6 +91,7 @@ def help_text() -> str:
   python -m search.run space=all3 resources.gpus_per_trial=0.25 search.num_trials=40
   python -m search.run space=cnn2 dry_run=true                what would be done
   python -m search.run resume=auto                            go on after an interruption
+  python -m search.run cluster=submit space=cnn2 run.storage=s3://BUCKET/runs   sent to a cluster as a job
   python -m search.evaluate RUN                               score a run's trials again
   python -m search.export RUN                                 TensorBoard, Optuna and JSON views
 
@@ -112,19 +115,35 @@ def _reporting_errors(work: Callable[[], int]) -> int:
         return 130
 
 
-def _main(words: list[str]) -> int:
+def _main(arguments: list[str]) -> int:
+    cluster, words = cluster_settings(arguments)
+    if cluster.mode == "submit":
+        return _submit(cluster, words)
     resume = next((word.partition("=")[2] for word in reversed(words) if word.startswith("resume=")), "")
     if resume and resume != "null":
         folder = find_run(resume, words)
         if folder is not None:
             settings = resume_settings(folder.read_run().config, words)
+            settings.cluster = cluster
             return _search(settings, read_space(settings), folder)
         words = [word for word in words if not word.startswith("resume=")]
     settings = load_settings(words)
+    settings.cluster = cluster
     space = read_space(settings)
     if settings.dry_run:
         return _dry_run(settings, space)
     return _search(settings, space, None)
+
+
+def _submit(cluster: ClusterSettings, words: list[str]) -> int:
+    """Send the command to a cluster, after the checks that need neither its images nor its storage."""
+    from search.submit import connect_client, job_words, submit
+
+    resumed = any(word.startswith("resume=") for word in words)
+    settings = load_settings([] if resumed else words)
+    read_space(settings)
+    named = job_words(words, run_name(settings))
+    return submit(cluster, named, connect_client, lambda text: print(text, end="", flush=True))
 
 
 def _dry_run(settings: Settings, space: Space) -> int:
@@ -185,7 +204,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
             console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
             check_same_data(folder, dataset)
-        with open_session(settings, space, dataset) as session:
+        with open_session(settings, space, dataset, console.print) as session:
             for line in session.resources.reasons:
                 console.print(line, markup=False, soft_wrap=True)
             if resumed is None:

@@ -16,13 +16,18 @@ from search.settings import Settings, SettingsError, resume_settings
 from search.spaces import count_trials, read_space
 
 
+def run_name(settings: Settings) -> str:
+    """The name of a new run: the setting's, or the space and the time."""
+    return settings.run.name or f"{settings.space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
 def new_run_folder(settings: Settings) -> RunFolder:
     """The folder of a run to be created; its name is the setting's, or the space and the time. Nothing is written.
 
     Raises:
         SettingsError: there is a run of that name.
     """
-    name = settings.run.name or f"{settings.space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = run_name(settings)
     folder = RunFolder(_in_storage(settings.run.storage, name))
     if folder.exists("run.json"):
         raise SettingsError(

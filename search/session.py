@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
@@ -51,8 +51,16 @@ class Session:
 
 
 @contextlib.contextmanager
-def open_session(settings: Settings, space: Space, dataset: Dataset) -> Iterator[Session]:
+def open_session(
+    settings: Settings, space: Space, dataset: Dataset, say: Callable[[str], None] = lambda line: None
+) -> Iterator[Session]:
     """A running Ray with the backbones shared; ends with the block.
+
+    Args:
+        settings: of the run.
+        space: of the run.
+        dataset: prepared images.
+        say: tells the user what is waited for.
 
     Raises:
         SettingsError: a trial asks for more than the machine has.
@@ -60,22 +68,27 @@ def open_session(settings: Settings, space: Space, dataset: Dataset) -> Iterator
     """
     classes = len(dataset.manifest.classes)
     _, (_, largest) = check_models(space, settings, classes)
-    with ray_session():
+    with ray_session(settings.cluster.mode):
         backbones = share_backbones(settings, space)
         shape = data_settings(settings).image.shape
-        resources = plan_resources(settings, space, largest, shape, classes)
+        resources = plan_resources(settings, space, largest, shape, classes, say)
         chosen = replace(settings, train=replace(settings.train, precision=resources.precision))
         yield Session(chosen, space, dataset, backbones, resources)
 
 
 @contextlib.contextmanager
-def ray_session() -> Iterator[None]:
-    """Ray for the time of a search: the cluster that RAY_ADDRESS names, else this machine alone."""
+def ray_session(mode: str = "auto") -> Iterator[None]:
+    """Ray for the time of a search.
+
+    Args:
+        mode: "auto", the cluster that RAY_ADDRESS names or that runs here, else this machine alone; or "local".
+    """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import ray
 
     ray.init(
+        address="local" if mode == "local" else None,
         include_dashboard=False,
         log_to_driver=True,
         runtime_env={"env_vars": {key: os.environ[key] for key in _ENVIRONMENT}},

@@ -23,6 +23,7 @@ METRICS = ("val_loss", "val_accuracy", "val_balanced_accuracy", "val_auc")
 SEARCHERS = ("tpe", "random", "grid")
 SCHEDULERS = ("asha", "none")
 OPTIMIZERS = ("adam", "adamw")
+MODES = ("auto", "local", "submit")
 FEATURES = ("float32", "float16", "off")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -117,6 +118,15 @@ class ResourceSettings:
 
 
 @dataclass
+class ClusterSettings:
+    """Where the search runs: `MODES`, the dashboard that jobs are sent to, and where their runs are fetched to."""
+
+    mode: str = "auto"
+    address: str = "http://127.0.0.1:8265"
+    fetch: str | None = "runs"
+
+
+@dataclass
 class EvaluateSettings:
     """Which weights are scored after the search."""
 
@@ -141,6 +151,7 @@ class Settings:
     search: SearchSettings = field(default_factory=SearchSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     run: RunSettings = field(default_factory=RunSettings)
     weights: str = "imagenet"
@@ -204,6 +215,16 @@ _MAY_CHANGE = (
 )
 
 
+def cluster_settings(overrides: Sequence[str]) -> tuple[ClusterSettings, list[str]]:
+    """Where the command is to run, and the words that say what: a resumed run may run elsewhere.
+
+    Raises:
+        SettingsError: as `load_settings`.
+    """
+    where = [word for word in overrides if word.partition("=")[0].partition(".")[0] == "cluster"]
+    return load_settings(where).cluster, [word for word in overrides if word not in where]
+
+
 def space_names() -> list[str]:
     """The names of the spaces that ship with the project."""
     return sorted(path.stem for path in (conf_folder() / "space").glob("*.yaml"))
@@ -226,6 +247,7 @@ def check_settings(settings: Settings) -> Settings:
     _one_of("search.metric", search.metric, METRICS)
     _one_of("train.optimizer", train.optimizer, OPTIMIZERS)
     _one_of("train.precision", train.precision, PRECISIONS)
+    _one_of("cluster.mode", settings.cluster.mode, MODES)
     _one_of("features", settings.features, FEATURES)
     _one_of("evaluate.weights", settings.evaluate.weights, ("best", "last"))
     for key, value, least in (
@@ -312,7 +334,7 @@ def _check_key(key: str) -> None:
 
 def _check_is_one(key: str, valid: Sequence[str]) -> None:
     members = [name for name in valid if name.startswith(f"{key}.")]
-    if members and key not in ("space", "data", "resources"):  # these choose a file
+    if members and key not in ("space", "data", "resources", "cluster"):  # these choose a file
         raise SettingsError(f"{key!r} is a group of settings; set one of them, such as {members[0]}=VALUE.")
 
 

@@ -113,3 +113,13 @@ def test_the_peak_of_a_trial_is_measured(model: object, monkeypatch: pytest.Monk
     config = TrialConfig(model, TrainSettings(batch_size=4, precision="float32"), max_epochs=1, seed=0)
     peak = measure_peak(config, (32, 32, 1), 2, features=isinstance(model, TransferConfig))
     assert 100 < peak < math.inf
+
+
+def test_workers_that_an_autoscaler_may_start_count() -> None:
+    cluster = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
+    assert planned_resources(cluster) == {"CPU": 64.0, "GPU": 8.0}
+    cluster["available_node_types"]["gpu_on_demand"]["max_workers"] = 5
+    assert planned_resources(cluster) == {"CPU": 64.0, "GPU": 8.0}  # eight in all
+    assert planned_resources(cluster | {"max_workers": 3}) == {"CPU": 24.0, "GPU": 3.0}
+    local = yaml.safe_load((Path(__file__).parents[2] / "cluster.onprem.yaml").read_text())
+    assert planned_resources(local) == {}
