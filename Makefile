@@ -11,7 +11,7 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,s3,view]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,s3,view,cluster]"
 	touch $@
 
 search: setup

@@ -198,8 +198,6 @@ def run_way(way: str, trials: int) -> Course:
     """One way's course, what Ray prints put aside; for a process of its own, whose memory is measured."""
     from search.screen import chatter_to
 
-    # Ray gives its workers a lower priority than the driver's; beside other work that would slow trials, not overhead.
-    os.environ.update({"RAY_worker_niceness": "0"})
     with tempfile.TemporaryDirectory() as folder, chatter_to(Path(folder, "log")):
         return WAYS[way](trials, folder)
 

@@ -8,7 +8,6 @@ same whatever the work. Nodes are Ray nodes of one CPU each in this machine (ray
 the driver and the object store cost, not what a second machine would give. Beyond this machine's cores they share CPUs.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
-from benchmarks.searches import ENVIRONMENT, Search, data_words, fixed_words, listed_words, run_search
+from benchmarks.searches import Search, data_words, fixed_words, listed_words, run_search
 from data_pipeline.dataset import DataSettings, list_dataset
 
 PICTURE = "growth.svg"
@@ -199,7 +198,6 @@ def cluster(nodes: int) -> Iterator[str]:
     """The address of a Ray cluster of so many nodes of one CPU, all in this machine, for as long as the block lasts."""
     from ray.cluster_utils import Cluster
 
-    os.environ.update(ENVIRONMENT)  # Ray's own processes are started here, not by the search
     node = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
     made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     try:

@@ -10,9 +10,6 @@ from pathlib import Path
 
 from search.record import RunFolder, TrialRecord
 
-# Ray gives its workers a lower priority than the driver's; beside other work that would slow trials, not overhead.
-ENVIRONMENT = {"RAY_worker_niceness": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
-
 
 @dataclass(frozen=True)
 class Search:
@@ -66,7 +63,7 @@ def run_command(words: Sequence[str], environment: Mapping[str, str] | None = No
     Raises:
         RuntimeError: it failed.
     """
-    variables = {**os.environ, **ENVIRONMENT, **(environment or {})}
+    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=variables)
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])

@@ -17,9 +17,6 @@ from search.spaces import Space, model_settings, model_variants
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray gives its workers nice 15. Two such processes weigh so little to Linux that it leaves both on one core and
-    # the other idle: epochs of two trials side by side took 43 s instead of 27 s.
-    "RAY_worker_niceness": "0",
     # Trials write nothing to the working directory, and relative paths must mean what they meant.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # Our log is the record; Tune's CSV, JSON and TensorBoard files of every trial cost 8 ms a trial.

@@ -3,11 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from models.cnn import CnnConfig
 from models.transfer import TransferConfig
 from search import resources
-from search.resources import Machine, choose_resources, measure_peak, parse_gpus, query_gpus
+from search.resources import Machine, choose_resources, measure_peak, parse_gpus, planned_resources, query_gpus
 from search.settings import ResourceSettings, SettingsError, TrainSettings
 from search.training import TrialConfig
 

@@ -51,7 +51,9 @@ class Cluster:
 def test_what_a_job_prints_is_shown_once_over_a_lost_connection() -> None:
     shown: list[str] = []
     lost = ConnectionError("connection refused")
-    cluster = Cluster(("PENDING", ""), ("RUNNING", "one\n"), lost, lost, ("RUNNING", "one\ntwo\n"), ("SUCCEEDED", "one\ntwo\n3"))
+    cluster = Cluster(
+        ("PENDING", ""), ("RUNNING", "one\n"), lost, lost, ("RUNNING", "one\ntwo\n"), ("SUCCEEDED", "one\ntwo\n3")
+    )
     assert follow(cluster, "job_1", shown.append, pause=0.0) == "SUCCEEDED"
     notes = [text for text in shown if text.startswith("[")]
     assert len(notes) == 1
@@ -60,7 +62,9 @@ def test_what_a_job_prints_is_shown_once_over_a_lost_connection() -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [("SUCCEEDED", 0), ("FAILED", 1), ("STOPPED", 1)])
-def test_the_command_is_sent_with_the_project_and_its_end_is_the_exit_code(tmp_path: Path, status: str, code: int) -> None:
+def test_the_command_is_sent_with_the_project_and_its_end_is_the_exit_code(
+    tmp_path: Path, status: str, code: int
+) -> None:
     cluster, shown = Cluster((status, "log\n")), []
     words = ["space=cnn2", "data.root=/images of ours", f"run.storage={tmp_path}", "run.name=one"]
     assert submit(ClusterSettings(fetch=None), words, lambda address: cluster, shown.append) == code
@@ -76,7 +80,9 @@ def test_results_are_fetched_without_checkpoints(tmp_path: Path) -> None:
         source.write(b"content", *parts)
     words = [f"run.storage={tmp_path}/shared", "run.name=one"]
     assert "Fetched" in fetch(words, str(tmp_path / "here"))
-    copied = sorted(str(path.relative_to(tmp_path / "here")) for path in (tmp_path / "here").rglob("*") if path.is_file())
+    copied = sorted(
+        str(path.relative_to(tmp_path / "here")) for path in (tmp_path / "here").rglob("*") if path.is_file()
+    )
     assert copied == ["one/run.json", "one/winner/card.md"]
     assert "not to be seen from here" in fetch([*words, "run.name=two"], str(tmp_path / "here"))
 
