@@ -129,15 +129,15 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         which=settings.evaluate.weights,
         threads=session.resources.threads,
     )
-    with _scorers(context, session.resources, most=max(1, len(open_trials))) as pool:
-        for found in pool.map_unordered(lambda actor, trial: actor.score.remote(trial), open_trials):
+    with _scorers(context, session.resources, most=max(1, len(open_trials))) as scorers:
+        for found in _score_all(scorers, open_trials):
             known |= {(evaluation.trial, evaluation.dataset): evaluation for evaluation in found}
         evaluations = [known[key] for key in sorted(known)]
         folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
         winner = choose_winner(trials, settings)
         if winner is not None:
             own = [entry for entry in evaluations if entry.trial == winner.number]
-            list(pool.map(lambda actor, trial: actor.export.remote(trial), [winner]))
+            ray.get(_first_ready(scorers).export.remote(winner))
             folder.write(winner_card(folder.read_run(), winner, own).encode(), "winner", "card.md")
     return evaluations
 
@@ -159,6 +159,10 @@ class Scorer:
         self._context = context
         self._folder = RunFolder(context.run_url)
         self._sets: list[EvaluationSet] = ray.get(context.sets)
+
+    def is_ready(self) -> bool:
+        """Whether it has begun."""
+        return True
 
     def score(self, trial: TrialRecord) -> list[Evaluation]:
         """One trial's evaluations; its per-image probabilities are written to the run's folder.
@@ -222,18 +226,49 @@ class Scorer:
 
 
 @contextlib.contextmanager
-def _scorers(context: EvaluationContext, resources: TrialResources, most: int) -> Iterator[Any]:
-    """A pool of processes that score and export; ended by force: TensorFlow was seen to hang in an orderly exit."""
+def _scorers(context: EvaluationContext, resources: TrialResources, most: int) -> Iterator[list[Any]]:
+    """Processes that score and export; ended by force: TensorFlow was seen to hang in an orderly exit."""
     import ray
-    from ray.util import ActorPool
 
-    actor = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu)(Scorer)
+    # One that is lost with its host begins again elsewhere, and so does its work.
+    actor = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_restarts=-1, max_task_retries=3)(Scorer)
     actors = [actor.remote(context) for _ in range(min(most, resources.at_a_time))]
     try:
-        yield ActorPool(actors)
+        yield actors
     finally:
         for each in actors:
             ray.kill(each)
+
+
+def _score_all(scorers: Sequence[Any], trials: Sequence[TrialRecord]) -> Iterator[list[Evaluation]]:
+    """The evaluations of each trial, as they come; a process that finds no room, its host lost, gets no work."""
+    import ray
+
+    waiting, missing = list(trials), len(trials)
+    at_work = {scorer.is_ready.remote(): scorer for scorer in scorers}
+    idle: list[Any] = []
+    while missing:
+        (done,), _ = ray.wait(list(at_work), num_returns=1)
+        idle.append(at_work.pop(done))
+        try:
+            found = ray.get(done)
+        except ray.exceptions.RayActorError as error:
+            print(f"A process that scored a trial died again and again: {error}")
+            found = []
+        if isinstance(found, list):
+            missing -= 1
+            yield found
+        while waiting and idle:
+            scorer = idle.pop()
+            at_work[scorer.score.remote(waiting.pop(0))] = scorer
+
+
+def _first_ready(scorers: Sequence[Any]) -> Any:
+    import ray
+
+    answers = {scorer.is_ready.remote(): scorer for scorer in scorers}
+    (first,), _ = ray.wait(list(answers), num_returns=1)
+    return answers[first]
 
 
 def _prediction_table(scored: EvaluationSet, probabilities: NDArray[np.float32], classes: Sequence[str]) -> pa.Table:

@@ -1,0 +1,115 @@
+"""`ray up cluster.onprem.yaml` for real: three hosts over ssh in secure mode, a search sent to them, a host lost."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from search.record import FINAL, FINISHED, RunFolder
+from tests.cluster import lab as labs
+from tests.cluster.lab import PROJECT, Lab, address
+
+pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(labs.missing()), reason=labs.missing() or "-")]
+
+HOSTS = (1, 2, 3)
+SECURE = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_UP_enable_autoscaler_v2": "0"}
+SEARCH = ("space=cnn2", "search.num_trials=6", "search.max_epochs=5", "search.scheduler=none")
+IMAGES_BYTES = 480 * 224 * 224  # the sample's pool, one byte a pixel
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with Lab(tmp_path_factory.mktemp("lab"), Path(sys.prefix)) as lab:
+        lab.start(*HOSTS)
+        lab.run("ray", "get-auth-token", "--generate")
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Iterator[Path]:
+    """The cluster file with the lab's addresses and key, up, and a tunnel to its dashboard."""
+    content = yaml.safe_load((PROJECT / "cluster.onprem.yaml").read_text())
+    workers = [address(number) for number in HOSTS[1:]]
+    content["provider"] |= {"head_ip": address(HOSTS[0]), "worker_ips": workers}
+    content |= {"min_workers": len(workers), "max_workers": len(workers)}
+    content["auth"] = {"ssh_user": "root", "ssh_private_key": str(lab.home / ".ssh" / "id_ed25519")}
+    file = lab.folder / "cluster.onprem.yaml"
+    file.write_text(yaml.safe_dump(content))
+    print(lab.run("ray", "up", "--yes", "--no-config-cache", str(file), **SECURE).stdout)
+    wait_for_nodes(lab, len(HOSTS))
+    tunnel = lab.popen("ray", "dashboard", str(file), log=lab.folder / "tunnel.log", **SECURE)
+    yield file
+    tunnel.terminate()
+    tunnel.wait()
+    lab.run("ray", "down", "--yes", str(file), **SECURE)
+
+
+def wait_for_nodes(lab: Lab, number: int, seconds: float = 120) -> None:
+    """Wait until so many nodes are alive."""
+    question = (
+        "import ray; ray.init(log_to_driver=False, logging_level='error'); print(sum(n['Alive'] for n in ray.nodes()))"
+    )
+    deadline = time.monotonic() + seconds
+    answer = ""
+    while time.monotonic() < deadline:
+        answer = lab.ssh(1, f'source ~/.xray-search; python -c "{question}" 2>&1 || true')
+        if answer.strip().endswith(str(number)):
+            return
+        time.sleep(2)
+    raise TimeoutError(f"{number} nodes are not alive: {answer}")
+
+
+def search(lab: Lab, *words: str) -> tuple[list[str], dict[str, str]]:
+    """The command as a user of the client gives it, and its variables."""
+    storage = f"run.storage={lab.shared}/runs"
+    command = ["python", "-m", "search.run", "cluster=submit", *SEARCH, storage, *words]
+    return [*command, f"cluster.fetch={lab.folder}/fetched"], SECURE
+
+
+def test_a_search_sent_from_the_client_runs_on_all_hosts_with_its_data_sent_once(lab: Lab, cluster: Path) -> None:
+    before = {number: lab.received(number) for number in HOSTS}
+    command, variables = search(lab, "run.name=three", "resources.cpus_per_trial=2")
+    done = lab.run(*command, check=False, **variables)
+    print(done.stdout)
+    assert done.returncode == 0
+    assert "Winner, chosen by validation alone" in done.stdout
+    trials = RunFolder(f"{lab.folder}/fetched/three").read_trials().values()
+    assert [trial.status for trial in trials] == [FINISHED] * 6
+    assert {trial.host for trial in trials} == {"h1", "h2", "h3"}
+    assert (lab.folder / "fetched" / "three" / "report.html").is_file()
+    received = {number: lab.received(number) - before[number] for number in HOSTS[1:]}
+    print(f"received by each worker host: {received} bytes, for {IMAGES_BYTES:,} bytes of images")
+    # Each host trained several trials; besides the images come the project, 6 MB, and Ray's own talk.
+    assert all(IMAGES_BYTES < number < 1.8 * IMAGES_BYTES for number in received.values())
+
+
+def test_strangers_are_not_let_in(lab: Lab, cluster: Path) -> None:
+    (lab.folder / "stranger").mkdir()
+    command, variables = search(lab, "run.name=stranger")
+    stranger = {**variables, "HOME": str(lab.folder / "stranger"), "RAY_AUTH_TOKEN": "f" * 64}
+    refused = lab.run(*command, check=False, **stranger)
+    assert refused.returncode == 2
+    assert "use the token of the cluster" in refused.stdout
+    assert "Traceback" not in refused.stdout
+    # Neither the dashboard nor the job server listens on the hosts' own network.
+    assert "refused" in lab.run("curl", "-sS", "-m", "5", f"http://{address(1)}:8265", check=False).stdout.lower()
+
+
+def test_a_host_that_dies_costs_an_epoch_of_its_trial_at_most(lab: Lab, cluster: Path) -> None:
+    command, variables = search(lab, "run.name=two", "resources.cpus_per_trial=2")
+    running = lab.popen(*command, log=lab.folder / "two.log", **variables)
+    folder = RunFolder(f"{lab.shared}/runs/two")
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        if folder.exists("log") and any(len(t.epochs) >= 2 and t.host == "h3" for t in folder.read_trials().values()):
+            break
+        time.sleep(0.5)
+    lab.kill(3)
+    assert running.wait(timeout=400) == 0, (lab.folder / "two.log").read_text()
+    trials = folder.read_trials().values()
+    assert all(trial.status in FINAL and len(trial.epochs) == 5 for trial in trials)
+    assert sum(trial.retries for trial in trials) == 1
+    assert {trial.host for trial in trials if trial.retries} <= {"h1", "h2"}
