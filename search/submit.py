@@ -74,12 +74,13 @@ def connect_client(address: str) -> Any:
     Raises:
         SettingsError: nobody answers there, or not to us.
     """
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     try:
         client = JobSubmissionClient(address)
         client.list_jobs()
-    except (ConnectionError, RuntimeError) as error:
+    except (ConnectionError, RuntimeError, AuthenticationError) as error:
         raise SettingsError(
             f"A cluster's dashboard must answer at cluster.address={address}. Received: {_first_line(error)}. "
             "Open the tunnel (ray dashboard cluster.yaml), and use the token of the cluster "

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
@@ -123,6 +123,22 @@ class Lab:
         """Start a command on the client whose output goes to a file."""
         with log.open("wb") as file:
             return subprocess.Popen(self._on_client(command, variables), stdout=file, stderr=file, cwd=PROJECT)
+
+    @contextlib.contextmanager
+    def tunnel(self, file: Path, **variables: str) -> Iterator[None]:
+        """`ray dashboard` of a cluster file, from when it answers."""
+        log = self.folder / "tunnel.log"
+        process = self.popen("ray", "dashboard", str(file), log=log, **variables)
+        try:
+            deadline = time.monotonic() + 60
+            while self.run("curl", "-s", "-o", "/dev/null", "http://127.0.0.1:8265", check=False).returncode:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"No tunnel: {log.read_text()}")
+                time.sleep(0.5)
+            yield
+        finally:
+            process.terminate()
+            process.wait()
 
     def ssh(self, number: int, command: str) -> str:
         """What a command prints on a host."""

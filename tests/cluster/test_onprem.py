@@ -40,10 +40,8 @@ def cluster(lab: Lab) -> Iterator[Path]:
     file.write_text(yaml.safe_dump(content))
     print(lab.run("ray", "up", "--yes", "--no-config-cache", str(file), **SECURE).stdout)
     wait_for_nodes(lab, len(HOSTS))
-    tunnel = lab.popen("ray", "dashboard", str(file), log=lab.folder / "tunnel.log", **SECURE)
-    yield file
-    tunnel.terminate()
-    tunnel.wait()
+    with lab.tunnel(file, **SECURE):
+        yield file
     lab.run("ray", "down", "--yes", str(file), **SECURE)
 
 
@@ -71,19 +69,19 @@ def search(lab: Lab, *words: str) -> tuple[list[str], dict[str, str]]:
 
 def test_a_search_sent_from_the_client_runs_on_all_hosts_with_its_data_sent_once(lab: Lab, cluster: Path) -> None:
     before = {number: lab.received(number) for number in HOSTS}
-    command, variables = search(lab, "run.name=three", "resources.cpus_per_trial=2")
+    command, variables = search(lab, "run.name=three", "resources.cpus_per_trial=2", "evaluate.enabled=false")
     done = lab.run(*command, check=False, **variables)
     print(done.stdout)
     assert done.returncode == 0
-    assert "Winner, chosen by validation alone" in done.stdout
+    assert "6 trials: 6 finished" in done.stdout
     trials = RunFolder(f"{lab.folder}/fetched/three").read_trials().values()
     assert [trial.status for trial in trials] == [FINISHED] * 6
     assert {trial.host for trial in trials} == {"h1", "h2", "h3"}
     assert (lab.folder / "fetched" / "three" / "report.html").is_file()
     received = {number: lab.received(number) - before[number] for number in HOSTS[1:]}
     print(f"received by each worker host: {received} bytes, for {IMAGES_BYTES:,} bytes of images")
-    # Each host trained several trials; besides the images come the project, 6 MB, and Ray's own talk.
-    assert all(IMAGES_BYTES < number < 1.8 * IMAGES_BYTES for number in received.values())
+    # Besides the images come the project and Ray's own talk, less than half as much again.
+    assert all(IMAGES_BYTES < number < 1.5 * IMAGES_BYTES for number in received.values())
 
 
 def test_strangers_are_not_let_in(lab: Lab, cluster: Path) -> None:
@@ -113,3 +111,4 @@ def test_a_host_that_dies_costs_an_epoch_of_its_trial_at_most(lab: Lab, cluster:
     assert all(trial.status in FINAL and len(trial.epochs) == 5 for trial in trials)
     assert sum(trial.retries for trial in trials) == 1
     assert {trial.host for trial in trials if trial.retries} <= {"h1", "h2"}
+    assert {entry.trial for entry in folder.read_evaluations()} == {trial.number for trial in trials}
