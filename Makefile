@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := search models data_pipeline analysis benchmarks tests
 
-.PHONY: setup search test check format report bench clean
+.PHONY: setup search test test-cluster check format report bench clean
 
 setup: $(STAMP)
 
@@ -19,6 +19,10 @@ search: setup
 
 test: setup
 	$(BIN)/pytest
+
+# ray up for real, over several hosts that this machine plays; needs root, iproute2, openssh-server and rsync.
+test-cluster: setup
+	$(BIN)/pytest -m cluster tests/cluster
 
 check: setup
 	$(BIN)/ruff check $(CODE)
