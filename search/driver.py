@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray import tune
 from ray.tune.search import Searcher as TuneSearcher
 
@@ -83,7 +84,9 @@ def run_search(
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=state.folder.absolute_url,
+            storage_path=state.folder.absolute_url if state.folder.is_local else state.folder.path,
+            # An object store is reached as we reach it: PyArrow's own client knows nothing of ~/.aws/config.
+            storage_filesystem=None if state.folder.is_local else PyFileSystem(FSSpecHandler(state.folder.fs)),
             # Trials write checkpoints of their own (search.checkpoint), which no pickle of Tune's replaces.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=settings.search.max_failures),

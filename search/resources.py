@@ -41,6 +41,7 @@ class Machine:
         memory_mb: main memory that Ray offers.
         gpu_memory_mb: of one GPU; 0 where there is none.
         compute_capability: of that GPU, such as (8, 0).
+        host_cpus: of the largest host, which no trial can exceed.
     """
 
     cpus: float
@@ -48,6 +49,7 @@ class Machine:
     memory_mb: float = math.inf
     gpu_memory_mb: float = 0.0
     compute_capability: tuple[int, int] = (0, 0)
+    host_cpus: float = math.inf
 
     def __str__(self) -> str:
         gpus = f"{self.gpus:g} GPUs, " if self.gpus else ""
@@ -96,7 +98,8 @@ def choose_resources(
     cpus = asked.cpus_per_trial
     room = _room(machine, cpus or 1.0, gpu, backbones)
     if cpus is None:
-        threads = max(1, int(machine.cpus // min(room, trials, asked.max_concurrent or trials)))
+        share = machine.cpus // min(room, trials, asked.max_concurrent or trials)
+        threads = max(1, int(min(share, machine.host_cpus)))
         cpus, cpu_reason = float(threads), _thread_reason(threads, machine)
     else:
         threads, cpu_reason = max(1, int(cpus)), "as set"
@@ -204,7 +207,7 @@ def find_machine(say: Callable[[str], None]) -> Machine:
     """What Ray's workers have, those that an autoscaler may still start included; needs a running Ray."""
     import ray
 
-    planned = _planned(_CLUSTER_FILE)
+    planned, largest = _planned(_CLUSTER_FILE)
     found: Mapping[str, float] = ray.cluster_resources()
     deadline = time.monotonic() + _REGISTER_SECONDS
     while not planned and "CPU" not in found and time.monotonic() < deadline:
@@ -214,6 +217,7 @@ def find_machine(say: Callable[[str], None]) -> Machine:
         max(found.get("CPU", 0.0), planned.get("CPU", 0.0)) or 1.0,
         max(found.get("GPU", 0.0), planned.get("GPU", 0.0)),
         math.inf if planned else found.get("memory", math.inf) / 2**20,
+        host_cpus=max(largest, *(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])),
     )
     if not machine.gpus:
         return machine
@@ -224,28 +228,28 @@ def find_machine(say: Callable[[str], None]) -> Machine:
     return replace(machine, gpu_memory_mb=memory, compute_capability=capability)
 
 
-def _planned(file: Path) -> dict[str, float]:
-    """`planned_resources` of the cluster that this machine is the head of; empty where it is none's."""
-    return planned_resources(yaml.safe_load(file.read_text())) if file.is_file() else {}
+def _planned(file: Path) -> tuple[dict[str, float], float]:
+    """`planned_resources` of the cluster that this machine is the head of; nothing where it is none's."""
+    return planned_resources(yaml.safe_load(file.read_text())) if file.is_file() else ({}, 0.0)
 
 
-def planned_resources(cluster: Mapping[str, Any]) -> dict[str, float]:
-    """What the workers of a cluster file have when all are there; empty where their resources are not written down.
+def planned_resources(cluster: Mapping[str, Any]) -> tuple[dict[str, float], float]:
+    """What the workers of a cluster file have when all are there, and the CPUs of the largest.
+
+    Nothing where the file does not say their resources.
 
     Args:
         cluster: a file of `ray up`, with max_workers and available_node_types.
     """
-    left = int(cluster.get("max_workers", 0))
+    left, largest = int(cluster.get("max_workers", 0)), 0.0
     total: dict[str, float] = {}
     for name, node in cluster.get("available_node_types", {}).items():
-        if name == cluster.get("head_node_type"):
-            continue
-        count = min(left, int(node.get("max_workers", 0)))
+        count = 0 if name == cluster.get("head_node_type") else min(left, int(node.get("max_workers", 0)))
         left -= count
-        for kind, amount in (node.get("resources") or {}).items():
-            if count:
-                total[kind] = total.get(kind, 0.0) + count * float(amount)
-    return total
+        for kind, amount in (node.get("resources") or {}).items() if count else ():
+            total[kind] = total.get(kind, 0.0) + count * float(amount)
+            largest = max(largest, float(amount)) if kind == "CPU" else largest
+    return total, largest
 
 
 def query_gpus() -> str:

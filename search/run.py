@@ -20,6 +20,7 @@ from models.registry import count_parameters
 from models.transfer import WeightsError, feature_cut
 from search import record
 from search.backbones import FeatureNews, models_with_features
+from search.lease import drive
 from search.record import RecordError, RunFolder
 from search.rungs import expected_epochs, most_epochs
 from search.runs import check_same_data, create_run, find_run, new_run_folder, run_name
@@ -210,7 +211,8 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
             if resumed is None:
                 create_run(folder, session.settings, dataset)
             try:
-                return _run(session, folder, console)
+                with drive(folder):
+                    return _run(session, folder, console)
             finally:
                 _keep_log(folder, log)
 
@@ -306,7 +308,7 @@ def _evaluate(folder: RunFolder, settings: Settings) -> int:
     with chatter_to(log) as console:
         dataset = _prepare(settings, console)
         check_same_data(folder, dataset)
-        with open_session(settings, read_space(settings), dataset) as session:
+        with open_session(settings, read_space(settings), dataset) as session, drive(folder):
             evaluate_run(session, folder)
         _print_summary(settings, folder, console)
     return 0

@@ -118,9 +118,15 @@ def test_the_peak_of_a_trial_is_measured(model: object, monkeypatch: pytest.Monk
 
 def test_workers_that_an_autoscaler_may_start_count() -> None:
     cluster = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
-    assert planned_resources(cluster) == {"CPU": 64.0, "GPU": 8.0}
+    assert planned_resources(cluster) == ({"CPU": 64.0, "GPU": 8.0}, 8.0)
     cluster["available_node_types"]["gpu_on_demand"]["max_workers"] = 5
-    assert planned_resources(cluster) == {"CPU": 64.0, "GPU": 8.0}  # eight in all
-    assert planned_resources(cluster | {"max_workers": 3}) == {"CPU": 24.0, "GPU": 3.0}
+    assert planned_resources(cluster)[0] == {"CPU": 64.0, "GPU": 8.0}  # eight in all
+    assert planned_resources(cluster | {"max_workers": 3}) == ({"CPU": 24.0, "GPU": 3.0}, 8.0)
     local = yaml.safe_load((Path(__file__).parents[2] / "cluster.onprem.yaml").read_text())
-    assert planned_resources(local) == {}
+    assert planned_resources(local) == ({}, 0.0)
+
+
+def test_a_trial_fits_into_a_host() -> None:
+    """Eight hosts of 8 CPUs and a GPU, and two trials: each gets a host, not half of all CPUs."""
+    chosen = choose(Machine(64, gpus=8, gpu_memory_mb=24_000, host_cpus=8), trials=2, gpus_per_trial=1)
+    assert (chosen.cpu, chosen.threads, chosen.gpu) == (8, 8, 1)

@@ -1,0 +1,83 @@
+"""One driver a run: a file in the run's folder says who drives it, and is renewed for as long as that is true."""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+
+from search.record import RecordError, RunFolder
+
+FILE = "driver.json"
+_RENEW_SECONDS = 10.0
+_LOST_SECONDS = 60.0  # without a renewal: the driver, or its host, is gone
+
+
+@contextlib.contextmanager
+def drive(folder: RunFolder) -> Iterator[None]:
+    """Be the run's only driver for the block.
+
+    Raises:
+        RecordError: another process drives the run.
+    """
+    _refuse_if_driven(folder)
+    token, ended = uuid.uuid4().hex, threading.Event()
+    _renew(folder, token)
+    if _read(folder).get("token") != token:  # another began in the same moment
+        _refuse_if_driven(folder)
+    thread = threading.Thread(target=_keep, args=(folder, token, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with contextlib.suppress(OSError):
+            folder.remove(FILE)
+
+
+def _refuse_if_driven(folder: RunFolder) -> None:
+    holder = _read(folder)
+    silent = time.time() - float(str(holder.get("time", 0.0)))
+    if silent > _LOST_SECONDS or _is_dead(holder):
+        return
+    raise RecordError(
+        f"A run has one driver; {folder.url} is driven by process {holder['process']} on {holder['host']}, heard of "
+        f"{silent:.0f} s ago. Wait for it or stop it; a driver that was lost is forgotten after {_LOST_SECONDS:.0f} s."
+    )
+
+
+def _is_dead(holder: dict[str, object]) -> bool:
+    """Whether the holder was a process of this host that is no more."""
+    if holder.get("host") != socket.gethostname():
+        return False
+    try:
+        os.kill(int(str(holder["process"])), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _read(folder: RunFolder) -> dict[str, object]:
+    try:
+        content = json.loads(folder.read(FILE))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _renew(folder: RunFolder, token: str) -> None:
+    holder = {"host": socket.gethostname(), "process": os.getpid(), "token": token, "time": time.time()}
+    folder.write(json.dumps(holder).encode(), FILE)
+
+
+def _keep(folder: RunFolder, token: str, ended: threading.Event) -> None:
+    while not ended.wait(_RENEW_SECONDS):
+        # A storage that fails is for the search to notice and to say.
+        with contextlib.suppress(OSError):
+            _renew(folder, token)
