@@ -4,13 +4,12 @@
 all epochs at once, because a run of 10,000 trials has 200,000 of them; a test holds the two together.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, count
 from typing import TYPE_CHECKING, Any
 
-from search.record import RUNNING, RunFolder, TrialRecord, apply_event, lower_is_better
+from search.record import RUNNING, RunFolder, TrialRecord, apply_event, is_sound, lower_is_better, read_event
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +114,7 @@ class LogReader:
             return
         content: bytes = self.folder.fs.cat_file(path, start=start)
         complete, _, rest = content.rpartition(b"\n")
-        if rest and _parse(rest) is not None:
+        if rest and read_event(rest) is not None:
             complete, rest = content, b""
         (self._half_written.add if rest else self._half_written.discard)(name)
         self._offsets[name] = start + len(content) - len(rest)
@@ -124,13 +123,13 @@ class LogReader:
     def _take_lines(self, lines: Sequence[bytes]) -> int:
         """Take in whole lines; returns how many of them are damaged."""
         # Epochs are nearly all of a log: Arrow reads them together, and Python sees the other lines only.
-        is_epoch = [line.startswith(_EPOCH) for line in lines]
+        is_epoch = [line.startswith(_EPOCH) and is_sound(line) for line in lines]
         epochs = [*zip(compress(count(self._places), is_epoch), compress(lines, is_epoch), strict=True)]
         damaged = 0
         for place, line in zip(count(self._places), lines, strict=False):
             if is_epoch[place - self._places] or not line.strip():
                 continue
-            event = _parse(line)
+            event = read_event(line)
             if event is None:
                 damaged += 1
             elif event.get("event") == "epoch":  # as JSON that another writer spaced
@@ -145,14 +144,6 @@ class LogReader:
         return damaged
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None
-
-
 def _epoch_frame(epochs: Sequence[tuple[int, bytes]]) -> "tuple[pd.DataFrame, int]":
     """The epochs of a log's lines, and how many of the lines are damaged."""
     import pyarrow as pa
@@ -160,7 +151,7 @@ def _epoch_frame(epochs: Sequence[tuple[int, bytes]]) -> "tuple[pd.DataFrame, in
     try:
         return _read_epochs(epochs), 0
     except pa.ArrowInvalid:
-        sound = [(place, line) for place, line in epochs if _is_epoch(_parse(line))]
+        sound = [(place, line) for place, line in epochs if _is_epoch(read_event(line))]
     return _read_epochs(sound) if sound else _empty_epochs(), len(epochs) - len(sound)
 
 

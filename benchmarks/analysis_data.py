@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from search.metrics import score
-from search.record import Evaluation, RunFolder, RunRecord, to_json, trial_name
+from search.record import Evaluation, RunFolder, RunRecord, seal, to_json, trial_name
 
 CREATED = 1_790_000_000.0
 CLASSES = {2: ("normal", "pneumonia"), 3: ("normal", "bacterial", "viral")}
@@ -57,7 +57,9 @@ def write_run(
     quality = np.array([_quality(each) for each in parameters]) + rng.normal(0, 0.15, trials)
     lasts = _last_epochs(quality, epochs) if scheduler == "asha" else np.full(trials, epochs)
     lines = _events(rng, parameters, quality, lasts, epochs)
-    folder.write(("\n".join(map(to_json, lines)) + "\n").encode(), "log", "00000000000000000001.jsonl")
+    folder.write(
+        ("\n".join(seal(to_json(line)) for line in lines) + "\n").encode(), "log", "00000000000000000001.jsonl"
+    )
     finished = np.flatnonzero(lasts == epochs)
     chosen = finished[np.argsort(-quality[finished])][:evaluated]
     evaluations = [e for number in sorted(chosen) for e in _evaluate(rng, folder, int(number), quality[number], epochs)]

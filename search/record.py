@@ -12,6 +12,8 @@ import os
 import posixpath
 import time
 import uuid
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -30,6 +32,7 @@ FAILED = "failed"  # its process died, or it raised, more than `search.max_failu
 FINAL = (FINISHED, STOPPED, DIVERGED, FAILED)
 
 
+_SEAL = b',"crc":'
 _FLUSH_SECONDS = 5.0  # between the parts of a log in an object store
 
 
@@ -206,6 +209,26 @@ def to_json(value: Any) -> str:
     return json.dumps(finite(value), allow_nan=False, separators=(",", ":"))
 
 
+def seal(line: str) -> str:
+    """A line of JSON, an object, with the checksum of itself as its last entry."""
+    return f"{line[:-1]}{_SEAL.decode()}{zlib.crc32(line.encode())}}}"
+
+
+def is_sound(line: bytes) -> bool:
+    """Whether a line is as it was sealed; one that never was is taken as it is."""
+    content, mark, checksum = line.rpartition(_SEAL)
+    return not mark or checksum.strip() == b"%d}" % zlib.crc32(content + b"}")
+
+
+def read_event(line: bytes) -> dict[str, Any] | None:
+    """The event on a line of the log, or `None` if it was cut short or changed."""
+    try:
+        event = json.loads(line) if is_sound(line) else None
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
 class RunFolder:
     """A run's folder, on a disk or in a bucket (any URL that fsspec opens).
 
@@ -314,19 +337,20 @@ class RunFolder:
     def read_events(self) -> Iterator[dict[str, Any]]:
         """The log's events in the order in which they were written.
 
-        A line that was cut short (the driver was killed while it wrote) is passed over: a session
-        never appends to another session's file, so it can only be a file's last one.
+        A line that was cut short (the driver was killed while it wrote) or changed is passed over: a session never
+        appends to another session's file, so that the first kind can only be a file's last one.
         """
+        return (event for _, event in self._read_log() if event is not None)
+
+    def damaged_lines(self) -> dict[str, int]:
+        """How many lines of each file of the log are passed over; files without any are left out."""
+        return dict(Counter(name for name, event in self._read_log() if event is None))
+
+    def _read_log(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """Each line's file and event, in order; `None` for a line that is damaged."""
         for name in self.names("log"):
-            if not name.endswith(".jsonl"):
-                continue
-            for line in self.read("log", name).splitlines():
-                try:
-                    event = json.loads(line)
-                except json.JSONDecodeError:
-                    continue
-                if isinstance(event, dict):
-                    yield event
+            for line in self.read("log", name).splitlines() if name.endswith(".jsonl") else ():
+                yield name, read_event(line)
 
     def read_trials(self) -> dict[int, TrialRecord]:
         """All trials of the run by number, in order."""
@@ -362,7 +386,7 @@ class EventLog:
         entry: dict[str, Any] = {"event": event, "time": time.time()}
         if trial is not None:
             entry["trial"] = trial
-        line = to_json({**entry, **content})
+        line = seal(to_json({**entry, **content}))
         if self.folder.is_local:
             self._append_line(line)
         else:

@@ -228,6 +228,8 @@ def _run(session: Session, folder: RunFolder, console: "Console") -> int:
     state = _open_state(session, folder)
     verb = "Resuming" if state.trials else "Searching"
     console.print(f"{verb}: {state.num_trials} trials of space {space.name}; everything goes to {folder.url}")
+    for name, count in folder.damaged_lines().items():
+        console.print(f"log/{name}: {count} damaged, passed over; epochs are looked for in the checkpoints.")
     storage = "" if settings.run.storage == "runs" else f" run.storage={settings.run.storage}"
     go_on = f"python -m search.run resume={folder.name}{storage}"
     news = None if session.backbones.store is None else FeatureNews(session.backbones.store)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from search import record
-from search.record import EventLog, RecordError, RunFolder, fold, rank, to_json
+from search.record import EventLog, RecordError, RunFolder, fold, rank, read_event, to_json
 from tests.conftest import make_epoch
 
 
@@ -95,3 +95,24 @@ def test_ranking_is_by_the_epoch_that_is_judged() -> None:
     assert [trial.number for trial in rank(trials.values(), "val_loss")] == [0, 1]
     assert [trial.number for trial in rank(trials.values(), "val_loss", "last")] == [1, 0]
     assert trials[0].best_epoch("val_loss").epoch == 1
+
+
+def test_a_line_that_was_cut_short_or_changed_is_found(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path / "run"))
+    log = EventLog(folder)
+    for number in range(3):
+        log.append("started", number)
+    log.close()
+    (name,) = folder.names("log")
+    content = folder.read("log", name)
+    assert [event["trial"] for event in folder.read_events()] == [0, 1, 2]
+    assert folder.damaged_lines() == {}
+    second = content.splitlines()[1]
+    for damaged in (second.replace(b'"trial":1', b'"trial":7'), second[:20], second[:-2] + b"}", b"[1]"):
+        folder.write(content.replace(second, damaged), "log", name)
+        assert [event["trial"] for event in folder.read_events()] == [0, 2]
+        assert folder.damaged_lines() == {name: 1}
+
+
+def test_lines_of_an_older_version_are_read() -> None:
+    assert read_event(b'{"event":"started","trial":1}') == {"event": "started", "trial": 1}
