@@ -142,7 +142,9 @@ def _submit(cluster: ClusterSettings, words: list[str]) -> int:
 
     resumed = any(word.startswith("resume=") for word in words)
     settings = load_settings([] if resumed else words)
-    read_space(settings)
+    space = read_space(settings)
+    if settings.dry_run:
+        return _dry_run(settings, space)
     named = job_words(words, run_name(settings))
     return submit(cluster, named, connect_client, lambda text: print(text, end="", flush=True))
 

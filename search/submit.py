@@ -23,7 +23,7 @@ def job_words(words: Sequence[str], name: str) -> list[str]:
     """The words of the command that the cluster runs, for a run of that name.
 
     Raises:
-        SettingsError: the results would be lost with the job's own folder, or nobody here would find them.
+        SettingsError: the results would be lost with the job's own folder, or nobody here would know which they are.
     """
     storage = next((word.partition("=")[2] for word in reversed(words) if word.startswith("run.storage=")), "")
     if "://" not in storage and not storage.startswith("/"):
@@ -31,6 +31,8 @@ def job_words(words: Sequence[str], name: str) -> list[str]:
             "With cluster=submit, run.storage is a URL or an absolute path that every node reaches; "
             f"got {storage or 'none'}. Try run.storage=s3://BUCKET/runs, or the path of a shared folder."
         )
+    if "resume=auto" in words:
+        raise SettingsError("With cluster=submit, name the run to go on with: resume=NAME; got resume=auto.")
     named = any(word.startswith(("run.name=", "resume=")) for word in words)
     return list(words) if named else [*words, f"run.name={name}"]
 

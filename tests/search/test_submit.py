@@ -100,6 +100,16 @@ def test_a_job_has_the_name_of_its_run_beforehand() -> None:
     assert job_words([storage, "resume=mine"], "cnn2-1") == [storage, "resume=mine"]
 
 
+def test_a_run_to_go_on_with_is_named() -> None:
+    with pytest.raises(SettingsError, match="resume=NAME"):
+        job_words(["run.storage=/shared", "resume=auto"], "cnn2-1")
+
+
+def test_a_dry_run_is_done_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["cluster=submit", "space=cnn2", "dry_run=true"]) == 0
+    assert "nothing was started" in capsys.readouterr().out
+
+
 def test_mistakes_are_found_before_anything_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["cluster=submit", "space=cnn3", "search.num_trial=3", "run.storage=/shared"]) == 2
     assert "search.num_trials" in capsys.readouterr().err
