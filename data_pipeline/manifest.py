@@ -166,7 +166,9 @@ def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(file)
+        # On this thread: PyArrow's own may hold the file last, and freeing it aborts a process that is about to end.
+        content = pyarrow.BufferReader(file.read())
+        table = pyarrow.parquet.ParquetFile(content).read(use_threads=False)
         about = json.loads(table.schema.metadata[_METADATA_KEY])
     except (pyarrow.ArrowInvalid, KeyError, TypeError) as error:
         raise DataError(f"A manifest is a Parquet table written by write_manifest; reading it gave: {error}") from error

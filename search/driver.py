@@ -62,6 +62,7 @@ def run_search(
         return
     context = TrialContext(
         run_url=state.folder.absolute_url,
+        patience=settings.run.patience,
         metric=settings.search.metric,
         train=settings.train,
         data=put_training_data(training_data(session.dataset)),

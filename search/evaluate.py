@@ -64,6 +64,7 @@ class EvaluationContext:
     """What scoring needs of a run; the sets and the backbones lie in the object store."""
 
     run_url: str
+    patience: float
     train: TrainSettings
     classes: tuple[str, ...]
     sets: Any
@@ -122,6 +123,7 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         return []
     context = EvaluationContext(
         run_url=folder.absolute_url,
+        patience=settings.run.patience,
         train=settings.train,
         classes=dataset.manifest.classes,
         sets=ray.put(sets),
@@ -157,7 +159,7 @@ class Scorer:
 
         prepare_process(context.threads)
         self._context = context
-        self._folder = RunFolder(context.run_url)
+        self._folder = RunFolder(context.run_url).patient(context.patience)
         self._sets: list[EvaluationSet] = ray.get(context.sets)
 
     def is_ready(self) -> bool:
@@ -286,7 +288,8 @@ def _read_probabilities(
     folder: RunFolder, trial: TrialRecord, dataset: str, classes: Sequence[str]
 ) -> NDArray[np.float32]:
     """The probabilities of a scored trial on one set, in the set's order: float32 (N, K)."""
-    table = pq.read_table(pa.BufferReader(folder.read("predictions", f"{trial.name}.parquet")))
+    content = pa.BufferReader(folder.read("predictions", f"{trial.name}.parquet"))
+    table = pq.ParquetFile(content).read(use_threads=False)
     own = np.array(table["dataset"].to_pylist()) == dataset
     return np.stack([table[f"p_{name}"].to_numpy()[own] for name in classes], axis=1)
 

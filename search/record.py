@@ -6,6 +6,7 @@ Ray, TensorFlow or pandas, so that a run can be read anywhere, while it is still
 """
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -14,11 +15,15 @@ import time
 import uuid
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import fsspec
+
+from search.patience import patiently
+
+T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 
@@ -244,12 +249,23 @@ class RunFolder:
 
     Args:
         url: the folder itself: `runs/NAME` or `s3://bucket/runs/NAME`.
+        patience: seconds that a storage which fails is waited for.
+        say: is told of it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = 0.0, say: Callable[[str], None] = print) -> None:
         self.url = url.rstrip("/")
         self.fs, self.path = fsspec.core.url_to_fs(self.url)
         self.is_local = "file" in _protocols(self.fs)
+        self._patience, self._say = patience, say
+
+    def reach(self, work: Callable[[], T]) -> T:
+        """What `work` on the storage returns; it is tried again for as long as the folder's patience lasts.
+
+        Raises:
+            OSError: the storage fails.
+        """
+        return patiently(work if self.is_local else lambda: _with_os_errors(work), self._patience, self._say)
 
     @property
     def name(self) -> str:
@@ -261,13 +277,17 @@ class RunFolder:
         """The folder as every process must name it, whatever its working directory."""
         return os.path.realpath(self.path) if self.is_local else self.url
 
+    def patient(self, seconds: float, say: Callable[[str], None] = print) -> "RunFolder":
+        """The same folder, with this patience."""
+        return RunFolder(self.url, seconds, say)
+
     def child(self, *parts: str) -> str:
         """The path of something inside the folder, in the file system's own terms."""
         return posixpath.join(str(self.path), *parts)
 
     def exists(self, *parts: str) -> bool:
         """Whether something of that name is in the folder."""
-        return bool(self.fs.exists(self.child(*parts)))
+        return self.reach(lambda: bool(self.fs.exists(self.child(*parts))))
 
     def read(self, *parts: str) -> bytes:
         """The content of a file in the folder.
@@ -275,38 +295,29 @@ class RunFolder:
         Raises:
             FileNotFoundError: there is no such file.
         """
-        content: bytes = self.fs.cat_file(self.child(*parts))
+        content: bytes = self.reach(lambda: self.fs.cat_file(self.child(*parts)))
         return content
 
     def write(self, content: bytes, *parts: str) -> None:
         """Write a file whole or not at all: a reader never sees a part of it."""
         target = self.child(*parts)
-        if not self.is_local:
-            self.fs.pipe_file(target, content)  # an object store shows an object only when complete
-            return
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
-        try:
-            with open(partial, "wb") as file:
-                file.write(content)
-            os.replace(partial, target)
-        except BaseException:
-            if os.path.exists(partial):
-                os.remove(partial)
-            raise
+        if self.is_local:
+            self.reach(lambda: _write_whole(target, content))
+        else:
+            self.reach(lambda: self.fs.pipe_file(target, content))  # an object store shows complete objects only
 
     def remove(self, *parts: str) -> None:
         """Remove a file of the folder, if it is there."""
         if self.exists(*parts):
-            self.fs.rm_file(self.child(*parts))
+            self.reach(lambda: self.fs.rm_file(self.child(*parts)))
 
     def names(self, *parts: str) -> list[str]:
         """The sorted names of what is in a sub-folder; empty where there is none."""
         folder = self.child(*parts)
-        if not self.fs.exists(folder):
+        if not self.exists(*parts):
             return []
         self.fs.invalidate_cache(folder)
-        paths = self.fs.ls(folder, detail=False)
+        paths = self.reach(lambda: self.fs.ls(folder, detail=False))
         return sorted(posixpath.basename(str(path).rstrip("/")) for path in paths)
 
     def read_run(self) -> RunRecord:
@@ -388,7 +399,7 @@ class EventLog:
             entry["trial"] = trial
         line = seal(to_json({**entry, **content}))
         if self.folder.is_local:
-            self._append_line(line)
+            self.folder.reach(lambda: self._append_line(line))
         else:
             self._buffer.append(line)
             if time.monotonic() - self._flushed > _FLUSH_SECONDS:
@@ -401,7 +412,10 @@ class EventLog:
             path = self.folder.child("log", f"{self._session}.jsonl")
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
-        self._file.write(line.encode() + b"\n")
+        content, begin = line.encode() + b"\n", os.fstat(self._file.fileno()).st_size
+        if self._file.write(content) < len(content):  # a disk that becomes full takes a part, without an error
+            self._file.truncate(begin)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
 
     def flush(self) -> None:
         """Make all events so far durable (an object store; a disk has them already)."""
@@ -485,6 +499,29 @@ def _known(record: type, content: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of `content` that are fields of `record`: a newer minor version may add some."""
     names = {entry.name for entry in dataclasses.fields(record)}
     return {key: value for key, value in content.items() if key in names}
+
+
+def _write_whole(target: str, content: bytes) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+        os.replace(partial, target)
+    except BaseException:
+        if os.path.exists(partial):
+            os.remove(partial)
+        raise
+
+
+def _with_os_errors(work: Callable[[], T]) -> T:
+    """What `work` returns; an object store's client has errors of its own for one that it cannot reach."""
+    try:
+        return work()
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

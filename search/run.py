@@ -199,9 +199,10 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
     """
     from search.screen import chatter_to
 
-    folder = resumed or new_run_folder(settings)
+    found = resumed or new_run_folder(settings)
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "driver.log")
     with chatter_to(log) as console:
+        folder = found.patient(settings.run.patience, lambda text: console.print(text, markup=False, soft_wrap=True))
         dataset = _prepare(settings, console)
         if settings.weights == "none" and set(backbones_of(space)) != {"cnn"}:
             console.print("weights=none: backbones begin with random weights, which serves tests only.")

@@ -136,10 +136,11 @@ class EvaluateSettings:
 
 @dataclass
 class RunSettings:
-    """Where the run's folder is."""
+    """Where the run's folder is, and how long a storage that fails is waited for (seconds)."""
 
     name: str | None = None
     storage: str = "runs"
+    patience: float = 60.0
 
 
 @dataclass
@@ -257,6 +258,7 @@ def check_settings(settings: Settings) -> Settings:
         ("search.seed", search.seed, 0),
         ("search.max_failures", search.max_failures, 0),
         ("search.asha.grace_period", search.asha.grace_period, 1),
+        ("run.patience", settings.run.patience, 0),
         ("views", settings.views, 1),
         ("data.cache_gb", settings.data.cache_gb, 0),
         ("train.batch_size", train.batch_size, 1),

@@ -27,12 +27,14 @@ class TrialContext:
     """What all trials of a run have in common.
 
     Attributes:
+        patience: seconds that a storage which fails is waited for.
         data: `TrainingData` in the object store: pool images only, by construction no test image.
         backbones: pretrained weights and features.
         threads: CPUs that a trial owns.
     """
 
     run_url: str
+    patience: float
     metric: str
     train: TrainSettings
     data: "ObjectRef[Any]"
@@ -52,7 +54,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
     def setup(self, config: dict[str, Any], context: TrialContext) -> None:
         """Prepare the process, once."""
         self._context = context
-        self._folder = RunFolder(context.run_url)
+        self._folder = RunFolder(context.run_url).patient(context.patience)
         self.prepare_process(context)
         self._last: TrialModel | None = None
         self._begin(config)

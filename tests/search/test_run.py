@@ -312,7 +312,7 @@ def test_a_full_disk_stops_the_search_with_a_clear_error(tmp_path: Path, image_c
     if mounted.returncode:
         pytest.skip("this machine does not let root mount a small disk")
     try:
-        done = search(disk, image_cache, *TINY)
+        done = search(disk, image_cache, *TINY, "run.patience=2")
         assert done.returncode == 2
         assert "No space left on device" in done.stderr
         assert "Traceback" not in done.stderr

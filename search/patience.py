@@ -1,0 +1,44 @@
+"""A storage that fails for a while (a full disk, a bucket out of reach) is waited for before a search gives up."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_FIRST_SECONDS, _LONGEST_SECONDS = 1.0, 10.0  # between two tries; doubled from the one to the other
+# What no waiting mends.
+_LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
+def patiently(work: Callable[[], T], seconds: float, say: Callable[[str], None]) -> T:
+    """What `work` returns; when it fails it is done again, for so many seconds.
+
+    Args:
+        work: reads or writes; doing it twice must do no harm.
+        seconds: 0 to try once.
+        say: told when the waiting begins and when it was worth it.
+
+    Raises:
+        OSError: of the last try.
+    """
+    began, pause = time.monotonic(), _FIRST_SECONDS
+    waited = False
+    while True:
+        try:
+            result = work()
+        except _LASTING:
+            raise
+        except OSError as error:
+            left = seconds - (time.monotonic() - began)
+            if left <= 0:
+                raise
+            if not waited:
+                say(f"The storage fails ({error}); tried again for {seconds:.0f} s (run.patience).")
+            waited = True
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_SECONDS)
+        else:
+            if waited:
+                say(f"The storage works again, after {time.monotonic() - began:.0f} s.")
+            return result
