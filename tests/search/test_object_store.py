@@ -1,0 +1,94 @@
+"""A run whose folder is in a bucket, from its first trial to its tables, against moto's S3 server."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+import analysis
+from search.record import RunFolder
+from tests.search.test_run import SMALL, TINY, command, numbers, start
+
+PORT = 5077
+VARIABLES = {
+    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{PORT}",
+    "AWS_ACCESS_KEY_ID": "x",
+    "AWS_SECRET_ACCESS_KEY": "x",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+STORAGE = "s3://bucket/runs"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadedMotoServer]:
+    """A server with an empty bucket; what it holds outlasts a stop and a start."""
+    import boto3
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in VARIABLES.items():
+            patch.setenv(name, value)
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=PORT, verbose=False)
+        server.start()
+        boto3.client("s3").create_bucket(Bucket="bucket")
+        yield server
+        server.stop()
+
+
+def wait_for_checkpoints(folder: RunFolder, process: "subprocess.Popen[str]", number: int) -> None:
+    """Wait until trials have begun to write: so many checkpoints, of whichever trials."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if sum(len(folder.names("trials", trial)) for trial in folder.names("trials")) >= number:
+            return
+        time.sleep(0.2)
+    raise AssertionError(process.communicate(timeout=5)[0])
+
+
+def arguments(cache: Path, name: str) -> list[str]:
+    return [*SMALL, f"data.cache={cache}", *TINY, f"run.storage={STORAGE}", f"run.name={name}"]
+
+
+@pytest.mark.faults
+def test_a_bucket_out_of_reach_is_waited_for(server: ThreadedMotoServer, image_cache: Path) -> None:
+    process = start(arguments(image_cache, "waiting"))
+    folder = RunFolder(f"{STORAGE}/waiting")
+    wait_for_checkpoints(folder, process, 2)
+    server.stop()
+    time.sleep(12)
+    server.start()
+    screen, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, screen
+    assert "The storage works again" in screen + folder.read("driver.log").decode()
+    trials = folder.read_trials()
+    assert len(trials) == 5
+    assert all(trial.is_final and trial.retries == 0 for trial in trials.values())
+    finished = {trial.number for trial in trials.values() if trial.status == "finished"}
+    assert {entry.trial for entry in folder.read_evaluations()} == finished
+
+
+@pytest.mark.faults
+def test_a_search_killed_in_a_bucket_goes_on_there_and_is_analysed_from_there(
+    server: ThreadedMotoServer, image_cache: Path, tmp_path: Path
+) -> None:
+    process = start(arguments(image_cache, "killed"))
+    folder = RunFolder(f"{STORAGE}/killed")
+    wait_for_checkpoints(folder, process, 5)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    resumed = subprocess.run(command(["resume=auto", f"run.storage={STORAGE}"]), capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr + resumed.stdout
+    assert "Resuming" in resumed.stdout
+    assert numbers(folder.read_trials()) == numbers(RunFolder(f"{STORAGE}/waiting").read_trials())
+    assert folder.exists("report.html")
+    assert folder.exists("winner", "model.keras")
+    run = analysis.load(folder.url)
+    assert list(run.trials["status"]) == [trial.status for trial in folder.read_trials().values()]
+    words = [folder.url, "--format", "csv", "--out", str(tmp_path)]
+    tables = subprocess.run(command(words, "analysis.tables"), capture_output=True, text=True)
+    assert tables.returncode == 0, tables.stderr
+    assert list(tmp_path.glob("*.csv"))
