@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LICENCES := MIT;Apache;BSD;PSF;Python Software Foundation;MPL;Mozilla
 CODE := search models data_pipeline analysis benchmarks tests
 
-.PHONY: setup search test test-cluster check format report bench clean
+.PHONY: setup search test test-cluster soak audit check format report bench clean
 
 setup: $(STAMP)
 
@@ -23,6 +24,17 @@ test: setup
 # ray up for real, over several hosts that this machine plays; needs root, iproute2, openssh-server and rsync.
 test-cluster: setup
 	$(BIN)/pytest -m cluster tests/cluster
+
+# Half an hour of killed drivers and trials, changed checkpoints and stopped processes.
+soak: setup
+	$(BIN)/pytest -s -m soak tests/soak
+
+# The licences of all that is installed, each an allowed one, and what is known against the pinned versions: pip-audit
+# names those that the index knows nothing of. namex (a part of Keras) is Apache 2.0 and does not say so.
+audit: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[audit]"
+	$(BIN)/pip-licenses --partial-match --ignore-packages namex --allow-only "$(LICENCES)"
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 check: setup
 	$(BIN)/ruff check $(CODE)

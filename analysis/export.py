@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.replay import NOT_RUN, REPORT_TABLES, read_published
+from search import record
 
 FORMATS = ("csv", "markdown", "latex", "html")
 EXTENSIONS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
@@ -34,6 +35,19 @@ _SUFFIXES = {
 }
 _ENGLISH = {"auc": "AUC", "ece": "ECE", "p_value": "p", "gib": "GiB", "mb": "MiB", "val": "val."}
 # Of the tables that the report does not have; hyperparameters keep the names under which they are set.
+_FRENCH_STATUS = {
+    NOT_RUN: "non exécuté",
+    r"not evaluated": "non évalué",
+    r"on (.+) test images, not (\d+)": r"sur \1 images de test au lieu de \2",
+    r" and ": " et ",
+    r"repeat": "répétition",
+    record.FINISHED: "terminé",
+    record.STOPPED: "arrêté",
+    record.DIVERGED: "divergé",
+    record.FAILED: "en échec",
+    record.RUNNING: "en cours",
+    record.WAITING: "en attente",
+}
 _FRENCH = {
     "row": "ligne",
     "status": "état",
@@ -170,8 +184,8 @@ def to_text(frame: pd.DataFrame, format_name: str, title: str = "", language: st
     if format_name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}. Received: {format_name!r}.")
     titles = headings(list(map(str, frame.columns)), language, table)
-    if language == "fr" and table in REPORT_TABLES:
-        frame = _in_the_reports_words(frame)
+    if language == "fr":
+        frame = _with_french_words(frame)
     if format_name == "csv":
         text: str = (frame if language == "en" else frame.set_axis(titles, axis=1)).to_csv(index=False)
         return text
@@ -181,11 +195,14 @@ def to_text(frame: pd.DataFrame, format_name: str, title: str = "", language: st
     return writer(titles, cells, right, title)
 
 
-def _in_the_reports_words(frame: pd.DataFrame) -> pd.DataFrame:
-    """A report table with `oui` and `non` for augmentation, as the report has it, and its status in French."""
+def _with_french_words(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table with its status in French, and with `oui` and `non` for augmentation, as the report has it."""
     frame = frame.replace({"augment": {"none": "non", "report": "oui"}} if "augment" in frame else {})
-    for english, french in ((NOT_RUN, "non exécuté"), ("repeat", "répétition"), ("not evaluated", "non évalué")):
-        frame["status"] = frame["status"].str.replace(english, french)
+    if "status" in frame:
+        words = frame["status"].astype("str")
+        for english, french in _FRENCH_STATUS.items():
+            words = words.str.replace(english, french, regex=True)
+        frame = frame.assign(status=words)
     return frame
 
 

@@ -275,6 +275,16 @@ def test_report_tables_in_french_use_the_reports_words(run):
     assert ["oui" in line.split(",") for line in lines[1:]] == [False] * 6 + [True, False]
 
 
+def test_statuses_are_french_in_french():
+    words = ["2 repeats, 1 stopped, on 600 and 610 test images, not 624", "diverged", "1 repeat, not evaluated"]
+    lines = to_text(pd.DataFrame({"status": words}), "markdown", language="fr").splitlines()
+    assert [line.strip("| ") for line in lines[2:]] == [
+        "2 répétitions, 1 arrêté, sur 600 et 610 images de test au lieu de 624",
+        "divergé",
+        "1 répétition, non évalué",
+    ]
+
+
 def test_replayed_confusion_matrices_are_averaged(run):
     trials = tables.all_trials([run]).assign(row=["table2/1", "table2/1", "", "", ""])
     matrices = {("hand", 0): [[3, 1], [0, 4]], ("hand", 1): [[2, 2], [0, 4]]}
