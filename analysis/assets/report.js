@@ -10,6 +10,9 @@
 
   const named = (axis) => Boolean(axis.title && axis.title.text);
 
+  // A title that the panel at the left bears already is left out.
+  const repeated = (axis, left) => (named(axis) && axis.title.text !== left.title.text ? axis.title : { text: "" });
+
   // Panels that are too narrow side by side go below each other.
   function stacked(layout, width) {
     const meta = layout.meta;
@@ -30,7 +33,7 @@
       });
       layout[yName] = Object.assign({}, layout[yName], {
         domain: [top - 1 / rows + (row < rows - 1 ? gap : 0), top - (row ? gap / 4 : 0)],
-        title: named(layout[yName]) ? layout[yName].title : column ? { text: "" } : layout.yaxis.title,
+        title: column ? repeated(layout[yName], layout.yaxis) : named(layout[yName]) ? layout[yName].title : layout.yaxis.title,
         showticklabels: layout[yName].ticks === "" && layout[yName].showticklabels === false ? false : true,
       });
     });

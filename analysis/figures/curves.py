@@ -77,7 +77,7 @@ def draw_learning_curve(curve: LearningCurve) -> "go.Figure":
             )
         _mark_judged(drawn, curve, quantity, place)
         drawn.update_xaxes(title_text="epoch", **_epoch_axis(curve), row=1, col=place)
-        drawn.update_yaxes(title_text=title, type=_scale(curve.points, quantity), row=1, col=place)
+        drawn.update_yaxes(title_text=title, **_scale(_is_wide(curve.points, quantity)), row=1, col=place)
         if curve.stopped is not None:
             drawn.add_vline(x=curve.stopped, line={"dash": "dot", "width": 1, "color": style.MUTED}, row=1, col=place)
     return drawn.update_layout(showlegend=True)
@@ -97,7 +97,7 @@ def draw_curve_grid(found: Sequence[LearningCurve], columns: int = 3) -> "go.Fig
         columns,
         shared_yaxes="all",
         horizontal_spacing=0.04,
-        vertical_spacing=0.2 / rows if rows > 1 else 0,
+        vertical_spacing=0.3 / rows if rows > 1 else 0,
         titles=[f"trial {record.trial_name(curve.trial)}" for curve in found],
     )
     for place, curve in enumerate(found):
@@ -108,9 +108,7 @@ def draw_curve_grid(found: Sequence[LearningCurve], columns: int = 3) -> "go.Fig
             drawn.add_vline(x=curve.judged, line={"dash": "dot", "width": 1, "color": style.MUTED}, **cell)
         drawn.update_xaxes(**_epoch_axis(curve), **cell)
     drawn.update_xaxes(title_text="epoch", row=rows)
-    joined = [curve.points for curve in found]
-    wide = any(_scale(points, "loss") == "log" for points in joined)
-    drawn.update_yaxes(type="log" if wide else "linear")
+    drawn.update_yaxes(**_scale(any(_is_wide(curve.points, "loss") for curve in found)))
     drawn.update_yaxes(title_text="loss", col=1)
     return drawn.update_layout(height=100 + 170 * rows, legend={"y": 1 + 0.13 / rows}, margin={"t": 64})
 
@@ -181,11 +179,16 @@ def _epoch_axis(curve: LearningCurve) -> dict[str, Any]:
     }
 
 
-def _scale(points: "pd.DataFrame", quantity: str) -> str:
-    """`log` for losses over more than a factor of thirty, `linear` otherwise."""
+def _is_wide(points: "pd.DataFrame", quantity: str) -> bool:
+    """Whether it is a loss over more than a factor of thirty, which needs a logarithmic axis."""
     values = points[[f"train_{quantity}", f"val_{quantity}"]].to_numpy().ravel()
     values = values[values > 0]
-    return "log" if quantity == "loss" and len(values) and values.max() > 30 * values.min() else "linear"
+    return quantity == "loss" and len(values) > 0 and bool(values.max() > 30 * values.min())
+
+
+def _scale(wide: bool) -> dict[str, Any]:
+    """An axis' scale; a logarithmic one has a tick a power of ten, and none between."""
+    return {"type": "log", "dtick": 1} if wide else {"type": "linear"}
 
 
 def _ending(status: str, reason: str) -> str:

@@ -33,7 +33,7 @@ def test_twenty_killed_drivers_leave_the_records_of_an_undisturbed_search(tmp_pa
     for _ in range(KILLS):
         begin = ["resume=auto"] if folder.exists("run.json") else words
         process = start([*begin, f"run.storage={storage}"], tmp_path / "log")
-        wait = moments.uniform(0, 20)
+        wait = moments.uniform(0, 40)
         try:
             process.wait(wait)
         except subprocess.TimeoutExpired:
