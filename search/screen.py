@@ -90,7 +90,7 @@ class SearchView:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._shown_ended = len(state.ended)
+        self._shown_ended, self._shown_retried = len(state.ended), len(state.retried)
         self._last_line = time.monotonic()
 
     def __enter__(self) -> "SearchView":
@@ -103,13 +103,20 @@ class SearchView:
             self._live.stop()
 
     def on_change(self) -> None:
-        """Tell what features are complete, and a screen that is no terminal what has ended or that the search goes on.
+        """Tell what features are complete and which trials lost their process; a screen that is no terminal is also
+        told what has ended, or that the search goes on.
 
         To be called several times a second.
         """
         if self._features is not None:
             for line in self._features.poll():
                 self._print(line)
+        for number in self._state.retried[self._shown_retried :]:
+            trial = self._state.trials[number]
+            self._print(
+                f"trial {trial.name} lost its process after epoch {len(trial.epochs)} and is tried again from there"
+            )
+        self._shown_retried = len(self._state.retried)
         if self._console.is_terminal:
             return
         for number in self._state.ended[self._shown_ended :]:
@@ -139,7 +146,8 @@ class SearchView:
         parts += [f"{found[record.STOPPED]} stopped early"]
         parts += [f"{found[record.FINISHED]} finished"]
         parts += [f"{found[status]} {status}" for status in (record.DIVERGED, record.FAILED) if found[status]]
-        return f"{self._state.num_trials} trials: {', '.join(parts)}; {self._pace(trials)}"
+        idle = "" if found[record.RUNNING] else "; nothing runs: waiting for a worker"
+        return f"{self._state.num_trials} trials: {', '.join(parts)}; {self._pace(trials)}{idle}"
 
     def _pace(self, trials: Sequence[TrialRecord]) -> str:
         done = _epochs(trials)

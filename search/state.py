@@ -33,6 +33,7 @@ class SearchState:
     Attributes:
         trials: by number.
         ended: the numbers of those that have ended for good, in that order (of earlier sessions: by number).
+        retried: the numbers of those whose process was lost in this session, once for each time.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SearchState:
         self._asha = Asha(settings.search, searcher.num_trials)
         self._interrupted: list[int] = []  # trials of an earlier session, to be taken up where it left them
         self.ended = [trial.number for trial in self.trials.values() if trial.is_final]
+        self.retried: list[int] = []
         self._best = self._best_of(self.trials.values())
         self._next = max(self.trials, default=-1) + 1
 
@@ -137,6 +139,7 @@ class SearchState:
     def retry(self, number: int, reason: str) -> None:
         """A trial's process was lost; it goes on from its checkpoint."""
         self._append("retried", number, reason=reason)
+        self.retried.append(number)
 
     def wait(self, number: int) -> None:
         """A trial came to its target and waits there until it is seen whether it goes on."""

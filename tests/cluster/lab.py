@@ -101,6 +101,11 @@ class Lab:
         process.kill()
         process.wait()
 
+    @property
+    def hosts(self) -> set[int]:
+        """The hosts that are up."""
+        return set(self._hosts)
+
     def unplug(self, number: int) -> None:
         """Pull a host's cable: everything on it goes on, and nobody hears of it."""
         _run("ip", "-n", "ctl", "link", "set", f"v{number}", "down")

@@ -1,8 +1,10 @@
-"""`ray up cluster.yaml` for real, against moto's EC2 and IAM and with the lab's hosts as the instances it hands out."""
+"""`ray up cluster.yaml` for real, against moto's EC2, IAM and S3 and with the lab's hosts as the instances."""
 
+import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tests.cluster.lab import CLIENT, PROJECT, Lab
 
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(labs.missing()), reason=labs.missing() or "-")]
 
-HEAD, WORKERS = 4, (5, 6, 7)  # what moto assigns in a /24: .4 first
+HEAD = 4  # what moto assigns first in a /24
 ENDPOINT = f"http://{CLIENT}:5000"
 REGION = "us-west-2"
 AWS = {"AWS_ENDPOINT_URL": ENDPOINT, "AWS_DEFAULT_REGION": REGION}
@@ -40,15 +42,99 @@ for role in ("head", "worker"):
     iam.put_role_policy(RoleName=name, PolicyName="xray-search", PolicyDocument=policy)
     iam.create_instance_profile(InstanceProfileName=name)
     iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
-print(subnet)
+print(json.dumps(subnet))
 """
-STATES = """
-import boto3
+INSTANCES = """
+import boto3, json
 for each in boto3.client("ec2").describe_instances()["Reservations"]:
     for one in each["Instances"]:
         tags = {tag["Key"]: tag["Value"] for tag in one["Tags"]}
-        print(one["State"]["Name"], tags["ray-user-node-type"], one.get("InstanceLifecycle", "on demand"))
+        lifecycle = one.get("InstanceLifecycle", "on demand")
+        state, address = one["State"]["Name"], one.get("PrivateIpAddress", "")
+        print(json.dumps([one["InstanceId"], state, tags["ray-user-node-type"], lifecycle, address]))
 """
+TERMINATE = "import boto3, sys; boto3.client('ec2').terminate_instances(InstanceIds=sys.argv[1:])"
+TRIALS = """
+import json, sys
+from search.record import RunFolder
+folder = RunFolder("s3://runs/searches/" + sys.argv[1])
+trials = folder.read_trials().values() if folder.exists("log") else ()
+for each in trials:
+    print(json.dumps([each.status, each.host, each.retries, [epoch.epoch for epoch in each.epochs]]))
+"""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance as moto has it."""
+
+    name: str
+    state: str
+    kind: str
+    lifecycle: str
+    address: str
+
+    @property
+    def host(self) -> int:
+        """The lab's host that plays it."""
+        return int(self.address.rpartition(".")[2])
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A trial as the bucket tells it."""
+
+    status: str
+    host: str
+    retries: int
+    epochs: list[int]
+
+
+def ask_aws(lab: Lab, program: str, *words: str) -> list[Any]:
+    """What a program on the client prints, a line of JSON each."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return [json.loads(line) for line in lab.run("python", "-c", program, *words, **AWS).stdout.splitlines()]
+        except RuntimeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+def instances(lab: Lab) -> list[Instance]:
+    return [Instance(*each) for each in ask_aws(lab, INSTANCES)]
+
+
+def running(lab: Lab, kind: str) -> list[Instance]:
+    return [each for each in instances(lab) if (each.state, each.kind) == ("running", kind)]
+
+
+def provide(lab: Lab, *numbers: int) -> None:
+    """Bring up hosts for instances, with what an instance profile gives them."""
+    lab.start(*numbers)
+    for number in numbers:
+        lab.ssh(number, f"mkdir -p ~/.aws && printf '[default]\\n{CONFIG}' > ~/.aws/config")
+
+
+def provide_all(lab: Lab) -> None:
+    """A host for each running instance that has none."""
+    provide(lab, *(each.host for each in instances(lab) if each.state == "running" and each.host not in lab.hosts))
+
+
+def take_away(lab: Lab, gone: Sequence[Instance]) -> None:
+    """Instances end, and their hosts with them."""
+    ask_aws(lab, TERMINATE, *(each.name for each in gone))
+    for each in gone:
+        lab.kill(each.host)
+
+
+def progress(lab: Lab, run: str) -> list[Progress]:
+    return [Progress(*each) for each in ask_aws(lab, TRIALS, run)]
+
+
+def epochs_of(trials: Sequence[Progress]) -> int:
+    return sum(len(trial.epochs) for trial in trials)
 
 
 @pytest.fixture(scope="module")
@@ -56,31 +142,18 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("lab"), Path(sys.prefix)) as lab:
         variables = {**AWS, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
         server = lab.popen("moto_server", "-H", CLIENT, "-p", "5000", log=lab.folder / "moto.log", **variables)
-        lab.start(HEAD, *WORKERS)
-        for number in (HEAD, *WORKERS):
-            lab.ssh(number, f"mkdir -p ~/.aws && printf '[default]\\n{CONFIG}' > ~/.aws/config")
+        provide(lab, HEAD)
         lab.run("ray", "get-auth-token", "--generate")
         yield lab
         server.terminate()
         server.wait()
 
 
-def ask_aws(lab: Lab, program: str, *words: str) -> str:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return lab.run("python", "-c", program, *words, **AWS).stdout.strip()
-        except RuntimeError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)
-
-
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Iterator[Path]:
     """The cluster file as it is shipped, but for the lab's network, user and key."""
     key = lab.home / ".ssh" / "id_ed25519"
-    subnet = ask_aws(lab, PREPARE, f"{key}.pub", str(PROJECT / "deploy" / "aws"))
+    (subnet,) = ask_aws(lab, PREPARE, f"{key}.pub", str(PROJECT / "deploy" / "aws"))
     content: dict[str, Any] = yaml.safe_load((PROJECT / "cluster.yaml").read_text())
     content["provider"]["use_internal_ips"] = True
     content["auth"] = {"ssh_user": "root", "ssh_private_key": str(key)}
@@ -96,15 +169,18 @@ def cluster(lab: Lab) -> Iterator[Path]:
         yield file
 
 
+SEARCH = ("python", "-m", "search.run", "cluster=submit", "run.storage=s3://runs/searches")
+
+
 def test_spot_workers_come_for_the_trials_that_wait_and_go_afterwards(lab: Lab, cluster: Path) -> None:
-    assert ask_aws(lab, STATES) == "running head on demand"
+    assert [(each.state, each.kind) for each in instances(lab)] == [("running", "head")]
     words = ["space=cnn2", "search.num_trials=4", "search.max_epochs=2", "search.scheduler=none", "run.name=spot"]
-    words += ["resources.gpus_per_trial=1", "resources.max_concurrent=2", "run.storage=s3://runs/searches"]
-    command = ["python", "-m", "search.run", "cluster=submit", *words, f"cluster.fetch={lab.folder}/fetched"]
-    job = lab.popen(*command, log=lab.folder / "job.log", **SECURE, **AWS)
+    words += ["resources.gpus_per_trial=1", "resources.max_concurrent=2", f"cluster.fetch={lab.folder}/fetched"]
+    job = lab.popen(*SEARCH, *words, log=lab.folder / "job.log", **SECURE, **AWS)
     most, deadline = 0, time.monotonic() + 300
     while job.poll() is None and time.monotonic() < deadline:
-        most = max(most, ask_aws(lab, STATES).count("running gpu_spot"))
+        most = max(most, len(running(lab, "gpu_spot")))
+        provide_all(lab)
         time.sleep(3)
     job.kill()
     code = job.wait()
@@ -112,17 +188,68 @@ def test_spot_workers_come_for_the_trials_that_wait_and_go_afterwards(lab: Lab, 
     assert code == 0, printed + lab.ssh(HEAD, "tail -n 100 /tmp/ray/session_latest/logs/monitor.log")
     # Two trials at a time on a GPU each: two workers were asked for, though eight were allowed, and all of them spot.
     assert most == 2
-    assert set(ask_aws(lab, STATES).splitlines()) <= {
-        "running head on demand",
-        "running gpu_spot spot",
-        "terminated gpu_spot spot",
-    }
+    workers = [each for each in instances(lab) if each.kind != "head"]
+    assert {(each.kind, each.lifecycle) for each in workers} == {("gpu_spot", "spot")}
     trials = RunFolder(f"{lab.folder}/fetched/spot").read_trials().values()
     assert [trial.status for trial in trials] == [FINISHED] * 4
-    assert {trial.host for trial in trials} <= {f"h{number}" for number in WORKERS}
+    assert {trial.host for trial in trials} <= {f"h{each.host}" for each in workers}
     deadline = time.monotonic() + 180
-    while "running gpu_spot" in ask_aws(lab, STATES) and time.monotonic() < deadline:
+    while running(lab, "gpu_spot") and time.monotonic() < deadline:
         time.sleep(5)
-    assert "running gpu_spot" not in ask_aws(lab, STATES)
+    assert running(lab, "gpu_spot") == []
+
+
+def test_nothing_is_lost_with_a_worker_with_all_of_them_and_with_the_head(lab: Lab, cluster: Path) -> None:
+    words = ["space=cnn2", "search.num_trials=4", "search.max_epochs=16", "search.scheduler=none", "run.name=lost"]
+    words += ["resources.gpus_per_trial=1", "resources.max_concurrent=2", "cluster.fetch=null"]
+    log = lab.folder / "lost.log"
+    job = lab.popen(*SEARCH, *words, log=log, **SECURE, **AWS)
+
+    def wait_until(wanted: Callable[[list[Progress]], bool], provides: bool = True, seconds: float = 300) -> None:
+        deadline = time.monotonic() + seconds
+        while not wanted(progress(lab, "lost")):
+            assert job.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            if provides:
+                provide_all(lab)
+            time.sleep(2)
+
+    # A spot worker is taken away: its trial goes on elsewhere from its last epoch, and another worker is asked for.
+    wait_until(lambda trials: any(len(trial.epochs) >= 2 for trial in trials))
+    taken = next(
+        each for each in running(lab, "gpu_spot") if f"h{each.host}" in {t.host for t in progress(lab, "lost")}
+    )
+    take_away(lab, [taken])
+    wait_until(lambda trials: any(trial.retries and trial.host != f"h{taken.host}" for trial in trials))
+    # All workers are gone for two minutes: the search waits, says so, and goes on with new ones.
+    take_away(lab, running(lab, "gpu_spot"))
+    wait_until(lambda trials: "nothing runs: waiting for a worker" in log.read_text(), provides=False)
+    before = epochs_of(progress(lab, "lost"))
+    time.sleep(120)
+    assert job.poll() is None
+    assert epochs_of(progress(lab, "lost")) <= before + 2  # what came from the lost workers' last moments
+    wait_until(lambda trials: epochs_of(trials) > before + 4)
+    # The head is lost: another is brought up, and the search resumed there from the bucket.
+    take_away(lab, running(lab, "head"))
+    before = epochs_of(progress(lab, "lost"))
+    job.kill()
+    job.wait()
+    up = lab.popen("ray", "up", "--yes", "--no-config-cache", str(cluster), log=lab.folder / "up.log", **SECURE, **AWS)
+    while up.poll() is None:
+        provide_all(lab)
+        time.sleep(2)
+    assert up.returncode == 0, (lab.folder / "up.log").read_text()
+    (head,) = running(lab, "head")
+    assert head.host != HEAD
+    with lab.tunnel(cluster, **SECURE, **AWS):
+        job = lab.popen(*SEARCH, "resume=lost", "cluster.fetch=null", log=log, **SECURE, **AWS)
+        while job.poll() is None:
+            provide_all(lab)
+            time.sleep(3)
+        assert job.returncode == 0, log.read_text()
+    trials = progress(lab, "lost")
+    assert [trial.status for trial in trials] == [FINISHED] * 4
+    assert [trial.epochs for trial in trials] == [list(range(1, 17))] * 4
+    assert before < 4 * 16  # there was something left to do on the new head
     print(lab.run("ray", "down", "--yes", str(cluster), **SECURE, **AWS).stdout[-1000:])
-    assert "running" not in ask_aws(lab, STATES)
+    assert not [each for each in instances(lab) if each.state == "running"]

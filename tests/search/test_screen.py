@@ -49,18 +49,37 @@ def test_a_screen_that_is_no_terminal_hears_once_of_each_trial_that_ends() -> No
     screen = io.StringIO()
     trials = {trial.number: trial for trial in TRIALS}
     settings = load_settings(["space=cnn2"])
-    state = SimpleNamespace(trials=trials, ended=[0], num_trials=3, settings=settings, best=lambda: TRIALS[1])
+    state = SimpleNamespace(
+        trials=trials, ended=[0], retried=[], num_trials=3, settings=settings, best=lambda: TRIALS[1]
+    )
     with SearchView(Console(file=screen, width=120), state, 30.0) as view:  # type: ignore[arg-type]
         view.on_change()
         assert screen.getvalue() == ""
         state.ended += [2, 1]
+        state.retried.append(0)
         view.on_change()
         view.on_change()
     lines = [line.partition("] ")[2] for line in screen.getvalue().splitlines()]
     assert [line.split(",")[0] for line in lines] == [
+        "trial 0000 lost its process after epoch 2 and is tried again from there",
         "trial 0002 finished after epoch 2",
         "trial 0001 stopped early after epoch 2",
     ]
+
+
+def test_a_search_without_a_worker_says_that_it_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.screen._LINE_SECONDS", 0)
+    settings, said = load_settings(["space=cnn2"]), []
+    for status in (record.RUNNING, record.WAITING):
+        trials = {0: make_trial(0, status, 0.5)}
+        state = SimpleNamespace(
+            trials=trials, ended=[], retried=[], num_trials=3, settings=settings, best=lambda: TRIALS[0]
+        )
+        screen = io.StringIO()
+        with SearchView(Console(file=screen, width=200), state, 30.0) as view:  # type: ignore[arg-type]
+            view.on_change()
+        said.append("nothing runs: waiting for a worker" in screen.getvalue())
+    assert said == [False, True]
 
 
 def test_the_status_counts_what_early_stopping_saved() -> None:
