@@ -29,19 +29,25 @@ def test_twenty_killed_drivers_leave_the_records_of_an_undisturbed_search(tmp_pa
     assert undisturbed.returncode == 0, undisturbed.stderr
     storage, moments = tmp_path / "killed", random.Random(5)
     folder = RunFolder(str(storage / "one"))
-    kills, trained = 0, []
+    kills, trained = 0, [0]
     for _ in range(KILLS):
         begin = ["resume=auto"] if folder.exists("run.json") else words
         process = start([*begin, f"run.storage={storage}"], tmp_path / "log")
-        wait = moments.uniform(0, 40)
+        # One in four is killed as it starts, the others as they train.
+        is_training = moments.random() < 0.75
+        while is_training and process.poll() is None and epochs_of(folder) <= trained[-1]:
+            time.sleep(0.1)
+        wait = moments.uniform(0, 5 if is_training else 15)
         try:
             process.wait(wait)
         except subprocess.TimeoutExpired:
             kills += 1
         process.kill()
         process.wait()
-        trained.append(sum(len(trial.epochs) for trial in folder.read_trials().values()))
-        print(f"killed after {wait:.1f} s, {trained[-1]} epochs")
+        trained.append(epochs_of(folder))
+        print(
+            f"killed {wait:.1f} s into {'training' if is_training else 'its start'}: {trained[-1]} epochs", flush=True
+        )
     done = run(["resume=auto", f"run.storage={storage}"])
     assert done.returncode == 0, done.stderr + done.stdout
     assert kills == KILLS
@@ -94,6 +100,11 @@ def test_a_search_outlives_a_quarter_of_an_hour_of_faults(tmp_path: Path, image_
         print(f"a trial process, its peak after {len(each)} trials: {each[0]:.0f} to {each[-1]:.0f} MiB")
         assert each[-1] < 1.15 * each[len(each) // 4]
     assert left_behind(drivers) == []
+
+
+def epochs_of(folder: RunFolder) -> int:
+    """How many epochs the log has."""
+    return sum(len(trial.epochs) for trial in folder.read_trials().values()) if folder.exists("log") else 0
 
 
 def start(words: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
