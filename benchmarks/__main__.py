@@ -17,6 +17,7 @@ BENCHMARKS = (
     "prepare",
     "data_feed",
     "driver_overhead",
+    "scale",
     "growth",
     "asha_tpe",
     "cnn_trials",

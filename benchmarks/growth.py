@@ -194,11 +194,11 @@ def copy_share(root: str | None, every: int, target: Path) -> None:
 
 
 @contextmanager
-def cluster(nodes: int) -> Iterator[str]:
-    """The address of a Ray cluster of so many nodes of one CPU, all in this machine, for as long as the block lasts."""
+def cluster(nodes: int, cpus: int = 1) -> Iterator[str]:
+    """The address of a Ray cluster of so many nodes, all in this machine, for as long as the block lasts."""
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
+    node = {"num_cpus": cpus, "object_store_memory": STORE_BYTES}
     made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     try:
         for _ in range(nodes - 1):

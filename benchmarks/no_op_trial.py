@@ -1,5 +1,6 @@
-"""Trials that train nothing, for `benchmarks.driver_overhead`: ours, and Ray Tune's two kinds."""
+"""Trials that train nothing, for `driver_overhead` and `scale`: ours, and Ray Tune's two kinds."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from ray import tune
 
 from benchmarks.driver_overhead import EPOCHS, no_op_epoch
+from benchmarks.scale import EPOCH_SECONDS
 from search.record import EpochRecord
 from search.training import TrialModel
 from search.trial import ImageTrial, TrialContext
@@ -54,6 +56,23 @@ class NoOpTrial(ImageTrial):
     def build_model(self) -> TrialModel:
         """A model that does nothing."""
         return cast(TrialModel, NoOpModel(self._trial.max_epochs))
+
+
+class SleepingModel(NoOpModel):
+    """A model whose epochs take time."""
+
+    def run_epoch(self) -> None:
+        """Sleep for an epoch."""
+        time.sleep(EPOCH_SECONDS)
+        super().run_epoch()
+
+
+class SleepingTrial(NoOpTrial):
+    """Our trial around a model that sleeps."""
+
+    def build_model(self) -> TrialModel:
+        """A model that sleeps."""
+        return cast(TrialModel, SleepingModel(self._trial.max_epochs))
 
 
 class TuneTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types

@@ -1,0 +1,162 @@
+"""How many workers one driver keeps busy: trials whose epochs only take time, on Ray nodes of many CPUs.
+
+`python -m benchmarks.scale`; about 10 minutes. The nodes are Ray nodes in this machine (ray.cluster_utils.Cluster),
+each worker a process with our trial around a model that sleeps; every record and checkpoint of a search is written. The
+driver's part of it is real, and so is the trials' own work at the end of an epoch, but all share this machine's cores:
+a larger machine, or a cluster, gets further.
+"""
+
+import bisect
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import harness
+from benchmarks.driver_overhead import resident_mib
+from benchmarks.growth import cluster
+from benchmarks.harness import Bound, Machine, Measurement, Options, Quantity, Target
+
+WORKERS, QUICK_WORKERS = (16, 32, 64), (2, 4)
+NODE_CPUS = 16
+EPOCH_SECONDS = 2.0
+EPOCHS, ROUNDS = 10, 3  # of a trial; trials for each worker
+BUSY = Bound(0.9, at_most=False)  # of the epochs that undisturbed workers would train
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the driver had used at a time (seconds since 1970): CPU seconds, and resident memory in MiB."""
+
+    time: float
+    cpu: float
+    memory_mib: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a driver did while all its workers were at work.
+
+    Attributes:
+        workers: how many.
+        rate: epochs a second, of all workers together.
+        cpu_ms: CPU time of the driver's process for an epoch.
+        memory_mib: the driver's resident memory at the end.
+    """
+
+    workers: int
+    rate: float
+    cpu_ms: float
+    memory_mib: float
+
+    @property
+    def busy(self) -> float:
+        """The epochs trained beside those that workers without a driver would have trained, a fraction."""
+        return self.rate * EPOCH_SECONDS / self.workers
+
+
+def find_load(workers: int, trials: Sequence[Sequence[float]], readings: Sequence[Reading]) -> Load:
+    """The load from when each of the first `workers` trials has an epoch until fewer trials than workers are left.
+
+    Args:
+        workers: at work at a time.
+        trials: when each epoch of each trial ended, in the order of the trials' numbers.
+        readings: in time order.
+    """
+    begin = max(epochs[0] for epochs in trials[:workers])
+    end = sorted(epochs[-1] for epochs in trials)[len(trials) - workers]
+    first, last = (readings[bisect.bisect(readings, at, key=lambda reading: reading.time) - 1] for at in (begin, end))
+    count = sum(first.time < at <= last.time for epochs in trials for at in epochs)
+    cpu = last.cpu - first.cpu
+    return Load(workers, count / (last.time - first.time), 1000 * cpu / count, readings[-1].memory_mib)
+
+
+def run_load(workers: int, quick: bool) -> Load:
+    """The load of a driver with so many workers; for a process of its own, whose CPU time is read."""
+    from search.screen import chatter_to
+
+    nodes, cpus = max(1, workers // NODE_CPUS), min(workers, NODE_CPUS)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chatter_to(Path(folder, "log")),
+        cluster(nodes, cpus) as address,
+    ):
+        os.environ["RAY_ADDRESS"] = address
+        return _run(workers, folder, rounds=2 if quick else ROUNDS)
+
+
+def _run(workers: int, folder: str, rounds: int) -> Load:
+    from benchmarks.no_op_trial import SleepingTrial
+    from data_pipeline.dataset import prepare_dataset
+    from models.counts import ParameterCount
+    from search.driver import run_search
+    from search.record import RunFolder
+    from search.searcher import build_searcher
+    from search.session import data_settings, open_session
+    from search.settings import load_settings
+    from search.spaces import read_space
+    from search.state import SearchState
+
+    words = ["space=cnn2", "data.size=32", f"data.cache={folder}/cache", "search.scheduler=none"]
+    words += [f"search.num_trials={rounds * workers}", f"search.max_epochs={EPOCHS}", "search.searcher=random"]
+    settings = load_settings([*words, "resources.cpus_per_trial=1", f"resources.max_concurrent={workers}"])
+    dataset = prepare_dataset(data_settings(settings))
+    readings: list[Reading] = []
+    with open_session(settings, read_space(settings), dataset) as session:
+        searcher = build_searcher(session.space, settings)
+        state = SearchState(RunFolder(f"{folder}/run"), searcher, settings, lambda model: ParameterCount(1, 1))
+        run_search(session, state, lambda: readings.append(_read()), SleepingTrial)
+        state.close()
+    trials = [[epoch.time for epoch in trial.epochs] for trial in state.trials.values()]
+    return find_load(workers, trials, readings)
+
+
+def _read() -> Reading:
+    return Reading(time.time(), time.process_time(), resident_mib())
+
+
+def measure(options: Options, machine: Machine) -> Measurement:
+    """The load with each number of workers, each in a process of its own."""
+    loads: dict[int, list[Load]] = {workers: [] for workers in (QUICK_WORKERS if options.quick else WORKERS)}
+    for _ in range(options.repeats):
+        for workers, found in loads.items():
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                found.append(pool.submit(run_load, workers, options.quick).result())
+    return summarize(loads, machine)
+
+
+def summarize(loads: dict[int, list[Load]], machine: Machine) -> Measurement:
+    """The measurement that these loads make."""
+    largest = loads[max(loads)]
+    cpu = Quantity("", "ms", tuple(load.cpu_ms for load in largest)).median
+    return Measurement(
+        question="How many workers does one driver keep busy?",
+        setting=f"Trials of {EPOCHS} epochs that take {EPOCH_SECONDS:g} s each and train nothing, {ROUNDS} trials a "
+        f"worker, on Ray nodes of up to {NODE_CPUS} CPUs inside this machine; read while every worker is at work.",
+        targets=tuple(
+            Target(
+                Quantity(f"{workers} workers: share of their time in epochs", "", tuple(load.busy for load in found)),
+                BUSY,
+            )
+            for workers, found in loads.items()
+        ),
+        others=tuple(
+            Quantity(f"{workers} workers: {name}", unit, tuple(getattr(load, field) for load in found))
+            for workers, found in loads.items()
+            for field, name, unit in (
+                ("rate", "epochs a second", ""),
+                ("cpu_ms", "driver's CPU for an epoch", "ms"),
+                ("memory_mib", "driver's memory", "MiB"),
+            )
+        ),
+        limited_by=f"the {machine.cores} cores that driver, Ray and all workers share.",
+        physical_limit=f"one thread of the driver at {cpu:.1f} ms an epoch: {1000 / cpu:.0f} epochs a second.",
+    )
+
+
+if __name__ == "__main__":
+    harness.main(measure, __doc__)
