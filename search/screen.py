@@ -140,7 +140,7 @@ class SearchView:
     def _counts(self) -> str:
         trials = list(self._state.trials.values())
         found = Counter(trial.status for trial in trials)
-        at_rung = sum(trial.status == record.WAITING and bool(trial.epochs) for trial in trials)
+        at_rung = sum(map(self._state.is_at_rung, trials))
         waiting = self._state.num_trials - len(trials) + found[record.WAITING] - at_rung
         parts = [f"{found[record.RUNNING]} running", f"{waiting} waiting", f"{at_rung} waiting at a rung"]
         parts += [f"{found[record.STOPPED]} stopped early"]

@@ -107,6 +107,11 @@ class SearchState:
         """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""
         return self._asha.target(self.trials[number])
 
+    def is_at_rung(self, trial: TrialRecord) -> bool:
+        """Whether a trial waits to be seen among the best where it has come to."""
+        epochs = len(trial.epochs)
+        return trial.status == record.WAITING and 0 < epochs == self._asha.judged_epochs(trial)
+
     def _new_trial(self) -> TrialRecord:
         number, self._next = self._next, self._next + 1
         plan = self._searcher.suggest(number)

@@ -2,6 +2,7 @@ import io
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -16,6 +17,19 @@ from tests.conftest import make_epoch
 def make_trial(number: int, status: str, loss: float, **parameters: object) -> TrialRecord:
     epochs = [make_epoch(1, loss), make_epoch(2, loss + 0.1)]
     return TrialRecord(number, {"backbone": "cnn", **parameters}, 0, 10, status=status, epochs=epochs)
+
+
+def make_state(trials: dict[int, TrialRecord], best: TrialRecord) -> Any:
+    """What a view asks of a search's state."""
+    return SimpleNamespace(
+        trials=trials,
+        ended=[],
+        retried=[],
+        num_trials=3,
+        settings=load_settings(["space=cnn2"]),
+        best=lambda: best,
+        is_at_rung=lambda trial: False,
+    )
 
 
 TRIALS = [
@@ -48,11 +62,9 @@ def test_finished_trials_are_ranked_and_show_what_differs() -> None:
 def test_a_screen_that_is_no_terminal_hears_once_of_each_trial_that_ends() -> None:
     screen = io.StringIO()
     trials = {trial.number: trial for trial in TRIALS}
-    settings = load_settings(["space=cnn2"])
-    state = SimpleNamespace(
-        trials=trials, ended=[0], retried=[], num_trials=3, settings=settings, best=lambda: TRIALS[1]
-    )
-    with SearchView(Console(file=screen, width=120), state, 30.0) as view:  # type: ignore[arg-type]
+    state = make_state(trials, TRIALS[1])
+    state.ended.append(0)
+    with SearchView(Console(file=screen, width=120), state, 30.0) as view:
         view.on_change()
         assert screen.getvalue() == ""
         state.ended += [2, 1]
@@ -69,14 +81,12 @@ def test_a_screen_that_is_no_terminal_hears_once_of_each_trial_that_ends() -> No
 
 def test_a_search_without_a_worker_says_that_it_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.screen._LINE_SECONDS", 0)
-    settings, said = load_settings(["space=cnn2"]), []
+    said = []
     for status in (record.RUNNING, record.WAITING):
         trials = {0: make_trial(0, status, 0.5)}
-        state = SimpleNamespace(
-            trials=trials, ended=[], retried=[], num_trials=3, settings=settings, best=lambda: TRIALS[0]
-        )
+        state = make_state(trials, TRIALS[0])
         screen = io.StringIO()
-        with SearchView(Console(file=screen, width=200), state, 30.0) as view:  # type: ignore[arg-type]
+        with SearchView(Console(file=screen, width=200), state, 30.0) as view:
             view.on_change()
         said.append("nothing runs: waiting for a worker" in screen.getvalue())
     assert said == [False, True]

@@ -66,6 +66,7 @@ def test_trials_wait_at_a_rung_until_it_is_seen_who_goes_on(open_state: Callable
     assert state.folder.read_trials() == state.trials
     # The limit is one trial: who is not the best can never go on. So 1 is out as soon as 2 is better.
     assert [state.trials[number].status for number in range(3)] == [record.WAITING, record.STOPPED, record.WAITING]
+    assert [state.is_at_rung(state.trials[number]) for number in range(3)] == [False, False, True]
     state.add_epoch(0, asdict(make_epoch(1, 0.6)))
     state.wait(0)
     assert state.trials[0].status == record.STOPPED
