@@ -82,7 +82,7 @@ def connect_client(address: str) -> Any:
     try:
         client = JobSubmissionClient(address)
         client.list_jobs()
-    except (ConnectionError, RuntimeError, AuthenticationError) as error:
+    except (OSError, RuntimeError, AuthenticationError) as error:
         raise SettingsError(
             f"A cluster's dashboard must answer at cluster.address={address}. Received: {_first_line(error)}. "
             "Open the tunnel (ray dashboard cluster.yaml), and use the token of the cluster "
@@ -98,9 +98,12 @@ def follow(client: Any, job: str, show: Callable[[str], None], pause: float = _P
         try:
             status = client.get_job_status(job)
             output = client.get_job_logs(job)
-        except (ConnectionError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:  # the client's lost connections are OSErrors, not ConnectionErrors
             if not lost:
-                show(f"[the cluster does not answer: {_first_line(error)}; the job goes on; trying again]\n")
+                show(
+                    f"[The cluster does not answer ({_first_line(error)}); trying again. The job goes on, unless the "
+                    "head is lost: then bring up another and resume the run there.]\n"
+                )
             lost = True
             time.sleep(pause)
             continue

@@ -50,7 +50,7 @@ class Cluster:
 
 def test_what_a_job_prints_is_shown_once_over_a_lost_connection() -> None:
     shown: list[str] = []
-    lost = ConnectionError("connection refused")
+    lost = OSError("connection refused")
     cluster = Cluster(
         ("PENDING", ""), ("RUNNING", "one\n"), lost, lost, ("RUNNING", "one\ntwo\n"), ("SUCCEEDED", "one\ntwo\n3")
     )
