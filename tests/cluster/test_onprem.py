@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -97,19 +97,26 @@ def test_strangers_are_not_let_in(lab: Lab, cluster: Path) -> None:
     assert outside.returncode == 7, outside.stdout  # nobody there to connect to
 
 
-def test_a_host_that_dies_costs_an_epoch_of_its_trial_at_most(lab: Lab, cluster: Path) -> None:
-    command, variables = search(lab, "run.name=two", "resources.cpus_per_trial=2")
-    running = lab.popen(*command, log=lab.folder / "two.log", **variables)
-    folder = RunFolder(f"{lab.shared}/runs/two")
+@pytest.mark.parametrize(("name", "host", "harm"), [("killed", 3, Lab.kill), ("unplugged", 2, Lab.unplug)])
+def test_a_lost_host_costs_an_epoch_of_its_trial_at_most(
+    lab: Lab, cluster: Path, name: str, host: int, harm: Callable[[Lab, int], None]
+) -> None:
+    command, variables = search(lab, f"run.name={name}", "resources.cpus_per_trial=2")
+    running = lab.popen(*command, log=lab.folder / "lost.log", **variables)
+    folder = RunFolder(f"{lab.shared}/runs/{name}")
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        if folder.exists("log") and any(len(t.epochs) >= 2 and t.host == "h3" for t in folder.read_trials().values()):
+        trials = folder.read_trials().values() if folder.exists("log") else ()
+        if any(trial.status == "running" and len(trial.epochs) >= 2 and trial.host == f"h{host}" for trial in trials):
             break
         time.sleep(0.5)
-    lab.kill(3)
-    assert running.wait(timeout=400) == 0, (lab.folder / "two.log").read_text()
+    harm(lab, host)
+    lost = time.monotonic()
+    assert running.wait(timeout=400) == 0, (lab.folder / "lost.log").read_text()
     trials = folder.read_trials().values()
     assert all(trial.status in FINAL and len(trial.epochs) == 5 for trial in trials)
     assert sum(trial.retries for trial in trials) == 1
-    assert {trial.host for trial in trials if trial.retries} <= {"h1", "h2"}
+    assert f"h{host}" not in {trial.host for trial in trials if trial.retries}
     assert {entry.trial for entry in folder.read_evaluations()} == {trial.number for trial in trials}
+    (noticed,) = (event["time"] for event in folder.read_events() if event["event"] == "retried")
+    print(f"{name}: noticed after {noticed - (time.time() - (time.monotonic() - lost)):.0f} s")
