@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[1]
 FILES = ["cluster.yaml", "cluster.onprem.yaml"]
 # What Ray's providers read; it passes over any other key in silence.
 PROVIDER = {
-    "aws": {"type", "region", "availability_zone", "use_internal_ips", "security_group"},
+    "aws": {"type", "region", "availability_zone", "use_internal_ips", "cache_stopped_nodes", "security_group"},
     "local": {"type", "head_ip", "worker_ips"},
 }
 
