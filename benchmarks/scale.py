@@ -13,11 +13,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import harness
-from benchmarks.driver_overhead import resident_mib
+from benchmarks.driver_overhead import no_op_epoch, resident_mib
 from benchmarks.growth import cluster
 from benchmarks.harness import Bound, Machine, Measurement, Options, Quantity, Target
 
@@ -25,6 +27,7 @@ WORKERS, QUICK_WORKERS = (16, 32, 64), (2, 4)
 NODE_CPUS = 16
 EPOCH_SECONDS = 2.0
 EPOCHS, ROUNDS = 10, 3  # of a trial; trials for each worker
+STATE_TRIALS = {"random": 4000, "tpe": 2000}
 BUSY = Bound(0.9, at_most=False)  # of the epochs that undisturbed workers would train
 
 
@@ -115,6 +118,41 @@ def _run(workers: int, folder: str, rounds: int) -> Load:
     return find_load(workers, trials, readings)
 
 
+def state_seconds(searcher: str, trials: int) -> list[float]:
+    """How long the search's own state takes over each trial, its ASHA, searcher and log, without Ray: in trial order.
+
+    Losses are drawn at random, so that trials go on and end as ASHA has it.
+    """
+    from models.counts import ParameterCount
+    from search.record import FINISHED, RunFolder
+    from search.searcher import build_searcher
+    from search.settings import load_settings
+    from search.spaces import read_space
+    from search.state import SearchState
+
+    losses = np.random.default_rng(0)
+    words = ["space=cnn2", f"search.num_trials={trials}", f"search.max_epochs={EPOCHS}", f"search.searcher={searcher}"]
+    settings, taken = load_settings(words), [0.0] * trials
+    with tempfile.TemporaryDirectory() as folder:
+        built = build_searcher(read_space(settings), settings)
+        state = SearchState(RunFolder(folder), built, settings, lambda model: ParameterCount(1, 1))
+        while not state.is_over:
+            begun = time.perf_counter()
+            trial = state.next_trial()
+            if trial is None:
+                raise RuntimeError("A trial must be ready when none is at work.")
+            state.start(trial.number)
+            for epoch in range(len(trial.epochs) + 1, state.target(trial.number) + 1):
+                state.add_epoch(trial.number, asdict(no_op_epoch(epoch, float(losses.random()))))
+            if len(trial.epochs) == EPOCHS:
+                state.end(trial.number, FINISHED)
+            else:
+                state.wait(trial.number)
+            taken[len(state.trials) - 1] += time.perf_counter() - begun
+        state.close()
+    return taken
+
+
 def _read() -> Reading:
     return Reading(time.time(), time.process_time(), resident_mib())
 
@@ -126,11 +164,19 @@ def measure(options: Options, machine: Machine) -> Measurement:
         for workers, found in loads.items():
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
                 found.append(pool.submit(run_load, workers, options.quick).result())
-    return summarize(loads, machine)
+    trials = {"random": 200, "tpe": 100} if options.quick else STATE_TRIALS
+    states = {name: [state_seconds(name, count) for _ in range(options.repeats)] for name, count in trials.items()}
+    return summarize(loads, states, machine)
 
 
-def summarize(loads: dict[int, list[Load]], machine: Machine) -> Measurement:
-    """The measurement that these loads make."""
+def summarize(loads: dict[int, list[Load]], states: dict[str, list[list[float]]], machine: Machine) -> Measurement:
+    """The measurement that these loads make.
+
+    Args:
+        loads: by workers, one for each repeat.
+        states: seconds that the search's state took over each trial, by searcher, one list for each repeat.
+        machine: that they were measured on.
+    """
     largest = loads[max(loads)]
     cpu = Quantity("", "ms", tuple(load.cpu_ms for load in largest)).median
     return Measurement(
@@ -152,10 +198,20 @@ def summarize(loads: dict[int, list[Load]], machine: Machine) -> Measurement:
                 ("cpu_ms", "driver's CPU for an epoch", "ms"),
                 ("memory_mib", "driver's memory", "MiB"),
             )
+        )
+        + tuple(
+            Quantity(f"state with {name}: a trial near the {end:,}th", "ms", _near(end, found))
+            for name, found in states.items()
+            for end in (len(found[0]) // 4, len(found[0]))
         ),
         limited_by=f"the {machine.cores} cores that driver, Ray and all workers share.",
         physical_limit=f"one thread of the driver at {cpu:.1f} ms an epoch: {1000 / cpu:.0f} epochs a second.",
     )
+
+
+def _near(end: int, states: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Milliseconds a trial over the fifty before this one, for each repeat."""
+    return tuple(1000 * float(np.mean(taken[end - 50 : end])) for taken in states)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.harness import Machine
-from benchmarks.scale import Load, Reading, find_load, summarize
+from benchmarks.scale import Load, Reading, find_load, state_seconds, summarize
 
 MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)
 
@@ -22,6 +22,13 @@ def test_the_load_is_read_while_every_worker_is_at_work() -> None:
 
 def test_the_driver_s_limit_follows_from_its_cpu_time() -> None:
     loads = {16: [Load(16, 8.0, 3.0, 200.0)], 64: [Load(64, 24.0, 5.0, 220.0), Load(64, 28.0, 3.0, 220.0)]}
-    found = summarize(loads, MACHINE)
+    found = summarize(loads, {"random": [[0.001] * 100 + [0.003] * 100]}, MACHINE)
     assert [target.is_reached for target in found.targets] == [True, False]
+    assert [each.median for each in found.others[-2:]] == pytest.approx([1.0, 3.0])
     assert "4.0 ms an epoch: 250 epochs a second" in found.physical_limit
+
+
+def test_the_state_is_timed_over_a_whole_search() -> None:
+    taken = state_seconds("random", 12)
+    assert len(taken) == 12
+    assert min(taken) > 0
