@@ -21,9 +21,10 @@ search: setup
 test: setup
 	$(BIN)/pytest
 
-# ray up for real, over several hosts that this machine plays; needs root, iproute2, openssh-server and rsync.
+# ray up for real, over several hosts that this machine plays, a quarter of an hour; needs root, iproute2,
+# openssh-server and rsync, and says so where it cannot run. CLUSTER="-k stranger" chooses.
 test-cluster: setup
-	$(BIN)/pytest -m cluster tests/cluster
+	$(BIN)/pytest -s -m cluster tests/cluster $(CLUSTER)
 
 # Half an hour of killed drivers and trials, changed checkpoints and stopped processes.
 soak: setup

@@ -50,6 +50,8 @@ def missing() -> str:
     """Why there can be no lab here; empty where there can."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         return "the lab needs Linux and root"
+    if subprocess.run(["unshare", "--net", "--pid", "--fork", "--mount", "true"], capture_output=True).returncode:
+        return "the lab needs namespaces, which this machine does not let root make"
     absent = [tool for tool in TOOLS if shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin") is None]
     return f"the lab needs {', '.join(absent)}: apt-get install iproute2 openssh-server rsync" if absent else ""
 

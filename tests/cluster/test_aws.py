@@ -15,7 +15,11 @@ from search.record import FINISHED, RunFolder
 from tests.cluster import lab as labs
 from tests.cluster.lab import CLIENT, PROJECT, Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(labs.missing()), reason=labs.missing() or "-")]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(bool(labs.missing()), reason=labs.missing() or "-"),
+]
 
 HEAD = 4  # what moto assigns first in a /24
 ENDPOINT = f"http://{CLIENT}:5000"

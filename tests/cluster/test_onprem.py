@@ -12,7 +12,11 @@ from search.record import FINAL, FINISHED, RunFolder
 from tests.cluster import lab as labs
 from tests.cluster.lab import PROJECT, Lab, address
 
-pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(labs.missing()), reason=labs.missing() or "-")]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(bool(labs.missing()), reason=labs.missing() or "-"),
+]
 
 HOSTS = (1, 2, 3)
 SECURE = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_UP_enable_autoscaler_v2": "0"}

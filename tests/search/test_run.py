@@ -198,11 +198,14 @@ def test_a_killed_search_resumes_as_if_nothing_had_happened(
 
 
 @pytest.mark.faults
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path, image_cache: Path) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_a_search_that_is_asked_to_stop_does_so_cleanly_and_says_how_to_go_on(
+    tmp_path: Path, image_cache: Path, asked: signal.Signals
+) -> None:
     process = start([*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", *TINY])
     folder = RunFolder(str(tmp_path / "one"))
     wait_for_epochs(folder, 2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(asked)
     screen, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "nothing is lost" in screen
