@@ -1,6 +1,7 @@
 """Eight small CNNs x 3 epochs: our search, a plain Keras loop, KerasTuner and a plain Ray Tune trainable.
 
-`python -m benchmarks.cnn_trials [--root FOLDER]`; on the full set and 2 cores about 20 minutes a repeat, so an hour.
+`python -m benchmarks.cnn_trials [--root FOLDER]`; on the full set and 2 cores about 20 minutes a repeat, so an hour;
+repeats that were measured are kept in `build/repeats/`, and an interrupted benchmark goes on.
 
 Every side is a command, timed from its start to the end of its last trial: imports, decoding from the files (our cache
 is empty), training, validation and each side's own checkpoints are included.
@@ -9,7 +10,7 @@ is empty), training, validation and each side's own checkpoints are included.
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,18 @@ def measure(options: Options, machine: Machine) -> Measurement:
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
         grid, epochs = (QUICK_GRID, 1) if options.quick else (GRID, EPOCHS)
         task = make_task(options, Path(folder), grid, FIXED, epochs, DataSettings().image.size)
-        timings: dict[str, list[Timing]] = {side: [] for side in (OURS, *PEERS)}
-        for repeat in range(options.repeats):
-            for side, found in timings.items():
+
+        def once(repeat: int) -> dict[str, Any]:
+            timings = {}
+            for side in (OURS, *PEERS):
                 scratch = Path(folder, f"{side}-{repeat}")
                 scratch.mkdir()
-                found.append(_time_ours(options, task, scratch) if side == OURS else _time_peer(side, task, scratch))
+                found = _time_ours(options, task, scratch) if side == OURS else _time_peer(side, task, scratch)
+                timings[side] = asdict(found)
+            return timings
+
+        repeats = harness.repeated("cnn_trials", options, once)
+    timings = {side: [Timing(**repeat[side]) for repeat in repeats] for side in (OURS, *PEERS)}
     return summarize(timings, task, machine)
 
 

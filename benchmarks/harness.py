@@ -11,13 +11,14 @@ benchmark works; its figures mean nothing and go to `build/quick/` instead.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -236,6 +237,33 @@ def main(measure: Callable[[Options, Machine], Measurement], description: str | 
     write_record(record, docs)
     write_page(docs)
     print(section(record))
+
+
+def repeated(
+    name: str, options: Options, once: Callable[[int], Mapping[str, Any]], folder: Path | None = None
+) -> list[dict[str, Any]]:
+    """What each repeat of a long benchmark gave; one that this very code has measured already is read.
+
+    Args:
+        name: of the benchmark.
+        options: of the command line; other images or weights are other repeats.
+        once: measures the repeat of a number; what it returns must be JSON.
+        folder: where repeats are kept, `build/repeats` unless given.
+    """
+    commit = code_commit()
+    given = hashlib.sha256(f"{describe_data(options.root)} {options.weights} {options.quick}".encode()).hexdigest()[:12]
+    place = (folder or ROOT / "build" / "repeats") / f"{name}-{commit}-{given}"
+    is_known = bool(commit) and not commit.endswith("-dirty")
+    found = []
+    for number in range(options.repeats):
+        path = place / f"{number}.json"
+        if not (is_known and path.is_file()):
+            place.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(once(number)))
+            partial.replace(path)
+        found.append(json.loads(path.read_text()))
+    return found
 
 
 def parse_options(words: Sequence[str], description: str | None, repeats: int = 3) -> Options:

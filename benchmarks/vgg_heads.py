@@ -1,7 +1,8 @@
 """Twenty heads on a frozen VGG16 x 15 epochs, features shared, cold and warm, against KerasTuner end to end.
 
 `python -m benchmarks.vgg_heads --root FOLDER --weights vgg16_notop.weights.h5`; on the full set and 2 cores about 20
-minutes a repeat, so an hour, nearly all of it for the peer's one epoch and for the extraction of our features.
+minutes a repeat, so an hour, nearly all of it for the peer's one epoch and for the extraction of our features; repeats
+that were measured are kept in `build/repeats/`, and an interrupted benchmark goes on.
 
 KerasTuner trains one trial for one epoch, validation included. Its time for all is scaled from that: the seconds from
 the begin of that trial's training to its end, times trials, times epochs; what its command takes before (imports,
@@ -11,7 +12,7 @@ decoding, weights) is added once. Ours is timed whole: from the start of the com
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +84,19 @@ class Epoch:
 def measure(options: Options, machine: Machine) -> Measurement:
     """Cold, warm and the peer in turn, repeat by repeat."""
     plan = Plan(QUICK_GRID, QUICK_EPOCHS, QUICK_SIZE) if options.quick else Plan(GRID, EPOCHS, SIZE)
-    cold, warm, peer = [], [], []
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
         task = _peer_task(options, plan, Path(folder))
-        for repeat in range(options.repeats):
+
+        def once(repeat: int) -> dict[str, Any]:
             cache = Path(folder, f"cache-{repeat}")
-            cold.append(_time_ours(options, plan, cache, f"cold-{repeat}"))
-            warm.append(_time_ours(options, plan, cache, f"warm-{repeat}"))
-            peer.append(_time_peer(task, Path(folder)))
-    images = len(task.paths)
-    return summarize(cold, warm, peer, plan, images, machine)
+            cold = _time_ours(options, plan, cache, f"cold-{repeat}")
+            warm = _time_ours(options, plan, cache, f"warm-{repeat}")
+            return {"cold": asdict(cold), "warm": asdict(warm), "peer": asdict(_time_peer(task, Path(folder)))}
+
+        repeats = harness.repeated("vgg_heads", options, once)
+    cold, warm = ([Ours(**repeat[way]) for repeat in repeats] for way in ("cold", "warm"))
+    peer = [Epoch(**repeat["peer"]) for repeat in repeats]
+    return summarize(cold, warm, peer, plan, len(task.paths), machine)
 
 
 def summarize(

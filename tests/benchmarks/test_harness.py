@@ -170,3 +170,22 @@ def test_a_benchmark_that_fails_does_not_keep_the_others_from_running(monkeypatc
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick", "--root", "FOLDER"])
     assert bench.main() == 1
     assert started == [["-m", f"benchmarks.{name}", "--root", "FOLDER", "--quick"] for name in BENCHMARKS]
+
+
+@pytest.mark.parametrize(
+    ("commit", "measured"), [("abc", [0, 1, 2]), ("abc-dirty", [0, 1, 0, 1, 2]), ("", [0, 1, 0, 1, 2])]
+)
+def test_a_long_benchmark_goes_on_at_the_repeat_where_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: str, measured: list[int]
+) -> None:
+    monkeypatch.setattr(harness, "code_commit", lambda: commit)
+    begun: list[int] = []
+
+    def once(number: int) -> dict[str, int]:
+        begun.append(number)
+        return {"number": number}
+
+    assert harness.repeated("long", Options(repeats=2), once, tmp_path) == [{"number": 0}, {"number": 1}]
+    found = harness.repeated("long", Options(repeats=3), once, tmp_path)
+    assert [each["number"] for each in found] == [0, 1, 2]
+    assert begun == measured
