@@ -16,9 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import harness
 from benchmarks.flops import TRAINING, VGG16_FEATURES, head_flops, vgg16_flops
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
+from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.peers.task import Task, make_task, read_outcome, write_task
 from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
 
@@ -37,9 +39,11 @@ FIXED: dict[str, Any] = {
 # What the peer trains: one of the 20. The head's share of the time is nothing beside the backbone's.
 PEER_GRID: dict[str, list[Any]] = {"learning_rate": [0.001]}
 PEER_DENSE = [128]
+PEER_FIXED: dict[str, Any] = {"learning_rate": 0.001, "dense": PEER_DENSE}
 EPOCHS, QUICK_EPOCHS = 15, 2
 SIZE, QUICK_SIZE = 224, 48
-COLD, WARM = Bound(1 / 50), Bound(1 / 500)
+PARITY_SIZE = 64  # end to end at 224 pixels takes ten times as long and shows the same
+COLD, WARM, SAME = Bound(1 / 50), Bound(1 / 500), Bound(1e-4)
 
 
 @dataclass(frozen=True)
@@ -91,18 +95,27 @@ def measure(options: Options, machine: Machine) -> Measurement:
             cache = Path(folder, f"cache-{repeat}")
             cold = _time_ours(options, plan, cache, f"cold-{repeat}")
             warm = _time_ours(options, plan, cache, f"warm-{repeat}")
-            return {"cold": asdict(cold), "warm": asdict(warm), "peer": asdict(_time_peer(task, Path(folder)))}
+            peer = _time_peer(task, Path(folder))
+            parity = _parity(options, plan, Path(folder), repeat)
+            return {"cold": asdict(cold), "warm": asdict(warm), "peer": asdict(peer), "parity": parity}
 
         repeats = harness.repeated("vgg_heads", options, once)
     cold, warm = ([Ours(**repeat[way]) for repeat in repeats] for way in ("cold", "warm"))
     peer = [Epoch(**repeat["peer"]) for repeat in repeats]
-    return summarize(cold, warm, peer, plan, len(task.paths), machine)
+    parity = [float(repeat["parity"]) for repeat in repeats]
+    return summarize(cold, warm, peer, parity, plan, len(task.paths), machine)
 
 
 def summarize(
-    cold: Sequence[Ours], warm: Sequence[Ours], peer: Sequence[Epoch], plan: Plan, images: int, machine: Machine
+    cold: Sequence[Ours],
+    warm: Sequence[Ours],
+    peer: Sequence[Epoch],
+    parity: Sequence[float],
+    plan: Plan,
+    images: int,
+    machine: Machine,
 ) -> Measurement:
-    """The measurement that these seconds make."""
+    """The measurement that these make: seconds, and the losses' largest difference of features on and off."""
     scaled = Quantity("KerasTuner end to end, scaled", "s", tuple(scale(epoch, plan) for epoch in peer))
     return Measurement(
         question="What do the features of a frozen backbone save when they are computed once for all trials?",
@@ -113,6 +126,11 @@ def summarize(
         comparisons=(
             Comparison(Quantity("ours, cold", "s", tuple(each.seconds for each in cold)), scaled, COLD),
             Comparison(Quantity("ours, warm", "s", tuple(each.seconds for each in warm)), scaled, WARM),
+        ),
+        targets=(
+            Target(
+                Quantity(f"a loss with features less the same end to end, {PARITY_SIZE} px", "", tuple(parity)), SAME
+            ),
         ),
         others=(
             Quantity("ours, cold: before the first epoch", "s", tuple(each.before for each in cold)),
@@ -152,6 +170,18 @@ def _time_ours(options: Options, plan: Plan, cache: Path, name: str) -> Ours:
     words += [f"data.size={plan.size}", *data_words(options.root, cache)]
     search = run_search(words, cache.parent, name)
     return Ours(search.seconds, search.seconds - search.training_seconds)
+
+
+def _parity(options: Options, plan: Plan, storage: Path, repeat: int) -> float:
+    """The largest difference between the losses of one trial's epoch with features and the same end to end."""
+    words = ["space=vgg2", *fixed_words({**FIXED, **PEER_FIXED}), f"weights={options.weights}"]
+    words += ["search.scheduler=none", "search.num_trials=1", "search.max_epochs=1"]
+    words += [f"data.size={min(PARITY_SIZE, plan.size)}", *data_words(options.root, storage / "parity-cache")]
+    losses: list[list[Any]] = []
+    for features in ("float32", "off"):
+        (trial,) = run_search([*words, f"features={features}"], storage, f"parity-{repeat}-{features}").trials
+        losses.append([trial.epochs[0].train_loss, trial.epochs[0].val_loss])
+    return float(np.max(np.abs(np.subtract(losses[0], losses[1]))))
 
 
 def _time_peer(task: Task, folder: Path) -> Epoch:

@@ -26,7 +26,9 @@ def test_the_epoch_is_taken_for_every_trial_and_the_start_once() -> None:
 
 
 def test_bounds_are_fifty_and_five_hundred_times() -> None:
-    found = vgg_heads.summarize([Ours(100.0, 90.0)], [Ours(100.0, 40.0)], [Epoch(0.0, 100.0 / 6)], PLAN, 5000, MACHINE)
+    cold, warm, peer = [Ours(100.0, 90.0)], [Ours(100.0, 40.0)], [Epoch(0.0, 100.0 / 6)]
+    found = vgg_heads.summarize(cold, warm, peer, [2e-4], PLAN, 5000, MACHINE)
+    assert not found.targets[0].is_reached
     assert [each.ratio for each in found.comparisons] == pytest.approx([1 / 50, 1 / 50])
     assert [each.is_reached for each in found.comparisons] == [True, False]
     assert [each.median for each in found.others[:2]] == [90.0, 40.0]

@@ -62,7 +62,8 @@ def test_twenty_killed_drivers_leave_the_records_of_an_undisturbed_search(tmp_pa
 
 def test_a_search_outlives_a_quarter_of_an_hour_of_faults(tmp_path: Path, image_cache: Path) -> None:
     """A fault every ten seconds or so; none for the last trials, whose processes' memory is watched."""
-    words = ["space=cnn2", "data.size=64", f"data.cache={image_cache}", f"run.storage={tmp_path}", "run.name=one"]
+    storage = f"run.storage={tmp_path}"
+    words = ["space=cnn2", "data.size=64", f"data.cache={image_cache}", storage, "run.name=one"]
     words += [f"search.num_trials={SOAK_TRIALS}", "search.max_epochs=10", "search.scheduler=none"]
     words += ["search.max_failures=1000", "resources.max_concurrent=2"]
     folder, chance = RunFolder(str(tmp_path / "one")), random.Random(7)
@@ -81,7 +82,8 @@ def test_a_search_outlives_a_quarter_of_an_hour_of_faults(tmp_path: Path, image_
         elif not is_calm and chance.random() < 0.1:
             process.kill()
             process.wait()
-            process = start(["resume=auto", f"run.storage={tmp_path}"], tmp_path / "log")
+            begin = ["resume=one", storage] if folder.exists("run.json") else words
+            process = start(begin, tmp_path / "log")
             drivers.add(process.pid)
             faults["driver killed"] += 1
         elif not is_calm and busy:
