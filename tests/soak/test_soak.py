@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 KILLS, KILLS_TRIALS = 20, 40
 SOAK_SECONDS = 900
-SOAK_TRIALS, CALM_TRIALS = 200, 60
+SOAK_TRIALS, SOAK_EPOCHS, CALM_TRIALS = 200, 5, 60
 
 
 def test_twenty_killed_drivers_leave_the_records_of_an_undisturbed_search(tmp_path: Path, image_cache: Path) -> None:
@@ -63,8 +63,8 @@ def test_twenty_killed_drivers_leave_the_records_of_an_undisturbed_search(tmp_pa
 def test_a_search_outlives_a_quarter_of_an_hour_of_faults(tmp_path: Path, image_cache: Path) -> None:
     """A fault every ten seconds or so; none for the last trials, whose processes' memory is watched."""
     storage = f"run.storage={tmp_path}"
-    words = ["space=cnn2", "data.size=64", f"data.cache={image_cache}", storage, "run.name=one"]
-    words += [f"search.num_trials={SOAK_TRIALS}", "search.max_epochs=10", "search.scheduler=none"]
+    words = ["space=cnn2", "data.size=32", f"data.cache={image_cache}", storage, "run.name=one"]
+    words += [f"search.num_trials={SOAK_TRIALS}", f"search.max_epochs={SOAK_EPOCHS}", "search.scheduler=none"]
     words += ["search.max_failures=1000", "resources.max_concurrent=2"]
     folder, chance = RunFolder(str(tmp_path / "one")), random.Random(7)
     process, began, memory = start(words, tmp_path / "log"), time.monotonic(), []
@@ -93,7 +93,7 @@ def test_a_search_outlives_a_quarter_of_an_hour_of_faults(tmp_path: Path, image_
     assert process.returncode == 0, (tmp_path / "log").read_text()
     trials = folder.read_trials()
     assert [trial.status for trial in trials.values()] == ["finished"] * SOAK_TRIALS
-    assert all([epoch.epoch for epoch in trial.epochs] == list(range(1, 11)) for trial in trials.values())
+    assert all([epoch.epoch for epoch in trial.epochs] == list(range(1, SOAK_EPOCHS + 1)) for trial in trials.values())
     assert all(faults.values())
     assert memory[-1] < 1.1 * memory[len(memory) // 4]
     steady = memory_of_processes(trials.values())
