@@ -221,7 +221,7 @@ class FeatureStore:
     def __init__(self, folder: str, disk: float, memory: float) -> None:
         self._files = FeatureFiles(folder, disk)
         self._memory = memory
-        self._shared: OrderedDict[FeatureKey, tuple[Any, int]] = OrderedDict()
+        self._shared: OrderedDict[FeatureKey, tuple[Claim, int]] = OrderedDict()  # and bytes in the object store
         self._work: dict[FeatureKey, Work] = {}
         self._news: list[str] = []
 
@@ -229,7 +229,7 @@ class FeatureStore:
         """What a process that needs the features of `count` images is to do."""
         if key in self._shared:
             self._shared.move_to_end(key)
-            return Claim(reference=self._shared[key][0])
+            return self._shared[key][0]
         self._files.finish(key, count)  # a run may have been killed between its last block and this
         features = self._files.open(key, count)
         if features is not None:
@@ -266,8 +266,9 @@ class FeatureStore:
             source = f"computed in {time.monotonic() - self._work.pop(key).started:.0f} s"
         self._news.append(f"features of {key}: {len(features):,} images, {size / 2**20:.1f} MB, {source}")
         if size > self._memory:
-            return Claim(file=str(self._files.path(key)))
+            self._shared[key] = (Claim(file=str(self._files.path(key))), 0)
+            return self._shared[key][0]
         while self._shared and sum(taken for _, taken in self._shared.values()) + size > self._memory:
             self._shared.popitem(last=False)
-        self._shared[key] = (ray.put(features), size)
-        return Claim(reference=self._shared[key][0])
+        self._shared[key] = (Claim(reference=ray.put(features)), size)
+        return self._shared[key][0]

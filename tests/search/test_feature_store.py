@@ -140,6 +140,7 @@ def test_the_store_hands_out_blocks_and_then_a_file_where_memory_has_no_room(tmp
     completed, computing = store.news()
     assert not computing
     assert completed[0].startswith(f"features of {KEY}: {COUNT} images, 0.0 MB, computed in ")
+    assert (store.claim(KEY, COUNT), store.news()) == (claim, ([], []))  # told once, however many ask
     store.add(KEY, 0, np.zeros_like(block(0)))  # from a process that was thought lost
     again = FeatureStore(str(tmp_path), 1e9, memory=0)
     assert again.claim(KEY, COUNT).file == claim.file
