@@ -12,18 +12,20 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,s3,view,cluster]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,s3,view]"
 	touch $@
 
 search: setup
 	$(BIN)/python -m search.run space=cnn2
 
+# Two at a time: a search of the tests waits for its processes to start more than it computes.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # ray up for real, over several hosts that this machine plays, a quarter of an hour; needs root, iproute2,
 # openssh-server and rsync, and says so where it cannot run. CLUSTER="-k stranger" chooses.
 test-cluster: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cluster]"
 	$(BIN)/pytest -s -m cluster tests/cluster $(CLUSTER)
 
 # Half an hour of killed drivers and trials, changed checkpoints and stopped processes.

@@ -1,7 +1,7 @@
 """The answer that a search was run for: which model, how good, and why that one."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from analysis import statistics, style
 from analysis.export import cell_text
 from analysis.figures import importance
 from analysis.load import Run
-from analysis.panels import datasets, parameters_of, winner
-from search.record import FINAL, FINISHED, STOPPED, lower_is_better, trial_name
+from analysis.panels import parameters_of, winner
+from search.record import FINAL, FINISHED, STOPPED, TEST, lower_is_better, trial_name
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Answer:
     Attributes:
         trial: the winner's number; `None` while no trial has finished.
         model: the winner in a sentence.
-        scores: on the test set, or on validation before there is a test result.
+        scores: of the exported model on the test set, or on validation before there is a test result.
         reasons: why this one, and what to keep in mind; a sentence each.
         problems: what of the run is damaged or missing.
     """
@@ -52,7 +52,11 @@ def answer(run: Run) -> Answer:
     if chosen is None:
         return Answer(run.name, None, _no_winner(run), (), (_state(run),), tuple(run.problems))
     reasons = [_why(run, chosen), *_what_mattered(run), *_generalizes(run, chosen), _state(run)]
-    model = f"Pick trial {trial_name(chosen)}: {describe_model(run, chosen)}."
+    exported, best = run.winner, describe_model(run, chosen)
+    if exported is None or len(exported.trials) == 1:
+        model = f"Pick {exported.what if exported else f'trial {trial_name(chosen)}'}: {best}."
+    else:
+        model = f"Pick {exported.what}. The best of them is {best}."
     return Answer(run.name, chosen, model, scores(run, chosen), tuple(reasons), tuple(run.problems))
 
 
@@ -77,23 +81,30 @@ def describe_model(run: Run, trial: int) -> str:
 
 
 def scores(run: Run, trial: int) -> tuple[Score, ...]:
-    """A trial's scores on the test set (or validation, before there is one), with 95 % intervals.
+    """The exported model's scores on the test set with 95 % intervals; before there is one, a trial's on validation.
 
     Wilson intervals for accuracy, sensitivity and specificity; resampled images for AUC.
     """
-    names = datasets(run, trial)
-    if not names:
+    confusions, predictions = _scored(run, trial)
+    if not confusions:
         columns = ("val_accuracy", "val_balanced_accuracy", "val_auc")
         values = {name: float(run.trials[name][trial]) for name in columns}
         return tuple(Score(style.label(name), value) for name, value in values.items() if value == value)
-    dataset = names[0]
-    entries = run.evaluations[(run.evaluations["trial"] == trial) & (run.evaluations["dataset"] == dataset)]
-    counts = np.asarray(entries.iloc[-1]["confusion"], np.int64)
+    dataset = TEST if TEST in confusions else next(iter(confusions))
+    counts = np.asarray(confusions[dataset], np.int64)
     found = [_share(f"{dataset} accuracy, {counts.sum():,} images", int(np.trace(counts)), int(counts.sum()))]
-    found += _auc(run, trial, dataset)
+    found += _auc(run, predictions, dataset)
     rates = ("specificity", "sensitivity") if len(counts) == 2 else tuple(f"{name} found" for name in run.classes)
     found += [_share(name, int(counts[k, k]), int(counts[k].sum())) for k, name in enumerate(rates) if counts[k].sum()]
     return tuple(found)
+
+
+def _scored(run: Run, trial: int) -> "tuple[dict[str, Any], pd.DataFrame]":
+    """The exported model's confusion matrices by set of images and its predictions; a trial's where there is none."""
+    if run.winner is not None:
+        return {entry.dataset: entry.confusion for entry in run.winner.evaluations}, run.winner_predictions
+    own = run.evaluations[run.evaluations["trial"] == trial]
+    return dict(zip(own["dataset"], own["confusion"], strict=True)), run.predictions(trial)
 
 
 def test_accuracy(run: Run, trial: int) -> Score | None:
@@ -110,8 +121,7 @@ def _share(name: str, correct: int, count: int) -> Score:
     return Score(name, correct / count, float(low), float(high))
 
 
-def _auc(run: Run, trial: int, dataset: str) -> list[Score]:
-    predictions = run.predictions(trial)
+def _auc(run: Run, predictions: "pd.DataFrame", dataset: str) -> list[Score]:
     own = predictions[predictions["dataset"] == dataset]
     p = own[[f"p_{name}" for name in run.classes]].to_numpy(dtype=np.float64)
     labels = own["label"].to_numpy(dtype=np.int64)

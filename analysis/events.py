@@ -26,11 +26,15 @@ CURVE_COLUMNS = (
     "val_auc",
     "val_sensitivity",
     "val_specificity",
+    "shifted_loss",
+    "shifted_accuracy",
+    "shifted_balanced_accuracy",
+    "shifted_auc",
     "seconds",
     "time",
     "memory_mb",
 )
-_SCORES = tuple(name for name in CURVE_COLUMNS if name.startswith(("val_", "train_")))
+_SCORES = tuple(name for name in CURVE_COLUMNS if name.startswith(("val_", "shifted_", "train_")))
 
 _EPOCH = b'{"event":"epoch"'  # how `search.record.EventLog` begins an epoch's line
 
@@ -45,7 +49,7 @@ TRIAL_COLUMNS = (
     "epochs",
     "max_epochs",
     "epoch",
-    *(name for name in _SCORES if name.startswith("val_")),
+    *(name for name in _SCORES if name.startswith(("val_", "shifted_"))),
     *(name for name in _SCORES if name.startswith("train_")),
     "parameters",
     "trainable",

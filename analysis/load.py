@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from analysis.events import TRIAL_COLUMNS, LogReader
-from search.record import FINAL, Evaluation, RecordError, RunFolder, RunRecord, trial_name
+from search.record import FINAL, Evaluation, RecordError, RunFolder, RunRecord, Winner, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,21 @@ class Run:
 
     def predictions(self, trial: int) -> "pd.DataFrame":
         """One row an image: `dataset`, `image_id`, `label`, `p_<class>`; no rows where the trial has none."""
-        return self._read_predictions(trial)
+        return self._read_predictions(trial_name(trial))
+
+    @functools.cached_property
+    def winner(self) -> Winner | None:
+        """The model that the search exported, one trial or the mean of several; `None` before it was evaluated."""
+        try:
+            return self.folder.read_winner()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._note("winner/winner.json", error)
+            return None
+
+    @property
+    def winner_predictions(self) -> "pd.DataFrame":
+        """As `predictions`, of the exported model."""
+        return self._read_predictions("winner")
 
     @functools.cached_property
     def manifest(self) -> "pd.DataFrame":
@@ -130,18 +144,19 @@ class Run:
         if not grown and stamps == self._stamps:
             return False
         self._stamps = stamps
-        self.__dict__.pop("_read_predictions", None)
+        for name in ("_read_predictions", "winner"):
+            self.__dict__.pop(name, None)
         self.trials, self.curves, self.evaluations, self.problems = _frames(self.folder, self.record, self._log)
         return True
 
     @functools.cached_property
-    def _read_predictions(self) -> "Callable[[int], pd.DataFrame]":
+    def _read_predictions(self) -> "Callable[[str], pd.DataFrame]":
         # A cache of this run's own, emptied by refresh; 256 trials of 1,500 images are some 20 MB.
         return functools.lru_cache(maxsize=256)(self._load_predictions)
 
-    def _load_predictions(self, trial: int) -> "pd.DataFrame":
-        columns = ("dataset", "image_id", "label", *(f"p_{name}" for name in self.classes))
-        return self._parquet(columns, "predictions", f"{trial_name(trial)}.parquet")
+    def _load_predictions(self, name: str) -> "pd.DataFrame":
+        columns = ("dataset", "image_id", "label", *(f"p_{each}" for each in self.classes))
+        return self._parquet(columns, "predictions", f"{name}.parquet")
 
     def _parquet(self, columns: tuple[str, ...], *parts: str) -> "pd.DataFrame":
         import pyarrow as pa
@@ -161,11 +176,15 @@ class Run:
     def _missing(self, columns: tuple[str, ...], name: str, error: Exception) -> "pd.DataFrame":
         import pandas as pd
 
+        self._note(name, error)
+        return pd.DataFrame(columns=list(columns))
+
+    def _note(self, name: str, error: Exception) -> None:
+        """Keep among the problems that a file is missing or damaged."""
         reason = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({_first_line(error)})"
         problem = f"{name}: {reason}"
         if problem not in self.problems:
             self.problems.append(problem)
-        return pd.DataFrame(columns=list(columns))
 
 
 def load(path: "str | RunFolder") -> Run:

@@ -185,5 +185,9 @@ LABELS: Mapping[str, str] = {
     "val_auc": "validation AUC",
     "val_sensitivity": "validation sensitivity",
     "val_specificity": "validation specificity",
+    "shifted_loss": "shifted validation loss",
+    "shifted_accuracy": "shifted validation accuracy",
+    "shifted_balanced_accuracy": "shifted validation balanced accuracy",
+    "shifted_auc": "shifted validation AUC",
     "test_auc": "test AUC",
 }

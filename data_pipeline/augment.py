@@ -25,6 +25,9 @@ class Policy:
         flip: Whether left and right are exchanged in half of the images.
         contrast: Largest change of the distance of the grey values from their mean, a share.
         gamma: Largest change of the exponent on grey values: 0.2 draws 1/1.2 to 1.2.
+        exposure: Largest change of all grey values together, a share of white.
+        blur: Largest blur, the standard deviation of a Gaussian as a share of the image's side: 0.005 of 224
+            pixels are 1.1.
         noise: Largest change of each pixel by itself, a share of white (uniform, because normal noise takes
             three times as long to draw).
         erase: Largest side of a rectangle that is set to black, a share of the image's side.
@@ -36,6 +39,8 @@ class Policy:
     flip: bool = False
     contrast: float = 0.0
     gamma: float = 0.0
+    exposure: float = 0.0
+    blur: float = 0.0
     noise: float = 0.0
     erase: float = 0.0
 
@@ -48,6 +53,19 @@ POLICIES: dict[str, Policy] = {
     "report": Policy(rotation=30.0, zoom=0.2, shift=0.1, flip=True),
     # Grey values differ between hospitals, and between Kaggle's train and test folder.
     "strong": Policy(rotation=15.0, zoom=0.15, shift=0.1, flip=True, contrast=0.3, gamma=0.4, noise=0.1, erase=0.25),
+    # Another machine, another operator: every way at once in which an image may differ and show the same patient.
+    "hospital": Policy(
+        rotation=15.0,
+        zoom=0.2,
+        shift=0.1,
+        flip=True,
+        contrast=0.4,
+        gamma=0.8,
+        exposure=0.15,
+        blur=0.008,
+        noise=0.1,
+        erase=0.25,
+    ),
 }
 
 
@@ -74,8 +92,10 @@ def augment(images: NDArray[np.uint8], policy: Policy, draws: np.random.Generato
     for image in changed:
         if policy.rotation or policy.zoom or policy.shift or policy.flip:
             _warp(image, policy, draws)
-        if policy.contrast or policy.gamma:
+        if policy.contrast or policy.gamma or policy.exposure:
             _change_grey_values(image, policy, draws)
+        if policy.blur:
+            _blur(image, policy.blur, draws)
         if policy.noise:
             _add_noise(image, policy.noise, draws)
         if policy.erase:
@@ -102,15 +122,27 @@ def _warp(image: NDArray[np.uint8], policy: Policy, draws: np.random.Generator) 
 
 
 def _change_grey_values(image: NDArray[np.uint8], policy: Policy, draws: np.random.Generator) -> None:
-    """Contrast about the image's mean, then gamma."""
+    """Contrast about the image's mean, exposure, then gamma."""
     factor = draws.uniform(1.0 - policy.contrast, 1.0 + policy.contrast)
     bound = np.log1p(policy.gamma)
     exponent = np.exp(draws.uniform(-bound, bound))
+    # Drawn only where asked for: policies without it keep the draws, and so the results, that they had.
+    added = draws.uniform(-policy.exposure, policy.exposure) if policy.exposure else 0.0
     mean = opencv().mean(image)
     mean = sum(mean[: image.shape[2]]) / image.shape[2] / 255.0
-    values = np.clip((np.arange(256) / 255.0 - mean) * factor + mean, 0.0, 1.0) ** exponent
+    values = np.clip((np.arange(256) / 255.0 - mean) * factor + mean + added, 0.0, 1.0) ** exponent
     table = np.rint(values * 255.0).astype(np.uint8)
     opencv().LUT(image, table, dst=image)
+
+
+def _blur(image: NDArray[np.uint8], largest: float, draws: np.random.Generator) -> None:
+    """A Gaussian blur; one too weak to be seen is left out."""
+    sigma = draws.uniform(0.0, largest) * image.shape[0]
+    if sigma < 0.2:  # a fifth of a pixel changes nothing in 8 bits
+        return
+    cv2 = opencv()
+    blurred = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    image[:] = blurred.reshape(image.shape)  # OpenCV drops a single channel's axis
 
 
 def _add_noise(image: NDArray[np.uint8], largest: float, draws: np.random.Generator) -> None:

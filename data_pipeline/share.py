@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.dataset import Dataset
+from data_pipeline.shift import shifted
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -23,6 +24,8 @@ class TrainingData:
         validation: Rows of `images` that validate, int64 (m,).
         classes: Class names.
         fingerprint: Equal for equal `images`.
+        shifted: A copy of the validation images as another hospital might have made them, uint8 (m, height,
+            width, channels); None where it is not looked at.
     """
 
     images: NDArray[np.uint8]
@@ -31,18 +34,21 @@ class TrainingData:
     validation: NDArray[np.int64]
     classes: tuple[str, ...]
     fingerprint: str
+    shifted: NDArray[np.uint8] | None = None
 
 
-def training_data(dataset: Dataset) -> TrainingData:
-    """The pool of a prepared data set; `images` is its memory map on disk, nothing is read yet."""
+def training_data(dataset: Dataset, with_shifted: bool = False) -> TrainingData:
+    """The pool of a prepared data set; `images` is its memory map on disk, of which only validation is read here."""
+    # a plain array: numpy pickles a memmap, being a subclass, by copying it
+    images = np.asarray(dataset.pool.open())
     return TrainingData(
-        # a plain array: numpy pickles a memmap, being a subclass, by copying it
-        images=np.asarray(dataset.pool.open()),
+        images=images,
         labels=dataset.manifest.pool_labels,
         train=dataset.split.train,
         validation=dataset.split.validation,
         classes=dataset.manifest.classes,
         fingerprint=dataset.pool.fingerprint,
+        shifted=shifted(images[dataset.split.validation]) if with_shifted else None,
     )
 
 

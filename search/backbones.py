@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from data_pipeline.augment import Policy, augment, find_policy
 from data_pipeline.share import TrainingData
+from data_pipeline.shift import shifted_fingerprint
 from models.registry import ModelConfig
 from models.transfer import (
     TransferConfig,
@@ -143,10 +144,13 @@ def trial_inputs(backbones: Backbones, config: TrialConfig, data: TrainingData) 
     if not backbones.has_features(config.model):
         return image_inputs(data)
     plain = backbones.plain(config, data.images, data.fingerprint)
+    shifted = None
+    if data.shifted is not None:
+        shifted = backbones.plain(config, data.shifted, shifted_fingerprint(data.fingerprint, data.validation))
     if find_policy(config.train.augment) == Policy():
-        return Inputs((plain,), data.train, plain)
+        return Inputs((plain,), data.train, plain, shifted)
     views = Views(lambda view: backbones.view(config, data, view), backbones.views)
-    return Inputs(views, np.arange(len(data.train)), plain)
+    return Inputs(views, np.arange(len(data.train)), plain, shifted)
 
 
 def has_frozen_part(model: ModelConfig) -> bool:

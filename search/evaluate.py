@@ -1,12 +1,11 @@
 """Test results, made after the search and only here: `python -m search.evaluate RUN`.
 
 Every finished trial's weights (of its best validation epoch, or its last) are scored on validation, on
-the test set and on outside test sets. The winner is chosen by validation alone, then exported. Nothing
-in this module is imported by what trains, schedules or samples.
+the test set and on outside test sets. The winner is chosen by validation alone (search.winner), then exported.
+Nothing in this module is imported by what trains, schedules or samples.
 """
 
 import contextlib
-import io
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -16,27 +15,33 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data_pipeline.dataset import Dataset, DataSettings, prepare_extra_test, read_images
 from data_pipeline.manifest import ImageRow
 from data_pipeline.preprocess import PreparedImages
+from data_pipeline.shift import shifted, shifted_fingerprint
 from models.registry import build_model
 from models.transfer import build_trainable_part, trainable_part
-from search import record
 from search.backbones import Backbones
 from search.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
 from search.explain import write_gallery
 from search.metrics import score
 from search.process import prepare_process, release_memory
-from search.record import Evaluation, RunFolder, TrialRecord, rank, to_json
+from search.record import FINISHED, SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, TrialRecord, Winner, to_json
 from search.resources import TrialResources
 from search.session import Session, data_settings
-from search.settings import Settings, TrainSettings
+from search.settings import TrainSettings
 from search.training import TrialConfig, assign, predict, trial_config
-
-VALIDATION, TEST = "validation", "test"
+from search.winner import (
+    WINNER,
+    best_trials,
+    make_winner,
+    probabilities_of,
+    read_predictions,
+    winner_model,
+    write_predictions,
+)
 
 
 @dataclass(frozen=True)
@@ -73,25 +78,21 @@ class EvaluationContext:
     threads: int
 
 
-def evaluation_sets(dataset: Dataset, settings: DataSettings) -> list[EvaluationSet]:
-    """Validation, test and the outside test sets, decoded.
+def evaluation_sets(dataset: Dataset, settings: DataSettings, with_shifted: bool) -> list[EvaluationSet]:
+    """Validation (and its shifted copy), test and the outside test sets, decoded.
 
     Raises:
         DataError: an outside test set cannot be labelled with the run's classes.
     """
     manifest, split = dataset.manifest, dataset.split
-    pool_ids = [row.image_id for row in manifest.pool_rows]
-    sets = [
-        EvaluationSet(
-            VALIDATION,
-            np.asarray(dataset.pool.open()),
-            split.validation,
-            manifest.pool_labels[split.validation],
-            tuple(pool_ids[place] for place in split.validation),
-            dataset.pool.fingerprint,
-        ),
-        _test_set(TEST, manifest.test_rows, dataset.test),
-    ]
+    pool, fingerprint = np.asarray(dataset.pool.open()), dataset.pool.fingerprint
+    chosen, labels = split.validation, manifest.pool_labels[split.validation]
+    ids = tuple(manifest.pool_rows[place].image_id for place in chosen)
+    sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, fingerprint)]
+    if with_shifted:
+        copy, known_as = shifted(pool[chosen]), shifted_fingerprint(fingerprint, chosen)
+        sets.append(EvaluationSet(SHIFTED, copy, np.arange(len(chosen)), labels, ids, known_as))
+    sets.append(_test_set(TEST, manifest.test_rows, dataset.test))
     for name, folder in settings.extra_tests.items():
         rows, images = prepare_extra_test(name, folder, manifest.classes, settings)
         sets.append(_test_set(name, rows, images))
@@ -114,9 +115,9 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
     """
     import ray
 
-    trials = [trial for trial in folder.read_trials().values() if trial.status == record.FINISHED]
+    trials = [trial for trial in folder.read_trials().values() if trial.status == FINISHED]
     settings, dataset = session.settings, session.dataset
-    sets = evaluation_sets(dataset, data_settings(settings))
+    sets = evaluation_sets(dataset, data_settings(settings), settings.search.is_shifted)
     known = {(e.trial, e.dataset): e for e in folder.read_evaluations() if e.weights == settings.evaluate.weights}
     open_trials = [trial for trial in trials if any((trial.number, each.name) not in known for each in sets)]
     if not trials:
@@ -136,19 +137,12 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
             known |= {(evaluation.trial, evaluation.dataset): evaluation for evaluation in found}
         evaluations = [known[key] for key in sorted(known)]
         folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
-        winner = choose_winner(trials, settings)
-        if winner is not None:
-            own = [entry for entry in evaluations if entry.trial == winner.number]
-            ray.get(_first_ready(scorers).export.remote(winner))
-            folder.write(winner_card(folder.read_run(), winner, own).encode(), "winner", "card.md")
+        scored = {entry.trial for entry in evaluations}
+        members = best_trials([trial for trial in trials if trial.number in scored], settings)
+        if members:
+            winner = make_winner(folder, members, settings.evaluate)
+            ray.get(_first_ready(scorers).export.remote(members, winner))
     return evaluations
-
-
-def choose_winner(trials: Sequence[TrialRecord], settings: Settings) -> TrialRecord | None:
-    """The best finished trial by validation; test results have no part in it."""
-    finished = [trial for trial in trials if trial.status == record.FINISHED]
-    ranked = rank(finished, settings.search.metric, settings.evaluate.weights)
-    return ranked[0] if ranked else None
 
 
 class Scorer:
@@ -193,23 +187,26 @@ class Scorer:
                 Evaluation(trial.number, each.name, self._context.which, checkpoint.epoch, len(each.labels), **scores)
             )
             tables.append(_prediction_table(each, probabilities, self._context.classes))
-        buffer = io.BytesIO()
-        pq.write_table(pa.concat_tables(tables), buffer)
-        self._folder.write(buffer.getvalue(), "predictions", f"{trial.name}.parquet")
+        write_predictions(self._folder, pa.concat_tables(tables), trial.name)
         del model
         release_memory()
         return evaluations
 
-    def export(self, trial: TrialRecord) -> None:
-        """Write the trial's model as `winner/model.keras`, which Keras loads in safe mode, and its mistakes."""
-        model = self._build(trial_config(trial, self._context.train), build_model, self._read(trial))
+    def export(self, members: Sequence[TrialRecord], winner: Winner) -> None:
+        """Write the winner as `winner/model.keras`, which Keras loads in safe mode, and its mistakes."""
+        models = [
+            self._build(trial_config(trial, self._context.train), build_model, self._read(trial)) for trial in members
+        ]
+        model = winner_model(models, winner)
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch, "model.keras")
             model.save(path)
             self._folder.write(path.read_bytes(), "winner", "model.keras")
         test = next(each for each in self._sets if each.name == TEST)
-        classes = self._context.classes
-        write_gallery(self._folder, model, test, _read_probabilities(self._folder, trial, TEST, classes), classes)
+        table = read_predictions(self._folder, WINNER)
+        own = np.array(table["dataset"].to_pylist()) == TEST
+        # Where the winner averages several models, the best one says what it looked at.
+        write_gallery(self._folder, models[0], test, probabilities_of(table)[own], self._context.classes)
 
     def _build(self, config: TrialConfig, build: Callable[..., Any], checkpoint: Checkpoint) -> Any:
         """The trial's model, or what lies above its frozen part, with its trained weights."""
@@ -282,53 +279,6 @@ def _prediction_table(scored: EvaluationSet, probabilities: NDArray[np.float32],
     }
     columns |= {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)}
     return pa.table(columns)
-
-
-def _read_probabilities(
-    folder: RunFolder, trial: TrialRecord, dataset: str, classes: Sequence[str]
-) -> NDArray[np.float32]:
-    """The probabilities of a scored trial on one set, in the set's order: float32 (N, K)."""
-    content = pa.BufferReader(folder.read("predictions", f"{trial.name}.parquet"))
-    table = pq.ParquetFile(content).read(use_threads=False)
-    own = np.array(table["dataset"].to_pylist()) == dataset
-    return np.stack([table[f"p_{name}"].to_numpy()[own] for name in classes], axis=1)
-
-
-def winner_card(run: record.RunRecord, winner: TrialRecord, evaluations: Sequence[Evaluation]) -> str:
-    """The model card of the exported winner, in Markdown."""
-    rows = [
-        f"| {e.dataset} | {e.images} | {e.loss:.4f} | {e.accuracy:.4f} | {e.balanced_accuracy:.4f} | "
-        f"{'' if e.auc is None else f'{e.auc:.4f}'} |"
-        for e in evaluations
-    ]
-    parameters = "\n".join(f"- {name}: `{value}`" for name, value in winner.parameters.items())
-    epoch = evaluations[0].epoch if evaluations else 0
-    return "\n".join(
-        [
-            f"# Winner of {run.name}: trial {winner.name}",
-            "",
-            f"Chosen by {run.metric} on validation, among the finished trials; weights of epoch {epoch}.",
-            "",
-            f"- classes, in the order of the outputs: {', '.join(run.classes)}",
-            f"- input: float32 (N, {run.config['data']['size']}, {run.config['data']['size']}, "
-            f"{run.config['data']['channels']}), grey values divided by 255",
-            f"- output: {'one sigmoid, the probability of ' + run.classes[1] if len(run.classes) == 2 else 'softmax'}",
-            f"- parameters: {winner.parameter_count:,}; seed {winner.seed}",
-            f"- data fingerprint: `{run.data['fingerprint']}`",
-            f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
-            "",
-            "| images of | number | loss | accuracy | balanced accuracy | AUC |",
-            "|---|---|---|---|---|---|",
-            *rows,
-            "",
-            "## Hyperparameters",
-            "",
-            parameters,
-            "",
-            "A research result on one hospital's images; not a medical device.",
-            "",
-        ]
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,6 +36,10 @@ DIVERGED = "diverged"  # its loss became NaN or infinite
 FAILED = "failed"  # its process died, or it raised, more than `search.max_failures` times
 FINAL = (FINISHED, STOPPED, DIVERGED, FAILED)
 
+# The sets of images that trials are scored on; outside test sets have names of their own.
+VALIDATION = "validation"
+SHIFTED = "shifted"  # validation as another hospital might have made it
+TEST = "test"
 
 _SEAL = b',"crc":'
 _FLUSH_SECONDS = 5.0  # between the parts of a log in an object store
@@ -48,6 +52,9 @@ class RecordError(ValueError):
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
     """One epoch of one trial; accuracies, AUC and rates in [0, 1], `None` where undefined.
+
+    What begins with `shifted` is of a copy of validation as another hospital might have made it
+    (data_pipeline.shift), which is scored where `search.metric` asks for it.
 
     Attributes:
         epoch: 1 for the first.
@@ -67,6 +74,10 @@ class EpochRecord:
     val_auc: float | None
     val_sensitivity: float | None = None
     val_specificity: float | None = None
+    shifted_loss: float | None = None
+    shifted_accuracy: float | None = None
+    shifted_balanced_accuracy: float | None = None
+    shifted_auc: float | None = None
     memory_mb: float = 0.0
     time: float = 0.0  # when the epoch ended, seconds since 1970
 
@@ -144,7 +155,7 @@ class Evaluation:
 
     Attributes:
         trial: the trial's number.
-        dataset: `validation`, `test`, or the name of an outside test set.
+        dataset: `VALIDATION`, `SHIFTED`, `TEST`, or the name of an outside test set.
         weights: `best` (best validation epoch) or `last`.
         epoch: the epoch that those weights come from.
         images: how many images were scored.
@@ -163,6 +174,31 @@ class Evaluation:
     sensitivity: float | None
     specificity: float | None
     confusion: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The model that a search exports: the mean of the best trials' probabilities, calibrated.
+
+    Attributes:
+        trials: the numbers of its members, best first; the weights of each are those that were evaluated.
+        calibrated_on: the set of images that slope and bias were fitted on; empty where nothing is changed.
+        slope, bias: probabilities p become softmax(slope * log p + bias), one bias a class.
+        evaluations: of the winner, one a set of images; their `trial` is the first member, their `epoch` 0.
+    """
+
+    trials: tuple[int, ...]
+    calibrated_on: str
+    slope: float
+    bias: tuple[float, ...]
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def what(self) -> str:
+        """What it is, in words: `trial 0007, calibrated on validation`."""
+        names = [trial_name(number) for number in self.trials]
+        what = f"trial {names[0]}" if len(names) == 1 else f"the mean of trials {', '.join(names)}"
+        return what + (f", calibrated on {self.calibrated_on}" if self.calibrated_on else "")
 
 
 @dataclass(frozen=True)
@@ -243,7 +279,7 @@ class RunFolder:
       log/*.jsonl                                               events, one JSON line each
       trials/0007/                                              checkpoints (weights only)
       evaluation.jsonl  predictions/0007.parquet                made after the search
-      winner/                                                   model.keras, its card, its surest mistakes
+      winner/                                                   model.keras, winner.json, card, its surest mistakes
       trials.jsonl  tensorboard/  optuna.log                    views made from the log
     ```
 
@@ -373,6 +409,19 @@ class RunFolder:
             return []
         lines = self.read("evaluation.jsonl").splitlines()
         return [Evaluation(**_known(Evaluation, json.loads(line))) for line in lines]
+
+    def write_winner(self, winner: Winner) -> None:
+        """Write the winner's record."""
+        self.write(json.dumps(finite(dataclasses.asdict(winner)), indent=1).encode(), "winner", "winner.json")
+
+    def read_winner(self) -> Winner | None:
+        """The winner's record; `None` before `search.evaluate` wrote it."""
+        if not self.exists("winner", "winner.json"):
+            return None
+        content = _known(Winner, json.loads(self.read("winner", "winner.json")))
+        evaluations = tuple(Evaluation(**_known(Evaluation, entry)) for entry in content["evaluations"])
+        trials, bias = tuple(content["trials"]), tuple(content["bias"])
+        return Winner(**{**content, "trials": trials, "bias": bias, "evaluations": evaluations})
 
 
 class EventLog:

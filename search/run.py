@@ -320,8 +320,8 @@ def _evaluate(folder: RunFolder, settings: Settings) -> int:
 
 
 def _print_summary(settings: Settings, folder: RunFolder, console: "Console") -> None:
-    from search.evaluate import choose_winner
-    from search.screen import evaluation_lines, ranked_table, status_line
+    from search.screen import ranked_table, status_line
+    from search.winner import best_trials, winner_lines
 
     trials = list(folder.read_trials().values())
     metric, weights = settings.search.metric, settings.evaluate.weights
@@ -330,13 +330,15 @@ def _print_summary(settings: Settings, folder: RunFolder, console: "Console") ->
     for trial in trials:
         if trial.status in (record.FAILED, record.DIVERGED):
             console.print(f"  trial {trial.name} {trial.status}: {trial.reason}", markup=False, soft_wrap=True)
-    winner = choose_winner(trials, settings)
-    if winner is None:
-        console.print("No trial finished, so there is no winner to evaluate.")
-    else:
-        console.print(f"Winner, chosen by validation alone: trial {winner.name}")
-        for line in evaluation_lines(winner, folder.read_evaluations()):
+    winner, best = folder.read_winner(), best_trials(trials, settings)
+    if winner is not None:
+        console.print(f"Winner, chosen by validation alone: {winner.what}")
+        for line in winner_lines(winner):
             console.print(f"  {line}", markup=False, soft_wrap=True)
+    elif best:
+        console.print(f"Best by validation: trial {best[0].name}; not evaluated.")
+    else:
+        console.print("No trial finished, so there is no winner to evaluate.")
     url = folder.url
     console.print(
         f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl, evaluation.jsonl, predictions/)\n"

@@ -19,8 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search import record
-from search.metrics import wilson_interval
-from search.record import Evaluation, TrialRecord, rank
+from search.record import TrialRecord, rank
 from search.state import SearchState
 
 if TYPE_CHECKING:
@@ -192,25 +191,6 @@ def ranked_table(trials: Sequence[TrialRecord], metric: str, weights: str, most:
     if len(ranked) > most:
         table.caption = f"and {len(ranked) - most} more"
     return table
-
-
-def evaluation_lines(winner: TrialRecord, evaluations: Sequence[Evaluation]) -> list[str]:
-    """The winner's results, a line a set, accuracies with their 95 % Wilson intervals."""
-    lines = []
-    for entry in evaluations:
-        if entry.trial != winner.number:
-            continue
-        correct = sum(entry.confusion[k][k] for k in range(len(entry.confusion)))
-        low, high = wilson_interval(correct, entry.images)
-        auc = "" if entry.auc is None else f", AUC {entry.auc:.3f}"
-        rates = ""
-        if entry.sensitivity is not None and entry.specificity is not None:
-            rates = f", sensitivity {entry.sensitivity:.3f}, specificity {entry.specificity:.3f}"
-        lines.append(
-            f"{entry.dataset}: accuracy {entry.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}, "
-            f"{entry.images} images), loss {entry.loss:.3f}{auc}{rates}"
-        )
-    return lines
 
 
 def status_line(trials: Sequence[TrialRecord]) -> str:

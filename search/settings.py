@@ -19,7 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from models.checks import nearest
 
-METRICS = ("val_loss", "val_accuracy", "val_balanced_accuracy", "val_auc")
+METRICS = tuple(
+    f"{images}_{score}" for images in ("val", "shifted") for score in ("loss", "accuracy", "balanced_accuracy", "auc")
+)
 SEARCHERS = ("tpe", "random", "grid")
 SCHEDULERS = ("asha", "none")
 OPTIMIZERS = ("adam", "adamw")
@@ -91,6 +93,11 @@ class SearchSettings:
     max_failures: int = 2
     asha: AshaSettings = field(default_factory=AshaSettings)
 
+    @property
+    def is_shifted(self) -> bool:
+        """Whether trials are judged by a copy of validation as another hospital might have made it."""
+        return self.metric.startswith("shifted_")
+
 
 @dataclass
 class TrainSettings:
@@ -100,6 +107,7 @@ class TrainSettings:
     batch_size: int = 32
     augment: str = "none"
     class_weights: str = "none"
+    label_smoothing: float = 0.0
     optimizer: str = "adam"
     weight_decay: float = 0.0
     early_stopping: int = 0
@@ -128,10 +136,12 @@ class ClusterSettings:
 
 @dataclass
 class EvaluateSettings:
-    """Which weights are scored after the search."""
+    """Which weights are scored after the search, and what the winner is made of."""
 
     enabled: bool = True
     weights: str = "best"
+    ensemble: int = 1
+    calibrate: bool = False
 
 
 @dataclass
@@ -257,6 +267,7 @@ def check_settings(settings: Settings) -> Settings:
         ("search.repeats", search.repeats, 1),
         ("search.seed", search.seed, 0),
         ("search.max_failures", search.max_failures, 0),
+        ("evaluate.ensemble", settings.evaluate.ensemble, 1),
         ("search.asha.grace_period", search.asha.grace_period, 1),
         ("run.patience", settings.run.patience, 0),
         ("views", settings.views, 1),
@@ -265,6 +276,7 @@ def check_settings(settings: Settings) -> Settings:
         ("train.early_stopping", train.early_stopping, 0),
         ("train.plateau", train.plateau, 0),
         ("train.weight_decay", train.weight_decay, 0),
+        ("train.label_smoothing", train.label_smoothing, 0),
         ("resources.gpus_per_trial", resources.gpus_per_trial or 0, 0),
         ("resources.max_concurrent", 1 if resources.max_concurrent is None else resources.max_concurrent, 1),
     ):
@@ -277,6 +289,8 @@ def check_settings(settings: Settings) -> Settings:
     ):
         if not number > 0:
             raise SettingsError(f"{key} must be greater than 0; got {number}.")
+    if train.label_smoothing >= 1:
+        raise SettingsError(f"train.label_smoothing must be below 1; got {train.label_smoothing}.")
     if search.asha.reduction_factor <= 1:
         raise SettingsError(f"search.asha.reduction_factor must be greater than 1; got {search.asha.reduction_factor}.")
     if search.scheduler == "asha" and search.asha.grace_period > search.max_epochs:

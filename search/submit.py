@@ -83,6 +83,11 @@ def connect_client(address: str) -> Any:
         client = JobSubmissionClient(address)
         client.list_jobs()
     except (OSError, RuntimeError, AuthenticationError) as error:
+        if "ray[default]" in str(error):
+            raise SettingsError(
+                "cluster=submit needs Ray's client for jobs, which is not installed. Install it: "
+                'pip install --constraint constraints.txt --editable ".[cluster]"'
+            ) from error
         raise SettingsError(
             f"A cluster's dashboard must answer at cluster.address={address}. Received: {_first_line(error)}. "
             "Open the tunnel (ray dashboard cluster.yaml), and use the token of the cluster "

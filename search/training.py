@@ -66,11 +66,13 @@ class Inputs:
         views: of equal shape (n, ...), uint8 images or float features; epoch e trains on views[(e - 1) % len(views)].
         train: rows of every view that train, int64, in the order of `TrainingData.train`.
         plain: of every pool image without augmentation, (N, ...); validation is scored on these.
+        shifted: of the shifted copy of the validation images, (m, ...); None where it is not scored.
     """
 
     views: Sequence[NDArray[Any]]
     train: NDArray[np.int64]
     plain: NDArray[Any]
+    shifted: NDArray[Any] | None = None
 
     @property
     def are_images(self) -> bool:
@@ -80,7 +82,7 @@ class Inputs:
 
 def image_inputs(data: TrainingData) -> Inputs:
     """The images themselves."""
-    return Inputs((data.images,), data.train, data.images)
+    return Inputs((data.images,), data.train, data.images, data.shifted)
 
 
 class TrialModel:
@@ -162,7 +164,7 @@ class TrialModel:
         rate = learning_rate(self.config.train, self.history)
         self.model.optimizer.learning_rate.assign(rate)
         logs = self.model.fit(self._batches, epochs=1, shuffle=False, verbose=0).history
-        validation = self.score_validation()
+        validation, shifted = self.score_validation(), self.score_shifted()
         record = EpochRecord(
             epoch=epoch,
             seconds=time.monotonic() - started,
@@ -175,6 +177,10 @@ class TrialModel:
             val_auc=validation.auc,
             val_sensitivity=validation.sensitivity,
             val_specificity=validation.specificity,
+            shifted_loss=shifted.loss if shifted else None,
+            shifted_accuracy=shifted.accuracy if shifted else None,
+            shifted_balanced_accuracy=shifted.balanced_accuracy if shifted else None,
+            shifted_auc=shifted.auc if shifted else None,
             memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             time=time.time(),
         )
@@ -185,6 +191,14 @@ class TrialModel:
         """The scores of the present weights on the validation images."""
         rows = self.data.validation
         return score(self.data.labels[rows], predict(self.model, self._inputs.plain, rows))
+
+    def score_shifted(self) -> Scores | None:
+        """The scores of the present weights on the shifted copy of the validation images; None where there is none."""
+        images = self._inputs.shifted
+        if images is None:
+            return None
+        labels = self.data.labels[self.data.validation]
+        return score(labels, predict(self.model, images, np.arange(len(labels))))
 
     def weights(self) -> list[NDArray[Any]]:
         """The weights that training changes, batch-norm statistics included; never a frozen backbone's."""
@@ -331,9 +345,11 @@ def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
     # Keras' Adam takes decoupled weight decay too, but only AdamW takes a decay of 0.
     optimizer = keras.optimizers.AdamW if train.weight_decay or train.optimizer == "adamw" else keras.optimizers.Adam
     decay = {"weight_decay": train.weight_decay} if optimizer is keras.optimizers.AdamW else {}
+    losses = keras.losses
+    loss = losses.BinaryCrossentropy if classes == 2 else losses.CategoricalCrossentropy
     model.compile(
         optimizer=optimizer(learning_rate=train.learning_rate, **decay),
-        loss="binary_crossentropy" if classes == 2 else "categorical_crossentropy",
+        loss=loss(label_smoothing=train.label_smoothing),
         weighted_metrics=[],
         metrics=[
             keras.metrics.BinaryAccuracy(name="accuracy")
@@ -348,7 +364,7 @@ def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
 def _graphs(config: TrialConfig, inputs: Inputs) -> tuple[Any, ...]:
     """All that a trial's traced graphs depend on."""
     train = config.train
-    fixed = train.batch_size, train.optimizer, train.weight_decay, train.precision
+    fixed = train.batch_size, train.optimizer, train.weight_decay, train.label_smoothing, train.precision
     return config.model, *fixed, inputs.plain.dtype, inputs.plain.shape[1:]
 
 

@@ -67,7 +67,8 @@ def assert_folds_alike(folder, metric="val_loss", weights="best"):
         scored = record.scored_epoch(metric, weights)
         curve = run.curves[run.curves["trial"] == number]
         for name in CURVE_COLUMNS:
-            assert list(curve[name]) == pytest.approx([getattr(epoch, name) for epoch in record.epochs], nan_ok=True)
+            expected = pd.Series([getattr(epoch, name) for epoch in record.epochs], dtype=float)
+            assert list(curve[name]) == pytest.approx(list(expected), nan_ok=True)
         if scored is None:
             assert pd.isna(row["epoch"])
             assert math.isnan(row["val_loss"])

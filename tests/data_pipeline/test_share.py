@@ -32,6 +32,7 @@ def test_training_data_hold_the_pool_alone(dataset: Dataset) -> None:
         "validation",
         "classes",
         "fingerprint",
+        "shifted",  # a copy of the validation images: see test_shift.py
     }
     assert data.images.shape == (480, 224, 224, 1)
     assert data.labels.tolist() == [row.label for row in dataset.manifest.pool_rows]

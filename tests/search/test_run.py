@@ -84,7 +84,7 @@ def test_a_search_is_recorded_evaluated_and_exported(undisturbed: tuple[RunFolde
     assert "tune" not in names
     assert "could not be written" not in screen
     assert b"<!doctype html>" in folder.read("report.html")[:200].lower()
-    assert folder.names("winner") == ["card.md", "gallery", "gallery.json", "model.keras"]
+    assert folder.names("winner") == ["card.md", "gallery", "gallery.json", "model.keras", "winner.json"]
 
 
 def test_the_winners_mistakes_are_those_of_its_predictions(undisturbed: tuple[RunFolder, str]) -> None:
@@ -146,17 +146,23 @@ def test_other_tools_read_the_views(undisturbed: tuple[RunFolder, str]) -> None:
 
 
 def test_a_run_is_evaluated_again_on_an_outside_set(undisturbed: tuple[RunFolder, str], tmp_path: Path) -> None:
-    folder, _ = undisturbed
+    folder = RunFolder(str(shutil.copytree(undisturbed[0].path, tmp_path / "one")))
     outside = tmp_path / "outside"
     for name in ("NORMAL", "PNEUMONIA"):
         shutil.copytree(SAMPLE / "test" / name, outside / name)
-    done = run([folder.url, f"data.extra_tests={{elsewhere: {outside}}}"], "search.evaluate")
+    mended = ["evaluate.ensemble=2", "evaluate.calibrate=true"]
+    done = run([folder.url, f"data.extra_tests={{elsewhere: {outside}}}", *mended], "search.evaluate")
     assert done.returncode == 0, done.stderr
     by_set = {(e.trial, e.dataset): e for e in folder.read_evaluations()}
     pairs = [(n, d) for n, d in by_set if d == "elsewhere"]
     assert pairs
     for number, _ in pairs:  # the same images under another name
         assert by_set[number, "elsewhere"].confusion == by_set[number, "test"].confusion
+    winner = folder.read_winner()
+    assert winner is not None
+    assert len(winner.trials) == min(2, len(pairs))
+    assert f"alone: {winner.what}" in done.stdout
+    assert [entry.dataset for entry in winner.evaluations] == ["validation", "test", "elsewhere"]
 
 
 def test_the_test_set_cannot_leak(undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from search import record
-from search.record import Evaluation, TrialRecord
-from search.screen import SearchView, chatter_to, evaluation_lines, ranked_table, status_line
+from search.record import TrialRecord
+from search.screen import SearchView, chatter_to, ranked_table, status_line
 from search.settings import load_settings
 from tests.conftest import make_epoch
 
@@ -94,13 +94,3 @@ def test_a_search_without_a_worker_says_that_it_waits_for_one(monkeypatch: pytes
 
 def test_the_status_counts_what_early_stopping_saved() -> None:
     assert status_line(TRIALS) == "3 trials: 2 finished, 1 stopped; 6 of 30 epochs trained"
-
-
-def test_accuracies_have_their_intervals() -> None:
-    entry = Evaluation(2, "test", "best", 1, 263, 0.5, 81 / 263, 0.5, 0.7, 0.4, 0.6, [[40, 100], [82, 41]])
-    other = Evaluation(0, "test", "best", 1, 1, 9.0, 0.0, 0.0, None, None, None, [[0, 1], [0, 0]])
-    lines = evaluation_lines(TRIALS[2], [entry, other])
-    assert lines == [
-        "test: accuracy 0.308 (95 % interval 0.255 to 0.366, 263 images), loss 0.500, AUC 0.700, "
-        "sensitivity 0.400, specificity 0.600"
-    ]

@@ -117,8 +117,21 @@ def test_mistakes_are_found_before_anything_is_sent(capsys: pytest.CaptureFixtur
     assert "submit" in capsys.readouterr().err
 
 
-def test_a_cluster_that_does_not_answer_is_one_clear_line() -> None:
-    with pytest.raises(SettingsError, match=r"127\.0\.0\.1:9.*ray dashboard"):
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionError("refused"), r"127\.0\.0\.1:9.*refused.*ray dashboard"),
+        (RuntimeError("The SDK requires the ray[default] installation"), r"not installed.*\[cluster\]"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_one_clear_line(
+    error: Exception, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(address: str) -> None:
+        raise error
+
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient", refuse)
+    with pytest.raises(SettingsError, match=expected):
         connect_client("http://127.0.0.1:9")
 
 

@@ -1,0 +1,174 @@
+"""What a search is for: the best trials by validation as one model, its probabilities calibrated, with its card."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from search.calibration import Calibration, fit_calibration
+from search.metrics import score, wilson_interval
+from search.record import FINISHED, SHIFTED, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner, rank
+from search.settings import EvaluateSettings, Settings
+
+if TYPE_CHECKING:
+    import keras
+
+WINNER = "winner"  # the name of its predictions, among those of the trials
+
+
+def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[TrialRecord]:
+    """The finished trials that the winner is made of, best first by validation; test results have no part in it."""
+    finished = [trial for trial in trials if trial.status == FINISHED]
+    return rank(finished, settings.search.metric, settings.evaluate.weights)[: settings.evaluate.ensemble]
+
+
+def make_winner(folder: RunFolder, members: Sequence[TrialRecord], settings: EvaluateSettings) -> Winner:
+    """Average the predictions of some trials, calibrate them, and score them on every set; all of it is written.
+
+    Args:
+        folder: the run's, with the predictions of every member.
+        members: scored trials, best first.
+        settings: whether to calibrate, and which weights were scored.
+    """
+    tables = [read_predictions(folder, trial.name) for trial in members]
+    labels, datasets = tables[0]["label"].to_numpy(), np.array(tables[0]["dataset"].to_pylist())
+    p = np.mean([probabilities_of(table) for table in tables], axis=0)  # (N, K)
+    calibrated_on, calibration = "", Calibration.none(p.shape[1])
+    if settings.calibrate:
+        # Where it was made, the shifted copy: on validation itself models are as sure as they never are elsewhere.
+        calibrated_on = SHIFTED if SHIFTED in datasets else VALIDATION
+        own = datasets == calibrated_on
+        calibration = fit_calibration(labels[own], p[own])
+        p = calibration.apply(p)
+    evaluations = []
+    for dataset in dict.fromkeys(datasets):
+        own = datasets == dataset
+        scores = asdict(score(labels[own], p[own]))
+        scores["confusion"] = scores["confusion"].tolist()
+        evaluations.append(Evaluation(members[0].number, str(dataset), settings.weights, 0, int(own.sum()), **scores))
+    table = tables[0]
+    for place, name in enumerate(probability_columns(table)):
+        table = table.set_column(table.column_names.index(name), name, pa.array(p[:, place].astype(np.float32)))
+    write_predictions(folder, table, WINNER)
+    winner = Winner(
+        tuple(trial.number for trial in members), calibrated_on, calibration.slope, calibration.bias, tuple(evaluations)
+    )
+    folder.write_winner(winner)
+    folder.write(winner_card(folder.read_run(), members, winner).encode(), "winner", "card.md")
+    return winner
+
+
+def winner_model(members: Sequence["keras.Model"], winner: Winner) -> "keras.Model":
+    """One model from images to the mean of the members' probabilities, calibrated; made of Keras' own layers only."""
+    import keras
+
+    calibration = Calibration(winner.slope, winner.bias)
+    if len(members) == 1 and not winner.calibrated_on:
+        return members[0]
+    image = keras.Input(members[0].input_shape[1:], name="image")
+    # Members of one architecture have the same name, and a model may hold a name once.
+    renamed = [keras.Model(each.input, each.output, name=f"member_{n}") for n, each in enumerate(members)]
+    outputs = [each(image) for each in renamed]
+    p = keras.layers.Average(dtype="float32")(outputs) if len(outputs) > 1 else outputs[0]
+    return keras.Model(image, _attach_calibration(p, calibration) if winner.calibrated_on else p, name="winner")
+
+
+def _attach_calibration(p: "keras.KerasTensor", calibration: Calibration) -> "keras.KerasTensor":
+    """`calibration.apply` as layers, on the probability of class 1, (B, 1), or of every class, (B, K)."""
+    import keras
+
+    clipped = keras.ops.clip(p, 1e-7, 1.0 - 1e-7)
+    log_p = keras.ops.log(clipped)
+    if p.shape[-1] == 1:
+        odds = log_p - keras.ops.log(1.0 - clipped)
+        return keras.ops.sigmoid(calibration.slope * odds + calibration.bias[1])
+    return keras.ops.softmax(calibration.slope * log_p + keras.ops.convert_to_tensor(calibration.bias, "float32"))
+
+
+def probability_columns(table: pa.Table) -> list[str]:
+    """The columns `p_<class>` of predictions, in the order of the classes."""
+    return [name for name in table.column_names if name.startswith("p_")]
+
+
+def probabilities_of(table: pa.Table) -> NDArray[np.float32]:
+    """The probabilities of predictions: float32 (N, K)."""
+    return np.stack([table[name].to_numpy() for name in probability_columns(table)], axis=1)
+
+
+def read_predictions(folder: RunFolder, name: str) -> pa.Table:
+    """The predictions of a trial or of the winner: `dataset`, `image_id`, `label`, `p_<class>`, one row an image."""
+    content = pa.BufferReader(folder.read("predictions", f"{name}.parquet"))
+    return pq.ParquetFile(content).read(use_threads=False)
+
+
+def write_predictions(folder: RunFolder, table: pa.Table, name: str) -> None:
+    """Write the predictions of a trial or of the winner."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    folder.write(buffer.getvalue(), "predictions", f"{name}.parquet")
+
+
+def winner_lines(winner: Winner) -> Iterator[str]:
+    """The winner's results, a line a set, accuracies with their 95 % Wilson intervals."""
+    for entry in winner.evaluations:
+        correct = sum(entry.confusion[k][k] for k in range(len(entry.confusion)))
+        low, high = wilson_interval(correct, entry.images)
+        auc = "" if entry.auc is None else f", AUC {entry.auc:.3f}"
+        rates = ""
+        if entry.sensitivity is not None and entry.specificity is not None:
+            rates = f", sensitivity {entry.sensitivity:.3f}, specificity {entry.specificity:.3f}"
+        yield (
+            f"{entry.dataset}: accuracy {entry.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}, "
+            f"{entry.images} images), loss {entry.loss:.3f}{auc}{rates}"
+        )
+
+
+def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) -> str:
+    """The model card of the exported winner, in Markdown."""
+    rows = [
+        f"| {e.dataset} | {e.images} | {e.loss:.4f} | {e.accuracy:.4f} | {e.balanced_accuracy:.4f} | "
+        f"{'' if e.auc is None else f'{e.auc:.4f}'} |"
+        for e in winner.evaluations
+    ]
+    data = run.config["data"]
+    parameters = sum(trial.parameter_count for trial in members)
+    calibration = (
+        f"- calibrated on {winner.calibrated_on}, every class counting the same: softmax({winner.slope:.3f} log p + "
+        f"({', '.join(f'{number:.3f}' for number in winner.bias)}))"
+        if winner.calibrated_on
+        else "- not calibrated"
+    )
+    output = f"the probability of {run.classes[1]}" if len(run.classes) == 2 else "one probability a class"
+    return "\n".join(
+        [
+            f"# Winner of {run.name}: {winner.what}",
+            "",
+            f"Chosen by {run.metric}, among the finished trials; no test result had a part in it.",
+            "",
+            f"- classes, in the order of the outputs: {', '.join(run.classes)}",
+            f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
+            f"- output: {output}",
+            calibration,
+            f"- parameters: {parameters:,}",
+            f"- data fingerprint: `{run.data['fingerprint']}`",
+            f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
+            "",
+            "| images of | number | loss | accuracy | balanced accuracy | AUC |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            *(line for trial in members for line in _member_lines(trial)),
+            "A research result on one hospital's images; not a medical device.",
+            "",
+        ]
+    )
+
+
+def _member_lines(trial: TrialRecord) -> list[str]:
+    values = [f"- {name}: `{value}`" for name, value in trial.parameters.items()]
+    return [f"## Trial {trial.name}, seed {trial.seed}", "", *values, ""]

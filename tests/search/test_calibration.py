@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from search.calibration import Calibration, fit_calibration
+
+
+def overconfident(count: int, shift: float, seed: int = 0):
+    """Labels and probabilities of a model that is three times too sure and leans towards class 1."""
+    draws = np.random.default_rng(seed)
+    labels = (draws.random(count) < 0.3).astype(np.int64)
+    logit = 3 * (draws.normal(2 * labels - 1, 1.0)) + shift
+    return labels, np.stack([1 / (1 + np.exp(logit)), 1 / (1 + np.exp(-logit))], axis=1)
+
+
+def test_two_classes_are_calibrated_as_by_a_logistic_regression() -> None:
+    labels, p = overconfident(2000, 2.0)
+    found = fit_calibration(labels, p)
+    logit = np.log(p[:, 1:] / p[:, :1])
+    peer = LogisticRegression(C=1e6, class_weight="balanced").fit(logit, labels)
+    assert found.slope == pytest.approx(peer.coef_[0, 0], rel=0.01)
+    assert found.bias[1] == pytest.approx(peer.intercept_[0], rel=0.01)
+
+
+def test_what_leans_to_one_class_is_put_upright_and_keeps_its_order() -> None:
+    calibration = fit_calibration(*overconfident(2000, 4.0))
+    labels, p = overconfident(2000, 4.0, seed=1)
+    mended = calibration.apply(p)
+    np.testing.assert_allclose(mended.sum(axis=1), 1)
+    before, after = (balanced_accuracy_score(labels, each.argmax(axis=1)) for each in (p, mended))
+    assert after > before + 0.05
+    assert roc_auc_score(labels, mended[:, 1]) == pytest.approx(roc_auc_score(labels, p[:, 1]), abs=1e-6)
+
+
+def test_three_classes_are_calibrated() -> None:
+    draws = np.random.default_rng(0)
+    labels = draws.integers(0, 3, 3000)
+    z = draws.normal(0, 1, (3000, 3)) + 1.5 * np.eye(3)[labels]
+    found = fit_calibration(labels, softmax(2 * z + [0.0, 1.0, -2.0], axis=1))
+    # Of normal scores a distance of 1.5 apart, 1.5 z is the logarithm of the probability.
+    assert found.slope == pytest.approx(0.75, rel=0.1)
+    np.testing.assert_allclose(found.bias, [0.0, -0.75, 1.5], atol=0.15)
+
+
+def test_classes_that_are_told_apart_without_a_mistake_have_a_finite_calibration() -> None:
+    labels = np.array([0, 0, 1, 1])
+    p = np.eye(2)[labels]
+    found = fit_calibration(labels, p)
+    assert np.isfinite([found.slope, *found.bias]).all()
+    np.testing.assert_array_equal(found.apply(p).argmax(axis=1), labels)
+
+
+def test_no_calibration_changes_nothing() -> None:
+    p = np.array([[0.2, 0.8], [0.5, 0.5]])
+    np.testing.assert_allclose(Calibration.none(2).apply(p), p)
