@@ -20,6 +20,7 @@ BENCHMARKS = (
     "scale",
     "growth",
     "asha_tpe",
+    "joint_search",
     "cnn_trials",
     "vgg_heads",
 )

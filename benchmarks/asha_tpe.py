@@ -17,9 +17,8 @@ from pathlib import Path
 
 from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
-from benchmarks.searches import data_words, run_search
-from search.record import RunFolder, TrialRecord
-from search.runs import is_complete
+from benchmarks.searches import data_words, kept_search
+from search.record import TrialRecord
 
 SEEDS = 5
 TRIALS, EPOCHS, SIZE = 24, 9, 64
@@ -97,20 +96,13 @@ def _sizes(options: Options) -> tuple[int, int, int]:
 
 
 def _trials(way: str, seed: int, options: Options, store: Path) -> Sequence[TrialRecord]:
-    """The trials of one search: read if it is complete, gone on with if it was interrupted, else run."""
-    name = f"{way}-{METRIC}-{seed}"
-    folder = RunFolder(str(store / name))
-    if folder.exists("run.json"):
-        if not is_complete(folder):
-            run_search([f"resume={folder.url}"], store, name)
-        return tuple(folder.read_trials().values())
+    """The trials of one search."""
     trials, epochs, size = _sizes(options)
     searcher, scheduler = WAYS[way]
     words = ["space=cnn2", f"data.size={size}", f"search.num_trials={trials}", f"search.max_epochs={epochs}"]
     words += [f"search.searcher={searcher}", f"search.scheduler={scheduler}", f"search.seed={seed}"]
     words += [f"search.metric={METRIC}", *data_words(options.root, store / "cache")]
-    print(f"{name}: {trials} trials of up to {epochs} epochs", flush=True)
-    return run_search(words, store, name).trials
+    return tuple(kept_search(words, store, f"{way}-{METRIC}-{seed}").read_trials().values())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.record import RunFolder, TrialRecord
+from search.runs import is_complete
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,21 @@ def run_search(
     run_command(["-m", module, *command], environment)
     trials = tuple(RunFolder(f"{storage}/{name}").read_trials().values())
     return Search(trials, max(trial.ended for trial in trials) - started)
+
+
+def kept_search(words: Sequence[str], store: Path, name: str) -> RunFolder:
+    """The folder of a search in a folder that outlasts benchmarks: run now, gone on with, or there already.
+
+    Raises:
+        RuntimeError: the search failed.
+    """
+    folder = RunFolder(str(store / name))
+    if not folder.exists("run.json"):
+        print(f"{name}: {' '.join(words)}", flush=True)
+        run_search(words, store, name)
+    elif not is_complete(folder):
+        run_search([f"resume={folder.url}"], store, name)
+    return folder
 
 
 def run_command(words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:

@@ -1,0 +1,215 @@
+"""One hyperparameter at a time, as the report did, against joint searches with the same budget of epochs.
+
+`python -m benchmarks.joint_search --root FOLDER`; on the full set and 2 cores about two hours. Each search's folder is
+kept in `build/joint_search/`: an interrupted benchmark goes on.
+
+All search the shipped space cnn2 on images of 64 x 64 pixels; a repeat is a seed. One at a time: every value of one
+parameter is trained with the others as they are, the best is kept, and the next parameter's turn comes; 20 trainings in
+all, as many as the report's. Each way's best finished trial by validation is then scored on the test set, once. The
+picture needs Chrome or Chromium (plotly's kaleido).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import harness
+from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
+from benchmarks.searches import data_words, fixed_words, kept_search, listed_words, run_command
+from search.record import FINISHED, TEST, EpochRecord, Evaluation, RunFolder, TrialRecord, rank
+from search.rungs import halving_epochs
+from search.settings import SearchSettings
+
+SEEDS = 5
+EPOCHS, SIZE = 10, 64  # the report trained 10 epochs
+QUICK_EPOCHS, QUICK_SIZE = 2, 32
+METRIC = "val_auc"
+PICTURE = "joint_search.svg"
+
+# In the order of the report's tables: what it varied first comes first. The first value is the one to begin with.
+SWEEPS: dict[str, tuple[object, ...]] = {
+    "learning_rate": (1e-3, 1e-2, 3e-4, 1e-4, 1e-5),
+    "batch_size": (32, 16, 64),
+    "layers": (1, 2, 3),
+    "dense": ([16], [], [8], [16, 8]),
+    "augment": ("none", "report", "strong"),
+    "batch_norm": ("none", "block", "flatten", "block+flatten"),
+    "class_weights": ("none", "balanced"),
+    "filters": (8, 4),
+    "kernel": (3, 2),
+}
+FIXED: dict[str, object] = {"dropout": 0.2}
+ONE_AT_A_TIME = "one at a time"
+JOINT = {"random": ("random", "none"), "ASHA + random": ("random", "asha"), "ASHA + TPE": ("tpe", "asha")}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one way came to with one seed.
+
+    Attributes:
+        epochs: of all its trials, in the order in which they ended.
+        best: METRIC of the chosen trial.
+        trials: how many there were.
+        test: the chosen trial's scores on the test set.
+    """
+
+    epochs: tuple[EpochRecord, ...]
+    best: float
+    trials: int
+    test: Evaluation
+
+
+def measure(options: Options, machine: Machine) -> Measurement:
+    """Every way with every seed, and the picture of their courses."""
+    picture = harness.picture_path(options, PICTURE)
+    draw({}, picture)  # where there is no browser to draw with, this fails now and not in two hours
+    store = harness.ROOT / "build" / "joint_search" / _store_name(options)
+    found = {
+        way: [_search(way, seed, options, store) for seed in range(options.repeats)] for way in (ONE_AT_A_TIME, *JOINT)
+    }
+    draw({way: [best_so_far(each.epochs) for each in outcomes] for way, outcomes in found.items()}, picture)
+    return summarize(found, options)
+
+
+def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measurement:
+    """The measurement that the outcomes of every way make, one a seed."""
+    epochs, size = _sizes(options)
+
+    def quantity(way: str, what: str) -> Quantity:
+        values = {
+            "epochs": [float(len(each.epochs)) for each in found[way]],
+            f"best {METRIC}": [100 * each.best for each in found[way]],
+            "test AUC": [100 * (each.test.auc or 0.0) for each in found[way]],
+            "test balanced accuracy": [100 * each.test.balanced_accuracy for each in found[way]],
+        }[what]
+        return Quantity(f"{what}, {way}", "epochs" if what == "epochs" else "%", tuple(values))
+
+    ours = "ASHA + TPE"
+    ahead = tuple(100 * (a.best - b.best) for a, b in zip(found[ours], found[ONE_AT_A_TIME], strict=True))
+    whats = (f"best {METRIC}", "test AUC", "test balanced accuracy")
+    trials = {way: f"{outcomes[0].trials} trials of {way}" for way, outcomes in found.items()}
+    return Measurement(
+        question="What does a joint search find that tuning one hyperparameter at a time does not, for as many epochs?",
+        setting=f"Space cnn2 at {size} x {size}, up to {epochs} epochs a trial, {options.repeats} seeds (the repeats): "
+        f"{', '.join(trials.values())}. Each way's best finished trial by {METRIC} is scored on the test set.",
+        comparisons=tuple(
+            Comparison(quantity(way, "epochs"), quantity(ONE_AT_A_TIME, "epochs"), Bound(1.1)) for way in JOINT
+        ),
+        targets=(
+            Target(Quantity(f"{ours} ahead of {ONE_AT_A_TIME}, best {METRIC}", "points", ahead), Bound(0, False)),
+        ),
+        others=tuple(quantity(way, what) for what in whats for way in found),
+        limited_by="what validation can tell: its AUC is near its ceiling for every way.",
+        physical_limit="an AUC of 100 %.",
+        picture=PICTURE,
+    )
+
+
+def best_so_far(epochs: Sequence[EpochRecord]) -> NDArray[np.float64]:
+    """The best METRIC after each epoch of a search, float64 (E,)."""
+    values = [getattr(epoch, METRIC) or 0.0 for epoch in epochs]
+    return np.maximum.accumulate(values) if values else np.zeros(0)
+
+
+def draw(courses: Mapping[str, Sequence[NDArray[np.float64]]], path: Path) -> None:
+    """Draw each way's median best-so-far over the epochs spent, with the range over seeds, as a small SVG."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    colors = ("120,120,120", "31,95,168", "42,157,111", "224,123,34")  # red, green, blue
+    for color, (way, each) in zip(colors, courses.items(), strict=False):
+        length = min(map(len, each))
+        values = 100 * np.array([course[:length] for course in each])  # (seeds, E)
+        spent = list(range(1, length + 1))
+        low, high = values.min(axis=0), values.max(axis=0)
+        band = {"mode": "lines", "line": {"width": 0}, "showlegend": False}
+        figure.add_scatter(x=spent, y=low, **band)
+        figure.add_scatter(x=spent, y=high, fill="tonexty", fillcolor=f"rgba({color},0.12)", **band)
+        figure.add_scatter(x=spent, y=np.median(values, axis=0), mode="lines", line_color=f"rgb({color})", name=way)
+    figure.update_layout(template="plotly_white", width=800, height=400, margin={"l": 60, "r": 10, "t": 20, "b": 50})
+    figure.update_xaxes(title_text="epochs spent")
+    figure.update_yaxes(title_text="best validation AUC so far, %")
+    figure.write_image(path)
+
+
+def _sizes(options: Options) -> tuple[int, int]:
+    return (QUICK_EPOCHS, QUICK_SIZE) if options.quick else (EPOCHS, SIZE)
+
+
+def _store_name(options: Options) -> str:
+    """A folder for each data set and size, so that kept searches are never taken for those of other images."""
+    fingerprint = re.findall(r"fingerprint (\w+)", harness.describe_data(options.root))[0]
+    epochs, size = _sizes(options)
+    return f"{fingerprint}-{epochs}-{size}px"
+
+
+def budget(epochs: int) -> int:
+    """Epochs that tuning one at a time takes: all values of the first parameter, and the others' but one."""
+    return epochs * (1 + sum(len(values) - 1 for values in SWEEPS.values()))
+
+
+def num_trials(scheduler: str, epochs: int) -> int:
+    """How many trials of up to so many epochs spend the budget."""
+    settings = SearchSettings(max_epochs=epochs, scheduler=scheduler)
+    number = 1
+    while halving_epochs(number + 1, settings) <= budget(epochs):
+        number += 1
+    return number
+
+
+def _search(way: str, seed: int, options: Options, store: Path) -> Outcome:
+    folders = _one_at_a_time(seed, options, store) if way == ONE_AT_A_TIME else [_joint(way, seed, options, store)]
+    trials = [(trial, folder) for folder in folders for trial in folder.read_trials().values()]
+    best, folder = _best(trials)
+    if best.number not in {entry.trial for entry in folder.read_evaluations()}:
+        run_command(["-m", "search.evaluate", folder.url])
+    test = next(e for e in folder.read_evaluations() if (e.trial, e.dataset) == (best.number, TEST))
+    epochs = sorted((epoch for trial, _ in trials for epoch in trial.epochs), key=lambda epoch: epoch.time)
+    return Outcome(tuple(epochs), _value(best), len(trials), test)
+
+
+def _best(trials: Sequence[tuple[TrialRecord, RunFolder]]) -> tuple[TrialRecord, RunFolder]:
+    """The best finished trial of several runs, by METRIC of its best epoch."""
+    finished = [(trial, folder) for trial, folder in trials if trial.status == FINISHED and rank([trial], METRIC)]
+    return max(finished, key=lambda entry: _value(entry[0]))
+
+
+def _value(trial: TrialRecord) -> float:
+    epoch = trial.best_epoch(METRIC)
+    return getattr(epoch, METRIC) if epoch else 0.0
+
+
+def _words(seed: int, options: Options, store: Path) -> list[str]:
+    epochs, size = _sizes(options)
+    words = ["space=cnn2", f"data.size={size}", f"search.max_epochs={epochs}", f"search.seed={seed}"]
+    return [*words, f"search.metric={METRIC}", *data_words(options.root, store / "cache")]
+
+
+def _joint(way: str, seed: int, options: Options, store: Path) -> RunFolder:
+    searcher, scheduler = JOINT[way]
+    trials = num_trials(scheduler, _sizes(options)[0])
+    words = [f"search.searcher={searcher}", f"search.scheduler={scheduler}", f"search.num_trials={trials}"]
+    return kept_search([*_words(seed, options, store), *words], store, f"{searcher}-{scheduler}-{seed}")
+
+
+def _one_at_a_time(seed: int, options: Options, store: Path) -> list[RunFolder]:
+    """A grid over each parameter in turn, the others as they are; a value that was trained is not trained again."""
+    folders: list[RunFolder] = []
+    chosen = {name: values[0] for name, values in SWEEPS.items()} | FIXED
+    for place, (name, values) in enumerate(SWEEPS.items()):
+        new = values if not folders else [value for value in values if value != chosen[name]]
+        words = [*_words(seed, options, store), "search.searcher=grid", "search.scheduler=none"]
+        words += [*fixed_words({other: chosen[other] for other in chosen if other != name}), *listed_words({name: new})]
+        folders.append(kept_search(words, store, f"one_at_a_time-{seed}-{place}-{name}"))
+        best, _ = _best([(trial, folder) for folder in folders for trial in folder.read_trials().values()])
+        chosen |= {each: best.parameters[each] for each in chosen}
+    return folders
+
+
+if __name__ == "__main__":
+    harness.main(measure, __doc__, repeats=SEEDS)

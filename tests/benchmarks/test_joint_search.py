@@ -1,0 +1,68 @@
+"""Tuning one hyperparameter at a time beside joint searches: budgets, choices and the comparison."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks import joint_search
+from benchmarks.harness import Options
+from benchmarks.joint_search import JOINT, ONE_AT_A_TIME, SWEEPS, Outcome, best_so_far, budget, num_trials
+from search.record import Evaluation, TrialRecord
+from search.rungs import halving_epochs
+from search.settings import SearchSettings, load_settings
+from search.spaces import listed_plans, read_space
+from tests.conftest import make_epoch
+
+
+def outcome(best: float, epochs: int = 200) -> Outcome:
+    test = Evaluation(0, "test", "best", 1, 4, 0.5, 0.75, 0.75, 0.8, 0.5, 1.0, [[2, 0], [1, 1]])
+    return Outcome(tuple(make_epoch(1, 0.5) for _ in range(epochs)), best, 20, test)
+
+
+def test_it_takes_as_many_trainings_as_the_reports_and_others_get_the_same_epochs() -> None:
+    assert budget(10) == 200
+    assert num_trials("none", 10) == 20
+    settings, trials = SearchSettings(max_epochs=10), num_trials("asha", 10)
+    assert halving_epochs(trials, settings) <= 200 < halving_epochs(trials + 1, settings)
+
+
+def test_the_best_so_far_never_falls() -> None:
+    epochs = [make_epoch(1, 0.5, val_auc=value) for value in (0.7, 0.9, 0.8, 0.95)]
+    assert list(best_so_far(epochs)) == [0.7, 0.9, 0.9, 0.95]
+    assert len(best_so_far([])) == 0
+
+
+def test_every_sweep_keeps_the_best_value_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[dict[str, Any]] = []
+
+    def train(words: list[str], store: Path, name: str) -> Any:
+        """A grid in which a smaller batch, one more layer and batch norm are better, whatever else."""
+        settings = load_settings(words)
+        trials = {}
+        for number, plan in enumerate(listed_plans(read_space(settings), settings) or ()):
+            own = plan.parameters
+            value = 0.5 + 0.1 * own["layers"] - 0.001 * own["batch_size"] + 0.01 * (own["batch_norm"] == "block")
+            epochs = [make_epoch(1, 0.5, val_auc=value)]
+            trials[number] = TrialRecord(number, own, 0, 10, status="finished", epochs=epochs)
+            trained.append(own)
+        return SimpleNamespace(read_trials=lambda: trials)
+
+    monkeypatch.setattr(joint_search, "kept_search", train)
+    folders = joint_search._one_at_a_time(0, Options(), tmp_path)
+    assert len(folders) == len(SWEEPS)
+    assert len(trained) == 20
+    assert len({str(sorted(own.items(), key=str)) for own in trained}) == 20  # nothing twice
+    last = trained[-1]
+    assert (last["layers"], last["batch_size"], last["batch_norm"], last["kernel"]) == (3, 16, "block", 2)
+
+
+def test_seeds_are_compared_one_by_one() -> None:
+    found = {way: [outcome(0.95), outcome(0.96)] for way in (ONE_AT_A_TIME, *JOINT)}
+    found["ASHA + TPE"] = [outcome(0.97, 190), outcome(0.955, 210)]
+    measurement = joint_search.summarize(found, Options(repeats=2))
+    assert measurement.targets[0].quantity.values == pytest.approx((2.0, -0.5))
+    assert measurement.comparisons[-1].ratio == pytest.approx(1.0)
+    names = [each.name for each in measurement.others]
+    assert "test AUC, one at a time" in names
