@@ -20,7 +20,7 @@ WAYS: tuple[Policy, ...] = (
     Policy(gamma=1.0),
     Policy(exposure=0.25),
     Policy(blur=0.012),
-    Policy(noise=0.15),
+    Policy(noise=0.08),
     Policy(zoom=0.25, shift=0.1),
     Policy(rotation=20.0),
 )

@@ -9,7 +9,7 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from models.transfer import build_trainable_part, trainable_part
 from search.backbones import Backbones
 from search.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
 from search.explain import write_gallery
-from search.metrics import score
 from search.process import prepare_process, release_memory
 from search.record import FINISHED, SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, TrialRecord, Winner, to_json
 from search.resources import TrialResources
@@ -36,6 +35,7 @@ from search.training import TrialConfig, assign, predict, trial_config
 from search.winner import (
     WINNER,
     best_trials,
+    evaluation,
     make_winner,
     probabilities_of,
     read_predictions,
@@ -134,7 +134,7 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
     )
     with _scorers(context, session.resources, most=max(1, len(open_trials))) as scorers:
         for found in _score_all(scorers, open_trials):
-            known |= {(evaluation.trial, evaluation.dataset): evaluation for evaluation in found}
+            known |= {(entry.trial, entry.dataset): entry for entry in found}
         evaluations = [known[key] for key in sorted(known)]
         folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
         scored = {entry.trial for entry in evaluations}
@@ -181,10 +181,8 @@ class Scorer:
         evaluations, tables = [], []
         for each, images in zip(self._sets, inputs, strict=True):
             probabilities = predict(model, images, each.rows)
-            scores = asdict(score(each.labels, probabilities))
-            scores["confusion"] = scores["confusion"].tolist()
             evaluations.append(
-                Evaluation(trial.number, each.name, self._context.which, checkpoint.epoch, len(each.labels), **scores)
+                evaluation(trial.number, each.name, self._context.which, checkpoint.epoch, each.labels, probabilities)
             )
             tables.append(_prediction_table(each, probabilities, self._context.classes))
         write_predictions(self._folder, pa.concat_tables(tables), trial.name)

@@ -110,6 +110,7 @@ class TrainSettings:
     label_smoothing: float = 0.0
     optimizer: str = "adam"
     weight_decay: float = 0.0
+    weight_average: float = 0.0
     early_stopping: int = 0
     plateau: int = 0
     plateau_factor: float = 0.3
@@ -276,7 +277,6 @@ def check_settings(settings: Settings) -> Settings:
         ("train.early_stopping", train.early_stopping, 0),
         ("train.plateau", train.plateau, 0),
         ("train.weight_decay", train.weight_decay, 0),
-        ("train.label_smoothing", train.label_smoothing, 0),
         ("resources.gpus_per_trial", resources.gpus_per_trial or 0, 0),
         ("resources.max_concurrent", 1 if resources.max_concurrent is None else resources.max_concurrent, 1),
     ):
@@ -289,8 +289,12 @@ def check_settings(settings: Settings) -> Settings:
     ):
         if not number > 0:
             raise SettingsError(f"{key} must be greater than 0; got {number}.")
-    if train.label_smoothing >= 1:
-        raise SettingsError(f"train.label_smoothing must be below 1; got {train.label_smoothing}.")
+    for key, share in (
+        ("train.label_smoothing", train.label_smoothing),
+        ("train.weight_average", train.weight_average),
+    ):
+        if not 0 <= share < 1:
+            raise SettingsError(f"{key} must lie between 0 and 1, 1 excluded; got {share}.")
     if search.asha.reduction_factor <= 1:
         raise SettingsError(f"search.asha.reduction_factor must be greater than 1; got {search.asha.reduction_factor}.")
     if search.scheduler == "asha" and search.asha.grace_period > search.max_epochs:

@@ -344,11 +344,14 @@ def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
 
     # Keras' Adam takes decoupled weight decay too, but only AdamW takes a decay of 0.
     optimizer = keras.optimizers.AdamW if train.weight_decay or train.optimizer == "adamw" else keras.optimizers.Adam
-    decay = {"weight_decay": train.weight_decay} if optimizer is keras.optimizers.AdamW else {}
+    options: dict[str, Any] = {"weight_decay": train.weight_decay} if optimizer is keras.optimizers.AdamW else {}
+    if train.weight_average:
+        # Keras puts the average in the weights' place at the end of `fit`, which is one epoch here.
+        options |= {"use_ema": True, "ema_momentum": train.weight_average}
     losses = keras.losses
     loss = losses.BinaryCrossentropy if classes == 2 else losses.CategoricalCrossentropy
     model.compile(
-        optimizer=optimizer(learning_rate=train.learning_rate, **decay),
+        optimizer=optimizer(learning_rate=train.learning_rate, **options),
         loss=loss(label_smoothing=train.label_smoothing),
         weighted_metrics=[],
         metrics=[
@@ -364,8 +367,8 @@ def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
 def _graphs(config: TrialConfig, inputs: Inputs) -> tuple[Any, ...]:
     """All that a trial's traced graphs depend on."""
     train = config.train
-    fixed = train.batch_size, train.optimizer, train.weight_decay, train.label_smoothing, train.precision
-    return config.model, *fixed, inputs.plain.dtype, inputs.plain.shape[1:]
+    fixed = train.batch_size, train.optimizer, train.weight_decay, train.weight_average, train.label_smoothing
+    return config.model, *fixed, train.precision, inputs.plain.dtype, inputs.plain.shape[1:]
 
 
 def _dropout_seeds(model: "keras.Model") -> list[Any]:

@@ -45,12 +45,11 @@ def make_winner(folder: RunFolder, members: Sequence[TrialRecord], settings: Eva
         own = datasets == calibrated_on
         calibration = fit_calibration(labels[own], p[own])
         p = calibration.apply(p)
-    evaluations = []
-    for dataset in dict.fromkeys(datasets):
-        own = datasets == dataset
-        scores = asdict(score(labels[own], p[own]))
-        scores["confusion"] = scores["confusion"].tolist()
-        evaluations.append(Evaluation(members[0].number, str(dataset), settings.weights, 0, int(own.sum()), **scores))
+    evaluations = [
+        evaluation(members[0].number, str(dataset), settings.weights, 0, labels[own], p[own])
+        for dataset in dict.fromkeys(datasets)
+        for own in [datasets == dataset]
+    ]
     table = tables[0]
     for place, name in enumerate(probability_columns(table)):
         table = table.set_column(table.column_names.index(name), name, pa.array(p[:, place].astype(np.float32)))
@@ -88,6 +87,15 @@ def _attach_calibration(p: "keras.KerasTensor", calibration: Calibration) -> "ke
         odds = log_p - keras.ops.log(1.0 - clipped)
         return keras.ops.sigmoid(calibration.slope * odds + calibration.bias[1])
     return keras.ops.softmax(calibration.slope * log_p + keras.ops.convert_to_tensor(calibration.bias, "float32"))
+
+
+def evaluation(
+    trial: int, dataset: str, weights: str, epoch: int, labels: NDArray[np.int64], probabilities: NDArray[np.floating]
+) -> Evaluation:
+    """The record of what predictions (N, K) on a set of images with these labels (N,) are worth."""
+    scores = asdict(score(labels, probabilities))
+    scores["confusion"] = scores["confusion"].tolist()
+    return Evaluation(trial, dataset, weights, epoch, len(labels), **scores)
 
 
 def probability_columns(table: pa.Table) -> list[str]:

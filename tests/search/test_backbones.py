@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data_pipeline.share import TrainingData
+from data_pipeline.shift import shifted
 from models.cnn import CnnConfig
 from models.transfer import TransferConfig
 from search import backbones
@@ -136,6 +137,16 @@ def test_an_augmentation_is_a_few_views_each_computed_when_first_needed(
     other = trial_inputs(shared, make_config(TransferConfig("vgg16"), augment="report"), data)
     np.testing.assert_array_equal(other.views[1], inputs.views[1])
     assert extractor.images == len(data.images) + 2 * len(data.train)
+
+
+def test_the_shifted_copy_has_features_of_its_own(
+    shared: Backbones, extractor: CountingExtractor, data: TrainingData
+) -> None:
+    copy = shifted(data.images[data.validation])
+    inputs = trial_inputs(shared, make_config(TransferConfig("vgg16")), dataclasses.replace(data, shifted=copy))
+    assert extractor.images == len(data.images) + len(copy)
+    assert inputs.shifted is not None
+    np.testing.assert_array_equal(inputs.shifted, copy.mean(axis=(1, 2)).astype(np.float16))
 
 
 def test_epochs_take_the_views_in_turn(data: TrainingData) -> None:

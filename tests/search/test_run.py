@@ -247,14 +247,17 @@ def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image
 
 def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Path) -> None:
     arguments = ["space=vgg2", "weights=none", "search.num_trials=1", "search.max_epochs=1", "run.name=one"]
-    done = search(tmp_path, image_cache, *arguments, "space.parameters.frozen=all", "space.parameters.pooling=average")
+    fixed = ["space.parameters.frozen=all", "space.parameters.pooling=average", "search.metric=shifted_loss"]
+    done = search(tmp_path, image_cache, *arguments, *fixed)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "random weights, which serves tests only" in done.stdout
     folder = RunFolder(str(tmp_path / "one"))
     trial = folder.read_trials()[0]
     assert trial.parameter_count > 14_714_688
     assert len(folder.read("trials", "0000", "best.npz")) < 4 * 300_000  # the head alone
-    assert {entry.dataset for entry in folder.read_evaluations()} == {"validation", "test"}
+    scored = {entry.dataset: entry for entry in folder.read_evaluations()}
+    assert scored.keys() == {"validation", "shifted", "test"}
+    assert scored["shifted"].loss == pytest.approx(trial.epochs[0].shifted_loss, rel=1e-5)
 
 
 def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":

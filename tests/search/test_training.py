@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from data_pipeline.share import TrainingData
+from data_pipeline.shift import shifted
 from models.cnn import CnnConfig
 from models.transfer import TransferConfig
+from search.metrics import score
 from search.process import release_memory
 from search.record import EpochRecord
 from search.settings import TrainSettings
@@ -39,9 +41,9 @@ def outcome(history: list[EpochRecord]) -> list[tuple]:
     return [(e.epoch, e.learning_rate, e.train_loss, e.val_loss, e.val_auc) for e in history]
 
 
-@pytest.mark.parametrize("augment", ["none", "strong"])
-def test_an_interrupted_trial_ends_as_it_would_have(small_data: TrainingData, augment: str) -> None:
-    settings = {"augment": augment, "class_weights": "balanced", "plateau": 1, "optimizer": "adamw"}
+@pytest.mark.parametrize("change", [{}, {"augment": "strong"}, {"weight_average": 0.9, "label_smoothing": 0.1}])
+def test_an_interrupted_trial_ends_as_it_would_have(small_data: TrainingData, change: dict) -> None:
+    settings = {"class_weights": "balanced", "plateau": 1, "optimizer": "adamw", **change}
     whole = make_model(small_data, **settings)
     for _ in range(4):
         whole.run_epoch()
@@ -78,12 +80,53 @@ def test_a_trial_with_equal_graphs_starts_anew_in_them(small_data: TrainingData,
     assert used.model.train_function is traced
 
 
-@pytest.mark.parametrize("change", [{"batch_size": 16}, {"weight_decay": 0.1}, {"optimizer": "adamw"}])
+OTHER_GRAPHS = [
+    {"batch_size": 16},
+    {"weight_decay": 0.1},
+    {"optimizer": "adamw"},
+    {"weight_average": 0.9},
+    {"label_smoothing": 0.1},
+]
+
+
+@pytest.mark.parametrize("change", OTHER_GRAPHS)
 def test_a_trial_with_other_graphs_is_built_anew(small_data: TrainingData, change: dict) -> None:
     model = make_model(small_data)
     assert not model.restart(make_model(small_data, **change).config, image_inputs(model.data))
     other = make_model(small_data, model=dataclasses.replace(CNN, dropout=0.2))
     assert not model.restart(other.config, image_inputs(model.data))
+
+
+def test_labels_are_smoothed(small_data: TrainingData) -> None:
+    model = make_model(small_data, label_smoothing=0.2).model
+    # The target 1 becomes 0.9.
+    expected = -(0.9 * math.log(0.7) + 0.1 * math.log(0.3))
+    assert float(model.loss(np.array([[1.0]]), np.array([[0.7]]))) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_weights_of_an_epoch_are_the_average_over_its_steps(small_data: TrainingData) -> None:
+    plain, averaged = (make_model(small_data, batch_size=96, weight_average=share) for share in (0.0, 0.5))
+    before = plain.model.trainable_variables[0].numpy().copy()
+    plain.run_epoch()  # one step: 96 images
+    averaged.run_epoch()
+    np.testing.assert_array_equal(averaged.weights()[0], plain.weights()[0])  # the average of one
+    plain.run_epoch()
+    averaged.run_epoch()
+    first = make_model(small_data, batch_size=96)
+    first.run_epoch()
+    once, twice = first.weights()[0], plain.weights()[0]
+    assert not np.array_equal(before, once)
+    np.testing.assert_allclose(averaged.weights()[0], 0.5 * once + 0.5 * twice, rtol=1e-4, atol=1e-6)
+
+
+def test_shifted_validation_is_scored_where_there_is_one(small_data: TrainingData) -> None:
+    assert make_model(small_data).run_epoch().shifted_loss is None
+    copy = shifted(small_data.images[small_data.validation[::2]])
+    model = make_model(dataclasses.replace(small_data, shifted=copy))
+    epoch, labels = model.run_epoch(), small_data.labels[model.data.validation]
+    expected = score(labels, predict(model.model, copy, np.arange(len(copy))))
+    assert (epoch.shifted_loss, epoch.shifted_auc) == (expected.loss, expected.auc)
+    assert epoch.shifted_loss != epoch.val_loss
 
 
 def test_only_what_is_trained_is_saved(small_data: TrainingData) -> None:
