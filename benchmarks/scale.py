@@ -1,6 +1,6 @@
 """How many workers one driver keeps busy: trials whose epochs only take time, on Ray nodes of many CPUs.
 
-`python -m benchmarks.scale`; about 10 minutes. The nodes are Ray nodes in this machine (ray.cluster_utils.Cluster),
+`python -m benchmarks.scale`; about 25 minutes. The nodes are Ray nodes in this machine (ray.cluster_utils.Cluster),
 each worker a process with our trial around a model that sleeps; every record and checkpoint of a search is written. The
 driver's part of it is real, and so is the trials' own work at the end of an epoch, but all share this machine's cores:
 a larger machine, or a cluster, gets further.
