@@ -81,7 +81,8 @@ class Run:
         """`running`, `finished` (no trial is open or to come), or `interrupted` (some are, but the log is silent)."""
         if len(self.trials) >= max(1, planned_trials(self.record)) and self.trials["status"].isin(FINAL).all():
             return "finished"
-        times = [self.record.created, *self.curves["time"].tail(1000), *self.trials["started"]]
+        newest = [self.curves["time"].max()] if len(self.curves) else []
+        times = [self.record.created, *newest, *self.trials["started"]]
         silent = time.time() - max([*times, *self.trials["ended"], *self.trials["suggested"]])
         longest = self.curves["seconds"].max() if len(self.curves) else 0.0
         return "running" if silent < max(QUIET_SECONDS, 3 * longest) else "interrupted"
@@ -100,7 +101,7 @@ class Run:
         """The model that the search exported, one trial or the mean of several; `None` before it was evaluated."""
         try:
             return self.folder.read_winner()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             self._note("winner/winner.json", error)
             return None
 
@@ -310,11 +311,16 @@ def _read_evaluations(folder: RunFolder) -> "tuple[pd.DataFrame, list[str]]":
 
 
 def _stamps(folder: RunFolder) -> tuple[Any, ...]:
-    """What changes when evaluations or predictions are written."""
-    if not folder.exists("evaluation.jsonl"):
+    """What changes when evaluations, predictions or the winner are written."""
+    return tuple(_stamp(folder, *parts) for parts in (("evaluation.jsonl",), ("winner", "winner.json")))
+
+
+def _stamp(folder: RunFolder, *parts: str) -> tuple[Any, ...]:
+    """What changes when a file is written anew."""
+    if not folder.exists(*parts):
         return ()
-    folder.fs.invalidate_cache(folder.path)
-    info = folder.fs.info(folder.child("evaluation.jsonl"))
+    folder.fs.invalidate_cache(folder.child(*parts[:-1]))
+    info = folder.fs.info(folder.child(*parts))
     return info.get("size"), str(info.get("mtime", info.get("LastModified", "")))
 
 

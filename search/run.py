@@ -315,6 +315,7 @@ def _evaluate(folder: RunFolder, settings: Settings) -> int:
         check_same_data(folder, dataset)
         with open_session(settings, read_space(settings), dataset) as session, drive(folder):
             evaluate_run(session, folder)
+        _write_page(folder, console)
         _print_summary(settings, folder, console)
     return 0
 

@@ -57,9 +57,9 @@ def navigation(path: str, address: Address) -> list[Component]:
 
 def runs_page(library: Library) -> list[Component]:
     """All runs: what each found, and how far it is."""
-    rows = []
+    rows, errors = [], library.errors()
     for name in library.names():
-        if name in library.errors():
+        if name in errors:
             continue
         run = library.run(name)
         best = winner(run)
@@ -73,7 +73,7 @@ def runs_page(library: Library) -> list[Component]:
         rows.append(shown)
     head = ("run", "status", "trials", "winner", "its validation value", "its test accuracy", "question", "begun (UTC)")
     kinds = ("", "", "number", "", "number", "", "text", "")
-    broken = [_problem(f"{name}: {reason}") for name, reason in library.errors().items()]
+    broken = [_problem(f"{name}: {reason}") for name, reason in errors.items()]
     return [html.H1("Runs"), *broken, _scroll(_plain_table(head, rows, kinds), "Runs")]
 
 
@@ -197,7 +197,7 @@ def trials_table(run: Run, address: Address) -> list[Component]:
 
 def trial_page(run: Run, address: Address, theme: style.Theme) -> list[Component]:
     """One trial: its curves, its predictions, its model, its mistakes."""
-    trial = address.trial if address.trial is not None else (winner(run) if winner(run) is not None else None)
+    trial = address.trial if address.trial is not None else winner(run)
     if trial is None:
         trial = next(iter(best_trials(run, 1)), None)
     if trial is None or trial not in run.trials.index:

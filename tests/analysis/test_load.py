@@ -11,7 +11,7 @@ import pytest
 import analysis
 from analysis.events import CURVE_COLUMNS, hyperparameter_column
 from analysis.load import load_runs, read_errors, run_labels
-from search.record import RecordError, RunFolder, to_json
+from search.record import Evaluation, RecordError, RunFolder, Winner, to_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -226,6 +226,31 @@ def test_an_open_trial_runs_while_the_log_is_fresh(folder):
     write_log(folder, [epoch_event(50, 2, 0.5, time=pd.Timestamp.now().timestamp())], "3.jsonl")
     run = analysis.load(folder)
     assert (run.status, run.is_running) == ("running", True)
+
+
+def test_a_run_goes_on_while_any_trial_does_not_the_last_one_alone(folder):
+    old = [suggested_event(51), *(epoch_event(51, epoch, 0.5, time=1.0) for epoch in range(1, 1100))]
+    now = pd.Timestamp.now().timestamp()
+    write_log(folder, [suggested_event(50), epoch_event(50, 1, 0.5, time=now), *old], "2.jsonl")
+    assert analysis.load(folder).status == "running"
+
+
+def test_a_winner_that_is_written_later_is_seen(folder):
+    run = analysis.load(folder)
+    assert run.winner is None
+    entry = Evaluation(3, "test", "best", 0, 4, 0.5, 0.75, 0.75, None, 0.5, 1.0, [[2, 0], [1, 1]])
+    winner = Winner((3, 5), "validation", 0.8, (0.0, 0.5), (entry,))
+    folder.write_winner(winner)
+    assert run.refresh()
+    assert run.winner == winner
+    assert winner.what == "the mean of trials 0003, 0005, calibrated on validation"
+
+
+def test_a_damaged_winner_is_told_and_passed_over(folder):
+    folder.write(b"[1, 2]", "winner", "winner.json")
+    run = analysis.load(folder)
+    assert run.winner is None
+    assert "winner/winner.json: cannot be read" in "\n".join(run.problems)
 
 
 def test_a_search_that_stopped_between_two_trials_is_interrupted(folder):

@@ -162,6 +162,7 @@ def test_a_run_is_evaluated_again_on_an_outside_set(undisturbed: tuple[RunFolder
     assert winner is not None
     assert len(winner.trials) == min(2, len(pairs))
     assert f"alone: {winner.what}" in done.stdout
+    assert winner.what.encode() in folder.read("report.html")
     assert [entry.dataset for entry in winner.evaluations] == ["validation", "test", "elsewhere"]
 
 
