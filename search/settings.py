@@ -302,6 +302,8 @@ def check_settings(settings: Settings) -> Settings:
             f"search.asha.grace_period must not exceed search.max_epochs ({search.max_epochs}); "
             f"got {search.asha.grace_period}."
         )
+    for name in {"validation", "shifted", "test"} & set(settings.data.extra_tests):
+        raise SettingsError(f"data.extra_tests: {name!r} is the name of a set that every run has. Choose another.")
     if settings.run.name is not None and not _RUN_NAME.fullmatch(settings.run.name):
         raise SettingsError(
             "run.name is one folder name of letters, digits, dots, dashes and underscores, "

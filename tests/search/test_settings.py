@@ -19,6 +19,7 @@ from search.spaces import read_space
         ("run.name=../../x", r"run.name is one folder name"),
         ("resources.gpus_per_trial=-0.5", r"at least 0; got -0.5"),
         ("num_trials", r"key=value; got 'num_trials'"),
+        ("data.extra_tests={shifted: folder}", r"'shifted' is the name of a set that every run has"),
         ("search=3", r"'search' is a group of settings.*search.num_trials=VALUE"),
     ],
 )
