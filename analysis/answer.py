@@ -1,7 +1,7 @@
 """The answer that a search was run for: which model, how good, and why that one."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,8 +9,9 @@ from analysis import statistics, style
 from analysis.export import cell_text
 from analysis.figures import importance
 from analysis.load import Run
-from analysis.panels import parameters_of, winner
-from search.record import FINAL, FINISHED, STOPPED, TEST, lower_is_better, trial_name
+from analysis.panels import parameters_of
+from analysis.scored import Scored, finished_by_metric, scored_winner
+from search.record import FINAL, STOPPED, TEST, VALIDATION, lower_is_better, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,16 +49,14 @@ class Answer:
 
 def answer(run: Run) -> Answer:
     """The answer of a run, as far as it has one."""
-    chosen = winner(run)
+    chosen = scored_winner(run)
     if chosen is None:
         return Answer(run.name, None, _no_winner(run), (), (_state(run),), tuple(run.problems))
-    reasons = [_why(run, chosen), *_what_mattered(run), *_generalizes(run, chosen), _state(run)]
-    exported, best = run.winner, describe_model(run, chosen)
-    if exported is None or len(exported.trials) == 1:
-        model = f"Pick {exported.what if exported else f'trial {trial_name(chosen)}'}: {best}."
-    else:
-        model = f"Pick {exported.what}. The best of them is {best}."
-    return Answer(run.name, chosen, model, scores(run, chosen), tuple(reasons), tuple(run.problems))
+    reasons = [_why(chosen), *_what_mattered(run), *_generalizes(chosen), _state(run)]
+    best = describe_model(run, chosen.trial)
+    is_mean = chosen.exported is not None and len(chosen.exported.trials) > 1
+    model = f"Pick {chosen.what}. The best of them is {best}." if is_mean else f"Pick {chosen.what}: {best}."
+    return Answer(run.name, chosen.trial, model, scores(chosen), tuple(reasons), tuple(run.problems))
 
 
 def describe_model(run: Run, trial: int) -> str:
@@ -80,40 +79,30 @@ def describe_model(run: Run, trial: int) -> str:
     return f"{words}{', '.join(parts)}; {int(run.trials['parameters'][trial]):,} parameters" + published
 
 
-def scores(run: Run, trial: int) -> tuple[Score, ...]:
-    """The exported model's scores on the test set with 95 % intervals; before there is one, a trial's on validation.
+def scores(chosen: Scored) -> tuple[Score, ...]:
+    """A model's scores on the test set with 95 % intervals; before there are any, its trial's on validation.
 
     Wilson intervals for accuracy, sensitivity and specificity; resampled images for AUC.
     """
-    confusions, predictions = _scored(run, trial)
-    if not confusions:
+    run = chosen.run
+    dataset = next(iter(chosen.evaluations), "")
+    if not dataset:
         columns = ("val_accuracy", "val_balanced_accuracy", "val_auc")
-        values = {name: float(run.trials[name][trial]) for name in columns}
+        values = {name: float(run.trials[name][chosen.trial]) for name in columns}
         return tuple(Score(style.label(name), value) for name, value in values.items() if value == value)
-    dataset = TEST if TEST in confusions else next(iter(confusions))
-    counts = np.asarray(confusions[dataset], np.int64)
-    found = [_share(f"{dataset} accuracy, {counts.sum():,} images", int(np.trace(counts)), int(counts.sum()))]
-    found += _auc(run, predictions, dataset)
+    counts = chosen.confusion(dataset)
+    share = accuracy(chosen, dataset)
+    found = [replace(share, name=f"{share.name}, {counts.sum():,} images")]
+    found += _auc(run, chosen.predictions(dataset), dataset)
     rates = ("specificity", "sensitivity") if len(counts) == 2 else tuple(f"{name} found" for name in run.classes)
     found += [_share(name, int(counts[k, k]), int(counts[k].sum())) for k, name in enumerate(rates) if counts[k].sum()]
     return tuple(found)
 
 
-def _scored(run: Run, trial: int) -> "tuple[dict[str, Any], pd.DataFrame]":
-    """The exported model's confusion matrices by set of images and its predictions; a trial's where there is none."""
-    if run.winner is not None:
-        return {entry.dataset: entry.confusion for entry in run.winner.evaluations}, run.winner_predictions
-    own = run.evaluations[run.evaluations["trial"] == trial]
-    return dict(zip(own["dataset"], own["confusion"], strict=True)), run.predictions(trial)
-
-
-def test_accuracy(run: Run, trial: int) -> Score | None:
-    """A trial's accuracy on the test set with its Wilson interval; `None` where it was not scored."""
-    found = run.evaluations[(run.evaluations["trial"] == trial) & (run.evaluations["dataset"] == "test")]
-    if found.empty:
-        return None
-    counts = np.asarray(found.iloc[-1]["confusion"], np.int64)
-    return _share("test accuracy", int(np.trace(counts)), int(counts.sum()))
+def accuracy(chosen: Scored, dataset: str) -> Score:
+    """A model's accuracy on a set of images that it was scored on, with its Wilson interval."""
+    counts = chosen.confusion(dataset)
+    return _share(f"{dataset} accuracy", int(np.trace(counts)), int(counts.sum()))
 
 
 def _share(name: str, correct: int, count: int) -> Score:
@@ -121,8 +110,7 @@ def _share(name: str, correct: int, count: int) -> Score:
     return Score(name, correct / count, float(low), float(high))
 
 
-def _auc(run: Run, predictions: "pd.DataFrame", dataset: str) -> list[Score]:
-    own = predictions[predictions["dataset"] == dataset]
+def _auc(run: Run, own: "pd.DataFrame", dataset: str) -> list[Score]:
     p = own[[f"p_{name}" for name in run.classes]].to_numpy(dtype=np.float64)
     labels = own["label"].to_numpy(dtype=np.int64)
     if not len(own) or not np.isfinite(p).all() or len(set(labels.tolist())) < len(run.classes):
@@ -131,15 +119,20 @@ def _auc(run: Run, predictions: "pd.DataFrame", dataset: str) -> list[Score]:
     return [Score(f"{dataset} AUC", found.value, found.low, found.high)]
 
 
-def _why(run: Run, chosen: int) -> str:
-    finished = run.trials[(run.trials["status"] == FINISHED) & run.trials[run.metric].notna()]
-    ordered = finished[run.metric].sort_values(ascending=lower_is_better(run.metric), kind="stable")
+def _why(chosen: Scored) -> str:
+    run, ordered = chosen.run, finished_by_metric(chosen.run)
+    metric = style.label(run.metric)
     extreme = "lowest" if lower_is_better(run.metric) else "highest"
-    words = f"It has the {extreme} {style.label(run.metric)}, {ordered.iloc[0]:.4f}"
-    epoch = int(run.trials["epoch"][chosen])
+    members = chosen.exported.trials if chosen.exported else (chosen.trial,)
+    if len(members) > 1:
+        words = f"They have the {len(members)} {extreme} {metric}, of {len(ordered):,} finished trials"
+        return f"{words}. The test set had no part in the choice."
+    epoch = int(run.trials["epoch"][chosen.trial])
+    words = f"It has the {extreme} {metric}, {run.trials[run.metric][chosen.trial]:.4f}"
     words += f" (epoch {epoch}), of {len(ordered):,} finished trials"
-    if len(ordered) > 1:
-        words += f"; the next, trial {trial_name(int(ordered.index[1]))}, has {ordered.iloc[1]:.4f}"
+    others = ordered.drop(chosen.trial, errors="ignore")
+    if len(others):
+        words += f"; the next, trial {trial_name(int(others.index[0]))}, has {others.iloc[0]:.4f}"
     return f"{words}. The test set had no part in the choice."
 
 
@@ -151,16 +144,13 @@ def _what_mattered(run: Run) -> list[str]:
     return [f"What separated good trials from the rest most: {' and '.join(parts)}."]
 
 
-def _generalizes(run: Run, chosen: int) -> list[str]:
+def _generalizes(chosen: Scored) -> list[str]:
     """A word of caution where test lies clearly under validation."""
-    entries = run.evaluations[run.evaluations["trial"] == chosen].set_index("dataset")["balanced_accuracy"]
-    if not {"test", "validation"} <= set(entries.index):
-        return []
-    gap = float(entries["validation"]) - float(entries["test"])
-    if gap < 0.03:
+    found = {name: entry.balanced_accuracy for name, entry in chosen.evaluations.items()}
+    if not {TEST, VALIDATION} <= set(found) or found[VALIDATION] - found[TEST] < 0.03:
         return []
     return [
-        f"Balanced accuracy falls from {entries['validation']:.3f} on validation to {entries['test']:.3f} on test "
+        f"Balanced accuracy falls from {found[VALIDATION]:.3f} on validation to {found[TEST]:.3f} on test "
         f"(other images): expect the test figure, not the validation one."
     ]
 

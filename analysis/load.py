@@ -87,11 +87,6 @@ class Run:
         longest = self.curves["seconds"].max() if len(self.curves) else 0.0
         return "running" if silent < max(QUIET_SECONDS, 3 * longest) else "interrupted"
 
-    @property
-    def is_running(self) -> bool:
-        """Whether trials are open and the log was written to lately."""
-        return self.status == "running"
-
     def predictions(self, trial: int) -> "pd.DataFrame":
         """One row an image: `dataset`, `image_id`, `label`, `p_<class>`; no rows where the trial has none."""
         return self._read_predictions(trial_name(trial))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from analysis import figures, style
 from analysis.load import Run
-from search.record import FINISHED, lower_is_better, trial_name
+from analysis.scored import Scored
+from search.record import lower_is_better, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,34 +39,19 @@ class RunPanel:
 
 @dataclass(frozen=True)
 class TrialPanel:
-    """A figure of one trial; `draw` takes a run and the trial's number."""
+    """A figure of one model; the learning curve of one that averages several trials is its best member's."""
 
     key: str
     title: str
     caption: str
-    draw: "Callable[[Run, int], Drawn]"
+    draw: "Callable[[Scored], Drawn]"
     width: str = "full"
-
-
-def winner(run: Run) -> int | None:
-    """The best finished trial by validation: the one that the search exports; `None` before the first."""
-    finished = run.trials[(run.trials["status"] == FINISHED) & run.trials[run.metric].notna()]
-    if finished.empty:
-        return None
-    ordered = finished[run.metric].sort_values(ascending=lower_is_better(run.metric), kind="stable")
-    return int(ordered.index[0])
 
 
 def best_trials(run: Run, count: int) -> list[int]:
     """The numbers of the best trials by validation, whether finished or not."""
     known = run.trials[run.metric].dropna()
     return [int(t) for t in known.sort_values(ascending=lower_is_better(run.metric), kind="stable").index[:count]]
-
-
-def datasets(run: Run, trial: int) -> list[str]:
-    """The sets of images that a trial was scored on: test first, then validation, then outside sets."""
-    found = run.evaluations.loc[run.evaluations["trial"] == trial, "dataset"].unique()
-    return sorted((str(name) for name in found), key=lambda name: (name != "test", name != "validation", name))
 
 
 def parameters_of(run: Run, trial: int) -> dict[str, Any]:
@@ -82,41 +68,33 @@ def model_layers(run: Run, trial: int) -> list[figures.Layer]:
     return figures.layers_of(parameters_of(run, trial), (size, size, channels), len(run.classes), total)
 
 
-def _predictions(run: Run, trial: int, dataset: str) -> "pd.DataFrame":
-    found = run.predictions(trial)
-    return found[found["dataset"] == dataset].reset_index(drop=True)
-
-
-def mistakes(run: Run, trial: int) -> "list[figures.Mistake] | str":
-    """The images that a trial got wrong, the surest first, a winner's with pictures; or why there are none."""
-    names = datasets(run, trial)
-    predictions = _predictions(run, trial, names[0]) if names else None
-    if predictions is None or predictions.empty:
+def mistakes(scored: Scored) -> "list[figures.Mistake] | str":
+    """The images that a model got wrong, the surest first, the exported one's with pictures; or why there are none."""
+    dataset = next(iter(scored.evaluations), "")
+    predictions = scored.predictions(dataset)
+    if predictions.empty:
         return NOT_SCORED
-    stored = figures.gallery(run.folder) if trial == winner(run) else []
-    return stored or figures.mistakes(predictions, run.classes, most=8) or "No image was misclassified."
+    stored = figures.gallery(scored.run.folder) if scored.is_chosen else []
+    return stored or figures.mistakes(predictions, scored.run.classes, most=8) or "No image was misclassified."
 
 
-def _learning_curve(run: Run, trial: int) -> "Drawn":
-    curve = figures.learning_curve(run.trials, run.curves, trial)
+def _learning_curve(scored: Scored) -> "Drawn":
+    curve = figures.learning_curve(scored.run.trials, scored.run.curves, scored.trial)
     return "No epoch of this trial is recorded." if curve.points.empty else figures.draw_learning_curve(curve)
 
 
-def _confusion(run: Run, trial: int) -> "Drawn":
-    names = datasets(run, trial)
-    if not names:
-        return NOT_SCORED
-    rows = run.evaluations[(run.evaluations["trial"] == trial) & (run.evaluations["dataset"] == names[0])]
-    return figures.draw_confusion(figures.confusion(rows.iloc[-1]["confusion"], run.classes))
+def _confusion(scored: Scored) -> "Drawn":
+    for dataset in scored.evaluations:
+        return figures.draw_confusion(figures.confusion(scored.confusion(dataset), scored.run.classes))
+    return NOT_SCORED
 
 
-def _of_predictions(draw: "Callable[[Run, pd.DataFrame], Drawn]") -> "Callable[[Run, int], Drawn]":
+def _of_predictions(draw: "Callable[[Run, pd.DataFrame], Drawn]") -> "Callable[[Scored], Drawn]":
     """A panel of the predictions on the test set, or on whatever else there is."""
 
-    def panel(run: Run, trial: int) -> "Drawn":
-        names = datasets(run, trial)
-        predictions = _predictions(run, trial, names[0]) if names else None
-        return NOT_SCORED if predictions is None or predictions.empty else draw(run, predictions)
+    def panel(scored: Scored) -> "Drawn":
+        predictions = scored.predictions(next(iter(scored.evaluations), ""))
+        return NOT_SCORED if predictions.empty else draw(scored.run, predictions)
 
     return panel
 
@@ -216,10 +194,10 @@ def heading(run: Run, trial: int) -> str:
     return f"trial {trial_name(trial)}" + (f" ({row})" if row else "")
 
 
-NOT_SCORED = "This trial was not scored: only finished trials are, once the search has ended."
+NOT_SCORED = "There are no predictions: only finished trials are scored, once the search has ended."
 MISTAKES_CAPTION = (
     "The surest ones first. Where there is a second picture, Grad-CAM is laid over the X-ray: warm is what spoke "
-    "for the predicted class."
+    "for the predicted class; of a mean of several trials, to its best member."
 )
 _ONE_CLASS = "The images are all of one class, or the probabilities are not numbers."
 _NO_EPOCH = "No epoch is recorded yet."

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import figures, style
-from analysis.answer import answer
+from analysis.answer import accuracy, answer
 from analysis.command import exit_code
 from analysis.export import cell_text, headings
 from analysis.load import Run, load
@@ -28,9 +28,9 @@ from analysis.panels import (
     mistakes,
     model_layers,
     parameters_of,
-    winner,
 )
 from analysis.replay import REPORT_TABLES
+from analysis.scored import Scored, scored_winner
 from analysis.tables import TABLES, default_tables, make_table
 from search.record import RunFolder, trial_name
 
@@ -420,51 +420,80 @@ def claim_rows(runs: Sequence[Run]) -> "pd.DataFrame":
 
 
 def _winner_blocks(runs: Sequence[Run]) -> list[Block]:
-    chosen = [(run, winner(run)) for run in runs]
-    if all(trial is None for _, trial in chosen):
+    chosen = [(run, scored_winner(run)) for run in runs]
+    if all(scored is None for _, scored in chosen):
         return []
     blocks = []
     for panel in TRIAL_PANELS:
         parts = [
-            _part(run, f"{panel.key}-{n}", _NO_WINNER if trial is None else panel.draw(run, trial))
-            for n, (run, trial) in enumerate(chosen)
+            _part(run, f"{panel.key}-{n}", _NO_WINNER if scored is None else panel.draw(scored))
+            for n, (run, scored) in enumerate(chosen)
         ]
         blocks.append(Block(panel.title, panel.caption, tuple(parts), "full" if len(runs) > 1 else panel.width))
-    models = [_for_winner(run, trial, _architecture) for run, trial in chosen]
+    results = tuple(_for_winner(run, scored, _results) for run, scored in chosen)
+    caption = "The exported model on every set of images, with 95 % Wilson intervals."
+    blocks.insert(0, Block("Results", caption, results))
+    models = [_for_winner(run, scored, _architecture) for run, scored in chosen]
     blocks.append(Block("Architecture", "Layer by layer, as in the report's annex.", tuple(models), "half"))
-    values = [_for_winner(run, trial, _hyperparameters) for run, trial in chosen]
-    blocks.append(Block("Hyperparameters", "Those of the winner, and its scores.", tuple(values), "half"))
-    pictures = tuple(_for_winner(run, trial, _pictures) for run, trial in chosen)
+    values = [_for_winner(run, scored, _hyperparameters) for run, scored in chosen]
+    caption = "Those of the trial, of the best one where the model averages several, and its own scores."
+    blocks.append(Block("Hyperparameters", caption, tuple(values), "half"))
+    pictures = tuple(_for_winner(run, scored, _pictures) for run, scored in chosen)
     return [*blocks, Block("Its mistakes", MISTAKES_CAPTION, pictures)]
 
 
 _NO_WINNER = "No trial has finished."
 
 
-def _for_winner(run: Run, trial: int | None, make: Callable[[Run, int], Part]) -> Part:
-    return Part(run.name, reason=_NO_WINNER) if trial is None else make(run, trial)
+def _for_winner(run: Run, scored: Scored | None, make: Callable[[Scored], Part]) -> Part:
+    return Part(run.name, reason=_NO_WINNER) if scored is None else make(scored)
 
 
-def _architecture(run: Run, trial: int) -> Part:
-    layers = figures.summary(model_layers(run, trial))
-    return Part(run.name, table=table_of(layers))
-
-
-def _hyperparameters(run: Run, trial: int) -> Part:
+def _results(scored: Scored) -> Part:
+    """Every set of images that the model was scored on, with its intervals."""
     import pandas as pd
 
+    if not scored.evaluations:
+        return Part(scored.run.name, reason=NOT_SCORED)
+    lines = []
+    for dataset, entry in scored.evaluations.items():
+        share = accuracy(scored, dataset)
+        lines.append(
+            {
+                "dataset": dataset,
+                "images": entry.images,
+                "accuracy": share.value,
+                "accuracy_low": share.low,
+                "accuracy_high": share.high,
+                "balanced_accuracy": entry.balanced_accuracy,
+                "auc": entry.auc,
+                "loss": entry.loss,
+            }
+        )
+    return Part(scored.run.name, table=table_of(folded(pd.DataFrame(lines))), note=f"{scored.what}.")
+
+
+def _architecture(scored: Scored) -> Part:
+    layers = figures.summary(model_layers(scored.run, scored.trial))
+    return Part(scored.run.name, table=table_of(layers))
+
+
+def _hyperparameters(scored: Scored) -> Part:
+    import pandas as pd
+
+    run, trial = scored.run, scored.trial
     row = run.trials.loc[trial]
     scores = ("val_loss", "val_accuracy", "val_auc", "test_loss", "test_accuracy", "test_auc")
     pairs = list(parameters_of(run, trial).items())
     pairs += [("seed", str(row["seed"])), ("epoch", row["epoch"])]
-    pairs += [(name, row[name]) for name in scores if name in row and not _is_absent(row[name])]
+    pairs += [(name, row[name]) for name in dict.fromkeys((run.metric, *scores)) if not _is_absent(row.get(name))]
     texts = [(style.label(name), cell_text(value)) for name, value in pairs]
     return Part(run.name, table=table_of(pd.DataFrame(texts, columns=[heading(run, trial), "value"])))
 
 
-def _pictures(run: Run, trial: int) -> Part:
-    found = mistakes(run, trial)
-    return Part(run.name, reason=found) if isinstance(found, str) else Part(run.name, gallery=tuple(found))
+def _pictures(scored: Scored) -> Part:
+    found, name = mistakes(scored), scored.run.name
+    return Part(name, reason=found) if isinstance(found, str) else Part(name, gallery=tuple(found))
 
 
 def _all_trials(runs: Sequence[Run]) -> Block:
@@ -475,7 +504,8 @@ def _all_trials(runs: Sequence[Run]) -> Block:
 
 def trial_rows(run: Run) -> dict[str, Any]:
     """All trials, values rounded, fit for JSON: `columns`, `labels`, `kinds` (number, text, trial) and `rows`."""
-    names = ["status", "epochs", "epoch", "val_loss", "val_accuracy", "val_auc", "parameters"]
+    scores = dict.fromkeys((run.metric, "val_loss", "val_accuracy", "val_auc"))
+    names = ["status", "epochs", "epoch", *scores, "parameters"]
     names += [name for name in ("test_accuracy", "test_auc") if run.trials[name].notna().any()]
     names += figures.varying(run.trials, run.hyperparameters)
     if run.trials["row"].ne("").any():

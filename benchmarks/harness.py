@@ -375,7 +375,8 @@ def _copy_speed(megabytes: int = 256) -> float:
 def _gemm_speed(side: int = 2048) -> float:
     matrix = np.random.default_rng(0).random((side, side), np.float32)
     product = np.empty_like(matrix)
-    fastest = min(timed(lambda: np.matmul(matrix, matrix, out=product)) for _ in range(5))
+    # So many because shared machines have slow moments: a limit that a benchmark then beats would be none.
+    fastest = min(timed(lambda: np.matmul(matrix, matrix, out=product)) for _ in range(40))
     return 2 * side**3 / fastest / 1e9
 
 

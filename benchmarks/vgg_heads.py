@@ -138,7 +138,8 @@ def summarize(
             Quantity("KerasTuner, the one epoch measured", "s", tuple(epoch.seconds for epoch in peer)),
             Quantity("KerasTuner, before that epoch", "s", tuple(epoch.before for epoch in peer)),
         ),
-        limited_by="cold: one pass of all images through VGG16; warm: the start of the processes.",
+        limited_by="cold: one pass of all images through VGG16; warm: what Keras does in a step beside the head's own "
+        "arithmetic, and the start of the processes.",
         physical_limit=_physical_limit(plan, images, machine),
     )
 

@@ -1,8 +1,8 @@
 """A policy's name to the random changes that training images go through.
 
 Everything is done on uint8 images by OpenCV: all geometry in one affine warp (rotation, zoom, shift and flip are
-multiplied into one matrix first, as Keras' ImageDataGenerator does), contrast and gamma in one table of 256 grey
-values. The same steps as Keras layers take five times as long on a CPU core, half as long as a small CNN trains.
+multiplied into one matrix first, as Keras' ImageDataGenerator does), contrast, gamma and exposure in one table of 256
+grey values. The same steps as Keras layers take five times as long on a CPU core, half as long as a small CNN trains.
 """
 
 from dataclasses import dataclass

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from data_pipeline.augment import Policy, augment
 
+_SEED = 0  # which image is changed how
+
 # What a radiologist still reads, at the most.
 WAYS: tuple[Policy, ...] = (
     Policy(contrast=0.6),
@@ -26,14 +28,13 @@ WAYS: tuple[Policy, ...] = (
 )
 
 
-def shifted(images: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uint8]:
+def shifted(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A copy of the images, each changed in one of `WAYS`: uint8 (N, H, W, C), 0 black to 255 white.
 
     Args:
         images: uint8 (N, H, W, C), C 1 or 3.
-        seed: Fixes which image is changed how.
     """
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(_SEED)
     ways = draws.integers(0, len(WAYS), len(images))
     changed = np.empty_like(images)
     for place, way in enumerate(ways):
@@ -48,5 +49,5 @@ def shifted_fingerprint(fingerprint: str, rows: NDArray[np.int64]) -> str:
         fingerprint: of the images that the copy is made of.
         rows: which of them, int64 (m,).
     """
-    content = f"{fingerprint} {WAYS}".encode() + np.ascontiguousarray(rows, np.int64).tobytes()
+    content = f"{fingerprint} {_SEED} {WAYS}".encode() + np.ascontiguousarray(rows, np.int64).tobytes()
     return hashlib.sha256(content).hexdigest()[:32]

@@ -6,6 +6,7 @@ Nothing in this module is imported by what trains, schedules or samples.
 """
 
 import contextlib
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -26,22 +27,32 @@ from models.transfer import build_trainable_part, trainable_part
 from search.backbones import Backbones
 from search.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
 from search.explain import write_gallery
+from search.predictions import (
+    evaluation,
+    prediction_table,
+    predictions_source,
+    probabilities_of,
+    read_predictions,
+    write_predictions,
+)
 from search.process import prepare_process, release_memory
-from search.record import FINISHED, SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, TrialRecord, Winner, to_json
+from search.record import (
+    FINISHED,
+    SHIFTED,
+    TEST,
+    VALIDATION,
+    Evaluation,
+    RecordError,
+    RunFolder,
+    TrialRecord,
+    Winner,
+    to_json,
+)
 from search.resources import TrialResources
 from search.session import Session, data_settings
 from search.settings import TrainSettings
 from search.training import TrialConfig, assign, predict, trial_config
-from search.winner import (
-    WINNER,
-    best_trials,
-    evaluation,
-    make_winner,
-    probabilities_of,
-    read_predictions,
-    winner_model,
-    write_predictions,
-)
+from search.winner import WINNER, best_trials, make_winner, winner_model
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,11 @@ class EvaluationSet:
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What scoring needs of a run; the sets and the backbones lie in the object store."""
+    """What scoring needs of a run; the sets and the backbones lie in the object store.
+
+    Attributes:
+        source: what the predictions are made from, kept with them.
+    """
 
     run_url: str
     patience: float
@@ -75,6 +90,7 @@ class EvaluationContext:
     sets: Any
     backbones: Backbones
     which: str
+    source: str
     threads: int
 
 
@@ -108,18 +124,24 @@ def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages) -> 
 def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
     """Score every finished trial that is not scored yet, and write evaluations, predictions and the winner.
 
-    Needs a running Ray. Returns all evaluations of the run.
+    The winner's record comes last: a run that has one is whole. Needs a running Ray. Returns all evaluations of the
+    run.
 
     Raises:
         DataError: an outside test set cannot be used.
+        RecordError: the winner's weights cannot be read.
     """
     import ray
 
     trials = [trial for trial in folder.read_trials().values() if trial.status == FINISHED]
     settings, dataset = session.settings, session.dataset
-    sets = evaluation_sets(dataset, data_settings(settings), settings.search.is_shifted)
-    known = {(e.trial, e.dataset): e for e in folder.read_evaluations() if e.weights == settings.evaluate.weights}
+    sets = evaluation_sets(dataset, data_settings(settings), settings.search.judges_by_shifted)
+    which = settings.evaluate.weights
+    source = _source(which, sets)
+    sound = {trial.number for trial in trials if predictions_source(folder, trial.name) == source}
+    known = {(e.trial, e.dataset): e for e in folder.read_evaluations() if e.trial in sound and e.weights == which}
     open_trials = [trial for trial in trials if any((trial.number, each.name) not in known for each in sets)]
+    folder.remove("winner", "winner.json")
     if not trials:
         return []
     context = EvaluationContext(
@@ -129,7 +151,8 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         classes=dataset.manifest.classes,
         sets=ray.put(sets),
         backbones=session.backbones,
-        which=settings.evaluate.weights,
+        which=which,
+        source=source,
         threads=session.resources.threads,
     )
     with _scorers(context, session.resources, most=max(1, len(open_trials))) as scorers:
@@ -141,8 +164,19 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         members = best_trials([trial for trial in trials if trial.number in scored], settings)
         if members:
             winner = make_winner(folder, members, settings.evaluate)
-            ray.get(_first_ready(scorers).export.remote(members, winner))
+            try:
+                ray.get(_first_ready(scorers).export.remote(members, winner))
+            except ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, CheckpointError):
+                    raise RecordError(f"The winner's weights must be there to be exported: {error.cause}") from None
+                raise
+            folder.write_winner(winner)
     return evaluations
+
+
+def _source(which: str, sets: Sequence[EvaluationSet]) -> str:
+    """What predictions are made from: which weights, on which images."""
+    return json.dumps({"weights": which, "sets": {each.name: each.fingerprint for each in sets}})
 
 
 class Scorer:
@@ -184,8 +218,9 @@ class Scorer:
             evaluations.append(
                 evaluation(trial.number, each.name, self._context.which, checkpoint.epoch, each.labels, probabilities)
             )
-            tables.append(_prediction_table(each, probabilities, self._context.classes))
-        write_predictions(self._folder, pa.concat_tables(tables), trial.name)
+            classes = self._context.classes
+            tables.append(prediction_table(each.name, each.image_ids, each.labels, probabilities, classes))
+        write_predictions(self._folder, pa.concat_tables(tables), trial.name, self._context.source)
         del model
         release_memory()
         return evaluations
@@ -208,6 +243,9 @@ class Scorer:
 
     def _build(self, config: TrialConfig, build: Callable[..., Any], checkpoint: Checkpoint) -> Any:
         """The trial's model, or what lies above its frozen part, with its trained weights."""
+        import keras
+
+        keras.config.set_dtype_policy(config.train.precision)  # as in the trial
         shape, classes = self._sets[0].images.shape[1:], len(self._context.classes)
         model = build(config.model, shape, classes, self._context.backbones.arrays(config.model), config.seed)
         assign(trainable_part(model).weights, checkpoint.weights)
@@ -266,17 +304,6 @@ def _first_ready(scorers: Sequence[Any]) -> Any:
     answers = {scorer.is_ready.remote(): scorer for scorer in scorers}
     (first,), _ = ray.wait(list(answers), num_returns=1)
     return answers[first]
-
-
-def _prediction_table(scored: EvaluationSet, probabilities: NDArray[np.float32], classes: Sequence[str]) -> pa.Table:
-    """One row an image: dataset, image_id, label, and `p_<class>` for every class."""
-    columns: dict[str, Any] = {
-        "dataset": pa.array([scored.name] * len(scored.labels)).dictionary_encode(),
-        "image_id": list(scored.image_ids),
-        "label": scored.labels,
-    }
-    columns |= {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)}
-    return pa.table(columns)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -55,7 +55,8 @@ class FeatureKey:
     @property
     def name(self) -> str:
         """A name for files: 32 hexadecimal digits."""
-        strengths = asdict(find_policy(self.policy))  # a policy may be changed under its name
+        # A policy may be changed under its name; one that learns a new kind of change at strength 0 stays the same.
+        strengths = {name: strength for name, strength in asdict(find_policy(self.policy)).items() if strength}
         text = json.dumps([_FORMAT, asdict(self), strengths], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

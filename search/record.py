@@ -142,7 +142,8 @@ class TrialRecord:
 
     def best_epoch(self, metric: str) -> EpochRecord | None:
         """The epoch with the best `metric`; the first of equals; `None` before the first epoch."""
-        scored = [epoch for epoch in self.epochs if getattr(epoch, metric) is not None]
+        values = [(getattr(epoch, metric), epoch) for epoch in self.epochs]
+        scored = [epoch for value, epoch in values if value is not None and math.isfinite(value)]
         if not scored:
             return None
         sign = 1 if lower_is_better(metric) else -1
@@ -278,7 +279,7 @@ class RunFolder:
       run.json  config.yaml  manifest.parquet  bad_files.csv    what was asked, on which data
       log/*.jsonl                                               events, one JSON line each
       trials/0007/                                              checkpoints (weights only)
-      evaluation.jsonl  predictions/0007.parquet                made after the search
+      evaluation.jsonl  predictions/{0007,winner}.parquet       made after the search
       winner/                                                   model.keras, winner.json, card, its surest mistakes
       trials.jsonl  tensorboard/  optuna.log                    views made from the log
     ```

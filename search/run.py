@@ -23,7 +23,7 @@ from search.backbones import FeatureNews, models_with_features
 from search.lease import drive
 from search.record import RecordError, RunFolder
 from search.rungs import expected_epochs, most_epochs
-from search.runs import check_same_data, create_run, find_run, new_run_folder, run_name
+from search.runs import check_same_data, create_run, find_run, new_run_folder, run_name, update_run
 from search.session import Session, check_models, data_settings, open_session
 from search.settings import (
     ClusterSettings,
@@ -215,6 +215,8 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
                 create_run(folder, session.settings, dataset)
             try:
                 with drive(folder):
+                    if resumed is not None:
+                        update_run(folder, session.settings)
                     return _run(session, folder, console)
             finally:
                 _keep_log(folder, log)
@@ -314,6 +316,7 @@ def _evaluate(folder: RunFolder, settings: Settings) -> int:
         dataset = _prepare(settings, console)
         check_same_data(folder, dataset)
         with open_session(settings, read_space(settings), dataset) as session, drive(folder):
+            update_run(folder, session.settings)
             evaluate_run(session, folder)
         _write_page(folder, console)
         _print_summary(settings, folder, console)
@@ -331,6 +334,10 @@ def _print_summary(settings: Settings, folder: RunFolder, console: "Console") ->
     for trial in trials:
         if trial.status in (record.FAILED, record.DIVERGED):
             console.print(f"  trial {trial.name} {trial.status}: {trial.reason}", markup=False, soft_wrap=True)
+    scored = {entry.trial for entry in folder.read_evaluations()}
+    lost = [t.name for t in trials if t.status == record.FINISHED and t.number not in scored]
+    if scored and lost:
+        console.print(f"  not scored, their weights cannot be read: trials {', '.join(lost)}", markup=False)
     winner, best = folder.read_winner(), best_trials(trials, settings)
     if winner is not None:
         console.print(f"Winner, chosen by validation alone: {winner.what}")

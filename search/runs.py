@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 from data_pipeline.dataset import Dataset
@@ -63,6 +64,13 @@ def create_run(folder: RunFolder, settings: Settings, dataset: Dataset) -> None:
     )
 
 
+def update_run(folder: RunFolder, settings: Settings) -> None:
+    """Keep what a later command changed (more trials, another ensemble): the next one goes on with it."""
+    settings.run.name, settings.resume = folder.name, None
+    folder.write_run(replace(folder.read_run(), config=settings.to_dict()))
+    folder.write(settings.to_yaml().encode(), "config.yaml")
+
+
 def find_run(wanted: str, words: Sequence[str]) -> RunFolder | None:
     """The run that `resume=wanted` means; `None` when `auto` finds none that was interrupted.
 
@@ -90,11 +98,14 @@ def is_complete(folder: RunFolder) -> bool:
     """Whether every trial of a run has ended and, where that was asked for, is evaluated."""
     settings = resume_settings(folder.read_run().config, [])
     wanted = count_trials(read_space(settings), settings)
-    trials = folder.read_trials().values()
-    if len(trials) < wanted or not all(trial.is_final for trial in trials):
+    trials = folder.read_trials()
+    if max(trials, default=-1) + 1 < wanted or not all(trial.is_final for trial in trials.values()):
         return False
-    finished = {trial.number for trial in trials if trial.status == record.FINISHED}
-    return not settings.evaluate.enabled or finished <= {entry.trial for entry in folder.read_evaluations()}
+    finished = {trial.number for trial in trials.values() if trial.status == record.FINISHED}
+    if not (settings.evaluate.enabled and finished):
+        return True
+    is_exported = folder.exists("winner", "winner.json")  # is written last
+    return is_exported and finished <= {entry.trial for entry in folder.read_evaluations()}
 
 
 def check_same_data(folder: RunFolder, dataset: Dataset) -> None:

@@ -175,8 +175,8 @@ def ranked_table(trials: Sequence[TrialRecord], metric: str, weights: str, most:
     """The best finished trials by validation, with the hyperparameters that differ between them."""
     ranked = rank([trial for trial in trials if trial.status == record.FINISHED], metric, weights)
     table = Table(title=f"Finished trials, best {metric} first", title_justify="left")
-    numbers = ("trial", "epoch", "val_loss", "val_accuracy", "val_auc", "parameters")
-    for column in numbers:
+    scores = tuple(dict.fromkeys((metric, "val_loss", "val_accuracy", "val_auc")))
+    for column in ("trial", "epoch", *scores, "parameters"):
         table.add_column(column, justify="right", no_wrap=True)
     varying = _varying(ranked)
     table.add_column("hyperparameters")
@@ -184,7 +184,7 @@ def ranked_table(trials: Sequence[TrialRecord], metric: str, weights: str, most:
         epoch = trial.scored_epoch(metric, weights)
         if epoch is None:
             continue
-        values = [_number(getattr(epoch, column)) for column in ("val_loss", "val_accuracy", "val_auc")]
+        values = [_number(getattr(epoch, column)) for column in scores]
         chosen = "  ".join(f"{name}={_value(trial.parameters[name])}" for name in varying if name in trial.parameters)
         label = f"{trial.row}  {chosen}" if trial.row else chosen
         table.add_row(trial.name, str(epoch.epoch), *values, f"{trial.parameter_count:,}", label)

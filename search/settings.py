@@ -17,6 +17,8 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from data_pipeline.augment import POLICIES
+from data_pipeline.class_weights import CLASS_WEIGHTS
 from models.checks import nearest
 
 METRICS = tuple(
@@ -94,7 +96,7 @@ class SearchSettings:
     asha: AshaSettings = field(default_factory=AshaSettings)
 
     @property
-    def is_shifted(self) -> bool:
+    def judges_by_shifted(self) -> bool:
         """Whether trials are judged by a copy of validation as another hospital might have made it."""
         return self.metric.startswith("shifted_")
 
@@ -213,7 +215,10 @@ def resume_settings(stored: dict[str, Any], overrides: Sequence[str]) -> Setting
         )
     words = [word for word in overrides if not word.startswith("space=")]
     changes = OmegaConf.from_dotlist(words)
-    return check_settings(_typed(OmegaConf.merge(OmegaConf.create(stored), changes)))
+    config = OmegaConf.create(stored)
+    if any(word.startswith("data.extra_tests=") for word in words):
+        config.data.extra_tests = {}  # a merge would keep those that are no longer wanted
+    return check_settings(_typed(OmegaConf.merge(config, changes)))
 
 
 _FREE = ("space.parameters.", "data.extra_tests.")
@@ -253,12 +258,11 @@ def check_settings(settings: Settings) -> Settings:
     Raises:
         SettingsError: names the first rule that is broken, what was given and what is allowed.
     """
-    search, train, resources = settings.search, settings.train, settings.resources
+    search, resources = settings.search, settings.resources
+    check_train(settings.train)
     _one_of("search.searcher", search.searcher, SEARCHERS)
     _one_of("search.scheduler", search.scheduler, SCHEDULERS)
     _one_of("search.metric", search.metric, METRICS)
-    _one_of("train.optimizer", train.optimizer, OPTIMIZERS)
-    _one_of("train.precision", train.precision, PRECISIONS)
     _one_of("cluster.mode", settings.cluster.mode, MODES)
     _one_of("features", settings.features, FEATURES)
     _one_of("evaluate.weights", settings.evaluate.weights, ("best", "last"))
@@ -273,28 +277,13 @@ def check_settings(settings: Settings) -> Settings:
         ("run.patience", settings.run.patience, 0),
         ("views", settings.views, 1),
         ("data.cache_gb", settings.data.cache_gb, 0),
-        ("train.batch_size", train.batch_size, 1),
-        ("train.early_stopping", train.early_stopping, 0),
-        ("train.plateau", train.plateau, 0),
-        ("train.weight_decay", train.weight_decay, 0),
         ("resources.gpus_per_trial", resources.gpus_per_trial or 0, 0),
         ("resources.max_concurrent", 1 if resources.max_concurrent is None else resources.max_concurrent, 1),
     ):
         if value < least:
             raise SettingsError(f"{key} must be at least {least}; got {value}.")
-    for key, number in (
-        ("train.learning_rate", train.learning_rate),
-        ("train.plateau_factor", train.plateau_factor),
-        ("resources.cpus_per_trial", 1 if resources.cpus_per_trial is None else resources.cpus_per_trial),
-    ):
-        if not number > 0:
-            raise SettingsError(f"{key} must be greater than 0; got {number}.")
-    for key, share in (
-        ("train.label_smoothing", train.label_smoothing),
-        ("train.weight_average", train.weight_average),
-    ):
-        if not 0 <= share < 1:
-            raise SettingsError(f"{key} must lie between 0 and 1, 1 excluded; got {share}.")
+    if resources.cpus_per_trial is not None and not resources.cpus_per_trial > 0:
+        raise SettingsError(f"resources.cpus_per_trial must be greater than 0; got {resources.cpus_per_trial}.")
     if search.asha.reduction_factor <= 1:
         raise SettingsError(f"search.asha.reduction_factor must be greater than 1; got {search.asha.reduction_factor}.")
     if search.scheduler == "asha" and search.asha.grace_period > search.max_epochs:
@@ -310,6 +299,35 @@ def check_settings(settings: Settings) -> Settings:
             f"beginning with a letter or digit; got {settings.run.name!r}."
         )
     return settings
+
+
+def check_train(train: TrainSettings, group: str = "train") -> TrainSettings:
+    """The same training settings, after every rule that types alone cannot say; of the defaults or of a space.
+
+    Args:
+        train: all of them.
+        group: where they were set, for the message: "train" or "space.parameters".
+
+    Raises:
+        SettingsError: names the first rule that is broken, what was given and what is allowed.
+    """
+    for name, valid in (
+        ("optimizer", OPTIMIZERS),
+        ("precision", PRECISIONS),
+        ("augment", tuple(POLICIES)),
+        ("class_weights", CLASS_WEIGHTS),
+    ):
+        _one_of(f"{group}.{name}", getattr(train, name), valid)
+    for name, least in (("batch_size", 1), ("early_stopping", 0), ("plateau", 0), ("weight_decay", 0)):
+        if getattr(train, name) < least:
+            raise SettingsError(f"{group}.{name} must be at least {least}; got {getattr(train, name)}.")
+    for name in ("learning_rate", "plateau_factor"):
+        if not getattr(train, name) > 0:
+            raise SettingsError(f"{group}.{name} must be greater than 0; got {getattr(train, name)}.")
+    for name in ("label_smoothing", "weight_average"):
+        if not 0 <= getattr(train, name) < 1:
+            raise SettingsError(f"{group}.{name} must lie between 0 and 1, 1 excluded; got {getattr(train, name)}.")
+    return train
 
 
 def _one_of(key: str, value: str, valid: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from models.checks import nearest
 from models.registry import BUILDERS, PUBLISHED, model_config, model_parameters
-from search.settings import Settings, SettingsError, TrainSettings
+from search.settings import Settings, SettingsError, TrainSettings, check_train
 
 TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name != "precision")
 
@@ -123,6 +123,9 @@ def read_space(settings: Settings) -> Space:
         return Space(choice.name, rows=_read_rows(choice.rows))
     parameters = [_read_parameter(name, entry) for name, entry in choice.parameters.items()]
     _check_names(parameters)
+    for parameter in parameters:
+        if parameter.name in TRAINING_PARAMETERS:
+            _check_training(parameter, settings.train)
     return Space(choice.name, parameters=tuple(parameters))
 
 
@@ -335,6 +338,18 @@ def _check_names(parameters: list[Parameter]) -> None:
                     f"{nearest(parameter.name, valid + TRAINING_PARAMETERS)} "
                     "A parameter of some backbones only takes 'when: {backbone: [...]}'."
                 )
+
+
+def _check_training(parameter: Parameter, defaults: TrainSettings) -> None:
+    """Every value of a training parameter, or its domain's ends, has the type and the range of the setting."""
+    domain = parameter.domain
+    default = getattr(defaults, parameter.name)
+    kind = "text" if isinstance(default, str) else "a number" if isinstance(default, float) else "a whole number"
+    for value in domain.values if isinstance(domain, Choice) else (domain.low, domain.high):
+        number = int | float if isinstance(default, float) else type(default)
+        if isinstance(value, bool) or not isinstance(value, number):
+            raise SettingsError(f"space.parameters.{parameter.name} takes {kind}; got {value!r}.")
+        check_train(train_settings(defaults, {parameter.name: value}), "space.parameters")
 
 
 def _is_scalar(value: Any) -> bool:

@@ -51,22 +51,26 @@ class SearchState:
         self._searcher = searcher
         self._count = count
         self._log = EventLog(folder)
-        self._asha = Asha(settings.search, searcher.num_trials)
         self._interrupted: list[int] = []  # trials of an earlier session, to be taken up where it left them
         self.ended = [trial.number for trial in self.trials.values() if trial.is_final]
         self.retried: list[int] = []
         self._best = self._best_of(self.trials.values())
         self._next = max(self.trials, default=-1) + 1
+        self._asha = Asha(settings.search, self.num_trials)
 
     @property
     def num_trials(self) -> int:
-        """How many trials the search has in all."""
-        return self._searcher.num_trials
+        """How many trials the search has in all.
+
+        Those that there are, and those still to come: a resume may ask for fewer than there are already, and a damaged
+        line of the log leaves a gap in their numbers.
+        """
+        return len(self.trials) + max(0, self._searcher.num_trials - self._next)
 
     @property
     def is_over(self) -> bool:
         """Whether every trial has ended and no more are to come."""
-        return self._next >= self.num_trials and len(self.ended) == len(self.trials)
+        return self._next >= self._searcher.num_trials and len(self.ended) == len(self.trials)
 
     def restore(self) -> None:
         """Take up an interrupted search: epochs that were trained but not logged, the rungs, then the searcher."""
@@ -101,7 +105,7 @@ class SearchState:
         promoted = self._asha.promote()
         if promoted is not None:
             return self.trials[promoted]
-        return self._new_trial() if self._next < self.num_trials else None
+        return self._new_trial() if self._next < self._searcher.num_trials else None
 
     def target(self, number: int) -> int:
         """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""

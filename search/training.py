@@ -150,11 +150,14 @@ class TrialModel:
 
     @property
     def is_diverged(self) -> bool:
-        """Whether the last epoch's training or validation loss is not a finite number."""
+        """Whether one of the last epoch's losses is not a finite number."""
         if not self.history:
             return False
         last = self.history[-1]
-        return not all(value is not None and math.isfinite(value) for value in (last.train_loss, last.val_loss))
+        losses = [last.train_loss, last.val_loss]
+        if self._inputs.shifted is not None:
+            losses.append(last.shifted_loss)
+        return not all(loss is not None and math.isfinite(loss) for loss in losses)
 
     def run_epoch(self) -> EpochRecord:
         """Train one epoch, score the validation images, and append both to the history."""

@@ -1,18 +1,15 @@
 """What a search is for: the best trials by validation as one model, its probabilities calibrated, with its card."""
 
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from search.calibration import Calibration, fit_calibration
-from search.metrics import score, wilson_interval
-from search.record import FINISHED, SHIFTED, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner, rank
+from search.metrics import wilson_interval
+from search.predictions import evaluation, probabilities_of, probability_columns, read_predictions, write_predictions
+from search.record import FINISHED, SHIFTED, VALIDATION, RunFolder, RunRecord, TrialRecord, Winner, rank
 from search.settings import EvaluateSettings, Settings
 
 if TYPE_CHECKING:
@@ -28,7 +25,8 @@ def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[Trial
 
 
 def make_winner(folder: RunFolder, members: Sequence[TrialRecord], settings: EvaluateSettings) -> Winner:
-    """Average the predictions of some trials, calibrate them, and score them on every set; all of it is written.
+    """Average the predictions of some trials, calibrate them, and score them on every set; card and predictions are
+    written, the record is left to who exports the model.
 
     Args:
         folder: the run's, with the predictions of every member.
@@ -57,7 +55,6 @@ def make_winner(folder: RunFolder, members: Sequence[TrialRecord], settings: Eva
     winner = Winner(
         tuple(trial.number for trial in members), calibrated_on, calibration.slope, calibration.bias, tuple(evaluations)
     )
-    folder.write_winner(winner)
     folder.write(winner_card(folder.read_run(), members, winner).encode(), "winner", "card.md")
     return winner
 
@@ -87,38 +84,6 @@ def _attach_calibration(p: "keras.KerasTensor", calibration: Calibration) -> "ke
         odds = log_p - keras.ops.log(1.0 - clipped)
         return keras.ops.sigmoid(calibration.slope * odds + calibration.bias[1])
     return keras.ops.softmax(calibration.slope * log_p + keras.ops.convert_to_tensor(calibration.bias, "float32"))
-
-
-def evaluation(
-    trial: int, dataset: str, weights: str, epoch: int, labels: NDArray[np.int64], probabilities: NDArray[np.floating]
-) -> Evaluation:
-    """The record of what predictions (N, K) on a set of images with these labels (N,) are worth."""
-    scores = asdict(score(labels, probabilities))
-    scores["confusion"] = scores["confusion"].tolist()
-    return Evaluation(trial, dataset, weights, epoch, len(labels), **scores)
-
-
-def probability_columns(table: pa.Table) -> list[str]:
-    """The columns `p_<class>` of predictions, in the order of the classes."""
-    return [name for name in table.column_names if name.startswith("p_")]
-
-
-def probabilities_of(table: pa.Table) -> NDArray[np.float32]:
-    """The probabilities of predictions: float32 (N, K)."""
-    return np.stack([table[name].to_numpy() for name in probability_columns(table)], axis=1)
-
-
-def read_predictions(folder: RunFolder, name: str) -> pa.Table:
-    """The predictions of a trial or of the winner: `dataset`, `image_id`, `label`, `p_<class>`, one row an image."""
-    content = pa.BufferReader(folder.read("predictions", f"{name}.parquet"))
-    return pq.ParquetFile(content).read(use_threads=False)
-
-
-def write_predictions(folder: RunFolder, table: pa.Table, name: str) -> None:
-    """Write the predictions of a trial or of the winner."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    folder.write(buffer.getvalue(), "predictions", f"{name}.parquet")
 
 
 def winner_lines(winner: Winner) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 
 from analysis import figures, style
-from analysis.answer import describe_model, test_accuracy
+from analysis.answer import accuracy, describe_model
 from analysis.app.filters import Address, brushed_places
 from analysis.app.library import Library
 from analysis.export import cell_text
@@ -21,15 +21,14 @@ from analysis.panels import (
     RUN_PANELS,
     TRIAL_PANELS,
     best_trials,
-    datasets,
     heading,
     mistakes,
     model_layers,
     parameters_of,
     restyle,
-    winner,
 )
 from analysis.report import CLAIM_TEXTS, Cell, Table, claim_rows, folded, table_of
+from analysis.scored import Scored, scored_trial, scored_winner
 from analysis.tables import comparison
 from search.record import lower_is_better, trial_name
 
@@ -62,12 +61,12 @@ def runs_page(library: Library) -> list[Component]:
         if name in errors:
             continue
         run = library.run(name)
-        best = winner(run)
+        best = scored_winner(run)
         shown = [_link(run.name, "/trials", Address(run=name)), run.status, f"{len(run.trials):,}"]
-        value = "" if best is None else f"{run.trials[run.metric][best]:.4f}"
-        shown += ["" if best is None else _link(trial_name(best), "/trial", Address(run=name, trial=best)), value]
-        accuracy = None if best is None else test_accuracy(run, best)
-        shown.append("" if accuracy is None else f"{accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]")
+        value = "" if best is None else f"{run.trials[run.metric][best.trial]:.4f}"
+        shown += ["" if best is None else _link(best.what, "/trial", Address(run=name)), value]
+        share = None if best is None or "test" not in best.evaluations else accuracy(best, "test")
+        shown.append("" if share is None else f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]")
         created = datetime.datetime.fromtimestamp(run.record.created, datetime.UTC)
         shown += [str(run.record.config.get("space", {}).get("question", "")), created.strftime("%Y-%m-%d %H:%M")]
         rows.append(shown)
@@ -166,7 +165,7 @@ def trials_chips(address: Address) -> list[Component]:
 
 def trials_table(run: Run, address: Address) -> list[Component]:
     """A page of the chosen trials, sorted as the address says; headings sort, numbers lead to a trial."""
-    names = ["status", "epochs", "val_loss", "val_accuracy", "val_auc", "parameters"]
+    names = ["status", "epochs", *dict.fromkeys((run.metric, "val_loss", "val_accuracy", "val_auc")), "parameters"]
     names += [name for name in ("test_accuracy", "test_auc") if run.trials[name].notna().any()]
     names += figures.varying(run.trials, run.hyperparameters)
     ordered = _sorted(address.filter.chosen(run.trials), address.sort, run.metric)
@@ -196,24 +195,25 @@ def trials_table(run: Run, address: Address) -> list[Component]:
 
 
 def trial_page(run: Run, address: Address, theme: style.Theme) -> list[Component]:
-    """One trial: its curves, its predictions, its model, its mistakes."""
-    trial = address.trial if address.trial is not None else winner(run)
-    if trial is None:
-        trial = next(iter(best_trials(run, 1)), None)
-    if trial is None or trial not in run.trials.index:
-        said = "No trial has begun." if trial is None else f"The run has no trial {trial_name(trial)}."
+    """One trial, or what the search exported where none is named: curves, predictions, model, mistakes."""
+    scored = scored_winner(run) if address.trial is None else scored_trial(run, address.trial)
+    if scored is None:
+        scored = next((scored_trial(run, trial) for trial in best_trials(run, 1)), None)
+    if scored is None or scored.trial not in run.trials.index:
+        said = "No trial has begun." if scored is None else f"The run has no {scored.what}."
         return [html.H1(run.name), html.P(said)]
+    trial = scored.trial
     row = run.trials.loc[trial]
     reason = f": {row['reason']}" if row["reason"] else ""
     aside = _aside_link(trial, replace(address, trial=trial), "/trial", ("put aside for comparison", "put back"))
     parts = [
-        html.H1(f"{run.name}, {heading(run, trial)}"),
+        html.H1(f"{run.name}, {heading(run, trial) if scored.is_trial else scored.what}"),
         html.P(f"{describe_model(run, trial)[:1].upper()}{describe_model(run, trial)[1:]}.", className="model"),
         html.P([f"{row['status']}{reason}; {row['epochs']} of {row['max_epochs']} epochs. ", aside], className="soft"),
     ]
     panels = [
         html.Div(
-            _drawn(restyle(panel.draw(run, trial), theme), panel.title, panel.caption, f"trial-{panel.key}"),
+            _drawn(restyle(panel.draw(scored), theme), panel.title, panel.caption, f"trial-{panel.key}"),
             className=panel.width,
         )
         for panel in TRIAL_PANELS
@@ -235,7 +235,7 @@ def trial_page(run: Run, address: Address, theme: style.Theme) -> list[Component
         ),
         className="half",
     )
-    return [*parts, html.Div([*panels, layers, own], className="row"), *_mistakes(run, trial)]
+    return [*parts, html.Div([*panels, layers, own], className="row"), *_mistakes(scored)]
 
 
 def compare_page(library: Library, run: Run, address: Address, theme: style.Theme) -> list[Component]:
@@ -251,7 +251,7 @@ def compare_page(library: Library, run: Run, address: Address, theme: style.Them
     caption = "The ring marks the judged epoch."
     parts += _drawn(style.restyled(overlay, theme), "Validation curves", caption, "compare-curves")
     parts.append(_side_by_side(run, chosen, address))
-    scored = [trial for trial in chosen if "test" in datasets(run, trial)]
+    scored = [trial for trial in chosen if "test" in Scored(run, trial).evaluations]
     paired = comparison(run, scored) if len(scored) > 1 else None
     if paired is not None and not paired.empty:
         caption = "On the same test images; differences are the first minus the second."
@@ -277,7 +277,7 @@ def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Componen
     """A column a trial, a row a hyperparameter or score; rows that differ stand out."""
     scores = ["val_loss", "val_accuracy", "val_auc", "test_loss", "test_accuracy", "test_auc", "parameters", "epochs"]
     rows = []
-    for name in [*run.hyperparameters, "status", *scores]:
+    for name in dict.fromkeys([*run.hyperparameters, "status", run.metric, *scores]):
         values = [cell_text(run.trials.loc[trial, name]) for trial in chosen]
         if any(values):
             rows.append(
@@ -290,8 +290,8 @@ def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Componen
     return _scroll(html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)]), "Trials side by side")
 
 
-def _mistakes(run: Run, trial: int) -> list[Component]:
-    found = mistakes(run, trial)
+def _mistakes(scored: Scored) -> list[Component]:
+    found = mistakes(scored)
     if isinstance(found, str):
         return [html.P([html.B("Mistakes. "), found], className="nothing")]
     items = []

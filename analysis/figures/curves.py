@@ -24,7 +24,6 @@ class LearningCurve:
         judged: the epoch that the trial is judged by; `None` before the first.
         stopped: the last epoch of a trial that ended before its time; `None` for the others.
         max_epochs: how many epochs the trial might have had.
-        ending: why it ended, in words.
     """
 
     trial: int
@@ -32,7 +31,6 @@ class LearningCurve:
     judged: int | None
     stopped: int | None
     max_epochs: int
-    ending: str
 
 
 def learning_curve(trials: "pd.DataFrame", curves: "pd.DataFrame", trial: int) -> LearningCurve:
@@ -58,7 +56,6 @@ def learning_curve(trials: "pd.DataFrame", curves: "pd.DataFrame", trial: int) -
         judged=int(row["epoch"]) if pd.notna(row["epoch"]) else None,
         stopped=int(points["epoch"].iloc[-1]) if early and len(points) else None,
         max_epochs=int(row["max_epochs"]),
-        ending=_ending(str(row["status"]), str(row["reason"] or "")),
     )
 
 
@@ -189,8 +186,3 @@ def _is_wide(points: "pd.DataFrame", quantity: str) -> bool:
 def _scale(wide: bool) -> dict[str, Any]:
     """An axis' scale; a logarithmic one has a tick a power of ten, and none between."""
     return {"type": "log", "dtick": 1} if wide else {"type": "linear"}
-
-
-def _ending(status: str, reason: str) -> str:
-    words = {record.STOPPED: "stopped early by the scheduler", record.RUNNING: "still running"}.get(status, status)
-    return f"{words}: {reason}" if reason else words

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from analysis import style
 from analysis.figures.scales import MOST_POINTS, sampled
@@ -39,7 +39,7 @@ class Confusion:
     shares: NDArray[np.float64]
 
 
-def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Confusion:
+def confusion(counts: ArrayLike, classes: Sequence[str]) -> Confusion:
     """A confusion matrix with its row shares."""
     found = np.asarray(counts, np.int64)
     rows = found.sum(axis=1, keepdims=True)

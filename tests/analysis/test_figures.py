@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from analysis import figures, load, panels, style
 from analysis.figures.predictions import GRID
+from analysis.scored import scored_trial, scored_winner, winner
 from benchmarks.analysis_data import write_run
 from search.asha import rung_epochs
 from search.record import FINISHED, STOPPED, RunFolder
@@ -260,24 +261,24 @@ def test_a_damaged_gallery_shows_no_picture(tmp_path, content):
 
 def test_a_winner_shows_its_pictures_and_others_their_predictions(tmp_path):
     run = load(write_run(str(tmp_path / "run"), trials=12, epochs=3, evaluated=12, scheduler="none").url)
-    chosen = panels.winner(run)
+    chosen = winner(run)
     entry = {**ENTRY, "file": "a.png", "cam": "b.png"}
     run.folder.write(json.dumps([entry]).encode(), "winner", "gallery.json")
     other = next(int(trial) for trial in run.trials.index if trial != chosen)
-    assert [mistake.image_id for mistake in panels.mistakes(run, chosen)] == ["<script>"]
-    assert len(panels.mistakes(run, other)) == 8
+    assert [mistake.image_id for mistake in panels.mistakes(scored_trial(run, chosen))] == ["<script>"]
+    assert len(panels.mistakes(scored_trial(run, other))) == 8
     run.evaluations = run.evaluations[run.evaluations["trial"] == chosen]
-    assert panels.mistakes(run, other) == panels.NOT_SCORED
+    assert panels.mistakes(scored_trial(run, other)) == panels.NOT_SCORED
 
 
 def test_a_trial_without_a_mistake_says_so(tmp_path, run):
-    trial = panels.winner(run)
+    trial = winner(run)
     right = run.predictions(trial)
     columns = [f"p_{name}" for name in run.classes]
     right[columns] = np.eye(len(run.classes))[right["label"]]
     alone = dataclasses.replace(run, folder=RunFolder(str(tmp_path)))
     alone.__dict__["_read_predictions"] = lambda _: right
-    assert panels.mistakes(alone, trial) == "No image was misclassified."
+    assert panels.mistakes(scored_trial(alone, trial)) == "No image was misclassified."
 
 
 @pytest.mark.parametrize("panel", panels.RUN_PANELS, ids=lambda panel: panel.key)
@@ -290,7 +291,7 @@ def test_every_panel_draws_a_run(panel, run):
 @pytest.mark.parametrize("panel", panels.TRIAL_PANELS, ids=lambda panel: panel.key)
 def test_every_panel_draws_a_trial(panel, run, run_of_three_classes):
     for each in (run, run_of_three_classes):
-        drawn = panel.draw(each, panels.winner(each))
+        drawn = panel.draw(scored_winner(each))
         assert not isinstance(drawn, str), drawn
         assert len(drawn.data) > 0
 

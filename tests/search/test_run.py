@@ -164,6 +164,7 @@ def test_a_run_is_evaluated_again_on_an_outside_set(undisturbed: tuple[RunFolder
     assert f"alone: {winner.what}" in done.stdout
     assert winner.what.encode() in folder.read("report.html")
     assert [entry.dataset for entry in winner.evaluations] == ["validation", "test", "elsewhere"]
+    assert folder.read_run().config["evaluate"]["ensemble"] == 2  # the next command goes on with it
 
 
 def test_the_test_set_cannot_leak(undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path) -> None:

@@ -58,6 +58,9 @@ def test_settings_survive_their_record() -> None:
 def test_a_resumed_run_may_grow_but_not_change() -> None:
     stored = load_settings(["space=cnn2"]).to_dict()
     assert resume_settings(stored, ["search.num_trials=99", "resume=auto", "space=cnn2"]).search.num_trials == 99
+    stored["data"]["extra_tests"] = {"a": "/a", "b": "/b"}
+    assert resume_settings(stored, ["data.extra_tests={a: /c}"]).data.extra_tests == {"a": "/c"}
+    assert resume_settings(stored, ["data.extra_tests.a=/c"]).data.extra_tests == {"a": "/c", "b": "/b"}
     with pytest.raises(SettingsError, match=r"train\.batch_size"):
         resume_settings(stored, ["train.batch_size=64"])
     with pytest.raises(SettingsError, match="space"):

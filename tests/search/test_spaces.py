@@ -34,6 +34,12 @@ def space_of(*parameters: str, space: str = "cnn2"):
         ("space.parameters.layers={integer: [1.5, 2]}", r"whole numbers"),
         ("space.parameters.layers={choice: []}", r"choice takes a list"),
         ("space.parameters.backbone=vgg61", r"no backbone called 'vgg61'.*vgg16"),
+        ("space.parameters.optimizer={choice: [adam, sgd]}", r"space.parameters.optimizer must be one of adam, adamw"),
+        ("space.parameters.augment={choice: [none, storng]}", r"one of none, .*'storng'.*strong"),
+        ("space.parameters.class_weights=balancd", r"'balancd'.*balanced"),
+        ("space.parameters.label_smoothing={uniform: [0.0, 1.0]}", r"between 0 and 1, 1 excluded; got 1.0"),
+        ("space.parameters.batch_size={choice: [16.5]}", r"takes a whole number; got 16.5"),
+        ("space.parameters.learning_rate={choice: [fast]}", r"takes a number; got 'fast'"),
         ("space.parameters.kernel={choice: [3], when: {later: 1}}", r"stand before it; got 'later'"),
     ],
 )

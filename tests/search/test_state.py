@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +18,12 @@ from tests.conftest import make_epoch
 
 
 @pytest.fixture
-def open_state(tmp_path: Path) -> Iterator[Callable[[], SearchState]]:
+def open_state(tmp_path: Path) -> Iterator[Callable[..., SearchState]]:
     """Opens the state of one and the same run, as often as it is called; each call is a session."""
     opened = []
 
-    def open_session() -> SearchState:
-        settings = load_settings(["space=cnn2", "search.num_trials=3", "search.max_epochs=2"])
+    def open_session(num_trials: int = 3) -> SearchState:
+        settings = load_settings(["space=cnn2", f"search.num_trials={num_trials}", "search.max_epochs=2"])
         searcher = build_searcher(read_space(settings), settings)
         opened.append(SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(10, 9)))
         return opened[-1]
@@ -32,7 +33,7 @@ def open_state(tmp_path: Path) -> Iterator[Callable[[], SearchState]]:
         state.close()
 
 
-def test_memory_and_log_agree_at_every_step(open_state: Callable[[], SearchState]) -> None:
+def test_memory_and_log_agree_at_every_step(open_state: Callable[..., SearchState]) -> None:
     state = open_state()
     first, second = state.next_trial(), state.next_trial()
     assert first is not None
@@ -47,14 +48,14 @@ def test_memory_and_log_agree_at_every_step(open_state: Callable[[], SearchState
     assert (state.trials[0].host, state.trials[0].parameter_count) == ("host", 10)
 
 
-def test_trials_are_handed_out_once_and_come_to_an_end(open_state: Callable[[], SearchState]) -> None:
+def test_trials_are_handed_out_once_and_come_to_an_end(open_state: Callable[..., SearchState]) -> None:
     state = open_state()
     assert not state.is_over
     assert [trial.number for trial in iter(state.next_trial, None)] == [0, 1, 2]
     assert not state.is_over  # they have not ended
 
 
-def test_trials_wait_at_a_rung_until_it_is_seen_who_goes_on(open_state: Callable[[], SearchState]) -> None:
+def test_trials_wait_at_a_rung_until_it_is_seen_who_goes_on(open_state: Callable[..., SearchState]) -> None:
     """Three trials with a rung after epoch 1 of 2, and one in four, at least one, that goes on."""
     state = open_state()
     assert len(list(iter(state.next_trial, None))) == 3
@@ -79,7 +80,7 @@ def test_trials_wait_at_a_rung_until_it_is_seen_who_goes_on(open_state: Callable
     assert state.folder.read_trials() == state.trials
 
 
-def test_the_best_trial_and_those_that_ended_are_known_at_every_step(open_state: Callable[[], SearchState]) -> None:
+def test_the_best_trial_and_those_that_ended_are_known_at_every_step(open_state: Callable[..., SearchState]) -> None:
     state = open_state()
     assert (state.best(), state.ended, state.is_over) == (None, [], False)
     for _ in range(3):
@@ -99,7 +100,7 @@ def test_the_best_trial_and_those_that_ended_are_known_at_every_step(open_state:
     assert again.best() == again.trials[1]
 
 
-def test_a_new_session_hands_out_interrupted_trials_first(open_state: Callable[[], SearchState]) -> None:
+def test_a_new_session_hands_out_interrupted_trials_first(open_state: Callable[..., SearchState]) -> None:
     first = open_state()
     for _ in range(2):
         first.next_trial()
@@ -110,7 +111,7 @@ def test_a_new_session_hands_out_interrupted_trials_first(open_state: Callable[[
     assert [trial.number for trial in iter(second.next_trial, None)] == [1, 2]
 
 
-def test_a_new_session_knows_who_waits_at_a_rung(open_state: Callable[[], SearchState]) -> None:
+def test_a_new_session_knows_who_waits_at_a_rung(open_state: Callable[..., SearchState]) -> None:
     first = open_state()
     assert len(list(iter(first.next_trial, None))) == 3
     for number, loss in ((0, 0.4), (1, 0.5), (2, 0.6)):
@@ -127,7 +128,7 @@ def test_a_new_session_knows_who_waits_at_a_rung(open_state: Callable[[], Search
 
 @pytest.mark.parametrize(("epochs", "status"), [(1, record.RUNNING), (2, record.FINISHED)])
 def test_epochs_that_were_saved_but_not_logged_are_adopted(
-    open_state: Callable[[], SearchState], epochs: int, status: str
+    open_state: Callable[..., SearchState], epochs: int, status: str
 ) -> None:
     first = open_state()
     first.next_trial()
@@ -139,6 +140,49 @@ def test_epochs_that_were_saved_but_not_logged_are_adopted(
     assert second.trials[0].status == status
     assert second.trials[0].epochs == history
     assert second.folder.read_trials() == second.trials
+
+
+def end_all(state: SearchState) -> list[int]:
+    """Train one trial at a time, epoch by epoch, until the search is over or nothing is handed out; their numbers."""
+    handed = []
+    while (trial := state.next_trial()) is not None:
+        handed.append(trial.number)
+        for epoch in range(len(trial.epochs) + 1, state.target(trial.number) + 1):
+            state.add_epoch(trial.number, asdict(make_epoch(epoch, 1.0 / (1 + trial.number))))
+        if len(state.trials[trial.number].epochs) < trial.max_epochs:
+            state.wait(trial.number)
+        else:
+            state.end(trial.number, record.FINISHED)
+    return handed
+
+
+def test_a_search_resumed_with_fewer_trials_than_it_has_comes_to_an_end(
+    open_state: Callable[..., SearchState],
+) -> None:
+    first = open_state(num_trials=5)
+    for number in range(5):
+        assert first.next_trial() is not None
+        first.add_epoch(number, asdict(make_epoch(1, 0.5)))
+    second = open_state(num_trials=3)
+    second.restore()
+    assert second.num_trials == 5
+    end_all(second)
+    assert second.is_over
+
+
+def test_a_trial_whose_line_is_lost_is_not_waited_for(open_state: Callable[..., SearchState]) -> None:
+    first = open_state()
+    assert len(list(iter(first.next_trial, None))) == 3
+    first.close()
+    (log,) = first.folder.names("log")
+    lines = first.folder.read("log", log).splitlines(keepends=True)
+    first.folder.write(b"".join(line for line in lines if json.loads(line)["trial"] != 1), "log", log)
+    second = open_state()
+    second.restore()
+    assert second.num_trials == 2
+    end_all(second)
+    assert second.is_over
+    assert sorted(second.trials) == [0, 2]
 
 
 def test_listed_rows_share_the_seeds_of_their_repeats() -> None:

@@ -5,17 +5,10 @@ import pyarrow as pa
 import pytest
 
 from search.calibration import Calibration, fit_calibration
+from search.predictions import predictions_source, probabilities_of, read_predictions, write_predictions
 from search.record import SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner
 from search.settings import EvaluateSettings, Settings
-from search.winner import (
-    best_trials,
-    make_winner,
-    probabilities_of,
-    read_predictions,
-    winner_lines,
-    winner_model,
-    write_predictions,
-)
+from search.winner import best_trials, make_winner, winner_lines, winner_model
 from tests.conftest import make_epoch
 
 IMAGES = {VALIDATION: 200, TEST: 80}
@@ -57,9 +50,19 @@ def test_one_trial_as_it_is_has_its_own_predictions(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, [4])
     winner = make_winner(folder, [make_trial(4, 0.1)], EvaluateSettings())
     assert read_predictions(folder, "winner") == read_predictions(folder, "0004")
+    folder.write_winner(winner)
     assert winner == folder.read_winner()
     assert winner.what == "trial 0004"
     assert {name: entry.images for name, entry in by_dataset(winner).items()} == IMAGES
+
+
+def test_predictions_say_what_they_were_made_from(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, [4])
+    write_predictions(folder, read_predictions(folder, "0004"), "0004", "best, of set a")
+    assert predictions_source(folder, "0004") == "best, of set a"
+    assert predictions_source(folder, "0005") is None
+    folder.write(b"cut short", "predictions", "0004.parquet")
+    assert predictions_source(folder, "0004") is None
 
 
 def test_an_ensemble_is_the_mean_and_better_than_its_members(tmp_path: Path) -> None:

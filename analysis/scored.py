@@ -1,0 +1,89 @@
+"""A model with its results: a trial's weights, or what the search exported, which may average several trials."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.load import Run
+from search.record import FINISHED, Evaluation, Winner, lower_is_better, trial_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What the pages show of one model.
+
+    Attributes:
+        trial: its number; of the best of its members, where it averages several trials.
+        exported: the search's own record of it, where it is what the search exported; `None` for a trial as it is.
+    """
+
+    run: Run
+    trial: int
+    exported: Winner | None = None
+
+    @property
+    def what(self) -> str:
+        """What it is, in words: `trial 0007`, `the mean of trials 0007, 0003, calibrated on validation`."""
+        return self.exported.what if self.exported else f"trial {trial_name(self.trial)}"
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether it is what the search exported, or the best so far where it exported nothing yet."""
+        return self.exported is not None or (self.run.winner is None and self.trial == winner(self.run))
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is one trial's model as it was trained: not averaged with others, not calibrated."""
+        return self.exported is None or (len(self.exported.trials) == 1 and not self.exported.calibrated_on)
+
+    @cached_property
+    def evaluations(self) -> dict[str, Evaluation]:
+        """Its scores by set of images: test first, then validation, then outside sets; empty where it has none."""
+        if self.exported is not None:
+            found = {entry.dataset: entry for entry in self.exported.evaluations}
+        else:
+            own = self.run.evaluations[self.run.evaluations["trial"] == self.trial]
+            rows: list[dict[str, Any]] = own.to_dict("records")  # type: ignore[assignment] # its columns are fields
+            found = {row["dataset"]: Evaluation(**row) for row in rows}
+        names = sorted(found, key=lambda name: (name != "test", name != "validation", name))
+        return {name: found[name] for name in names}
+
+    def confusion(self, dataset: str) -> NDArray[np.int64]:
+        """Its confusion matrix on a set of images that it was scored on: int64 (K, K), rows are true classes."""
+        return np.asarray(self.evaluations[dataset].confusion, np.int64)
+
+    def predictions(self, dataset: str) -> "pd.DataFrame":
+        """One row an image of a set: `image_id`, `label`, `p_<class>`; no rows where there are none."""
+        found = self.run.winner_predictions if self.exported else self.run.predictions(self.trial)
+        return found[found["dataset"] == dataset].reset_index(drop=True)
+
+
+def finished_by_metric(run: Run) -> "pd.Series[float]":
+    """The run's metric of its finished trials by number, the best first."""
+    finished = run.trials[(run.trials["status"] == FINISHED) & run.trials[run.metric].notna()]
+    return finished[run.metric].sort_values(ascending=lower_is_better(run.metric), kind="stable")
+
+
+def winner(run: Run) -> int | None:
+    """The best trial of what the search exported; before that the best finished one by validation, if there is any."""
+    if run.winner is not None and run.winner.trials[0] in run.trials.index:
+        return run.winner.trials[0]
+    return next(iter(finished_by_metric(run).index.map(int)), None)
+
+
+def scored_winner(run: Run) -> Scored | None:
+    """The model that the search exported; before that the best finished trial, if there is any."""
+    trial = winner(run)
+    return None if trial is None else Scored(run, trial, run.winner)
+
+
+def scored_trial(run: Run, trial: int) -> Scored:
+    """A trial's own model; it is the exported one where that is this trial as it was trained."""
+    found = scored_winner(run)
+    return found if found and found.trial == trial and found.is_trial else Scored(run, trial)
