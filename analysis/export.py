@@ -96,6 +96,7 @@ _FRENCH = {
             ("balanced_accuracy", "accuracy équilibrée"),
         )
     },
+    "selection": "choix",
     "first": "premier",
     "second": "second",
     "only_first_right": "premier seul juste",

@@ -150,9 +150,19 @@ class Run:
         # A cache of this run's own, emptied by refresh; 256 trials of 1,500 images are some 20 MB.
         return functools.lru_cache(maxsize=256)(self._load_predictions)
 
+    @property
+    def no_predictions(self) -> "pd.DataFrame":
+        """As `predictions`, without a row."""
+        import pandas as pd
+
+        return pd.DataFrame(columns=[*self._prediction_columns])
+
+    @property
+    def _prediction_columns(self) -> tuple[str, ...]:
+        return ("dataset", "image_id", "label", *(f"p_{each}" for each in self.classes))
+
     def _load_predictions(self, name: str) -> "pd.DataFrame":
-        columns = ("dataset", "image_id", "label", *(f"p_{each}" for each in self.classes))
-        return self._parquet(columns, "predictions", f"{name}.parquet")
+        return self._parquet(self._prediction_columns, "predictions", f"{name}.parquet")
 
     def _parquet(self, columns: tuple[str, ...], *parts: str) -> "pd.DataFrame":
         import pyarrow as pa

@@ -158,7 +158,7 @@ def sections(runs: Sequence[Run]) -> list[Section]:
             "Winner",
             "The model to pick",
             "Chosen by validation; everything measured on test images was measured after the choice.",
-            tuple(_winner_blocks(runs)),
+            (*_winner_blocks(runs), *_table_blocks(runs, "winner")),
         ),
         Section(
             "space",
@@ -312,6 +312,15 @@ class _ShownTable:
 
 
 _SHOWN_TABLES = (
+    _ShownTable(
+        "selection",
+        "winner",
+        "The same finished trials, chosen by less: from the best by validation accuracy to the exported model. Every "
+        "step chooses by validation alone; p of McNemar's test compares a step's mistakes with those of the step "
+        "before it, on the same images.",
+        NOT_SCORED,
+        texts=("selection",),
+    ),
     _ShownTable(
         "ranking",
         "trials",

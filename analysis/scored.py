@@ -1,5 +1,6 @@
 """A model with its results: a trial's weights, or what the search exported, which may average several trials."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -60,14 +61,25 @@ class Scored:
 
     def predictions(self, dataset: str) -> "pd.DataFrame":
         """One row an image of a set: `image_id`, `label`, `p_<class>`; no rows where there are none."""
+        if dataset not in self.evaluations:
+            return self.run.no_predictions
         found = self.run.winner_predictions if self.exported else self.run.predictions(self.trial)
         return found[found["dataset"] == dataset].reset_index(drop=True)
 
 
-def finished_by_metric(run: Run) -> "pd.Series[float]":
-    """The run's metric of its finished trials by number, the best first."""
-    finished = run.trials[(run.trials["status"] == FINISHED) & run.trials[run.metric].notna()]
-    return finished[run.metric].sort_values(ascending=lower_is_better(run.metric), kind="stable")
+def images_of(
+    predictions: "pd.DataFrame", dataset: str, classes: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Labels, int64 (N,), and probabilities, float32 (N, K), of one set of images, sorted by image; N may be 0."""
+    own = predictions[predictions["dataset"] == dataset].sort_values("image_id", kind="stable")
+    return own["label"].to_numpy(np.int64), own[[f"p_{name}" for name in classes]].to_numpy(np.float32)
+
+
+def finished_by_metric(run: Run, metric: str | None = None) -> "pd.Series[float]":
+    """A validation score of the finished trials by number, the best first; the run's own metric unless named."""
+    name = metric or run.metric
+    finished = run.trials[(run.trials["status"] == FINISHED) & run.trials[name].notna()]
+    return finished[name].sort_values(ascending=lower_is_better(name), kind="stable")
 
 
 def winner(run: Run) -> int | None:

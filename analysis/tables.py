@@ -21,6 +21,8 @@ from analysis.command import exit_code
 from analysis.export import EXTENSIONS, FORMATS, LANGUAGES, latex_document, to_text
 from analysis.load import Run, load, run_labels
 from analysis.replay import REPORT_TABLES, published_counts, report_table
+from analysis.scored import images_of
+from analysis.selection import selection_table
 from search.record import DIVERGED, FAILED, FINISHED, STOPPED, lower_is_better
 
 # Intervals that need every image's probability are made for this many trials of the ranking.
@@ -127,10 +129,7 @@ def image_probabilities(
     run: Run, trial: int, dataset: str = "test"
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """A trial's labels, int64 (N,), and probabilities, float32 (N, K), sorted by image; N is 0 where it has none."""
-    frame = run.predictions(trial)
-    frame = frame[frame["dataset"] == dataset].sort_values("image_id", kind="stable")
-    probabilities = frame[[f"p_{name}" for name in run.classes]].to_numpy(np.float32)
-    return frame["label"].to_numpy(np.int64), probabilities
+    return images_of(run.predictions(trial), dataset, run.classes)
 
 
 @functools.lru_cache(maxsize=4)
@@ -452,6 +451,11 @@ TABLES: Mapping[str, Table] = {
         "Trials, best by validation first, with 95 % intervals on the test set",
         "Les essais, du meilleur au moins bon en validation, avec IC à 95 % sur le test",
         _each(ranking),
+    ),
+    "selection": Table(
+        "What each step of the choice gives, on images it did not see",
+        "Apport de chaque étape du choix, sur des images non vues",
+        _each(selection_table),
     ),
     "comparison": Table(
         "The best trial against the next ones, on the same test images",

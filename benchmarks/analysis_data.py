@@ -88,6 +88,7 @@ def _run_record(folder: RunFolder, trials: int, epochs: int, classes: int, sched
             "asha": {"grace_period": 1, "reduction_factor": 3.0},
         },
         "evaluate": {"enabled": True, "weights": "best"},
+        "data": {"size": 224, "channels": 1},
         "resources": {"cpus_per_trial": 1.0, "gpus_per_trial": 0.0, "max_concurrent": WORKERS},
     }
     data = {"fingerprint": "synthetic", "root": "", "counts": COUNTS[classes], "set_aside": 1}

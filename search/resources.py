@@ -160,7 +160,8 @@ def _choose_precision(precision: str, machine: Machine, gpu: float) -> tuple[str
     if precision != "auto":
         return precision, "as set"
     if not gpu:
-        return "float32", "bfloat16 was slower than float32 on CPUs without units for it"
+        # On a CPU with units for bfloat16 (AVX512-BF16): 1.5 times as fast with 16 filters and more, 0.6 with 8.
+        return "float32", "on CPUs 16 bits make some networks faster and others slower"
     if machine.compute_capability >= (8, 0):
         return "mixed_bfloat16", "the GPU has units for it, and its range is that of float32"
     if machine.compute_capability >= (7, 0):

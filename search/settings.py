@@ -207,7 +207,8 @@ def resume_settings(stored: dict[str, Any], overrides: Sequence[str]) -> Setting
         group = key.partition(".")[0]
         if key == "space" and override.partition("=")[2] == stored["space"]["name"]:
             continue
-        if key == "resume" or group in ("resources", "evaluate", "run") or key in _MAY_CHANGE:
+        may_change = key in _MAY_CHANGE or key.startswith("data.extra_tests.")
+        if key == "resume" or group in ("resources", "evaluate", "run") or may_change:
             continue
         raise SettingsError(
             f"A resumed run keeps the settings that it started with; {override!r} would change them. "

@@ -10,47 +10,33 @@ from analysis.app.pages import trial_page
 from analysis.load import load
 from analysis.scored import finished_by_metric, scored_trial, scored_winner, winner
 from benchmarks.analysis_data import write_run
-from search.settings import EvaluateSettings
-from search.winner import make_winner
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run whose winner averages trials, calibrated on validation."""
-    folder = write_run(
-        str(tmp_path_factory.mktemp("runs") / "mean"), trials=12, epochs=3, evaluated=12, scheduler="none"
-    )
-    trials = folder.read_trials()
-    best = [trials[int(number)] for number in finished_by_metric(load(folder.url)).index[:3]]
-    folder.write_winner(make_winner(folder, best, EvaluateSettings(ensemble=3, calibrate=True)))
-    return load(folder.url)
-
-
-def test_the_winner_is_the_exported_model(run):
-    scored = scored_winner(run)
-    assert scored.exported == run.winner
-    assert scored.trial == winner(run) == run.winner.trials[0]
+def test_the_winner_is_the_exported_model(averaged):
+    scored = scored_winner(averaged)
+    assert scored.exported == averaged.winner
+    assert scored.trial == winner(averaged) == averaged.winner.trials[0]
     assert not scored.is_trial
     assert scored.what.startswith("the mean of trials")
     assert next(iter(scored.evaluations)) == "test"
     own = scored.predictions("test")
     assert (
         np.trace(scored.confusion("test"))
-        == (own["label"] == own[[f"p_{name}" for name in run.classes]].to_numpy().argmax(axis=1)).sum()
+        == (own["label"] == own[[f"p_{name}" for name in averaged.classes]].to_numpy().argmax(axis=1)).sum()
     )
 
 
-def test_a_member_is_shown_as_it_was_trained(run):
-    scored = scored_trial(run, run.winner.trials[0])
+def test_a_member_is_shown_as_it_was_trained(averaged):
+    scored = scored_trial(averaged, averaged.winner.trials[0])
     assert scored.is_trial
     assert not scored.is_chosen
     assert scored.predictions("test").equals(
-        run.predictions(scored.trial).query("dataset == 'test'").reset_index(drop=True)
+        averaged.predictions(scored.trial).query("dataset == 'test'").reset_index(drop=True)
     )
-    assert not scored.predictions("test").equals(scored_winner(run).predictions("test"))
+    assert not scored.predictions("test").equals(scored_winner(averaged).predictions("test"))
 
 
-def test_without_a_record_the_best_finished_trial_is_shown(run, tmp_path):
+def test_without_a_record_the_best_finished_trial_is_shown(averaged, tmp_path):
     other = load(write_run(str(tmp_path / "run"), trials=12, epochs=3, evaluated=0, scheduler="none").url)
     scored = scored_winner(other)
     assert scored.trial == finished_by_metric(other).index[0]
@@ -60,13 +46,15 @@ def test_without_a_record_the_best_finished_trial_is_shown(run, tmp_path):
     assert {score.name for score in scores(scored)} >= {"validation accuracy"}
 
 
-def test_the_answer_and_the_pages_are_the_exported_models(run):
-    found = answer(run)
-    assert found.model.startswith(f"Pick {run.winner.what}. The best of them is ")
+def test_the_answer_and_the_pages_are_the_exported_models(averaged):
+    found = answer(averaged)
+    assert found.model.startswith(f"Pick {averaged.winner.what}. The best of them is ")
     assert found.reasons[0].startswith("They have the 3 lowest")
-    counts = scored_winner(run).confusion("test")
+    counts = scored_winner(averaged).confusion("test")
     assert found.scores[0].value == pytest.approx(np.trace(counts) / counts.sum())
-    assert f"{run.winner.what}." in report.report_html([run])
-    shown = str(trial_page(run, Address(run="mean"), style.LIGHT))
-    assert run.winner.what in shown
-    assert run.winner.what not in str(trial_page(run, Address(run="mean", trial=run.winner.trials[0]), style.LIGHT))
+    assert f"{averaged.winner.what}." in report.report_html([averaged])
+    shown = str(trial_page(averaged, Address(run="mean"), style.LIGHT))
+    assert averaged.winner.what in shown
+    assert averaged.winner.what not in str(
+        trial_page(averaged, Address(run="mean", trial=averaged.winner.trials[0]), style.LIGHT)
+    )

@@ -1,0 +1,113 @@
+"""What each step of the choice of a winner gives: the same finished trials, chosen by less."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis import statistics
+from analysis.load import Run
+from analysis.scored import finished_by_metric, images_of, scored_winner
+from search.record import SHIFTED, VALIDATION
+
+COLUMNS = (
+    "selection",
+    "trials",
+    "dataset",
+    "images",
+    *("accuracy", "accuracy_low", "accuracy_high"),
+    *("balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high"),
+    *("auc", "auc_low", "auc_high"),
+    "loss",
+    "mcnemar_p",
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A way to choose among a run's finished trials.
+
+    Attributes:
+        name: in words.
+        trials: how many models are averaged.
+        predictions: of the chosen model, as `Run.predictions`.
+    """
+
+    name: str
+    trials: int
+    predictions: pd.DataFrame
+
+
+def selection_table(run: Run) -> pd.DataFrame:
+    """What the run's winner owes to each step of its choice, on the test set and every outside set.
+
+    From the best single trial by validation accuracy, over the best by the loss and by the run's own metric, to the
+    mean of several and its calibration: every step chooses among the same finished trials by validation alone, and
+    all were scored once, after the search. `mcnemar_p` compares a step's mistakes with those of the step before it.
+    Each trial's weights are those of its best epoch by the run's metric, whatever the step.
+
+    Returns:
+        A row a set of images and step, the sets one after the other; fractions in [0, 1], intervals of 95 %: Wilson's
+        for accuracy, resampled images for balanced accuracy and AUC. No rows before the winner is scored.
+    """
+    steps = [step for step in _steps(run) if not step.predictions.empty]
+    datasets = dict.fromkeys(str(name) for step in steps for name in step.predictions["dataset"].unique())
+    lines = []
+    for dataset in [name for name in datasets if name not in (VALIDATION, SHIFTED)]:
+        before: NDArray[np.bool_] | None = None
+        for step in steps:
+            labels, probabilities = images_of(step.predictions, dataset, run.classes)
+            right = labels == probabilities.argmax(axis=1)
+            line = {"selection": step.name, "trials": step.trials, "dataset": dataset, "images": len(labels)}
+            line |= _scores(labels, probabilities)
+            line["mcnemar_p"] = np.nan if before is None else statistics.mcnemar(right, before).p_value
+            lines.append(line)
+            before = right
+    return pd.DataFrame(lines, columns=[*COLUMNS])
+
+
+def _steps(run: Run) -> list[Step]:
+    """From the plainest choice to the exported model; a step that chooses as the one before it is left out."""
+    exported = scored_winner(run)
+    if exported is None or exported.exported is None:
+        return []
+    scored = {int(number) for number in run.evaluations["trial"]}
+    steps, last = [], -1
+    for metric in dict.fromkeys(("val_accuracy", "val_loss", run.metric)):
+        best = next((int(n) for n in finished_by_metric(run, metric).index if int(n) in scored), None)
+        if best is not None and best != last:
+            steps.append(Step(f"best by {metric}", 1, run.predictions(best)))
+            last = best
+    members = exported.exported.trials
+    if len(members) > 1 and scored.issuperset(members):
+        steps.append(Step(f"mean of the {len(members)} best by {run.metric}", len(members), _mean(run, members)))
+    if exported.exported.calibrated_on:
+        name = f"calibrated on {exported.exported.calibrated_on}: the winner"
+        steps.append(Step(name, len(members), run.winner_predictions))
+    return steps
+
+
+def _mean(run: Run, members: Sequence[int]) -> pd.DataFrame:
+    """The mean of several trials' predictions."""
+    tables = [run.predictions(number) for number in members]
+    columns = [f"p_{name}" for name in run.classes]
+    mean = tables[0].copy()
+    mean[columns] = np.mean([table[columns].to_numpy(np.float32) for table in tables], axis=0)
+    return mean
+
+
+def _scores(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    """The columns of a model's scores on a set of images."""
+    right = labels == probabilities.argmax(axis=1)
+    low, high = statistics.wilson_interval(right.sum(), len(right))
+    weights = statistics.bootstrap_weights(len(labels))
+    found: dict[str, Any] = {"accuracy": right.mean(), "accuracy_low": float(low), "accuracy_high": float(high)}
+    for name, estimate in (
+        ("balanced_accuracy", statistics.bootstrap_balanced_accuracy(labels, right, weights)),
+        ("auc", statistics.bootstrap_auc(labels, probabilities, weights)),
+    ):
+        found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return found | {"loss": float(statistics.image_losses(labels, probabilities).mean())}

@@ -1,0 +1,21 @@
+"""Runs that several tests of the pages read."""
+
+import pytest
+
+from analysis.load import load
+from analysis.scored import finished_by_metric
+from benchmarks.analysis_data import write_run
+from search.settings import EvaluateSettings
+from search.winner import make_winner
+
+
+@pytest.fixture(scope="session")
+def averaged(tmp_path_factory):
+    """A run whose winner averages trials, calibrated on validation."""
+    folder = write_run(
+        str(tmp_path_factory.mktemp("runs") / "mean"), trials=12, epochs=3, evaluated=12, scheduler="none"
+    )
+    trials = folder.read_trials()
+    best = [trials[int(number)] for number in finished_by_metric(load(folder.url)).index[:3]]
+    folder.write_winner(make_winner(folder, best, EvaluateSettings(ensemble=3, calibrate=True)))
+    return load(folder.url)
