@@ -32,7 +32,7 @@ from analysis.panels import (
 from analysis.replay import REPORT_TABLES
 from analysis.scored import Scored, scored_winner
 from analysis.tables import TABLES, default_tables, make_table
-from search.record import RunFolder, trial_name
+from search.record import PACKED, RunFolder, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -640,15 +640,20 @@ def _asset(name: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a report from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or its URL in a bucket")
-    parser.add_argument("--out", help=f"the file to write; by default {REPORT_NAME} in the first run's folder")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, its URL in a bucket, or a packed one")
+    parser.add_argument("--out", help=f"the file to write; by default {REPORT_NAME} in, or beside, the first run")
     given = parser.parse_args(arguments)
 
     def write() -> None:
         runs = [load(path) for path in given.runs]
-        print(f"Written: {write_report(runs, given.out or f'{runs[0].folder.url}/{REPORT_NAME}')}")
+        print(f"Written: {write_report(runs, given.out or _default_path(runs[0].folder))}")
 
     return exit_code(write)
+
+
+def _default_path(folder: RunFolder) -> str:
+    """The page in a run's folder; of a packed run, beside its file."""
+    return f"{folder.url.removesuffix(PACKED)}.html" if folder.is_packed else f"{folder.url}/{REPORT_NAME}"
 
 
 if __name__ == "__main__":

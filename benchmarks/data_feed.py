@@ -1,6 +1,6 @@
 """Whether a trial ever waits for its data, and how much of its time is not training.
 
-`python -m benchmarks.data_feed [--root FOLDER]`; on the full set and 2 cores about half an hour.
+`python -m benchmarks.data_feed [--root FOLDER]`; on the full set and 2 cores about a quarter of an hour.
 
 First trials of a real search time their own parts. Then the training part of an epoch is timed on the real feed and
 on one batch repeated, the process held to one CPU: that is what a trial has when every core trains one.
@@ -35,7 +35,7 @@ BATCH_SIZES = (16, 32, 64)
 POLICIES = ("none", "strong")
 FASTER = Bound(5.0)  # percent by which training on one repeated batch may be faster
 OVERHEAD = Bound(10.0)  # percent of a trial's time that validation, checkpoint and report may take
-IMAGES, QUICK_IMAGES = 1024, 64  # that the feed is timed on
+IMAGES, QUICK_IMAGES = 512, 64  # that the feed is timed on
 TRIAL_GRID: dict[str, list[Any]] = {"layers": [1, 3], "learning_rate": [0.001, 0.0001]}
 TRIAL_FIXED = {
     "backbone": "cnn",
@@ -48,7 +48,7 @@ TRIAL_FIXED = {
     "dense": [16],
     "dropout": 0.2,
 }
-TRIAL_EPOCHS = 5
+TRIAL_EPOCHS = 3
 
 
 @dataclass(frozen=True)

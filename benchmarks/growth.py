@@ -1,6 +1,6 @@
 """How the time of a search grows: with its trials, with the images, and with the nodes of a cluster.
 
-`python -m benchmarks.growth [--root FOLDER]`; on the full set and 2 cores about 40 minutes. Draws
+`python -m benchmarks.growth [--root FOLDER]`; on the full set and 2 cores about 20 minutes. Draws
 `docs/benchmarks/growth.svg`, for which plotly's kaleido needs Chrome or Chromium.
 
 Times are from the begin of the first epoch to the end of the last trial; what comes before (imports, data, Ray) is the
@@ -27,7 +27,8 @@ PICTURE = "growth.svg"
 TRIALS, IMAGES, NODES = "trials", "images", "nodes"
 FACTORS = {TRIALS: (1, 2, 4, 8), IMAGES: (1, 2, 4), NODES: (1, 2, 4)}
 STRAIGHT = Bound(1.1)  # of the straight line through the first point: the noise of a machine that others use
-EPOCHS, QUICK_EPOCHS = 2, 1
+EPOCHS, QUICK_EPOCHS = 3, 1
+SIZE = 112  # the curves have the same shape at 224, for four times the time
 NODE_TRIALS = 8
 STORE_BYTES = 10**9  # of each node's object store: the full set takes a quarter of it
 FIXED = {
@@ -72,7 +73,7 @@ def summarize(curves: Mapping[str, Curve], machine: Machine) -> Measurement:
     """The measurement that these curves make."""
     return Measurement(
         question="Does the time of a search grow as its work does, and fall as the nodes grow in number?",
-        setting=f"CNNs of one layer and 8 filters, {EPOCHS} epochs at 224 x 224, one thread each. Trials: one a core, "
+        setting=f"CNNs of one layer and 8 filters, {EPOCHS} epochs at {SIZE} x {SIZE}, one thread each. Trials: one a core, "
         f"then 2, 4, 8 times as many. Images: a quarter, half, all. Nodes: {NODE_TRIALS} trials on 1, 2, 4 Ray nodes "
         "of one CPU inside this machine. From the begin of the first epoch to the end of the last trial. The peer is "
         "the straight line through the first point.",
@@ -181,6 +182,7 @@ class _Bench:
         words = ["space=cnn2", *fixed_words(FIXED), *listed_words({"learning_rate": rates})]
         words += ["search.searcher=grid", "search.scheduler=none", f"search.max_epochs={epochs}"]
         self._count += 1
+        words += [f"data.size={SIZE}"]
         words += data_words(root, self._folder / "cache")
         return run_search(words, self._folder, f"growth-{self._count}", environment)
 

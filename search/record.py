@@ -41,6 +41,8 @@ VALIDATION = "validation"
 SHIFTED = "shifted"  # validation as another hospital might have made it
 TEST = "test"
 
+PACKED = ".zip"
+
 _SEAL = b',"crc":'
 _FLUSH_SECONDS = 5.0  # between the parts of a log in an object store
 
@@ -285,16 +287,22 @@ class RunFolder:
     ```
 
     Args:
-        url: the folder itself: `runs/NAME` or `s3://bucket/runs/NAME`.
+        url: the folder itself: `runs/NAME` or `s3://bucket/runs/NAME`; or a packed one, `NAME.zip`.
         patience: seconds that a storage which fails is waited for.
         say: is told of it.
     """
 
     def __init__(self, url: str, patience: float = 0.0, say: Callable[[str], None] = print) -> None:
         self.url = url.rstrip("/")
-        self.fs, self.path = fsspec.core.url_to_fs(self.url)
+        # A packed run (search.pack) is read inside its file.
+        self.fs, self.path = fsspec.core.url_to_fs(f"zip://::{self.url}" if self.is_packed else self.url)
         self.is_local = "file" in _protocols(self.fs)
         self._patience, self._say = patience, say
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a file of `search.pack`, which can only be read."""
+        return self.url.endswith(PACKED)
 
     def reach(self, work: Callable[[], T]) -> T:
         """What `work` on the storage returns; it is tried again for as long as the folder's patience lasts.
@@ -307,7 +315,7 @@ class RunFolder:
     @property
     def name(self) -> str:
         """The run's name: the folder's last part."""
-        return posixpath.basename(str(self.path))
+        return posixpath.basename(self.url).removesuffix(PACKED) if self.is_packed else posixpath.basename(self.path)
 
     @property
     def absolute_url(self) -> str:
@@ -570,6 +578,8 @@ def _with_os_errors(work: Callable[[], T]) -> T:
         return work()
     except OSError:
         raise
+    except KeyError as error:  # a ZIP file says so of what it does not hold
+        raise FileNotFoundError(str(error)) from error
     except Exception as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
 

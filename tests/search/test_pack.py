@@ -1,0 +1,75 @@
+"""A run's records in one file."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import analysis
+from analysis import report
+from benchmarks.analysis_data import write_run
+from search import pack
+from search.record import RecordError, RunFolder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = write_run(str(tmp_path / "first"), trials=12, epochs=3, evaluated=3)
+    folder.write(b"weights", "winner", "model.keras")
+    folder.write(b"weights", "trials", "0000", "best.npz")
+    folder.write(b"[]", "winner", "gallery.json")
+    return folder
+
+
+def test_a_packed_run_is_read_as_its_folder(folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    target = tmp_path / "first.zip"
+    assert pack.main([folder.url, str(target)]) == 0
+    assert "first.zip" in capsys.readouterr().out
+    whole, read = analysis.load(folder.url), analysis.load(str(target))
+    assert read.name == whole.name == "first"
+    assert read.problems == whole.problems
+    assert read.trials.equals(whole.trials)
+    assert read.curves.equals(whole.curves)
+    assert read.evaluations.equals(whole.evaluations)
+    assert read.manifest.equals(whole.manifest)
+    scored = int(whole.evaluations["trial"].iloc[0])
+    assert read.predictions(scored).equals(whole.predictions(scored))
+    assert read.table("ranking").equals(whole.table("ranking"))
+
+
+def test_weights_are_left_out(folder: RunFolder, tmp_path: Path):
+    Path(tmp_path, "run.zip").write_bytes(pack.packed(folder))
+    names = zipfile.ZipFile(tmp_path / "run.zip").namelist()
+    assert "winner/gallery.json" in names
+    assert not [name for name in names if name.startswith("trials/") or name.endswith(".keras")]
+
+
+def test_the_same_records_make_the_same_file(folder: RunFolder):
+    assert pack.packed(folder) == pack.packed(folder)
+
+
+def test_the_page_is_written_beside_a_packed_run(folder: RunFolder, tmp_path: Path):
+    target = tmp_path / "sent.zip"
+    target.write_bytes(pack.packed(folder))
+    assert report.main([str(target)]) == 0
+    assert b"<html" in (tmp_path / "sent.html").read_bytes()
+
+
+def test_what_a_packed_run_does_not_hold_is_missing(folder: RunFolder, tmp_path: Path):
+    folder.remove("manifest.parquet")
+    target = tmp_path / "sent.zip"
+    target.write_bytes(pack.packed(folder))
+    run = analysis.load(str(target))
+    assert run.manifest.empty
+    assert run.problems == ["manifest.parquet: missing"]
+    with pytest.raises(FileNotFoundError):
+        run.folder.read("nothing")
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(RecordError, match=r"run\.json"):
+        pack.packed(RunFolder(str(tmp_path)))
+    assert pack.main([str(tmp_path), str(tmp_path / "a.zip")]) == 2
+    assert "run.json" in capsys.readouterr().err
+    assert pack.main([str(tmp_path)]) == 2
+    assert "python -m search.pack" in capsys.readouterr().err
