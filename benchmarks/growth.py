@@ -75,8 +75,8 @@ def summarize(curves: Mapping[str, Curve], machine: Machine) -> Measurement:
         question="Does the time of a search grow as its work does, and fall as the nodes grow in number?",
         setting=f"CNNs of one layer and 8 filters, {EPOCHS} epochs at {SIZE} x {SIZE}, one thread each. Trials: one a "
         f"core, then 2, 4, 8 times as many. Images: a quarter, half, all. Nodes: {NODE_TRIALS} trials on 1, 2, 4 Ray "
-        "nodes of one CPU inside this machine. From the begin of the first epoch to the end of the last trial. The peer "
-        "is the straight line through the first point.",
+        "nodes of one CPU inside this machine. From the begin of the first epoch to the end of the last trial. The "
+        "peer is the straight line through the first point.",
         comparisons=tuple(
             Comparison(
                 Quantity(f"{what} x {factor}", "s", tuple(curve.seconds[factor])),
