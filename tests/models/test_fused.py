@@ -49,3 +49,21 @@ def test_they_take_16_bit_maps(policy: str, config: CnnConfig) -> None:
         assert np.isfinite(loss)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def test_inference_is_keras_own_after_training() -> None:
+    images = np.random.default_rng(3).random((8, 24, 24, 1), dtype=np.float32)
+    fused, plain = (build_cnn(CONFIG, (24, 24, 1), 2, seed=2, fused=choice) for choice in (True, False))
+    fused.compile("sgd", "binary_crossentropy", jit_compile=False)
+    fused.train_on_batch(images, np.arange(8, dtype=np.float32)[:, None] % 2)  # moves the running statistics
+    plain.set_weights(fused.get_weights())
+    np.testing.assert_allclose(fused.predict(images, verbose=0), plain.predict(images, verbose=0), rtol=1e-5)
+
+
+def test_a_frozen_layer_keeps_its_statistics() -> None:
+    model = build_cnn(CONFIG, (24, 24, 1), 2, fused=True)
+    model.trainable = False
+    before = model.get_weights()
+    model(np.ones((2, 24, 24, 1), np.float32), training=True)
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
