@@ -13,7 +13,7 @@ from pathlib import Path
 from search.record import RecordError, RunFolder
 
 _FILES = ("run.json", "config.yaml", "manifest.parquet", "bad_files.csv", "evaluation.jsonl")
-_FOLDERS = ("log", "predictions", "winner")
+_FOLDERS = (("log",), ("predictions",), ("winner",), ("winner", "gallery"))
 _WEIGHTS = ".keras"
 _TIME = (1980, 1, 1, 0, 0, 0)  # the same records make the same file, whenever they are packed
 
@@ -34,8 +34,9 @@ def packed(folder: RunFolder) -> bytes:
 
 def _members(folder: RunFolder) -> Iterator[tuple[str, ...]]:
     yield from ((name,) for name in _FILES if folder.exists(name))
-    for part in _FOLDERS:
-        yield from ((part, name) for name in folder.names(part) if not name.endswith(_WEIGHTS))
+    for parts in _FOLDERS:
+        files = (name for name in folder.names(*parts) if "." in name)  # folders have no suffix
+        yield from ((*parts, name) for name in files if not name.endswith(_WEIGHTS))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ def folder(tmp_path: Path) -> RunFolder:
     folder.write(b"weights", "winner", "model.keras")
     folder.write(b"weights", "trials", "0000", "best.npz")
     folder.write(b"[]", "winner", "gallery.json")
+    folder.write(b"picture", "winner", "gallery", "0.png")
     return folder
 
 
@@ -40,7 +41,7 @@ def test_a_packed_run_is_read_as_its_folder(folder: RunFolder, tmp_path: Path, c
 def test_weights_are_left_out(folder: RunFolder, tmp_path: Path):
     Path(tmp_path, "run.zip").write_bytes(pack.packed(folder))
     names = zipfile.ZipFile(tmp_path / "run.zip").namelist()
-    assert "winner/gallery.json" in names
+    assert {"winner/gallery.json", "winner/gallery/0.png"} <= set(names)
     assert not [name for name in names if name.startswith("trials/") or name.endswith(".keras")]
 
 
