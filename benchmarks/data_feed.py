@@ -77,7 +77,7 @@ class FeedModel(TrialModel):
 
         steps, options = int(self._batches.cardinality()), self._batches.options()
         batch = tf.data.Dataset.from_tensors(next(iter(self._batches)))
-        return batch.repeat(steps).prefetch(1).with_options(options)
+        return batch.repeat(steps).prefetch(3).with_options(options)
 
     def fit_seconds(self, feed: Any = None) -> float:
         """Seconds of an epoch's training part on a feed, its own unless given.

@@ -247,7 +247,8 @@ class TrialModel:
     def _build_batches(self) -> Any:
         """A tf.data pipeline over `_read_batch`, built once a trial: a new one would be traced anew.
 
-        Gathering and augmentation run in tf.data's own thread, one batch ahead of the training step.
+        Gathering and augmentation run in tf.data's own thread, up to three batches ahead of the training step, so that
+        one that comes late is not waited for.
         """
         import tensorflow as tf
 
@@ -266,7 +267,7 @@ class TrialModel:
         # look: epochs of 21 s took 22 or 43 s. There is nothing to tune here.
         options.autotune.enabled = False
         count = math.ceil(len(self.data.train) / self.config.train.batch_size)
-        return tf.data.Dataset.range(count).map(read).prefetch(1).with_options(options)
+        return tf.data.Dataset.range(count).map(read).prefetch(3).with_options(options)
 
 
 def predict(model: "keras.Model", inputs: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
