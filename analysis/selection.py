@@ -58,11 +58,12 @@ def selection_table(run: Run) -> pd.DataFrame:
     lines = []
     for dataset in [name for name in datasets if name not in (VALIDATION, SHIFTED)]:
         before: NDArray[np.bool_] | None = None
+        weights = statistics.bootstrap_weights(len(images_of(steps[0].predictions, dataset, run.classes)[0]))
         for step in steps:
             labels, probabilities = images_of(step.predictions, dataset, run.classes)
             right = labels == probabilities.argmax(axis=1)
             line = {"selection": step.name, "trials": step.trials, "dataset": dataset, "images": len(labels)}
-            line |= _scores(labels, probabilities)
+            line |= _scores(labels, probabilities, weights)
             line["mcnemar_p"] = np.nan if before is None else statistics.mcnemar(right, before).p_value
             lines.append(line)
             before = right
@@ -99,11 +100,12 @@ def _mean(run: Run, members: Sequence[int]) -> pd.DataFrame:
     return mean
 
 
-def _scores(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> dict[str, Any]:
+def _scores(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32], weights: NDArray[np.float32]
+) -> dict[str, Any]:
     """The columns of a model's scores on a set of images."""
     right = labels == probabilities.argmax(axis=1)
     low, high = statistics.wilson_interval(right.sum(), len(right))
-    weights = statistics.bootstrap_weights(len(labels))
     found: dict[str, Any] = {"accuracy": right.mean(), "accuracy_low": float(low), "accuracy_high": float(high)}
     for name, estimate in (
         ("balanced_accuracy", statistics.bootstrap_balanced_accuracy(labels, right, weights)),

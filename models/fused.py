@@ -52,16 +52,16 @@ def fused_batch_norm() -> Any:
         def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
             if len(inputs.shape) != 4 or mask is not None:
                 return super().call(inputs, training=training, mask=mask)
-            learns = bool(training) and self.trainable
             # The kernel takes 16-bit maps, but everything of a channel in 32 bits.
             scale, shift = tf.cast(self.gamma, "float32"), tf.cast(self.beta, "float32")
-            known = (None, None) if learns else (self.moving_mean, self.moving_variance)
-            mean, variance = (None if each is None else tf.cast(each, "float32") for each in known)
+            if not (training and self.trainable):
+                mean, variance = tf.cast(self.moving_mean, "float32"), tf.cast(self.moving_variance, "float32")
+                return tf.compat.v1.nn.fused_batch_norm(
+                    inputs, scale, shift, mean=mean, variance=variance, epsilon=self.epsilon, is_training=False
+                )[0]
             maps, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                inputs, scale, shift, mean=mean, variance=variance, epsilon=self.epsilon, is_training=learns
+                inputs, scale, shift, epsilon=self.epsilon, is_training=True
             )
-            if not learns:
-                return maps
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving * self.momentum + tf.cast(batch, moving.dtype) * (1.0 - self.momentum))
             return maps

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from search.record import RecordError, RunFolder
+from search.record import PACKED, RecordError, RunFolder
 
 _FILES = ("run.json", "config.yaml", "manifest.parquet", "bad_files.csv", "evaluation.jsonl")
 _FOLDERS = (("log",), ("predictions",), ("winner",), ("winner", "gallery"))
@@ -42,7 +42,7 @@ def _members(folder: RunFolder) -> Iterator[tuple[str, ...]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Pack a run from the command line; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if len(words) != 2 or not words[1].endswith(".zip"):
+    if len(words) != 2 or not words[1].endswith(PACKED):
         print("Give a run's folder and the file to write: python -m search.pack runs/NAME NAME.zip", file=sys.stderr)
         return 2
     try:

@@ -340,6 +340,8 @@ class RunFolder:
         Raises:
             FileNotFoundError: there is no such file.
         """
+        if self.is_packed and not self.exists(*parts):  # a ZIP file system raises KeyError
+            raise FileNotFoundError(f"{self.url} holds no {'/'.join(parts)}")
         content: bytes = self.reach(lambda: self.fs.cat_file(self.child(*parts)))
         return content
 
@@ -578,8 +580,6 @@ def _with_os_errors(work: Callable[[], T]) -> T:
         return work()
     except OSError:
         raise
-    except KeyError as error:  # a ZIP file says so of what it does not hold
-        raise FileNotFoundError(str(error)) from error
     except Exception as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
 
