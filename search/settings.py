@@ -225,6 +225,7 @@ def resume_settings(stored: dict[str, Any], overrides: Sequence[str]) -> Setting
 _FREE = ("space.parameters.", "data.extra_tests.")
 _MAY_CHANGE = (
     "search.num_trials",
+    "search.repeats",
     "search.max_failures",
     "data.root",
     "data.cache",

@@ -180,7 +180,10 @@ def model_variants(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
-    """The trials of a space of rows or a grid, repeats innermost; `None` where a sampler chooses.
+    """The trials of a space of rows or a grid; `None` where a sampler chooses.
+
+    All configurations come once before any comes again: an interrupted search has whole repeats, and a resumed one
+    may be given more.
 
     Raises:
         SettingsError: repeats were asked of a sampler.
@@ -199,8 +202,8 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
         return None
     return [
         Plan(parameters, min(epochs, search.max_epochs), row, repeat)
-        for parameters, row, epochs in configurations
         for repeat in range(search.repeats)
+        for parameters, row, epochs in configurations
     ]
 
 

@@ -107,4 +107,4 @@ def test_a_space_of_rows_is_walked_in_order() -> None:
     searcher = make_searcher("search.repeats=2", space="report2")
     assert isinstance(searcher, ListSearcher)
     assert searcher.num_trials == 16
-    assert (searcher.suggest(3).row, searcher.suggest(3).repeat) == ("table1/2", 1)
+    assert (searcher.suggest(11).row, searcher.suggest(11).repeat) == ("table1/4", 1)

@@ -58,6 +58,7 @@ def test_settings_survive_their_record() -> None:
 def test_a_resumed_run_may_grow_but_not_change() -> None:
     stored = load_settings(["space=cnn2"]).to_dict()
     assert resume_settings(stored, ["search.num_trials=99", "resume=auto", "space=cnn2"]).search.num_trials == 99
+    assert resume_settings(stored, ["search.repeats=5"]).search.repeats == 5
     stored["data"]["extra_tests"] = {"a": "/a", "b": "/b"}
     assert resume_settings(stored, ["data.extra_tests={a: /c}"]).data.extra_tests == {"a": "/c"}
     assert resume_settings(stored, ["data.extra_tests.a=/c"]).data.extra_tests == {"a": "/c", "b": "/b"}

@@ -94,11 +94,22 @@ def test_a_grid_refuses_a_continuous_parameter() -> None:
 def test_published_rows_are_listed_with_their_repeats() -> None:
     settings = load_settings(["space=report3", "search.repeats=2"])
     plans = listed_plans(read_space(settings), settings)
-    assert [plan.row for plan in plans[:3]] == ["table2/1", "table2/1", "table2/2"]
+    assert [(plan.row, plan.repeat) for plan in plans[6:10]] == [
+        ("table2/7", 0),
+        ("table2/8", 0),
+        ("table2/1", 1),
+        ("table2/2", 1),
+    ]
     assert len(plans) == 16
     assert {plan.row: plan.max_epochs for plan in plans}["table2/6"] == 20
     for plan in plans:
         assert model_settings(plan.parameters) == PUBLISHED[plan.row].config
+
+
+def test_more_repeats_only_add_to_the_list() -> None:
+    fewer, more = (load_settings(["space=report3", f"search.repeats={repeats}"]) for repeats in (2, 3))
+    plans = listed_plans(read_space(fewer), fewer) or []
+    assert (listed_plans(read_space(more), more) or [])[: len(plans)] == plans
 
 
 def test_repeats_of_a_sampler_are_refused() -> None:
