@@ -95,7 +95,8 @@ class Verdict:
 
     Attributes:
         verdict: `HOLDS`, `FAILS` or `UNDECIDED`.
-        effect: how much better the first is than the second (accuracy, or loss saved), with its 95 % interval.
+        effect, effect_low, effect_high: how much better the first is than the second (accuracy, or loss saved), and its
+            95 % interval.
         published: what the report's own numbers give, in the claim's metric; NaN where it prints none.
         measure: what `effect` is a difference of: the claim's metric, or validation accuracy in a search.
         basis: which trials, how many, and by which statistic.
@@ -107,8 +108,8 @@ class Verdict:
     place: str
     verdict: str
     effect: float
-    low: float
-    high: float
+    effect_low: float
+    effect_high: float
     published: float
     measure: str
     basis: str
@@ -520,7 +521,9 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     table = Table("claim", "verdict", "effect [95 %]", "report's own", "basis", show_lines=True)
     for entry in verdicts:
         known = np.isfinite(entry.effect)
-        effect = f"{entry.effect:+.3f} [{entry.low:+.3f}, {entry.high:+.3f}]\n{entry.measure}" if known else ""
+        effect = (
+            f"{entry.effect:+.3f} [{entry.effect_low:+.3f}, {entry.effect_high:+.3f}]\n{entry.measure}" if known else ""
+        )
         own = f"{entry.published:+.3f}" if np.isfinite(entry.published) else ""
         cells = (f"{entry.sentence}\n({entry.place})", entry.verdict, effect, own, entry.basis)
         table.add_row(*map(Text, cells))  # Text: what a run is called is no markup

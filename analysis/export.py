@@ -1,5 +1,7 @@
 """Tables as text: CSV, Markdown, LaTeX (booktabs) and HTML, with headings in English or French.
 
+For readers a number and its interval stand in one cell; CSV keeps them in columns of their own.
+
 Whatever comes from a run (names, reasons, hyperparameters) is text that a format may not take for markup.
 """
 
@@ -24,10 +26,9 @@ WIDE_TABLE = 8
 LONG_CELL = 60
 
 _SUFFIXES = {
-    "en": {"measured": "measured", "std": "std", "difference": "difference", "low": "95 % low", "high": "95 % high"},
+    "en": {"measured": "measured", "difference": "difference", "low": "95 % low", "high": "95 % high"},
     "fr": {
         "measured": "mesuré",
-        "std": "écart-type",
         "difference": "écart",
         "low": "IC 95 % bas",
         "high": "IC 95 % haut",
@@ -115,8 +116,6 @@ _FRENCH = {
     "sentence": "énoncé",
     "place": "endroit",
     "effect": "effet",
-    "low": "IC 95 % bas",
-    "high": "IC 95 % haut",
     "measure": "mesure",
     "basis": "comparaison",
     "total": "total",
@@ -146,6 +145,27 @@ def _heading(column: str, language: str, own: Mapping[str, str]) -> str:
     if language == "fr" and column in _FRENCH:
         return _FRENCH[column]
     return _ENGLISH.get(column) or " ".join(_ENGLISH.get(word, word) for word in column.split("_"))
+
+
+def folded(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with each number and its interval in one column of text: `0.904 [0.878, 0.925]`."""
+    names = [str(name) for name in frame.columns]
+    kept = {}
+    for name in names:
+        if name.endswith(("_low", "_high")) and name.rpartition("_")[0] in names:
+            continue
+        if f"{name}_low" in names and f"{name}_high" in names:
+            triples = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+            kept[name] = pd.Series([_interval(*triple) for triple in triples], frame.index, dtype=object)
+        else:
+            kept[name] = frame[name]
+    return pd.DataFrame(kept)
+
+
+def _interval(value: Any, low: Any, high: Any) -> str | None:
+    if pd.isna(value):
+        return None
+    return f"{value:.3f}" if pd.isna(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def cell_text(value: Any) -> str:
@@ -184,14 +204,16 @@ def to_text(frame: pd.DataFrame, format_name: str, title: str = "", language: st
     """
     if format_name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}. Received: {format_name!r}.")
-    titles = headings(list(map(str, frame.columns)), language, table)
     if language == "fr":
         frame = _with_french_words(frame)
     if format_name == "csv":
+        titles = headings(list(map(str, frame.columns)), language, table)
         text: str = (frame if language == "en" else frame.set_axis(titles, axis=1)).to_csv(index=False)
         return text
-    cells = [[cell_text(value) for value in row] for row in frame.itertuples(index=False, name=None)]
-    right = [_is_number(frame[column]) for column in frame.columns]
+    shown = folded(frame)
+    titles = headings(list(map(str, shown.columns)), language, table)
+    cells = [[cell_text(value) for value in row] for row in shown.itertuples(index=False, name=None)]
+    right = [_is_number(shown[column]) for column in shown.columns]
     writer = {"markdown": _to_markdown, "latex": _to_latex, "html": _to_html}[format_name]
     return writer(titles, cells, right, title)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from analysis.statistics import next_interval
 from search.record import FINISHED
 
 SCORES = ("test_loss", "test_accuracy", "val_loss", "val_accuracy")
@@ -50,8 +51,10 @@ def report_columns(table: str) -> list[str]:
 def report_table(name: str, trials: pd.DataFrame, confusions: Mapping[tuple[str, int], Any]) -> pd.DataFrame:
     """One of the report's tables, a row for each of its rows, published beside measured.
 
-    Every score `s` has the columns `s` (published), `s_measured` (mean over repeats), `s_std` (over repeats, NaN for
-    one) and `s_difference`. `status` says how often a row was run, or that it was not.
+    Every score `s` has the columns `s` (published), `s_measured` (mean over repeats), `s_measured_low` and
+    `s_measured_high` (where one more run with another seed would fall, 95 %; NaN for one repeat) and `s_difference`.
+    What was published was one run: outside of that interval it was not reproduced. `status` says how often a row was
+    run, or that it was not.
 
     Args:
         name: of `REPORT_TABLES`.
@@ -80,10 +83,13 @@ def _report_line(
             line[name] = _matrix_text([row.confusion])
             line["confusion_measured"] = _matrix_text(matrices) if matrices else ""
         elif name in SCORES:
-            measured = done[name].dropna()
-            line[f"{name}_measured"] = measured.mean() if len(measured) else np.nan
-            line[f"{name}_std"] = measured.std() if len(measured) > 1 else np.nan
-            line[f"{name}_difference"] = line[f"{name}_measured"] - line[name]
+            measured = next_interval(done[name].dropna())
+            most = 1.0 if name.endswith("accuracy") else np.inf
+            line[f"{name}_measured"] = measured.value
+            line[f"{name}_measured_low"], line[f"{name}_measured_high"] = np.clip(
+                (measured.low, measured.high), 0, most
+            )
+            line[f"{name}_difference"] = measured.value - line[name]
     line["status"] = _replay_status(replays, len(done), matrices)
     return line
 

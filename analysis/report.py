@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import figures, style
 from analysis.answer import accuracy, answer
 from analysis.command import exit_code
-from analysis.export import cell_text, headings
+from analysis.export import cell_text, folded, headings
 from analysis.load import Run, load
 from analysis.panels import (
     MISTAKES_CAPTION,
@@ -361,37 +361,16 @@ def _table_part(run: Run, frame: "pd.DataFrame", shown: _ShownTable) -> Part:
     note = f"The first {MOST_ROWS} of {len(frame):,} rows; python -m analysis.tables RUN --table {shown.name} has all."
     return Part(
         run.name,
-        table=table_of(folded(frame.drop(columns=same)[:MOST_ROWS]), shown.texts),
+        table=table_of(shown_columns(frame.drop(columns=same)[:MOST_ROWS]), shown.texts),
         note=note if len(frame) > MOST_ROWS else "",
     )
 
 
-def folded(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """The frame with each number and its interval in one column of text: `0.904 [0.878, 0.925]`.
-
-    Columns without any value are left out: a search of CNNs has no DeLong test of three classes.
+def shown_columns(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The frame as the pages show it: intervals folded, and no column without a value (DeLong's test has none with
+    three classes).
     """
-    import pandas as pd
-
-    names = [str(name) for name in frame.columns]
-    kept = {}
-    for name in names:
-        if name.endswith(("_low", "_high")) and name.rpartition("_")[0] in names:
-            continue
-        if f"{name}_low" in names and f"{name}_high" in names:
-            triples = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
-            column = pd.Series([_interval(*triple) for triple in triples], frame.index, dtype=object)
-        else:
-            column = frame[name]
-        if not column.isna().all():
-            kept[name] = column
-    return pd.DataFrame(kept)
-
-
-def _interval(value: Any, low: Any, high: Any) -> str | None:
-    if _is_absent(value):
-        return None
-    return f"{value:.3f}" if _is_absent(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    return folded(frame).dropna(axis="columns", how="all")
 
 
 def _published_blocks(runs: Sequence[Run]) -> list[Block]:
@@ -400,8 +379,9 @@ def _published_blocks(runs: Sequence[Run]) -> list[Block]:
     return [
         Block(
             TABLES[name].title,
-            "Published, measured (mean and standard deviation over repeats) and their difference.",
-            (Part("", table=table_of(folded(make_table(runs, name)))),),
+            "Published, measured and their difference. Measured is the mean over repeats; in brackets where one more run "
+            "with another seed would fall (95 %).",
+            (Part("", table=table_of(shown_columns(make_table(runs, name)))),),
         )
         for name in replayed
     ]
@@ -420,7 +400,7 @@ CLAIM_TEXTS = ("sentence", "measure", "basis")
 
 def claim_rows(runs: Sequence[Run]) -> "pd.DataFrame":
     """The verdicts on the report's statements, those that are decided first, as the pages show them."""
-    frame = folded(make_table(runs, "claims").rename(columns={"low": "effect_low", "high": "effect_high"}))
+    frame = shown_columns(make_table(runs, "claims"))
     pairs = zip(frame["sentence"], frame["place"], strict=True)
     frame["sentence"] = [f"{str(sentence).rstrip('.')} ({place})." for sentence, place in pairs]
     shown = ("sentence", "verdict", "effect", "published", "measure", "trials", "basis")
@@ -479,7 +459,7 @@ def _results(scored: Scored) -> Part:
                 "loss": entry.loss,
             }
         )
-    return Part(scored.run.name, table=table_of(folded(pd.DataFrame(lines))), note=f"{scored.what}.")
+    return Part(scored.run.name, table=table_of(shown_columns(pd.DataFrame(lines))), note=f"{scored.what}.")
 
 
 def _architecture(scored: Scored) -> Part:

@@ -331,6 +331,16 @@ def mean_interval(values: ArrayLike) -> Estimate:
     return Estimate(center, center - half, center + half)
 
 
+def next_interval(values: ArrayLike) -> Estimate:
+    """The mean of repeats, and where one more of the same kind would fall: Student's prediction interval.
+
+    NaN bounds for fewer than two. Source: Hahn and Meeker 1991, section 4.7.
+    """
+    mean = mean_interval(values)
+    half = (mean.high - mean.value) * float(np.sqrt(np.size(values) + 1))
+    return Estimate(mean.value, mean.value - half, mean.value + half)
+
+
 def mean_difference(first: ArrayLike, second: ArrayLike) -> Estimate:
     """The difference of two means, first minus second, with Welch's interval; NaN bounds for fewer than two each.
 

@@ -27,7 +27,7 @@ from analysis.panels import (
     parameters_of,
     restyle,
 )
-from analysis.report import CLAIM_TEXTS, Cell, Table, claim_rows, folded, table_of
+from analysis.report import CLAIM_TEXTS, Cell, Table, claim_rows, shown_columns, table_of
 from analysis.scored import Scored, scored_trial, scored_winner
 from analysis.tables import comparison
 from search.record import lower_is_better, trial_name
@@ -255,7 +255,7 @@ def compare_page(library: Library, run: Run, address: Address, theme: style.Them
     paired = comparison(run, scored) if len(scored) > 1 else None
     if paired is not None and not paired.empty:
         caption = "On the same test images; differences are the first minus the second."
-        parts.append(_figure_table(table_of(folded(paired)), "Paired comparison", caption))
+        parts.append(_figure_table(table_of(shown_columns(paired)), "Paired comparison", caption))
     others = [other for other in library.readable() if other.metric == run.metric and len(other.curves)]
     if len(others) > 1:
         steps = {other.name: figures.best_so_far(other.curves, other.metric) for other in others}

@@ -113,7 +113,7 @@ def test_seeds_are_paired_where_there_are_three(tmp_path):
     verdict = judge_claim(claim, [write_run(tmp_path / "run", first + second)])
     # Differences 0.10, 0.12, 0.08: mean 0.10, standard error 0.02 / sqrt(3), t(2) = 4.3027.
     assert verdict.effect == pytest.approx(0.10)
-    assert verdict.low == pytest.approx(0.10 - 4.302653 * 0.02 / np.sqrt(3))
+    assert verdict.effect_low == pytest.approx(0.10 - 4.302653 * 0.02 / np.sqrt(3))
     assert (verdict.verdict, verdict.trials) == (HOLDS, 6)
     assert "3 seeds" in verdict.basis
     reversed_claim = replace(claim, pairs=(("table1/4", "table1/2"),))
@@ -130,7 +130,7 @@ def test_one_seed_is_bootstrapped_over_its_images(tmp_path):
     verdict = judge_claim(BY_ID["larger_batch_helps"], [write_run(tmp_path / "run", trials)])
     assert verdict.effect == pytest.approx(0.2)
     # 40 of 200 images differ: standard error sqrt(0.2 x 0.8 / 200) = 0.028.
-    assert (verdict.low, verdict.high) == pytest.approx((0.2 - 0.055, 0.2 + 0.055), abs=0.008)
+    assert (verdict.effect_low, verdict.effect_high) == pytest.approx((0.2 - 0.055, 0.2 + 0.055), abs=0.008)
     assert verdict.verdict == HOLDS
     assert "what another seed would give is not in the interval" in verdict.basis
 

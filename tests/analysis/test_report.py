@@ -117,7 +117,7 @@ def test_script_json_cannot_end_its_element():
 
 def test_a_number_and_its_interval_share_a_column():
     frame = pd.DataFrame({"auc": [0.9, None], "auc_low": [0.8, None], "auc_high": [0.95, None], "empty": [None, None]})
-    assert report.folded(frame).to_dict("list") == {"auc": ["0.900 [0.800, 0.950]", None]}
+    assert report.shown_columns(frame).to_dict("list") == {"auc": ["0.900 [0.800, 0.950]", None]}
 
 
 def test_a_run_that_has_just_begun_has_a_page(tmp_path):

@@ -163,6 +163,13 @@ def test_intervals_of_repeats_are_those_of_scipy():
     assert (found.low, found.high) == pytest.approx((pair.low, pair.high))
 
 
+def test_one_more_repeat_falls_into_its_interval_as_often_as_said():
+    draws = np.random.default_rng(0).normal(size=(4000, 6))
+    found = [ours.next_interval(row[:5]) for row in draws]
+    inside = np.mean([each.low <= row[5] <= each.high for each, row in zip(found, draws, strict=True)])
+    assert inside == pytest.approx(0.95, abs=0.01)
+
+
 def test_one_repeat_has_a_mean_but_no_interval():
     assert ours.mean_interval([0.8]).value == 0.8
     assert np.isnan(ours.mean_interval([0.8]).low)

@@ -240,7 +240,11 @@ def test_a_report_table_sets_measured_beside_published(tmp_path):
     assert line[["parameters", "parameters_measured"]].tolist() == [96_969, 96_969]
     assert line["test_accuracy"] == 0.81
     assert line["test_accuracy_measured"] == pytest.approx(0.9)
-    assert line["test_accuracy_std"] == pytest.approx(np.std([1, 0.8], ddof=1))
+    half = 12.7062 * np.std([1, 0.8], ddof=1) * np.sqrt(1 + 1 / 2)  # Student's t for one degree of freedom
+    assert half > 1
+    assert (line["test_accuracy_measured_low"], line["test_accuracy_measured_high"]) == (0, 1)
+    half = 12.7062 * np.std([0.4, 0.2], ddof=1) * np.sqrt(1 + 1 / 2)
+    assert line["val_loss_measured_high"] == pytest.approx(0.3 + half, rel=1e-5)
     assert line["test_accuracy_difference"] == pytest.approx(0.09)
     assert line["val_loss_measured"] == pytest.approx(0.3)
     assert line["status"] == "2 repeats, on 10 test images, not 624"
