@@ -63,6 +63,8 @@ TRIAL_COLUMNS = (
     "memory_mb",
 )
 
+FEATURE_COLUMNS = ("backbone", "images", "seconds")
+
 
 @dataclass
 class LogReader:
@@ -94,6 +96,14 @@ class LogReader:
             if name.endswith(".jsonl"):
                 self._read_file(name)
         return self._places > before
+
+    def feature_costs(self) -> "pd.DataFrame":
+        """What the features of frozen backbones cost, one row a backbone and session: `FEATURE_COLUMNS`."""
+        import pandas as pd
+
+        found = [event for _, event in self._events if event.get("event") == "features"]
+        rows = [[event.get(name) for name in FEATURE_COLUMNS] for event in found]
+        return pd.DataFrame(rows, columns=list(FEATURE_COLUMNS)).dropna()
 
     def frames(self, metric: str, weights: str) -> "tuple[pd.DataFrame, pd.DataFrame]":
         """The frames `trials` (one row a trial) and `curves` (one row an epoch) of all that was read."""

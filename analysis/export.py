@@ -117,7 +117,8 @@ _FRENCH = {
     "place": "endroit",
     "effect": "effet",
     "measure": "mesure",
-    "basis": "comparaison",
+    "basis": "base",
+    "cost": "coût",
     "total": "total",
 }
 

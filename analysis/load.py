@@ -101,6 +101,11 @@ class Run:
             return None
 
     @property
+    def feature_costs(self) -> "pd.DataFrame":
+        """What the features of frozen backbones cost: columns `analysis.events.FEATURE_COLUMNS`, times in seconds."""
+        return self._log.feature_costs()
+
+    @property
     def winner_predictions(self) -> "pd.DataFrame":
         """As `predictions`, of the exported model."""
         return self._read_predictions("winner")

@@ -346,6 +346,7 @@ _SHOWN_TABLES = (
         "None failed, diverged or lost its process.",
         texts=("reason",),
     ),
+    _ShownTable("savings", "search", "In hours of all trial processes together.", texts=("cost", "basis")),
     _ShownTable("cost", "search", "By backbone and ending.", closed=True),
     _ShownTable("data", "data", "Beside the report's own counts, where it prints them."),
 )
@@ -379,8 +380,8 @@ def _published_blocks(runs: Sequence[Run]) -> list[Block]:
     return [
         Block(
             TABLES[name].title,
-            "Published, measured and their difference. Measured is the mean over repeats; in brackets where one more run "
-            "with another seed would fall (95 %).",
+            "Published, measured and their difference. Measured is the mean over repeats; in brackets where one more "
+            "run with another seed would fall (95 %).",
             (Part("", table=table_of(shown_columns(make_table(runs, name)))),),
         )
         for name in replayed

@@ -21,6 +21,7 @@ from analysis.command import exit_code
 from analysis.export import EXTENSIONS, FORMATS, LANGUAGES, latex_document, to_text
 from analysis.load import Run, load, run_labels
 from analysis.replay import REPORT_TABLES, published_counts, report_table
+from analysis.savings import savings_table
 from analysis.scored import images_of
 from analysis.selection import selection_table
 from search.record import DIVERGED, FAILED, FINISHED, STOPPED, lower_is_better
@@ -484,6 +485,11 @@ TABLES: Mapping[str, Table] = {
         _each(lambda run: failures(run.trials)),
     ),
     "cost": Table("Process hours", "Heures de processus", _each(lambda run: cost(run.trials))),
+    "savings": Table(
+        "What the search cost, and what it would have cost without early stopping, features and sharing",
+        "Coût de la recherche, et ce qu'il aurait été sans arrêt précoce, caractéristiques ni partage",
+        _each(savings_table),
+    ),
     "claims": Table("The report's statements, tested", "Les énoncés du rapport, mis à l'épreuve", _claims),
 }
 

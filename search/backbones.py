@@ -27,7 +27,7 @@ from models.transfer import (
     load_backbone_weights,
     weights_hash,
 )
-from search.feature_store import BLOCK, FeatureKey, FeatureStore
+from search.feature_store import BLOCK, FeatureCost, FeatureKey, FeatureStore
 from search.settings import Settings
 from search.spaces import Space, backbones_of, model_settings, model_variants
 from search.training import Inputs, TrialConfig, image_inputs
@@ -75,6 +75,13 @@ class Backbones:
     def has_features(self, model: ModelConfig) -> bool:
         """Whether a model's frozen part is run once for all trials that share it."""
         return self.store is not None and has_frozen_part(model)
+
+    def costs(self) -> list[FeatureCost]:
+        """What features cost this run so far, by backbone."""
+        import ray
+
+        found: list[FeatureCost] = [] if self.store is None else ray.get(self.store.costs.remote())
+        return found
 
     def plain(self, config: TrialConfig, images: NDArray[np.uint8], fingerprint: str) -> NDArray[Any]:
         """The features of all `images` without augmentation, float (N, ...)."""

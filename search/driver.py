@@ -6,12 +6,14 @@ schedules, restarts and reuses processes. What was tried and what came of it is 
 module imports Ray at the top; `search.run` imports it only when a search begins.
 """
 
+import contextlib
 import dataclasses
 import shutil
 import signal
 from collections.abc import Callable
 from typing import Any
 
+import ray
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray import tune
 from ray.tune.search import Searcher as TuneSearcher
@@ -107,6 +109,8 @@ def run_search(
         raise
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with contextlib.suppress(OSError, ray.exceptions.RayError):  # neither may hide a first error
+            state.add_feature_costs(session.backbones.costs())
         state.flush()
         if state.folder.is_local:
             shutil.rmtree(state.folder.child("tune"), ignore_errors=True)

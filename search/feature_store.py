@@ -81,6 +81,21 @@ class Claim:
 
 
 @dataclass
+class FeatureCost:
+    """What the features of one backbone cost a run.
+
+    Attributes:
+        backbone: a name of BACKBONES.
+        images: how many were passed through its frozen part, each view of an augmentation counted.
+        seconds: that processes took for it, added up over all of them.
+    """
+
+    backbone: str
+    images: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
 class Work:
     """Who computes what of one key's features.
 
@@ -105,10 +120,13 @@ class Work:
                 return block
         return None
 
-    def finish(self, block: int) -> None:
-        """A block is done."""
-        if block in self.taken:
-            self.slowest = max(self.slowest, time.monotonic() - self.taken.pop(block))
+    def finish(self, block: int) -> float:
+        """A block is done; returns the seconds that it took, 0 where nobody was known to compute it."""
+        if block not in self.taken:
+            return 0.0
+        seconds = time.monotonic() - self.taken.pop(block)
+        self.slowest = max(self.slowest, seconds)
+        return seconds
 
 
 def count_blocks(count: int) -> int:
@@ -224,6 +242,7 @@ class FeatureStore:
         self._memory = memory
         self._shared: OrderedDict[FeatureKey, tuple[Claim, int]] = OrderedDict()  # and bytes in the object store
         self._work: dict[FeatureKey, Work] = {}
+        self._costs: dict[str, FeatureCost] = {}
         self._news: list[str] = []
 
     def claim(self, key: FeatureKey, count: int) -> Claim:
@@ -247,7 +266,13 @@ class FeatureStore:
         if key in self._work:  # else it comes from a process that was thought lost
             work = self._work[key]
             self._files.write(key, block, features, work.count)
-            work.finish(block)
+            cost = self._costs.setdefault(key.backbone, FeatureCost(key.backbone))
+            cost.images += len(features)
+            cost.seconds += work.finish(block)
+
+    def costs(self) -> list[FeatureCost]:
+        """What was computed since this run began or was resumed, by backbone; nothing of what the cache had."""
+        return list(self._costs.values())
 
     def news(self) -> tuple[list[str], list[str]]:
         """What was completed since the last call, and what is being computed, a line each."""

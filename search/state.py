@@ -14,6 +14,7 @@ from models.counts import ParameterCount
 from search import record
 from search.asha import Asha
 from search.checkpoint import drop_checkpoints, read_checkpoint
+from search.feature_store import FeatureCost
 from search.record import EventLog, RunFolder, TrialRecord, apply_event, rank
 from search.searcher import Searcher
 from search.settings import Settings
@@ -181,6 +182,11 @@ class SearchState:
         if is_news:
             self.ended.append(number)
         drop_checkpoints(self.folder, self.trials[number].name, keep=1)
+
+    def add_feature_costs(self, costs: Iterable[FeatureCost]) -> None:
+        """What the features of frozen backbones cost in this session."""
+        for cost in costs:
+            self._log.append("features", **asdict(cost))
 
     def best(self) -> TrialRecord | None:
         """The trial with the best validation so far."""

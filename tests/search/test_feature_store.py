@@ -135,6 +135,9 @@ def test_the_store_hands_out_blocks_and_then_a_file_where_memory_has_no_room(tmp
     assert store.news() == ([], [f"features of {KEY}: 0 of {COUNT} images"])
     for number in range(3):
         store.add(KEY, number, block(number))
+    (cost,) = store.costs()
+    assert (cost.backbone, cost.images) == (KEY.backbone, COUNT)
+    assert cost.seconds > 0
     claim = store.claim(KEY, COUNT)
     np.testing.assert_array_equal(np.load(claim.file), FEATURES)
     completed, computing = store.news()
@@ -145,3 +148,4 @@ def test_the_store_hands_out_blocks_and_then_a_file_where_memory_has_no_room(tmp
     again = FeatureStore(str(tmp_path), 1e9, memory=0)
     assert again.claim(KEY, COUNT).file == claim.file
     assert again.news()[0][0].endswith("from the cache")
+    assert again.costs() == []
