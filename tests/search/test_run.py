@@ -250,7 +250,7 @@ def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image
 def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Path) -> None:
     arguments = ["space=vgg2", "weights=none", "search.num_trials=1", "search.max_epochs=1", "run.name=one"]
     fixed = ["space.parameters.frozen=all", "space.parameters.pooling=average", "search.metric=shifted_loss"]
-    done = search(tmp_path, image_cache, *arguments, *fixed)
+    done = search(tmp_path, image_cache, *arguments, *fixed, "space.parameters.augment=none")
     assert done.returncode == 0, done.stderr + done.stdout
     assert "random weights, which serves tests only" in done.stdout
     folder = RunFolder(str(tmp_path / "one"))
@@ -260,6 +260,11 @@ def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Pa
     scored = {entry.dataset: entry for entry in folder.read_evaluations()}
     assert scored.keys() == {"validation", "shifted", "test"}
     assert scored["shifted"].loss == pytest.approx(trial.epochs[0].shifted_loss, rel=1e-5)
+    (cost,) = (event for event in folder.read_events() if event["event"] == "features")
+    counts = folder.read_run().data["counts"]
+    passed = sum(counts["train"]) + sum(counts["validation"]) + scored["shifted"].images
+    assert (cost["backbone"], cost["images"]) == ("vgg16", passed)
+    assert cost["seconds"] > 0
 
 
 def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":
