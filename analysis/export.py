@@ -97,6 +97,7 @@ _FRENCH = {
             ("balanced_accuracy", "accuracy équilibrée"),
         )
     },
+    "model": "modèle",
     "selection": "choix",
     "first": "premier",
     "second": "second",

@@ -1,4 +1,4 @@
-"""What each step of the choice of a winner gives: the same finished trials, chosen by less."""
+"""The model that a search exports, scored, and what each step of its choice gives: the same trials, chosen by less."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,35 @@ from analysis.load import Run
 from analysis.scored import finished_by_metric, images_of, scored_winner
 from search.record import SHIFTED, VALIDATION
 
-COLUMNS = (
-    "selection",
-    "trials",
-    "dataset",
-    "images",
+SCORES = (
     *("accuracy", "accuracy_low", "accuracy_high"),
     *("balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high"),
     *("auc", "auc_low", "auc_high"),
     "loss",
-    "mcnemar_p",
 )
+WINNER_COLUMNS = ("model", "parameters", "dataset", "images", *SCORES, "sensitivity", "specificity")
+COLUMNS = ("selection", "trials", "dataset", "images", *SCORES, "mcnemar_p")
+
+
+def winner_table(run: Run) -> pd.DataFrame:
+    """The exported model on every set of images that it was scored on, the test set first.
+
+    Returns:
+        A row a set; `parameters` are those of all its members together, `sensitivity` and `specificity` NaN but for
+        two classes; intervals as in `selection_table`. No rows before the winner is scored.
+    """
+    lines = []
+    model = scored_winner(run)
+    if model is not None and model.exported is not None:
+        parameters = int(run.trials["parameters"][list(model.exported.trials)].sum())
+        for dataset, entry in model.evaluations.items():
+            labels, probabilities = images_of(model.predictions(dataset), dataset, run.classes)
+            if not len(labels):
+                continue
+            line = {"model": model.what, "parameters": parameters, "dataset": dataset, "images": len(labels)}
+            line |= _scores(labels, probabilities, statistics.bootstrap_weights(len(labels)))
+            lines.append(line | {"sensitivity": entry.sensitivity, "specificity": entry.specificity})
+    return pd.DataFrame(lines, columns=[*WINNER_COLUMNS]).astype({"sensitivity": float, "specificity": float})
 
 
 @dataclass(frozen=True)

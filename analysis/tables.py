@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
-from analysis.command import exit_code
+from analysis.command import CommandError, exit_code
 from analysis.export import EXTENSIONS, FORMATS, LANGUAGES, latex_document, to_text
 from analysis.load import Run, load, run_labels
 from analysis.replay import REPORT_TABLES, published_counts, report_table
 from analysis.savings import savings_table
 from analysis.scored import images_of
-from analysis.selection import selection_table
+from analysis.selection import selection_table, winner_table
 from search.record import DIVERGED, FAILED, FINISHED, STOPPED, lower_is_better
 
 # Intervals that need every image's probability are made for this many trials of the ranking.
@@ -453,6 +453,11 @@ TABLES: Mapping[str, Table] = {
         "Les essais, du meilleur au moins bon en validation, avec IC à 95 % sur le test",
         _each(ranking),
     ),
+    "winner": Table(
+        "The model that the search exported, with 95 % intervals",
+        "Le modèle retenu par la recherche, avec IC à 95 %",
+        _each(winner_table),
+    ),
     "selection": Table(
         "What each step of the choice gives, on images it did not see",
         "Apport de chaque étape du choix, sur des images non vues",
@@ -502,28 +507,32 @@ def default_tables(runs: Sequence[Run]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print or write the tables of runs from the command line."""
+    given = _parser().parse_args(arguments)
+    return exit_code(lambda: _show_tables(given))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.tables",
         description="The tables of one or several runs, printed as Markdown or written to a folder.",
         epilog="Tables: " + ", ".join(TABLES),
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or URL")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or URL, or a file of search.pack")
     parser.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
     parser.add_argument("--out", metavar="FOLDER", help="write one file a table there, instead of printing")
     parser.add_argument(
         "--lang", choices=LANGUAGES, default="en", help="of titles and headings; fr as the report prints them"
     )
     parser.add_argument("--table", metavar="NAME", action="append", choices=[*TABLES], help="only this one; repeatable")
-    given = parser.parse_args(arguments)
-    return exit_code(lambda: _show_tables(given))
+    parser.add_argument(
+        "--columns", metavar="A,B,...", type=lambda text: text.split(","), help="only these, by their names in CSV"
+    )
+    return parser
 
 
 def _show_tables(given: argparse.Namespace) -> None:
     runs = [load(url) for url in given.runs]
-    texts = {
-        name: to_text(make_table(runs, name), given.format, TABLES[name].heading(given.lang), given.lang, name)
-        for name in given.table or default_tables(runs)
-    }
+    texts = _texts(runs, given, titled=True)
     for run in runs:
         for problem in run.problems:
             print(f"{run.name}: {problem}", file=sys.stderr)
@@ -532,6 +541,47 @@ def _show_tables(given: argparse.Namespace) -> None:
         return
     write_tables(texts, given.format, given.out)
     print(f"Wrote {len(texts)} tables to {given.out}")
+
+
+def printed(arguments: Sequence[str]) -> str:
+    """What the command prints for these arguments, without the tables' titles.
+
+    Raises:
+        CommandError: a table has no such column.
+        RecordError: a run cannot be read.
+        SystemExit: wrong arguments, as argparse tells them.
+    """
+    given = _parser().parse_args(arguments)
+    return "\n".join(_texts([load(url) for url in given.runs], given, titled=False).values())
+
+
+def _texts(runs: Sequence[Run], given: argparse.Namespace, titled: bool) -> dict[str, str]:
+    """Every table that is asked for as text, by name."""
+    return {
+        name: to_text(
+            chosen_columns(make_table(runs, name), given.columns),
+            given.format,
+            TABLES[name].heading(given.lang) if titled else "",
+            given.lang,
+            name,
+        )
+        for name in given.table or default_tables(runs)
+    }
+
+
+def chosen_columns(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
+    """Some columns of a table in the order in which they are named, each with its interval; all where none is named.
+
+    Raises:
+        CommandError: the table has no such column.
+    """
+    if names is None:
+        return table
+    for name in names:
+        if name not in table:
+            raise CommandError(f"The table has no column {name!r}; it has {', '.join(map(str, table))}.")
+    wanted = [each for name in names for each in (name, f"{name}_low", f"{name}_high") if each in table]
+    return table[wanted]
 
 
 def write_tables(texts: Mapping[str, str], format_name: str, out: str) -> None:

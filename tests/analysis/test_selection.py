@@ -6,7 +6,7 @@ import pytest
 from analysis import report
 from analysis.load import load
 from analysis.scored import finished_by_metric, scored_winner
-from analysis.selection import COLUMNS, selection_table
+from analysis.selection import COLUMNS, selection_table, winner_table
 from benchmarks.analysis_data import write_run
 
 
@@ -59,3 +59,18 @@ def test_nothing_is_said_before_there_is_a_winner(tmp_path):
 
 def test_the_page_shows_the_steps(averaged):
     assert "calibrated on validation: the winner" in report.report_html([averaged])
+
+
+def test_the_winner_is_scored_on_every_set(averaged):
+    table = winner_table(averaged).set_index("dataset")
+    model = scored_winner(averaged)
+    assert next(iter(table.index)) == "test"
+    assert set(table.index) == set(model.evaluations)
+    for dataset, entry in model.evaluations.items():
+        row = table.loc[dataset]
+        assert row[["accuracy", "auc", "loss", "sensitivity", "specificity"]].to_list() == pytest.approx(
+            [entry.accuracy, entry.auc, entry.loss, entry.sensitivity, entry.specificity], abs=1e-6
+        )
+        assert row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"]
+    members = averaged.trials.loc[list(averaged.winner.trials)]
+    assert set(table["parameters"]) == {members["parameters"].sum()}

@@ -8,6 +8,7 @@ import pytest
 
 import analysis
 from analysis import tables
+from analysis.command import CommandError
 from analysis.export import FORMATS, cell_text, headings, latex_document, to_text
 from analysis.replay import published_rows, report_table
 from search.metrics import score
@@ -426,3 +427,12 @@ def test_the_command_line_prints_in_french(run, capsys):
     assert "Tableau 1 du rapport : modèle CNN à 2 classes" in printed
     assert "| ligne | Modèle | Data Augmentation | Nb param. |" in printed
     assert "| état | arrêt après | essais | epochs passées |" in printed
+
+
+def test_a_chosen_column_brings_its_interval(run):
+    table = tables.chosen_columns(run.table("ranking"), ["trial", "test_accuracy"])
+    assert list(table) == ["trial", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
+    text = to_text(table, "markdown")
+    assert r"| 0 | 1.000 \[0.722, 1.000\] |" in text
+    with pytest.raises(CommandError, match="no column 'accuracy'; it has rank, trial"):
+        tables.chosen_columns(run.table("ranking"), ["accuracy"])

@@ -1,0 +1,75 @@
+"""Keeps a text's tables true: `python -m analysis.fill FILE.md` makes each anew from the runs that it is of.
+
+A table stands between two comments. The first is the command that makes it, its paths seen from the file's folder:
+
+```
+<!-- python -m analysis.tables report2.zip --table report2 --columns row,test_accuracy,test_accuracy_measured -->
+<!-- end -->
+```
+
+What stands between them is replaced, all other text stays. `--check` writes nothing and fails where something would
+change.
+"""
+
+import argparse
+import contextlib
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from analysis import tables
+from analysis.command import CommandError, exit_code
+
+_PLACE = re.compile(r"(<!-- python -m analysis\.tables (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(text: str, make: Callable[[Sequence[str]], str]) -> str:
+    """The text with every table made anew.
+
+    Args:
+        text: Markdown.
+        make: from the words of a command to its table.
+    """
+    return _PLACE.sub(lambda found: f"{found[1]}\n{make(shlex.split(found[2]))}\n{found[3]}", text)
+
+
+def fill_file(path: Path, check: bool = False) -> bool:
+    """Make the tables of a file anew; returns whether that changes it.
+
+    Args:
+        path: of a Markdown file.
+        check: leave the file as it is.
+
+    Raises:
+        CommandError, RecordError, OSError: a table cannot be made.
+    """
+    before = path.read_text("utf-8")
+    with contextlib.chdir(path.parent):
+        after = filled(before, tables.printed)
+    if after != before and not check:
+        path.write_text(after, "utf-8")
+    return after != before
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fill files from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.fill", description="Make the tables of Markdown files anew from their runs."
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE.md", type=Path)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a table is not up to date")
+    given = parser.parse_args(arguments)
+    return exit_code(lambda: _fill(given.files, given.check))
+
+
+def _fill(files: Sequence[Path], check: bool) -> None:
+    changed = [str(path) for path in files if fill_file(path, check)]
+    if check and changed:
+        raise CommandError(f"Tables are not up to date: run python -m analysis.fill {' '.join(changed)}")
+    print(f"{len(files)} files, {len(changed)} changed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
