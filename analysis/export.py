@@ -98,6 +98,8 @@ _FRENCH = {
         )
     },
     "model": "modèle",
+    "against": "contre",
+    "pairs": "paires",
     "selection": "choix",
     "first": "premier",
     "second": "second",

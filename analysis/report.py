@@ -338,6 +338,13 @@ _SHOWN_TABLES = (
     _ShownTable(
         "isolation", "space", "What the best trial with each value reached.", "No hyperparameter differs.", closed=True
     ),
+    _ShownTable(
+        "effects",
+        "space",
+        "Means over pairs of finished trials that differ in nothing else, in brackets Student's 95 % intervals.",
+        "No two finished trials differ in one hyperparameter only; a grid has such pairs.",
+        closed=True,
+    ),
     _ShownTable("early_stopping", "search", "Epochs that were not trained because a trial ended before its time."),
     _ShownTable(
         "failures",

@@ -18,6 +18,7 @@ import pandas as pd
 
 from analysis import statistics
 from analysis.command import CommandError, exit_code
+from analysis.effects import effects_table
 from analysis.export import EXTENSIONS, FORMATS, LANGUAGES, latex_document, to_text
 from analysis.load import Run, load, run_labels
 from analysis.replay import REPORT_TABLES, published_counts, report_table
@@ -480,6 +481,11 @@ TABLES: Mapping[str, Table] = {
         "Best validation for each value of a hyperparameter, every other tuned",
         "Meilleure validation pour chaque valeur d'un hyperparamètre, les autres étant optimisés",
         _each(isolation),
+    ),
+    "effects": Table(
+        "What each value gives, every other hyperparameter being equal",
+        "Apport de chaque valeur, les autres hyperparamètres étant égaux",
+        _each(effects_table),
     ),
     "early_stopping": Table(
         "Epochs spent and saved", "Epochs passées et épargnées", _each(lambda run: early_stopping(run.trials))

@@ -1,0 +1,53 @@
+"""Effects of a factorial, worked out by hand."""
+
+import numpy as np
+import pytest
+
+import analysis
+from search.record import RunFolder, RunRecord, to_json
+
+CLASSES = ("normal", "pneumonia")
+
+
+def load_run(path, trials):
+    """A run of one epoch a trial; `trials` are hyperparameters and a validation loss."""
+    folder = RunFolder(str(path))
+    folder.write_run(RunRecord("grid", 1.0, "", "val_loss", CLASSES, {}, {}, {}))
+    events = []
+    for number, (parameters, loss, status) in enumerate(trials):
+        suggested = {"event": "suggested", "time": 1.0, "trial": number, "parameters": parameters, "seed": 1}
+        metrics = {"epoch": 1, "seconds": 1.0, "time": 2.0, "val_loss": loss}
+        events += [
+            suggested | {"max_epochs": 4},
+            {"event": "epoch", "time": 2.0, "trial": number, "metrics": metrics},
+            {"event": "ended", "time": 3.0, "trial": number, "status": status, "reason": ""},
+        ]
+    folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", "1.jsonl")
+    return analysis.load(folder)
+
+
+def test_a_value_stands_against_the_first_with_all_else_equal(tmp_path):
+    trials = [
+        ({"augment": "none", "normalize": False, "dense": [8]}, 0.50, "finished"),
+        ({"augment": "none", "normalize": True, "dense": [8]}, 0.40, "finished"),
+        ({"augment": "strong", "normalize": False, "dense": [8]}, 0.42, "finished"),
+        ({"augment": "strong", "normalize": True, "dense": [8]}, 0.30, "finished"),
+        ({"augment": "hospital", "normalize": True, "dense": [8]}, 0.25, "finished"),
+        ({"augment": "hospital", "normalize": False, "dense": [8]}, 0.10, "stopped"),
+    ]
+    table = load_run(tmp_path / "run", trials).table("effects").set_index(["hyperparameter", "value"])
+    strong = table.loc[("augment", "strong")]
+    assert (strong["against"], strong["pairs"]) == ("none", 2)
+    assert strong["val_loss_difference"] == pytest.approx((-0.08 - 0.10) / 2)
+    half = 12.7062 * np.std([-0.08, -0.10], ddof=1) / np.sqrt(2)
+    assert strong["val_loss_difference_high"] == pytest.approx(-0.09 + half, abs=1e-5)
+    hospital = table.loc[("augment", "hospital")]  # the stopped one is no pair
+    assert (hospital["pairs"], hospital["val_loss_difference"]) == (1, pytest.approx(-0.15))
+    assert np.isnan(hospital["val_loss_difference_low"])
+    assert table.loc[("normalize", "yes"), "val_loss_difference"] == pytest.approx((-0.10 - 0.12) / 2)
+    assert "dense" not in table.index.get_level_values("hyperparameter")
+
+
+def test_without_pairs_there_is_nothing_to_say(tmp_path):
+    trials = [({"a": 1, "b": 1}, 0.5, "finished"), ({"a": 2, "b": 2}, 0.4, "finished")]
+    assert load_run(tmp_path / "run", trials).table("effects").empty
