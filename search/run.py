@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from data_pipeline.dataset import Dataset, list_dataset, prepare_dataset
 from data_pipeline.manifest import DataError, Manifest
 from data_pipeline.split import split_pool
-from models.registry import count_parameters
+from models.registry import PUBLISHED, PublishedRow, count_parameters
 from models.transfer import WeightsError, feature_cut
 from search import record
 from search.backbones import FeatureNews, models_with_features
@@ -160,7 +160,7 @@ def _dry_run(settings: Settings, space: Space) -> int:
     for name, entry in settings.space.parameters.items():
         console.print(f"  {name:14} {entry}", markup=False)
     for row in space.rows:
-        console.print(f"  {row}")
+        console.print(f"  {row:10} {_row_line(PUBLISHED[row], data_settings(settings).image.shape)}", markup=False)
     console.print(f"  {combinations_of(space)}; {count_trials(space, settings)} trials will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
@@ -171,6 +171,13 @@ def _dry_run(settings: Settings, space: Space) -> int:
     _print_counts(console, manifest, split.counts(manifest))
     console.print("Dry run: nothing was started.")
     return 0
+
+
+def _row_line(row: PublishedRow, shape: tuple[int, int, int]) -> str:
+    """A published row's model, and its parameters as built here, beside the printed ones where they differ."""
+    count = count_parameters(row.config, shape, row.classes).total
+    printed = "" if count == row.published_parameters else f" (published: {row.published_parameters:,})"
+    return f"{row.model:16} {count:>11,} parameters{printed}"
 
 
 def _epochs_line(settings: Settings, space: Space) -> str:

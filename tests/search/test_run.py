@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from search.record import RunFolder, TrialRecord
+from search.run import main
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data_pipeline" / "sample"
@@ -245,6 +246,13 @@ def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image
     assert trials[0].reason
     assert trials[1].status == "finished"
     assert len(trials[1].epochs) == 60
+
+
+def test_a_dry_run_of_published_rows_tells_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["space=report_transfer", "dry_run=true"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "table3/1 VGG16 14,780,481 parameters" in lines
+    assert "table4/1 ResNet50 23,850,113 parameters (published: 39,305,089)" in lines
 
 
 def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Path) -> None:
