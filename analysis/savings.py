@@ -47,7 +47,7 @@ def _trained(run: Run) -> Line:
     curves = run.curves
     epochs = f"{len(curves):,} epochs of {len(run.trials):,} trials"
     wall = covered(curves["time"] - curves["seconds"], curves["time"])
-    basis = f"{epochs}; for {wall / 3600:.2f} hours of wall time something trained"
+    basis = f"{epochs}; something trained for {wall / 60:,.1f} minutes of wall time"
     return Line("spent on training", curves["seconds"].sum() / 3600, basis)
 
 

@@ -4,6 +4,7 @@ To publish, or to send to a colleague: tables and pages open the file as they op
 (`python -m analysis.report FILE.zip`). It cannot be resumed, evaluated again or exported: those need the weights.
 """
 
+import argparse
 import io
 import sys
 import zipfile
@@ -13,13 +14,18 @@ from pathlib import Path
 from search.record import PACKED, RecordError, RunFolder
 
 _FILES = ("run.json", "config.yaml", "manifest.parquet", "bad_files.csv", "evaluation.jsonl")
-_FOLDERS = (("log",), ("predictions",), ("winner",), ("winner", "gallery"))
+_FOLDERS = (("log",), ("predictions",), ("winner",))
+_PICTURES = ("winner", "gallery")  # of the winner's mistakes: often more than all else together
 _WEIGHTS = ".keras"
 _TIME = (1980, 1, 1, 0, 0, 0)  # the same records make the same file, whenever they are packed
 
 
-def packed(folder: RunFolder) -> bytes:
+def packed(folder: RunFolder, pictures: bool = True) -> bytes:
     """The records of a run as a ZIP file.
+
+    Args:
+        folder: the run's.
+        pictures: whether the X-rays that the winner mistook go with it.
 
     Raises:
         RecordError: the folder holds no run.
@@ -27,31 +33,36 @@ def packed(folder: RunFolder) -> bytes:
     folder.read_run()
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
-        for parts in _members(folder):
+        for parts in _members(folder, pictures):
             file.writestr(zipfile.ZipInfo("/".join(parts), _TIME), folder.read(*parts), zipfile.ZIP_DEFLATED)
     return content.getvalue()
 
 
-def _members(folder: RunFolder) -> Iterator[tuple[str, ...]]:
+def _members(folder: RunFolder, pictures: bool) -> Iterator[tuple[str, ...]]:
     yield from ((name,) for name in _FILES if folder.exists(name))
-    for parts in _FOLDERS:
+    for parts in (*_FOLDERS, _PICTURES) if pictures else _FOLDERS:
         files = (name for name in folder.names(*parts) if "." in name)  # folders have no suffix
         yield from ((*parts, name) for name in files if not name.endswith(_WEIGHTS))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Pack a run from the command line; returns the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if len(words) != 2 or not words[1].endswith(PACKED):
-        print("Give a run's folder and the file to write: python -m search.pack runs/NAME NAME.zip", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m search.pack", description="A run's records in one small file, without its weights."
+    )
+    parser.add_argument("run", metavar="RUN", help="a run's folder or URL")
+    parser.add_argument("file", metavar=f"FILE{PACKED}", help="to be written")
+    parser.add_argument("--no-pictures", action="store_true", help="leave out the X-rays that the winner mistook")
+    given = parser.parse_args(arguments)
+    if not given.file.endswith(PACKED):
+        parser.error(f"the file's name ends in {PACKED}; got {given.file}")
     try:
-        content = packed(RunFolder(words[0]))
-        Path(words[1]).write_bytes(content)
+        content = packed(RunFolder(given.run), pictures=not given.no_pictures)
+        Path(given.file).write_bytes(content)
     except (RecordError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{words[1]}: {len(content) / 1e6:.1f} MB; python -m analysis.report {words[1]} shows it")
+    print(f"{given.file}: {len(content) / 1e6:.1f} MB; python -m analysis.report {given.file} shows it")
     return 0
 
 

@@ -61,7 +61,7 @@ def test_early_stopping_saves_the_epochs_of_stopped_trials(tmp_path):
         nan_ok=True,
     )
     # Something trained from 0.5 to 2.5 hours; at most two trials at once, 1,000 images of a MiB each.
-    assert "2.00 hours of wall time" in table.loc["spent on training", "basis"]
+    assert "for 120.0 minutes of wall time" in table.loc["spent on training", "basis"]
     assert table.loc["saved by early stopping", "basis"].startswith("3 epochs of 1 ")
     assert table.loc["saved by sharing", "basis"].endswith("1,000 MiB; with a copy in each process 2,000 MiB")
 

@@ -45,6 +45,14 @@ def test_weights_are_left_out(folder: RunFolder, tmp_path: Path):
     assert not [name for name in names if name.startswith("trials/") or name.endswith(".keras")]
 
 
+def test_pictures_can_be_left_out(folder: RunFolder, tmp_path: Path):
+    assert pack.main([folder.url, str(tmp_path / "run.zip"), "--no-pictures"]) == 0
+    names = zipfile.ZipFile(tmp_path / "run.zip").namelist()
+    assert "winner/gallery.json" in names
+    assert "winner/gallery/0.png" not in names
+    assert report.main([str(tmp_path / "run.zip")]) == 0
+
+
 def test_the_same_records_make_the_same_file(folder: RunFolder):
     assert pack.packed(folder) == pack.packed(folder)
 
@@ -72,5 +80,6 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         pack.packed(RunFolder(str(tmp_path)))
     assert pack.main([str(tmp_path), str(tmp_path / "a.zip")]) == 2
     assert "run.json" in capsys.readouterr().err
-    assert pack.main([str(tmp_path)]) == 2
-    assert "python -m search.pack" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        pack.main([str(tmp_path), "a.tar"])
+    assert "ends in .zip; got a.tar" in capsys.readouterr().err
