@@ -110,12 +110,10 @@ def _steps(run: Run) -> list[Step]:
 
 
 def _mean(run: Run, members: Sequence[int]) -> pd.DataFrame:
-    """The mean of several trials' predictions."""
-    tables = [run.predictions(number) for number in members]
-    columns = [f"p_{name}" for name in run.classes]
-    mean = tables[0].copy()
-    mean[columns] = np.mean([table[columns].to_numpy(np.float32) for table in tables], axis=0)
-    return mean
+    """The mean of several trials' predictions, of every image over those that were scored on it."""
+    together = pd.concat([run.predictions(number) for number in members]).astype({"dataset": str})
+    columns = ["label", *(f"p_{name}" for name in run.classes)]
+    return together.groupby(["dataset", "image_id"], sort=False)[columns].mean().reset_index()
 
 
 def _scores(

@@ -1,6 +1,7 @@
 """Training data to and from Ray's object store: put once a run, read by every trial without a copy."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from data_pipeline.dataset import Dataset
 from data_pipeline.shift import shifted
+from data_pipeline.split import Split
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -26,6 +28,7 @@ class TrainingData:
         fingerprint: Equal for equal `images`.
         shifted: A copy of the validation images as another hospital might have made them, uint8 (m, height,
             width, channels); None where it is not looked at.
+        repeats: The splits of every repeat of a configuration, where each has its own; else empty.
     """
 
     images: NDArray[np.uint8]
@@ -35,10 +38,25 @@ class TrainingData:
     classes: tuple[str, ...]
     fingerprint: str
     shifted: NDArray[np.uint8] | None = None
+    repeats: tuple[Split, ...] = ()
+
+    def of_repeat(self, repeat: int) -> "TrainingData":
+        """The same images as that repeat of a configuration divides them."""
+        if not self.repeats:
+            return self
+        split = self.repeats[repeat]
+        copy = None if self.shifted is None else shifted(self.images[split.validation])
+        return replace(self, train=split.train, validation=split.validation, shifted=copy)
 
 
-def training_data(dataset: Dataset, with_shifted: bool = False) -> TrainingData:
-    """The pool of a prepared data set; `images` is its memory map on disk, of which only validation is read here."""
+def training_data(dataset: Dataset, with_shifted: bool = False, repeats: Sequence[Split] = ()) -> TrainingData:
+    """The pool of a prepared data set; `images` is its memory map on disk, of which only validation is read here.
+
+    Args:
+        dataset: The data set.
+        with_shifted: Whether the shifted copy of validation is made.
+        repeats: As in `TrainingData`.
+    """
     # a plain array: numpy pickles a memmap, being a subclass, by copying it
     images = np.asarray(dataset.pool.open())
     return TrainingData(
@@ -49,6 +67,7 @@ def training_data(dataset: Dataset, with_shifted: bool = False) -> TrainingData:
         classes=dataset.manifest.classes,
         fingerprint=dataset.pool.fingerprint,
         shifted=shifted(images[dataset.split.validation]) if with_shifted else None,
+        repeats=tuple(repeats),
     )
 
 

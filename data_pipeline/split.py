@@ -92,6 +92,15 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
     return split
 
 
+def repeat_splits(manifest: Manifest, settings: SplitSettings, repeats: int) -> tuple[Split, ...]:
+    """A split for each repeat of a configuration, the first as `split_pool` draws it, each later one with another seed.
+
+    Raises:
+        DataError: as `split_pool`.
+    """
+    return tuple(split_pool(manifest, replace(settings, seed=settings.seed + repeat)) for repeat in range(repeats))
+
+
 def validation_per_class(pool_size: int, class_count: int, fraction: float | None = None) -> int:
     """How many images of each class validate, at least 1.
 

@@ -67,7 +67,7 @@ def run_search(
         patience=settings.run.patience,
         metric=settings.search.metric,
         train=settings.train,
-        data=put_training_data(training_data(session.dataset, settings.search.judges_by_shifted)),
+        data=put_training_data(training_data(session.dataset, settings.search.judges_by_shifted, session.repeats)),
         backbones=session.backbones,
         threads=resources.threads,
     )

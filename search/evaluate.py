@@ -22,6 +22,7 @@ from data_pipeline.dataset import Dataset, DataSettings, prepare_extra_test, rea
 from data_pipeline.manifest import ImageRow
 from data_pipeline.preprocess import PreparedImages
 from data_pipeline.shift import shifted, shifted_fingerprint
+from data_pipeline.split import Split
 from models.registry import build_model
 from models.transfer import build_trainable_part, trainable_part
 from search.backbones import Backbones
@@ -65,6 +66,7 @@ class EvaluationSet:
         labels: theirs, int64 (n,).
         image_ids: their n names, as in the manifest.
         fingerprint: equal for equal `images`.
+        repeat: whose trials are scored on it; None for all.
     """
 
     name: str
@@ -73,6 +75,7 @@ class EvaluationSet:
     labels: NDArray[np.int64]
     image_ids: tuple[str, ...]
     fingerprint: str
+    repeat: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,24 +97,39 @@ class EvaluationContext:
     threads: int
 
 
-def evaluation_sets(dataset: Dataset, settings: DataSettings, with_shifted: bool) -> list[EvaluationSet]:
+def evaluation_sets(
+    dataset: Dataset, settings: DataSettings, with_shifted: bool, repeats: Sequence[Split] = ()
+) -> list[EvaluationSet]:
     """Validation (and its shifted copy), test and the outside test sets, decoded.
+
+    Args:
+        dataset: of the run.
+        settings: its outside test sets.
+        with_shifted: whether trials were judged by the shifted copy.
+        repeats: the splits of every repeat of a configuration, where each has its own.
 
     Raises:
         DataError: an outside test set cannot be labelled with the run's classes.
     """
-    manifest, split = dataset.manifest, dataset.split
-    pool, fingerprint = np.asarray(dataset.pool.open()), dataset.pool.fingerprint
-    chosen, labels = split.validation, manifest.pool_labels[split.validation]
-    ids = tuple(manifest.pool_rows[place].image_id for place in chosen)
-    sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, fingerprint)]
-    if with_shifted:
-        copy, known_as = shifted(pool[chosen]), shifted_fingerprint(fingerprint, chosen)
-        sets.append(EvaluationSet(SHIFTED, copy, np.arange(len(chosen)), labels, ids, known_as))
+    manifest = dataset.manifest
+    sets = [] if repeats else _validation_sets(dataset, dataset.split, with_shifted, None)
+    for repeat, split in enumerate(repeats):
+        sets += _validation_sets(dataset, split, with_shifted, repeat)
     sets.append(_test_set(TEST, manifest.test_rows, dataset.test))
     for name, folder in settings.extra_tests.items():
         rows, images = prepare_extra_test(name, folder, manifest.classes, settings)
         sets.append(_test_set(name, rows, images))
+    return sets
+
+
+def _validation_sets(dataset: Dataset, split: Split, with_shifted: bool, repeat: int | None) -> list[EvaluationSet]:
+    manifest, chosen = dataset.manifest, split.validation
+    pool, fingerprint = np.asarray(dataset.pool.open()), dataset.pool.fingerprint
+    labels, ids = manifest.pool_labels[chosen], tuple(manifest.pool_rows[place].image_id for place in chosen)
+    sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, fingerprint, repeat)]
+    if with_shifted:
+        copy, known_as = shifted(pool[chosen]), shifted_fingerprint(fingerprint, chosen)
+        sets.append(EvaluationSet(SHIFTED, copy, np.arange(len(chosen)), labels, ids, known_as, repeat))
     return sets
 
 
@@ -135,7 +153,7 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
 
     trials = [trial for trial in folder.read_trials().values() if trial.status == FINISHED]
     settings, dataset = session.settings, session.dataset
-    sets = evaluation_sets(dataset, data_settings(settings), settings.search.judges_by_shifted)
+    sets = evaluation_sets(dataset, data_settings(settings), settings.search.judges_by_shifted, session.repeats)
     which = settings.evaluate.weights
     source = _source(which, sets)
     sound = {trial.number for trial in trials if predictions_source(folder, trial.name) == source}
@@ -206,14 +224,15 @@ class Scorer:
             return []
         config = trial_config(trial, self._context.train)
         backbones = self._context.backbones
+        sets = [each for each in self._sets if each.repeat in (None, trial.repeat)]
         if backbones.has_features(config.model):
-            inputs = [backbones.plain(config, each.images, each.fingerprint) for each in self._sets]
+            inputs = [backbones.plain(config, each.images, each.fingerprint) for each in sets]
             model = self._build(config, build_trainable_part, checkpoint)
         else:
-            inputs = [each.images for each in self._sets]
+            inputs = [each.images for each in sets]
             model = self._build(config, build_model, checkpoint)
         evaluations, tables = [], []
-        for each, images in zip(self._sets, inputs, strict=True):
+        for each, images in zip(sets, inputs, strict=True):
             probabilities = predict(model, images, each.rows)
             evaluations.append(
                 evaluation(trial.number, each.name, self._context.which, checkpoint.epoch, each.labels, probabilities)

@@ -59,6 +59,28 @@ def write_predictions(folder: RunFolder, table: pa.Table, name: str, source: str
     folder.write(buffer.getvalue(), "predictions", f"{name}.parquet")
 
 
+def mean_predictions(tables: Sequence[pa.Table]) -> pa.Table:
+    """What several models say of every image that at least one of them was scored on: the mean of those that were.
+
+    Models whose validation images differ are thus averaged over those that did not train on an image.
+
+    Args:
+        tables: as `prediction_table`.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    import pandas as pd
+
+    together = pd.concat([table.to_pandas() for table in tables]).astype({"dataset": str})
+    mean = together.groupby(["dataset", "image_id"], sort=False).mean().reset_index()
+    columns = {
+        "dataset": pa.array(mean["dataset"].to_list()).dictionary_encode(),
+        "image_id": mean["image_id"].to_list(),
+        "label": mean["label"].to_numpy(np.int64),
+    }
+    return pa.table(columns | {name: mean[name].to_numpy(np.float32) for name in probability_columns(tables[0])})
+
+
 def predictions_source(folder: RunFolder, name: str) -> str | None:
     """The source that a trial's predictions were written with; `None` where there are none that can be read."""
     try:

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from data_pipeline.dataset import Dataset, DataSettings
 from data_pipeline.preprocess import ImageSettings
-from data_pipeline.split import SplitSettings
+from data_pipeline.split import Split, SplitSettings, repeat_splits
 from models.registry import PUBLISHED, ModelConfig, count_parameters
 from search.backbones import Backbones, share_backbones
 from search.resources import TrialResources, plan_resources
@@ -45,6 +45,14 @@ class Session:
     dataset: Dataset
     backbones: Backbones
     resources: TrialResources
+
+    @property
+    def repeats(self) -> tuple[Split, ...]:
+        """The splits of every repeat of a configuration, where each draws its own; else empty."""
+        if not self.settings.data.split.redraw:
+            return ()
+        split = data_settings(self.settings).split
+        return repeat_splits(self.dataset.manifest, split, self.settings.search.repeats)
 
 
 @contextlib.contextmanager

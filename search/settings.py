@@ -54,6 +54,7 @@ class SplitChoice:
     method: str = "patient"
     fraction: float | None = None
     seed: int = 0
+    redraw: bool = False
 
 
 @dataclass
@@ -292,6 +293,11 @@ def check_settings(settings: Settings) -> Settings:
         raise SettingsError(
             f"search.asha.grace_period must not exceed search.max_epochs ({search.max_epochs}); "
             f"got {search.asha.grace_period}."
+        )
+    if settings.data.split.redraw and search.repeats < 2:
+        raise SettingsError(
+            "data.split.redraw draws validation anew for each repeat of a configuration, of which there are 2 or more; "
+            f"got search.repeats={search.repeats}. Set search.repeats, with a grid or a space of rows."
         )
     for name in {"validation", "shifted", "test"} & set(settings.data.extra_tests):
         raise SettingsError(f"data.extra_tests: {name!r} is the name of a set that every run has. Choose another.")

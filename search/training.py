@@ -105,9 +105,7 @@ class TrialModel:
         import keras
 
         keras.config.set_dtype_policy(config.train.precision)
-        self.data = data
-        self._targets = one_hot(data.labels[data.train], len(data.classes))
-        self._take(config, inputs)
+        self._take(config, data, inputs)
         self.model = self._build(backbone_weights)
         self._trained = trainable_part(self.model)
         _compile(self.model, config.train, len(data.classes))
@@ -116,20 +114,25 @@ class TrialModel:
         self._batches = self._build_batches()
 
     def restart(
-        self, config: TrialConfig, inputs: Inputs, backbone_weights: Sequence[NDArray[Any]] | None = None
+        self,
+        config: TrialConfig,
+        data: TrainingData,
+        inputs: Inputs,
+        backbone_weights: Sequence[NDArray[Any]] | None = None,
     ) -> bool:
         """Become a new trial with the graphs of this one, whose tracing takes seconds; False if it needs others."""
-        if _graphs(config, inputs) != _graphs(self.config, self._inputs):
+        if _graphs(config, data, inputs) != _graphs(self.config, self.data, self._inputs):
             return False
-        self._take(config, inputs)
+        self._take(config, data, inputs)
         assign(self.model.weights, self._build(backbone_weights).get_weights())
         for variable, scalar in zip(self.model.optimizer.variables, self._first_scalars, strict=True):
             variable.assign(np.zeros(variable.shape, np.float32) if scalar is None else scalar)
         return True
 
-    def _take(self, config: TrialConfig, inputs: Inputs) -> None:
-        data, train = self.data, config.train
-        self.config = config
+    def _take(self, config: TrialConfig, data: TrainingData, inputs: Inputs) -> None:
+        train = config.train
+        self.config, self.data = config, data
+        self._targets = one_hot(data.labels[data.train], len(data.classes))
         self.history: list[EpochRecord] = []
         self._inputs = inputs
         self._policy = find_policy(train.augment) if inputs.are_images else Policy()  # features are augmented already
@@ -266,8 +269,7 @@ class TrialModel:
         # The tuning thread looks after 10 ms, 20 ms, 40 ms ... On busy cores the end of an epoch waited for its next
         # look: epochs of 21 s took 22 or 43 s. There is nothing to tune here.
         options.autotune.enabled = False
-        count = math.ceil(len(self.data.train) / self.config.train.batch_size)
-        return tf.data.Dataset.range(count).map(read).prefetch(3).with_options(options)
+        return tf.data.Dataset.range(_steps(self.config, self.data)).map(read).prefetch(3).with_options(options)
 
 
 def predict(model: "keras.Model", inputs: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -367,11 +369,16 @@ def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
     )
 
 
-def _graphs(config: TrialConfig, inputs: Inputs) -> tuple[Any, ...]:
+def _steps(config: TrialConfig, data: TrainingData) -> int:
+    """Batches of an epoch; the last one may be smaller."""
+    return math.ceil(len(data.train) / config.train.batch_size)
+
+
+def _graphs(config: TrialConfig, data: TrainingData, inputs: Inputs) -> tuple[Any, ...]:
     """All that a trial's traced graphs depend on."""
     train = config.train
     fixed = train.batch_size, train.optimizer, train.weight_decay, train.weight_average, train.label_smoothing
-    return config.model, *fixed, train.precision, inputs.plain.dtype, inputs.plain.shape[1:]
+    return config.model, *fixed, train.precision, inputs.plain.dtype, inputs.plain.shape[1:], _steps(config, data)
 
 
 def _dropout_seeds(model: "keras.Model") -> list[Any]:

@@ -108,11 +108,12 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
 
     def build_model(self) -> TrialModel:
         """The trial's model before its first epoch: the last one started anew, or its memory given back first."""
-        config, data = trial_config(self._trial, self._context.train), get_training_data(self._context.data)
+        config = trial_config(self._trial, self._context.train)
+        data = get_training_data(self._context.data).of_repeat(self._trial.repeat)
         backbones = self._context.backbones
         inputs, weights = trial_inputs(backbones, config, data), backbones.arrays(config.model)
         last, self._last = self._last, None
-        if last is not None and last.restart(config, inputs, weights):
+        if last is not None and last.restart(config, data, inputs, weights):
             return last
         del last
         release_memory()

@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from search.calibration import Calibration, fit_calibration
 from search.metrics import wilson_interval
-from search.predictions import evaluation, probabilities_of, probability_columns, read_predictions, write_predictions
+from search.predictions import (
+    evaluation,
+    mean_predictions,
+    probabilities_of,
+    probability_columns,
+    read_predictions,
+    write_predictions,
+)
 from search.record import FINISHED, SHIFTED, VALIDATION, RunFolder, RunRecord, TrialRecord, Winner, rank
 from search.settings import EvaluateSettings, Settings
 
@@ -33,9 +41,9 @@ def make_winner(folder: RunFolder, members: Sequence[TrialRecord], settings: Eva
         members: scored trials, best first.
         settings: whether to calibrate, and which weights were scored.
     """
-    tables = [read_predictions(folder, trial.name) for trial in members]
-    labels, datasets = tables[0]["label"].to_numpy(), np.array(tables[0]["dataset"].to_pylist())
-    p = np.mean([probabilities_of(table) for table in tables], axis=0)  # (N, K)
+    table = mean_predictions([read_predictions(folder, trial.name) for trial in members])
+    labels, datasets = table["label"].to_numpy(), np.array(table["dataset"].to_pylist())
+    p: NDArray[np.floating] = probabilities_of(table)  # (N, K)
     calibrated_on, calibration = "", Calibration.none(p.shape[1])
     if settings.calibrate:
         # Where it was made, the shifted copy: on validation itself models are as sure as they never are elsewhere.
@@ -48,7 +56,6 @@ def make_winner(folder: RunFolder, members: Sequence[TrialRecord], settings: Eva
         for dataset in dict.fromkeys(datasets)
         for own in [datasets == dataset]
     ]
-    table = tables[0]
     for place, name in enumerate(probability_columns(table)):
         table = table.set_column(table.column_names.index(name), name, pa.array(p[:, place].astype(np.float32)))
     write_predictions(folder, table, WINNER)

@@ -7,6 +7,8 @@ import pytest
 
 from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
 from data_pipeline.share import TrainingData, get_training_data, put_training_data, training_data
+from data_pipeline.shift import shifted
+from data_pipeline.split import SplitSettings, repeat_splits
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,7 @@ def test_training_data_hold_the_pool_alone(dataset: Dataset) -> None:
         "classes",
         "fingerprint",
         "shifted",  # a copy of the validation images: see test_shift.py
+        "repeats",  # rows of the pool, as train and validation
     }
     assert data.images.shape == (480, 224, 224, 1)
     assert data.labels.tolist() == [row.label for row in dataset.manifest.pool_rows]
@@ -69,3 +72,20 @@ def test_store_gives_the_same_data_without_a_copy(dataset: Dataset, ray_session:
     address = first.images.ctypes.data
     ranges = [[int(end, 16) for end in line.split()[0].split("-")] for line in mapped]
     assert any(start <= address < end for start, end in ranges)
+
+
+def test_each_repeat_may_have_its_own_validation_images(small_dataset: Dataset) -> None:
+    splits = repeat_splits(small_dataset.manifest, SplitSettings(), 3)
+    data = training_data(small_dataset, with_shifted=True, repeats=splits)
+    first, third = data.of_repeat(0), data.of_repeat(2)
+    np.testing.assert_array_equal(first.validation, small_dataset.split.validation)
+    np.testing.assert_array_equal(first.shifted, data.shifted)
+    assert set(first.validation) != set(third.validation)
+    assert sorted([*third.train, *third.validation]) == list(range(480))
+    np.testing.assert_array_equal(third.shifted, shifted(data.images[third.validation]))
+    groups = [small_dataset.manifest.pool_rows[place].group for place in third.validation]
+    assert not set(groups) & {small_dataset.manifest.pool_rows[place].group for place in third.train}
+
+
+def test_without_splits_of_their_own_repeats_share_one(small_data: TrainingData) -> None:
+    assert small_data.of_repeat(2) is small_data

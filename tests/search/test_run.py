@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from search.predictions import read_predictions
 from search.record import RunFolder, TrialRecord
 from search.run import main
 
@@ -273,6 +274,26 @@ def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Pa
     passed = sum(counts["train"]) + sum(counts["validation"]) + scored["shifted"].images
     assert (cost["backbone"], cost["images"]) == ("vgg16", passed)
     assert cost["seconds"] > 0
+
+
+def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_not_train_on_an_image(
+    tmp_path: Path, image_cache: Path
+) -> None:
+    words = ["space=report2", "space.rows=[table1/2]", "search.repeats=2", "search.max_epochs=1", "run.name=two"]
+    redraw = ["data.split.redraw=true", "data.split.method=patient", "data.size=32", "evaluate.ensemble=2"]
+    done = search(tmp_path, image_cache, *words, *redraw, "search.metric=shifted_loss")
+    assert done.returncode == 0, done.stderr + done.stdout
+    folder = RunFolder(str(tmp_path / "two"))
+    tables = [read_predictions(folder, name).to_pandas() for name in ("0000", "0001", "winner")]
+    for dataset in ("validation", "shifted"):
+        first, second, winner = (set(each.loc[each["dataset"] == dataset, "image_id"]) for each in tables)
+        assert len(first) == len(second) > 0
+        assert first != second
+        assert winner == first | second
+    trials, scored = folder.read_trials(), {(e.trial, e.dataset): e for e in folder.read_evaluations()}
+    for number, trial in trials.items():
+        assert scored[(number, "validation")].loss == pytest.approx(trial.epochs[-1].val_loss, rel=1e-5)
+        assert scored[(number, "shifted")].loss == pytest.approx(trial.epochs[-1].shifted_loss, rel=1e-5)
 
 
 def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":

@@ -11,6 +11,7 @@ from search.spaces import read_space
         ("space=cn2", r"no space called 'cn2'.*cnn2"),
         ("data=kagle", r"no data called 'kagle'.*kaggle"),
         ("search.num_trials=many", r"search.num_trials.*many"),
+        ("data.split.redraw=true", r"data.split.redraw.*got search.repeats=1"),
         ("search.num_trials=0", r"search.num_trials must be at least 1; got 0"),
         ("search.searcher=tpee", r"search.searcher must be one of.*tpee.*tpe"),
         ("train.learning_rate=-1", r"train.learning_rate must be greater than 0; got -1"),

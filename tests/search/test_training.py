@@ -72,7 +72,7 @@ def test_a_trial_with_equal_graphs_starts_anew_in_them(small_data: TrainingData,
     used = make_model(small_data, optimizer=optimizer)
     used.run_epoch()
     traced = used.model.train_function
-    assert used.restart(fresh.config, image_inputs(used.data))
+    assert used.restart(fresh.config, used.data, image_inputs(used.data))
     for model in (fresh, used):
         model.run_epoch()
         model.run_epoch()
@@ -92,9 +92,9 @@ OTHER_GRAPHS = [
 @pytest.mark.parametrize("change", OTHER_GRAPHS)
 def test_a_trial_with_other_graphs_is_built_anew(small_data: TrainingData, change: dict) -> None:
     model = make_model(small_data)
-    assert not model.restart(make_model(small_data, **change).config, image_inputs(model.data))
+    assert not model.restart(make_model(small_data, **change).config, model.data, image_inputs(model.data))
     other = make_model(small_data, model=dataclasses.replace(CNN, dropout=0.2))
-    assert not model.restart(other.config, image_inputs(model.data))
+    assert not model.restart(other.config, model.data, image_inputs(model.data))
 
 
 def test_labels_are_smoothed(small_data: TrainingData) -> None:

@@ -5,7 +5,14 @@ import pyarrow as pa
 import pytest
 
 from search.calibration import Calibration, fit_calibration
-from search.predictions import predictions_source, probabilities_of, read_predictions, write_predictions
+from search.predictions import (
+    mean_predictions,
+    prediction_table,
+    predictions_source,
+    probabilities_of,
+    read_predictions,
+    write_predictions,
+)
 from search.record import SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner
 from search.settings import EvaluateSettings, Settings
 from search.winner import best_trials, make_winner, winner_lines, winner_model
@@ -133,3 +140,16 @@ def test_accuracies_have_their_intervals() -> None:
         "test: accuracy 0.308 (95 % interval 0.255 to 0.366, 263 images), loss 0.500, AUC 0.700, "
         "sensitivity 0.400, specificity 0.600"
     ]
+
+
+def test_an_image_counts_for_those_that_were_scored_on_it() -> None:
+    def table(dataset: str, names: list[str], p: list[float]) -> pa.Table:
+        return prediction_table(dataset, names, np.ones(len(p), np.int64), np.array([p, p], np.float32).T, ("a", "b"))
+
+    first = pa.concat_tables([table(VALIDATION, ["x", "y"], [0.2, 0.4]), table(TEST, ["y"], [1.0])])
+    second = pa.concat_tables([table(VALIDATION, ["y", "z"], [0.6, 0.8]), table(TEST, ["y"], [0.0])])
+    mean = mean_predictions([first, second])
+    assert mean["dataset"].to_pylist() == [VALIDATION, VALIDATION, TEST, VALIDATION]
+    assert mean["image_id"].to_pylist() == ["x", "y", "y", "z"]
+    np.testing.assert_allclose(probabilities_of(mean)[:, 0], [0.2, 0.5, 0.5, 0.8], rtol=1e-6)
+    assert mean.schema.equals(first.schema)
