@@ -533,6 +533,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--columns", metavar="A,B,...", type=lambda text: text.split(","), help="only these, by their names in CSV"
     )
+    parser.add_argument(
+        "--where", metavar="COLUMN=VALUE", action="append", default=[], help="only rows with that value; repeatable"
+    )
     return parser
 
 
@@ -565,7 +568,7 @@ def _texts(runs: Sequence[Run], given: argparse.Namespace, titled: bool) -> dict
     """Every table that is asked for as text, by name."""
     return {
         name: to_text(
-            chosen_columns(make_table(runs, name), given.columns),
+            chosen_columns(chosen_rows(make_table(runs, name), given.where), given.columns),
             given.format,
             TABLES[name].heading(given.lang) if titled else "",
             given.lang,
@@ -573,6 +576,21 @@ def _texts(runs: Sequence[Run], given: argparse.Namespace, titled: bool) -> dict
         )
         for name in given.table or default_tables(runs)
     }
+
+
+def chosen_rows(table: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
+    """The rows of a table that meet all conditions, each `COLUMN=VALUE` with the value as CSV has it.
+
+    Raises:
+        CommandError: a condition is none, or the table has no such column.
+    """
+    for condition in conditions:
+        name, equals, value = condition.partition("=")
+        if not equals:
+            raise CommandError(f"--where takes COLUMN=VALUE, such as dataset=test; got {condition!r}.")
+        _check_column(table, name)
+        table = table[table[name].map(str) == value]
+    return table
 
 
 def chosen_columns(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
@@ -584,10 +602,14 @@ def chosen_columns(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataF
     if names is None:
         return table
     for name in names:
-        if name not in table:
-            raise CommandError(f"The table has no column {name!r}; it has {', '.join(map(str, table))}.")
+        _check_column(table, name)
     wanted = [each for name in names for each in (name, f"{name}_low", f"{name}_high") if each in table]
     return table[wanted]
+
+
+def _check_column(table: pd.DataFrame, name: str) -> None:
+    if name not in table:
+        raise CommandError(f"The table has no column {name!r}; it has {', '.join(map(str, table))}.")
 
 
 def write_tables(texts: Mapping[str, str], format_name: str, out: str) -> None:

@@ -429,6 +429,15 @@ def test_the_command_line_prints_in_french(run, capsys):
     assert "| état | arrêt après | essais | epochs passées |" in printed
 
 
+def test_rows_are_chosen_by_a_value(run):
+    table = run.table("ranking")
+    assert list(tables.chosen_rows(table, ["status=finished", "trial=1"])["trial"]) == [1]
+    assert len(tables.chosen_rows(table, [])) == len(table)
+    for condition, message in (("trial", "COLUMN=VALUE"), ("trail=1", "no column 'trail'")):
+        with pytest.raises(CommandError, match=message):
+            tables.chosen_rows(table, [condition])
+
+
 def test_a_chosen_column_brings_its_interval(run):
     table = tables.chosen_columns(run.table("ranking"), ["trial", "test_accuracy"])
     assert list(table) == ["trial", "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
