@@ -28,9 +28,10 @@ def effects_table(run: Run) -> pd.DataFrame:
     scores = [name for name in dict.fromkeys((run.metric, *SCORES)) if done[name].notna().any()]
     varied = [name for name in run.hyperparameters if done[name].nunique(dropna=False) > 1]
     columns = [f"{name}_difference{end}" for name in scores for end in ("", "_low", "_high")]
-    lines = [
-        line for name in varied for line in _effects(done, name, [each for each in varied if each != name], scores)
-    ]
+    lines = []
+    for name in varied:
+        if done[name].nunique() <= MOST_VALUES:
+            lines += _effects(done, name, [other for other in varied if other != name], scores)
     return pd.DataFrame(lines, columns=[*KEYS, *columns])
 
 

@@ -51,3 +51,8 @@ def test_a_value_stands_against_the_first_with_all_else_equal(tmp_path):
 def test_without_pairs_there_is_nothing_to_say(tmp_path):
     trials = [({"a": 1, "b": 1}, 0.5, "finished"), ({"a": 2, "b": 2}, 0.4, "finished")]
     assert load_run(tmp_path / "run", trials).table("effects").empty
+
+
+def test_values_sampled_from_a_range_are_not_set_against_each_other(tmp_path):
+    trials = [({"learning_rate": 0.001 * n, "augment": "none"}, 0.5, "finished") for n in range(1, 12)]
+    assert load_run(tmp_path / "run", trials).table("effects").empty
