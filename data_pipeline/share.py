@@ -28,7 +28,8 @@ class TrainingData:
         fingerprint: Equal for equal `images`.
         shifted: A copy of the validation images as another hospital might have made them, uint8 (m, height,
             width, channels); None where it is not looked at.
-        repeats: The splits of every repeat of a configuration, where each has its own; else empty.
+        repeats: The splits of every repeat of a configuration, where each has its own, the first being that of
+            `train` and `validation`; else empty.
     """
 
     images: NDArray[np.uint8]
@@ -42,7 +43,7 @@ class TrainingData:
 
     def of_repeat(self, repeat: int) -> "TrainingData":
         """The same images as that repeat of a configuration divides them."""
-        if not self.repeats:
+        if repeat == 0 or not self.repeats:
             return self
         split = self.repeats[repeat]
         copy = None if self.shifted is None else shifted(self.images[split.validation])

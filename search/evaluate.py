@@ -112,9 +112,8 @@ def evaluation_sets(
         DataError: an outside test set cannot be labelled with the run's classes.
     """
     manifest = dataset.manifest
-    sets = [] if repeats else _validation_sets(dataset, dataset.split, with_shifted, None)
-    for repeat, split in enumerate(repeats):
-        sets += _validation_sets(dataset, split, with_shifted, repeat)
+    splits: list[tuple[int | None, Split]] = [*enumerate(repeats)] or [(None, dataset.split)]
+    sets = [each for repeat, split in splits for each in _validation_sets(dataset, split, with_shifted, repeat)]
     sets.append(_test_set(TEST, manifest.test_rows, dataset.test))
     for name, folder in settings.extra_tests.items():
         rows, images = prepare_extra_test(name, folder, manifest.classes, settings)

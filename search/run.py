@@ -159,8 +159,9 @@ def _dry_run(settings: Settings, space: Space) -> int:
     console.print(f"[bold]Space {space.name}[/bold]  {settings.space.question}")
     for name, entry in settings.space.parameters.items():
         console.print(f"  {name:14} {entry}", markup=False)
+    shape = data_settings(settings).image.shape
     for row in space.rows:
-        console.print(f"  {row:10} {_row_line(PUBLISHED[row], data_settings(settings).image.shape)}", markup=False)
+        console.print(f"  {row:10} {_row_line(PUBLISHED[row], shape)}", markup=False)
     console.print(f"  {combinations_of(space)}; {count_trials(space, settings)} trials will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
