@@ -46,7 +46,7 @@ class TrainingData:
         if repeat == 0 or not self.repeats:
             return self
         split = self.repeats[repeat]
-        copy = None if self.shifted is None else shifted(self.images[split.validation])
+        copy = None if self.shifted is None else shifted(self.images, split.validation)
         return replace(self, train=split.train, validation=split.validation, shifted=copy)
 
 
@@ -67,7 +67,7 @@ def training_data(dataset: Dataset, with_shifted: bool = False, repeats: Sequenc
         validation=dataset.split.validation,
         classes=dataset.manifest.classes,
         fingerprint=dataset.pool.fingerprint,
-        shifted=shifted(images[dataset.split.validation]) if with_shifted else None,
+        shifted=shifted(images, dataset.split.validation) if with_shifted else None,
         repeats=tuple(repeats),
     )
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from data_pipeline.dataset import Dataset, DataSettings, prepare_extra_test, read_images
 from data_pipeline.manifest import ImageRow
 from data_pipeline.preprocess import PreparedImages
-from data_pipeline.shift import shifted, shifted_fingerprint
+from data_pipeline.shift import shift_ways, shifted, shifted_fingerprint
 from data_pipeline.split import Split
 from models.registry import build_model
 from models.transfer import build_trainable_part, trainable_part
@@ -67,6 +67,7 @@ class EvaluationSet:
         image_ids: their n names, as in the manifest.
         fingerprint: equal for equal `images`.
         repeat: whose trials are scored on it; None for all.
+        ways: in which way each of the n images was changed, as `data_pipeline.shift.shift_ways`; empty where none was.
     """
 
     name: str
@@ -76,6 +77,7 @@ class EvaluationSet:
     image_ids: tuple[str, ...]
     fingerprint: str
     repeat: int | None = None
+    ways: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,9 @@ def _validation_sets(dataset: Dataset, split: Split, with_shifted: bool, repeat:
     labels, ids = manifest.pool_labels[chosen], tuple(manifest.pool_rows[place].image_id for place in chosen)
     sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, fingerprint, repeat)]
     if with_shifted:
-        copy, known_as = shifted(pool[chosen]), shifted_fingerprint(fingerprint, chosen)
-        sets.append(EvaluationSet(SHIFTED, copy, np.arange(len(chosen)), labels, ids, known_as, repeat))
+        copy, known_as = shifted(pool, chosen), shifted_fingerprint(fingerprint, chosen)
+        places, ways = np.arange(len(chosen)), shift_ways(chosen)
+        sets.append(EvaluationSet(SHIFTED, copy, places, labels, ids, known_as, repeat, ways))
     return sets
 
 
@@ -180,7 +183,8 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         scored = {entry.trial for entry in evaluations}
         members = best_trials([trial for trial in trials if trial.number in scored], settings)
         if members:
-            winner = make_winner(folder, members, settings.evaluate)
+            ways = {name: way for each in sets for name, way in zip(each.image_ids, each.ways, strict=False)}
+            winner = make_winner(folder, members, settings.evaluate, ways)
             try:
                 ray.get(_first_ready(scorers).export.remote(members, winner))
             except ray.exceptions.RayTaskError as error:

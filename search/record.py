@@ -188,6 +188,8 @@ class Winner:
         calibrated_on: the set of images that slope and bias were fitted on; empty where nothing is changed.
         slope, bias: probabilities p become softmax(slope * log p + bias), one bias a class.
         evaluations: of the winner, one a set of images; their `trial` is the first member, their `epoch` 0.
+        held_out_losses: what spoke for or against calibration: the loss on the shifted copy as it is, and with the
+            images of each way of change calibrated on those of all others; empty where that was not tried.
     """
 
     trials: tuple[int, ...]
@@ -195,6 +197,7 @@ class Winner:
     slope: float
     bias: tuple[float, ...]
     evaluations: tuple[Evaluation, ...]
+    held_out_losses: tuple[float, ...] = ()
 
     @property
     def what(self) -> str:
@@ -431,8 +434,9 @@ class RunFolder:
             return None
         content = _known(Winner, json.loads(self.read("winner", "winner.json")))
         evaluations = tuple(Evaluation(**_known(Evaluation, entry)) for entry in content["evaluations"])
-        trials, bias = tuple(content["trials"]), tuple(content["bias"])
-        return Winner(**{**content, "trials": trials, "bias": bias, "evaluations": evaluations})
+        lists = ("trials", "bias", "held_out_losses")
+        numbers = {name: tuple(value) for name, value in content.items() if name in lists}
+        return Winner(**{**content, **numbers, "evaluations": evaluations})
 
 
 class EventLog:

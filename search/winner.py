@@ -1,13 +1,13 @@
 """What a search is for: the best trials by validation as one model, its probabilities calibrated, with its card."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from search.calibration import Calibration, fit_calibration
+from search.calibration import Calibration, fit_calibration, held_out_losses
 from search.metrics import wilson_interval
 from search.predictions import (
     evaluation,
@@ -32,25 +32,36 @@ def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[Trial
     return rank(finished, settings.search.metric, settings.evaluate.weights)[: settings.evaluate.ensemble]
 
 
-def make_winner(folder: RunFolder, members: Sequence[TrialRecord], settings: EvaluateSettings) -> Winner:
+def make_winner(
+    folder: RunFolder, members: Sequence[TrialRecord], settings: EvaluateSettings, ways: Mapping[str, str]
+) -> Winner:
     """Average the predictions of some trials, calibrate them, and score them on every set; card and predictions are
     written, the record is left to who exports the model.
+
+    Where trials are judged by the shifted copy, so is calibration: it is left out unless it lowers the loss on images
+    that were changed in another way than those it was fitted on.
 
     Args:
         folder: the run's, with the predictions of every member.
         members: scored trials, best first.
         settings: whether to calibrate, and which weights were scored.
+        ways: in which way the shifted copy's images were changed, by their names.
     """
     table = mean_predictions([read_predictions(folder, trial.name) for trial in members])
     labels, datasets = table["label"].to_numpy(), np.array(table["dataset"].to_pylist())
     p: NDArray[np.floating] = probabilities_of(table)  # (N, K)
     calibrated_on, calibration = "", Calibration.none(p.shape[1])
+    losses: tuple[float, ...] = ()
     if settings.calibrate:
         # Where it was made, the shifted copy: on validation itself models are as sure as they never are elsewhere.
-        calibrated_on = SHIFTED if SHIFTED in datasets else VALIDATION
-        own = datasets == calibrated_on
-        calibration = fit_calibration(labels[own], p[own])
-        p = calibration.apply(p)
+        fitted_on = SHIFTED if SHIFTED in datasets else VALIDATION
+        own = datasets == fitted_on
+        if fitted_on == SHIFTED:
+            groups = np.array([ways[name] for name in table["image_id"].filter(pa.array(own)).to_pylist()])
+            losses = held_out_losses(labels[own], p[own], groups)
+        if not losses or losses[1] < losses[0]:
+            calibrated_on, calibration = fitted_on, fit_calibration(labels[own], p[own])
+            p = calibration.apply(p)
     evaluations = [
         evaluation(members[0].number, str(dataset), settings.weights, 0, labels[own], p[own])
         for dataset in dict.fromkeys(datasets)
@@ -60,7 +71,12 @@ def make_winner(folder: RunFolder, members: Sequence[TrialRecord], settings: Eva
         table = table.set_column(table.column_names.index(name), name, pa.array(p[:, place].astype(np.float32)))
     write_predictions(folder, table, WINNER)
     winner = Winner(
-        tuple(trial.number for trial in members), calibrated_on, calibration.slope, calibration.bias, tuple(evaluations)
+        tuple(trial.number for trial in members),
+        calibrated_on,
+        calibration.slope,
+        calibration.bias,
+        tuple(evaluations),
+        losses,
     )
     folder.write(winner_card(folder.read_run(), members, winner).encode(), "winner", "card.md")
     return winner
@@ -94,7 +110,9 @@ def _attach_calibration(p: "keras.KerasTensor", calibration: Calibration) -> "ke
 
 
 def winner_lines(winner: Winner) -> Iterator[str]:
-    """The winner's results, a line a set, accuracies with their 95 % Wilson intervals."""
+    """Why the winner is calibrated or not, and its results, a line a set, accuracies with 95 % Wilson intervals."""
+    if winner.held_out_losses:
+        yield _calibration_words(winner)
     for entry in winner.evaluations:
         correct = sum(entry.confusion[k][k] for k in range(len(entry.confusion)))
         low, high = wilson_interval(correct, entry.images)
@@ -117,12 +135,6 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
     ]
     data = run.config["data"]
     parameters = sum(trial.parameter_count for trial in members)
-    calibration = (
-        f"- calibrated on {winner.calibrated_on}, every class counting the same: softmax({winner.slope:.3f} log p + "
-        f"({', '.join(f'{number:.3f}' for number in winner.bias)}))"
-        if winner.calibrated_on
-        else "- not calibrated"
-    )
     output = f"the probability of {run.classes[1]}" if len(run.classes) == 2 else "one probability a class"
     return "\n".join(
         [
@@ -133,7 +145,8 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
             f"- classes, in the order of the outputs: {', '.join(run.classes)}",
             f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
             f"- output: {output}",
-            calibration,
+            f"- {_calibration_words(winner)}",
+            *(["- probabilities p of the mean become " + _formula(winner)] if winner.calibrated_on else []),
             f"- parameters: {parameters:,}",
             f"- data fingerprint: `{run.data['fingerprint']}`",
             f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
@@ -147,6 +160,21 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
             "",
         ]
     )
+
+
+def _calibration_words(winner: Winner) -> str:
+    what = f"calibrated on {winner.calibrated_on}" if winner.calibrated_on else "not calibrated"
+    if not winner.held_out_losses:
+        return what
+    as_is, calibrated = winner.held_out_losses
+    return (
+        f"{what}: on images changed in a way that it was not fitted on, calibration takes the loss from {as_is:.4f} "
+        f"to {calibrated:.4f}"
+    )
+
+
+def _formula(winner: Winner) -> str:
+    return f"softmax({winner.slope:.3f} log p + ({', '.join(f'{number:.3f}' for number in winner.bias)}))"
 
 
 def _member_lines(trial: TrialRecord) -> list[str]:

@@ -82,7 +82,7 @@ def test_each_repeat_may_have_its_own_validation_images(small_dataset: Dataset) 
     np.testing.assert_array_equal(first.shifted, data.shifted)
     assert set(first.validation) != set(third.validation)
     assert sorted([*third.train, *third.validation]) == list(range(480))
-    np.testing.assert_array_equal(third.shifted, shifted(data.images[third.validation]))
+    np.testing.assert_array_equal(third.shifted, shifted(data.images, third.validation))
     groups = [small_dataset.manifest.pool_rows[place].group for place in third.validation]
     assert not set(groups) & {small_dataset.manifest.pool_rows[place].group for place in third.train}
 

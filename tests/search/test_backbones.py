@@ -142,7 +142,7 @@ def test_an_augmentation_is_a_few_views_each_computed_when_first_needed(
 def test_the_shifted_copy_has_features_of_its_own(
     shared: Backbones, extractor: CountingExtractor, data: TrainingData
 ) -> None:
-    copy = shifted(data.images[data.validation])
+    copy = shifted(data.images, data.validation)
     inputs = trial_inputs(shared, make_config(TransferConfig("vgg16")), dataclasses.replace(data, shifted=copy))
     assert extractor.images == len(data.images) + len(copy)
     assert inputs.shifted is not None

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
+from sklearn.utils.class_weight import compute_sample_weight
 
-from search.calibration import Calibration, fit_calibration
+from search.calibration import Calibration, fit_calibration, held_out_losses
 
 
 def overconfident(count: int, shift: float, seed: int = 0):
@@ -50,6 +51,24 @@ def test_classes_that_are_told_apart_without_a_mistake_have_a_finite_calibration
     found = fit_calibration(labels, p)
     assert np.isfinite([found.slope, *found.bias]).all()
     np.testing.assert_array_equal(found.apply(p).argmax(axis=1), labels)
+
+
+def test_a_fault_that_every_group_shares_is_mended_in_a_group_that_was_held_out() -> None:
+    labels, p = overconfident(1400, 2.0)
+    as_is, calibrated = held_out_losses(labels, p, np.array([*"abcdefg"] * 200))
+    weights = compute_sample_weight("balanced", labels)
+    assert as_is == pytest.approx(log_loss(labels, p, sample_weight=weights), rel=1e-4)
+    assert calibrated < as_is - 0.1
+    # Seen groups and unseen ones are alike here, so it is what the calibration of all of them gives.
+    everywhere = log_loss(labels, fit_calibration(labels, p).apply(p), sample_weight=weights)
+    assert calibrated == pytest.approx(everywhere, rel=0.01)
+
+
+def test_a_fault_that_the_other_groups_do_not_have_is_made_worse() -> None:
+    (first, p), (second, q) = overconfident(600, 3.0, seed=1), overconfident(600, -3.0, seed=2)
+    labels, both = np.concatenate([first, second]), np.concatenate([p, q])
+    as_is, calibrated = held_out_losses(labels, both, np.repeat(["to one side", "to the other"], 600))
+    assert calibrated > as_is + 0.1
 
 
 def test_no_calibration_changes_nothing() -> None:

@@ -281,7 +281,8 @@ def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_n
 ) -> None:
     words = ["space=report2", "space.rows=[table1/2]", "search.repeats=2", "search.max_epochs=1", "run.name=two"]
     redraw = ["data.split.redraw=true", "data.split.method=patient", "data.size=32", "evaluate.ensemble=2"]
-    done = search(tmp_path, image_cache, *words, *redraw, "search.metric=shifted_loss")
+    shifted = ["search.metric=shifted_loss", "evaluate.calibrate=true"]
+    done = search(tmp_path, image_cache, *words, *redraw, *shifted)
     assert done.returncode == 0, done.stderr + done.stdout
     folder = RunFolder(str(tmp_path / "two"))
     tables = [read_predictions(folder, name).to_pandas() for name in ("0000", "0001", "winner")]
@@ -294,6 +295,10 @@ def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_n
     for number, trial in trials.items():
         assert scored[(number, "validation")].loss == pytest.approx(trial.epochs[-1].val_loss, rel=1e-5)
         assert scored[(number, "shifted")].loss == pytest.approx(trial.epochs[-1].shifted_loss, rel=1e-5)
+    exported = folder.read_winner()
+    assert exported is not None
+    as_is, calibrated = exported.held_out_losses  # of images of each way of change, by those of the other ways
+    assert bool(exported.calibrated_on) == (calibrated < as_is)
 
 
 def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":

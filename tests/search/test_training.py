@@ -121,7 +121,7 @@ def test_the_weights_of_an_epoch_are_the_average_over_its_steps(small_data: Trai
 
 def test_shifted_validation_is_scored_where_there_is_one(small_data: TrainingData) -> None:
     assert make_model(small_data).run_epoch().shifted_loss is None
-    copy = shifted(small_data.images[small_data.validation[::2]])
+    copy = shifted(small_data.images, small_data.validation[::2])
     model = make_model(dataclasses.replace(small_data, shifted=copy))
     epoch, labels = model.run_epoch(), small_data.labels[model.data.validation]
     expected = score(labels, predict(model.model, copy, np.arange(len(copy))))

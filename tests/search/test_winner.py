@@ -55,7 +55,7 @@ def test_the_best_finished_trials_are_the_winner() -> None:
 
 def test_one_trial_as_it_is_has_its_own_predictions(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, [4])
-    winner = make_winner(folder, [make_trial(4, 0.1)], EvaluateSettings())
+    winner = make_winner(folder, [make_trial(4, 0.1)], EvaluateSettings(), {})
     assert read_predictions(folder, "winner") == read_predictions(folder, "0004")
     folder.write_winner(winner)
     assert winner == folder.read_winner()
@@ -75,10 +75,10 @@ def test_predictions_say_what_they_were_made_from(tmp_path: Path) -> None:
 def test_an_ensemble_is_the_mean_and_better_than_its_members(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, [0, 1, 2])
     members = [make_trial(number, 0.1) for number in range(3)]
-    winner = make_winner(folder, members, EvaluateSettings())
+    winner = make_winner(folder, members, EvaluateSettings(), {})
     each = [probabilities_of(read_predictions(folder, trial.name)) for trial in members]
     np.testing.assert_allclose(probabilities_of(read_predictions(folder, "winner")), np.mean(each, axis=0), atol=1e-6)
-    alone = [make_winner(make_folder(tmp_path, [n]), [members[n]], EvaluateSettings()) for n in range(3)]
+    alone = [make_winner(make_folder(tmp_path, [n]), [members[n]], EvaluateSettings(), {}) for n in range(3)]
     assert by_dataset(winner)[TEST].auc > max(by_dataset(one)[TEST].auc for one in alone)
     assert winner.what == "the mean of trials 0000, 0001, 0002"
 
@@ -86,8 +86,8 @@ def test_an_ensemble_is_the_mean_and_better_than_its_members(tmp_path: Path) -> 
 def test_calibration_is_fitted_on_validation_alone(tmp_path: Path) -> None:
     settings = EvaluateSettings(calibrate=True)
     folder = make_folder(tmp_path / "a", [0])
-    winner = make_winner(folder, [make_trial(0, 0.1)], settings)
-    raw = make_winner(make_folder(tmp_path / "b", [0]), [make_trial(0, 0.1)], EvaluateSettings())
+    winner = make_winner(folder, [make_trial(0, 0.1)], settings, {})
+    raw = make_winner(make_folder(tmp_path / "b", [0]), [make_trial(0, 0.1)], EvaluateSettings(), {})
     assert winner.calibrated_on == VALIDATION
     assert by_dataset(winner)[TEST].loss < by_dataset(raw)[TEST].loss - 0.05
     assert by_dataset(winner)[TEST].balanced_accuracy > by_dataset(raw)[TEST].balanced_accuracy
@@ -96,18 +96,49 @@ def test_calibration_is_fitted_on_validation_alone(tmp_path: Path) -> None:
     labels, datasets = table["label"].to_numpy().copy(), np.array(table["dataset"].to_pylist())
     labels[datasets == TEST] = 1 - labels[datasets == TEST]
     write_predictions(folder, table.set_column(2, "label", pa.array(labels)), "0000")
-    other = make_winner(folder, [make_trial(0, 0.1)], settings)
+    other = make_winner(folder, [make_trial(0, 0.1)], settings, {})
     assert (other.slope, other.bias) == (winner.slope, winner.bias)
     assert other.evaluations != winner.evaluations
 
 
+def shifted_folder(path: Path, faults: tuple[float, float]) -> tuple[RunFolder, dict[str, str]]:
+    """A run folder whose shifted copy has two ways, with the probabilities of each leaning to one class."""
+    folder = make_folder(path, [0], {VALIDATION: 100, SHIFTED: 200, TEST: 50})
+    table = read_predictions(folder, "0000")
+    ways = {name: ("blur", "noise")[place // 2 % 2] for place, name in enumerate(table["image_id"].to_pylist())}
+    p = probabilities_of(table)
+    lean = np.array([faults[way == "noise"] for way in ways.values()])
+    odds = p[:, 1] / p[:, 0] * np.exp(lean)
+    for place, column in ((3, 1 / (1 + odds)), (4, odds / (1 + odds))):
+        table = table.set_column(place, table.column_names[place], pa.array(column.astype(np.float32)))
+    write_predictions(folder, table, "0000")
+    return folder, ways
+
+
 def test_calibration_goes_by_the_shifted_copy_where_there_is_one(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path, [0], {VALIDATION: 100, SHIFTED: 100, TEST: 50})
-    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True))
+    folder, ways = shifted_folder(tmp_path, (0.0, 0.0))
+    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), ways)
     table = read_predictions(folder, "0000")
     own = np.array(table["dataset"].to_pylist()) == SHIFTED
     expected = fit_calibration(table["label"].to_numpy()[own], probabilities_of(table)[own])
     assert (winner.calibrated_on, winner.slope, winner.bias) == (SHIFTED, expected.slope, expected.bias)
+    as_is, calibrated = winner.held_out_losses
+    assert calibrated < as_is
+    folder.write_winner(winner)
+    assert folder.read_winner() == winner
+
+
+def test_calibration_that_does_not_help_with_a_way_it_has_not_seen_is_left_out(tmp_path: Path) -> None:
+    folder, ways = shifted_folder(tmp_path, (-4.0, 2.0))
+    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), ways)
+    as_is, calibrated = winner.held_out_losses
+    assert calibrated > as_is
+    assert (winner.calibrated_on, winner.slope, winner.bias) == ("", 1.0, (0.0, 0.0))
+    assert read_predictions(folder, "winner") == read_predictions(folder, "0000")
+    line = next(winner_lines(winner))
+    assert line.startswith("not calibrated: on images changed in a way that it was not fitted on")
+    assert f"from {as_is:.4f} to {calibrated:.4f}" in line
+    assert line in folder.read("winner", "card.md").decode()
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras', while it saves
