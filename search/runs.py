@@ -81,17 +81,26 @@ def find_run(wanted: str, words: Sequence[str]) -> RunFolder | None:
     Raises:
         RecordError: there is no such run.
     """
-    storage = _last(words, "run.storage") or "runs"
     if wanted != "auto":
-        folder = RunFolder(wanted if "/" in wanted else _in_storage(storage, wanted))
-        folder.read_run()
-        return folder
-    space = _last(words, "space")
+        return named_run(wanted, words)
+    storage, space = last_word(words, "run.storage") or "runs", last_word(words, "space")
     parent = RunFolder(storage)
     folders = [RunFolder(_in_storage(storage, name)) for name in parent.names() if parent.exists(name, "run.json")]
     found = [(folder.read_run(), folder) for folder in folders if not is_complete(folder)]
     fitting = [entry for entry in found if not space or entry[0].config["space"]["name"] == space]
     return max(fitting, key=lambda entry: entry[0].created)[1] if fitting else None
+
+
+def named_run(wanted: str, words: Sequence[str]) -> RunFolder:
+    """The run of that name in the storage of the command line, or of that folder or packed file.
+
+    Raises:
+        RecordError: there is no such run.
+    """
+    is_path = "/" in wanted or wanted.endswith(record.PACKED)
+    folder = RunFolder(wanted if is_path else _in_storage(last_word(words, "run.storage") or "runs", wanted))
+    folder.read_run()
+    return folder
 
 
 def is_complete(folder: RunFolder) -> bool:
@@ -132,13 +141,14 @@ def check_same_data(folder: RunFolder, dataset: Dataset) -> None:
     )
 
 
+def last_word(words: Sequence[str], key: str) -> str:
+    """The value that a command line gives a key; empty where it gives none, or null."""
+    value = next((word.partition("=")[2] for word in reversed(words) if word.startswith(f"{key}=")), "")
+    return "" if value == "null" else value
+
+
 def _in_storage(storage: str, name: str) -> str:
     return f"{storage.rstrip('/')}/{name}"
-
-
-def _last(words: Sequence[str], key: str) -> str:
-    """The value that a command line gives a key; empty where it gives none."""
-    return next((word.partition("=")[2] for word in reversed(words) if word.startswith(f"{key}=")), "")
 
 
 def _write_with(folder: RunFolder, name: str, write: Callable[[BinaryIO], None]) -> None:

@@ -5,7 +5,7 @@ types, and `load_settings` turns whatever is wrong into one clear line.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -173,6 +173,7 @@ class Settings:
     features: str = "float32"
     views: int = 4
     resume: str | None = None
+    refit: str | None = None
     dry_run: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -221,6 +222,38 @@ def resume_settings(stored: dict[str, Any], overrides: Sequence[str]) -> Setting
     if any(word.startswith("data.extra_tests=") for word in words):
         config.data.extra_tests = {}  # a merge would keep those that are no longer wanted
     return check_settings(_typed(OmegaConf.merge(config, changes)))
+
+
+def refit_settings(stored: dict[str, Any], parameters: Mapping[str, Any], overrides: Sequence[str]) -> Settings:
+    """A stored run's settings, with one of its configurations trained to its end on five splits of its own patients.
+
+    Args:
+        stored: the run's configuration.
+        parameters: of the trial whose configuration it is.
+        overrides: `key=value` words; any setting but the space may be another.
+
+    Raises:
+        SettingsError: as `load_settings`, or another space was asked for.
+    """
+    defaults = Settings()
+    typed = OmegaConf.merge(OmegaConf.structured(defaults), stored)
+    config = OmegaConf.create(cast(dict[str, Any], OmegaConf.to_container(typed)))
+    name = f"{stored['space']['name']}-refit"
+    question = "What is the best configuration of a search worth, trained on several splits?"
+    config.space = SpaceSettings(name, question, dict(parameters))
+    # Of that run's machine and place, not of what it found.
+    config.run, config.resources, config.resume = defaults.run, defaults.resources, None
+    config.train.precision = defaults.train.precision
+    config.search.searcher, config.search.scheduler = "grid", "none"
+    config.search.repeats = config.evaluate.ensemble = 5
+    config.data.split.redraw = True
+    for override in overrides:
+        key = _key_of(override)
+        if OmegaConf.is_dict(OmegaConf.select(config, key)) and key != "data.extra_tests":
+            raise SettingsError(
+                f"refit keeps the {key} of the run; got {override!r}. Set one of its settings: {key}.NAME=VALUE."
+            )
+    return check_settings(_typed(_replace(config, overrides)))
 
 
 _FREE = ("space.parameters.", "data.extra_tests.")
@@ -345,22 +378,27 @@ def _one_of(key: str, value: str, valid: Sequence[str]) -> None:
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
     for override in overrides:
-        key, equals, _ = override.partition("=")
-        if not equals:
-            raise SettingsError(f"Settings are given as key=value; got {override!r}. See python -m search.run --help.")
-        _check_key(key.lstrip("+~"))
+        _key_of(override)
     GlobalHydra.instance().clear()
     # Hydra would merge a new domain into the old one, and refuse names that the files do not have.
     replaced = [override for override in overrides if _names_entry(override)]
     try:
         with initialize_config_module("search.conf", version_base="1.3"):
             config = compose("config", overrides=[word for word in overrides if word not in replaced])
-        for entry in OverridesParser.create().parse_overrides(replaced):
-            OmegaConf.update(config, entry.key_or_group, entry.value(), merge=False, force_add=True)
+        return _replace(config, replaced)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").partition("/")
         valid = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
         raise SettingsError(f"There is no {group} called {name!r}. {nearest(name, valid)}") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingsError(_first_line(error)) from error
+
+
+def _replace(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration with each override's value in place of what was there, dictionaries as a whole."""
+    try:
+        for entry in OverridesParser.create().parse_overrides(list(overrides)):
+            OmegaConf.update(config, entry.key_or_group, entry.value(), merge=False, force_add=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingsError(_first_line(error)) from error
     return config
@@ -370,6 +408,15 @@ def _names_entry(override: str) -> bool:
     """Whether an override sets an entry of a dictionary whose names are the user's own."""
     key = override.partition("=")[0].lstrip("+")
     return key.startswith(_FREE) or key == "data.extra_tests"
+
+
+def _key_of(override: str) -> str:
+    """The setting that an override names, which there must be."""
+    key, equals, _ = override.partition("=")
+    if not equals:
+        raise SettingsError(f"Settings are given as key=value; got {override!r}. See python -m search.run --help.")
+    _check_key(key.lstrip("+~"))
+    return key.lstrip("+~")
 
 
 def _check_key(key: str) -> None:

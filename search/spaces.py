@@ -367,7 +367,7 @@ def combinations_of(space: Space) -> str:
     """The size of the space in words, for a dry run."""
     count = count_configurations(space)
     if count is not None:
-        return f"{count:,} configurations"
+        return f"{count:,} configuration{'s' if count > 1 else ''}"
     continuous = [p.name for p in space.parameters if isinstance(p.domain, Uniform)]
     discrete = [p for p in space.parameters if p.name not in continuous]
     listed = sum(1 for _ in itertools.islice(_expand(discrete, {}), 1_000_000))

@@ -33,6 +33,8 @@ def job_words(words: Sequence[str], name: str) -> list[str]:
         )
     if "resume=auto" in words:
         raise SettingsError("With cluster=submit, name the run to go on with: resume=NAME; got resume=auto.")
+    if any(word.startswith("refit=") for word in words) and not any(word.startswith("run.name=") for word in words):
+        raise SettingsError("With cluster=submit, refit needs the name of the new run: run.name=NAME; got none.")
     named = any(word.startswith(("run.name=", "resume=")) for word in words)
     return list(words) if named else [*words, f"run.name={name}"]
 

@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 
 from search.predictions import read_predictions
-from search.record import RunFolder, TrialRecord
+from search.record import RunFolder, RunRecord, TrialRecord
 from search.run import main
+from search.settings import Settings, resume_settings
+from search.winner import best_trials
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data_pipeline" / "sample"
@@ -299,6 +301,39 @@ def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_n
     assert exported is not None
     as_is, calibrated = exported.held_out_losses  # of images of each way of change, by those of the other ways
     assert bool(exported.calibrated_on) == (calibrated < as_is)
+
+
+def test_the_best_configuration_of_a_run_is_trained_again_on_splits_of_its_own(
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+) -> None:
+    first = undisturbed[0]
+    words = [f"refit={first.path}", "search.repeats=2", "search.max_epochs=1", "run.name=again"]
+    done = search(tmp_path, image_cache, *words)
+    assert done.returncode == 0, done.stderr + done.stdout
+    folder, settings = RunFolder(str(tmp_path / "again")), resume_settings(first.read_run().config, [])
+    (best,) = best_trials(list(first.read_trials().values()), settings)
+    trials = folder.read_trials()
+    assert [(trial.parameters, trial.repeat) for trial in trials.values()] == [
+        (best.parameters, 0),
+        (best.parameters, 1),
+    ]
+    seen = [read_predictions(folder, name).to_pandas().query("dataset == 'validation'") for name in ("0000", "0001")]
+    assert set(seen[0]["image_id"]) != set(seen[1]["image_id"])
+    winner = folder.read_winner()
+    assert winner is not None
+    assert sorted(winner.trials) == [0, 1]
+
+
+def test_a_run_without_a_finished_trial_cannot_be_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(str(tmp_path / "one"))
+    config = Settings().to_dict()
+    folder.write_run(RunRecord("one", 0.0, "", "val_loss", ("normal", "pneumonia"), config, {}, {}))
+    assert main(["refit=one", f"run.storage={tmp_path}"]) == 2
+    assert "refit takes the best finished trial of a run; none of" in capsys.readouterr().err
+    assert main(["refit=two", f"run.storage={tmp_path}"]) == 2
+    assert "two has none" in capsys.readouterr().err
 
 
 def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":

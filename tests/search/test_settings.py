@@ -1,7 +1,16 @@
+from typing import Any
+
 import pytest
 
-from search.settings import Settings, SettingsError, load_settings, resume_settings, space_names
-from search.spaces import read_space
+from search.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    refit_settings,
+    resume_settings,
+    space_names,
+)
+from search.spaces import listed_plans, read_space
 
 
 @pytest.mark.parametrize(
@@ -67,6 +76,47 @@ def test_a_resumed_run_may_grow_but_not_change() -> None:
         resume_settings(stored, ["train.batch_size=64"])
     with pytest.raises(SettingsError, match="space"):
         resume_settings(stored, ["space=cnn3"])
+
+
+CONFIGURATION = {"backbone": "cnn", "layers": 2, "dense": [], "learning_rate": 0.003}
+
+
+def stored_run() -> dict[str, Any]:
+    words = ["space=robust2", "run.name=one", "run.storage=elsewhere", "resources.cpus_per_trial=2"]
+    return load_settings([*words, "data.size=96", "train.precision=mixed_bfloat16"]).to_dict()
+
+
+def test_the_best_configuration_of_a_run_is_trained_on_five_splits() -> None:
+    settings = refit_settings(stored_run(), CONFIGURATION, [])
+    plans = listed_plans(read_space(settings), settings)
+    assert plans is not None
+    assert [(plan.repeat, plan.parameters, plan.max_epochs) for plan in plans] == [
+        (repeat, CONFIGURATION, 40) for repeat in range(5)
+    ]
+    assert (settings.data.split.redraw, settings.search.scheduler, settings.evaluate.ensemble) == (True, "none", 5)
+    kept = load_settings(["space=robust2"])
+    assert (settings.data.size, settings.search.metric, settings.train.plateau) == (96, "shifted_loss", 4)
+    assert settings.data.labels == kept.data.labels
+    assert settings.space.name == "robust2-refit"
+    # What belonged to that run's place and machine is chosen anew.
+    assert (settings.run, settings.resources, settings.train.precision) == (kept.run, kept.resources, "auto")
+
+
+def test_what_is_trained_again_may_be_set_otherwise_but_for_its_space() -> None:
+    words = ["search.repeats=3", "data.root=/images", "run.name=two", "data.extra_tests={a: /b}"]
+    settings = refit_settings(stored_run(), CONFIGURATION, words)
+    assert (settings.search.repeats, settings.data.root, settings.run.name) == (3, "/images", "two")
+    assert settings.data.extra_tests == {"a": "/b"}
+    for word, message in (
+        ("space=cnn2", r"refit keeps the space of the run; got 'space=cnn2'"),
+        ("data=kaggle", r"data\.NAME=VALUE"),
+        ("search.repeats=1", "search.repeats=1"),
+        ("search.repeats=many", r"search\.repeats"),
+        ("search.repeat=2", "There is no setting called"),
+        ("dry_run", "key=value"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            refit_settings(stored_run(), CONFIGURATION, [word])
 
 
 def test_defaults_in_the_files_and_in_the_classes_agree() -> None:
