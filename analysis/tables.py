@@ -299,7 +299,7 @@ def cost(trials: pd.DataFrame) -> pd.DataFrame:
     table = groups.agg(
         trials=("name", "size"), epochs=("epochs", "sum"), seconds=("seconds", "sum"), memory_mb=("memory_mb", "max")
     )
-    total = {"backbone": "total", "status": "", **table[["trials", "epochs", "seconds"]].sum()}
+    total = {"backbone": "", "status": "total", **table[["trials", "epochs", "seconds"]].sum()}
     total["memory_mb"] = table["memory_mb"].max()
     table = pd.concat([table, pd.DataFrame([total])], ignore_index=True).astype({"trials": "int64", "epochs": "int64"})
     seconds = table.pop("seconds")

@@ -187,7 +187,7 @@ def test_failures_have_their_reasons(run):
 def test_cost_is_in_process_hours(run):
     table = run.table("cost").set_index(["backbone", "status"])
     assert table.loc[("cnn", "finished"), "process_hours"] == pytest.approx(4.0)
-    assert table.loc[("total", ""), ["trials", "epochs", "process_hours", "memory_mb"]].tolist() == [5, 10, 5.0, 400.0]
+    assert table.loc[("", "total"), ["trials", "epochs", "process_hours", "memory_mb"]].tolist() == [5, 10, 5.0, 400.0]
     assert table.loc[("cnn", "stopped"), "share"] == pytest.approx(0.1)
     assert table.loc[("cnn", "finished"), "seconds_per_epoch"] == 1800
 
