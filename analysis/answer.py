@@ -52,7 +52,7 @@ def answer(run: Run) -> Answer:
     chosen = scored_winner(run)
     if chosen is None:
         return Answer(run.name, None, _no_winner(run), (), (_state(run),), tuple(run.problems))
-    reasons = [_why(chosen), *_what_mattered(run), *_generalizes(chosen), _state(run)]
+    reasons = [_why(chosen), *_what_mattered(run), *_calibrated(chosen), *_generalizes(chosen), _state(run)]
     best = describe_model(run, chosen.trial)
     is_mean = chosen.exported is not None and len(chosen.exported.trials) > 1
     model = f"Pick {chosen.what}. The best of them is {best}." if is_mean else f"Pick {chosen.what}: {best}."
@@ -142,6 +142,18 @@ def _what_mattered(run: Run) -> list[str]:
         return []
     parts = [f"{style.label(str(row.parameter))} ({row.importance:.0%})" for row in found.itertuples()]
     return [f"What separated good trials from the rest most: {' and '.join(parts)}."]
+
+
+def _calibrated(chosen: Scored) -> list[str]:
+    """Why the winner is calibrated or not, where that was decided by what it does for changes that it has not seen."""
+    if chosen.exported is None or not chosen.exported.held_out_losses:
+        return []
+    as_is, calibrated = chosen.exported.held_out_losses
+    done = "It is calibrated" if chosen.exported.calibrated_on else "It is not calibrated"
+    return [
+        f"{done}: for images changed in a way that it was not fitted on, calibration takes the loss from {as_is:.4f} "
+        f"to {calibrated:.4f}."
+    ]
 
 
 def _generalizes(chosen: Scored) -> list[str]:

@@ -1,5 +1,7 @@
 """What the pages show of a winner that averages several trials and is calibrated."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,18 @@ def test_without_a_record_the_best_finished_trial_is_shown(averaged, tmp_path):
     assert scored.evaluations == {}
     assert panels.mistakes(scored) == panels.NOT_SCORED
     assert {score.name for score in scores(scored)} >= {"validation accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("calibrated_on", "words"), [("", "It is not calibrated: "), ("shifted", "It is calibrated: ")]
+)
+def test_the_answer_says_why_the_winner_is_calibrated_or_not(averaged, monkeypatch, calibrated_on, words):
+    assert not any("calibrat" in reason for reason in answer(averaged).reasons)  # nothing was held out
+    exported = dataclasses.replace(averaged.winner, calibrated_on=calibrated_on, held_out_losses=(0.2, 0.25))
+    monkeypatch.setattr(averaged, "winner", exported)
+    (reason,) = [reason for reason in answer(averaged).reasons if "calibrat" in reason]
+    assert reason.startswith(words)
+    assert reason.endswith("from 0.2000 to 0.2500.")
 
 
 def test_the_answer_and_the_pages_are_the_exported_models(averaged):
