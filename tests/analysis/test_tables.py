@@ -255,6 +255,13 @@ def test_a_report_table_sets_measured_beside_published(tmp_path):
     assert np.isnan(table.loc["table1/4", "test_accuracy_measured"])
 
 
+def test_evaluations_of_a_replay_say_of_which_row(run, tmp_path):
+    assert not {"row", "repeat"} & set(run.table("evaluations"))
+    events = [*trial_events(0, {"backbone": "cnn"}, [0.4], "finished", row="table1/2", repeat=3)]
+    replay = analysis.load(write_run(tmp_path / "replay", events, {0: TWO_WRONG})).table("evaluations")
+    assert replay[["trial", "row", "repeat", "accuracy"]].to_numpy().tolist() == [[0, "table1/2", 3, 0.8]]
+
+
 def test_report_tables_have_the_reports_columns_and_rows(run):
     empty = tables.all_trials([run])
     second = report_table("table2", empty, {})
