@@ -193,13 +193,13 @@ def _compare(run: Run, first: int, second: int) -> dict[str, Any]:
 
 
 def evaluations_table(run: Run) -> pd.DataFrame:
-    """Every evaluation, outside test sets too, accuracy with its Wilson interval; of a replay, with its row."""
+    """Every evaluation, outside test sets too, accuracy with its Wilson interval; of replays, with row and repeat."""
     frame = run.evaluations.drop(columns="confusion")
     low, high = statistics.wilson_interval(frame["accuracy"] * frame["images"], frame["images"])
     place = list(frame.columns).index("accuracy") + 1
     frame.insert(place, "accuracy_low", low)
     frame.insert(place + 1, "accuracy_high", high)
-    if (run.trials["row"] != "").any():
+    if (run.trials["row"] != "").any() or run.trials["repeat"].any():
         for place, name in enumerate(("row", "repeat"), start=1):
             frame.insert(place, name, frame["trial"].map(run.trials[name]))
     return frame

@@ -49,7 +49,7 @@ def fit_calibration(labels: NDArray[np.int64], probabilities: NDArray[np.floatin
 
     classes = probabilities.shape[1]
     log_p = _logarithm(probabilities)
-    weights = (1.0 / np.bincount(labels, minlength=classes).clip(1))[labels] / classes  # (N,), sums to 1
+    weights = (1.0 / np.bincount(labels, minlength=classes))[labels] / classes  # (N,), sums to 1
 
     def loss(theta: NDArray[np.float64]) -> float:
         z = np.exp(theta[0]) * log_p + np.append(0.0, theta[1:])
@@ -73,15 +73,16 @@ def held_out_losses(
     Args:
         labels: int64 (N,), in [0, K).
         probabilities: float (N, K), rows sum to 1.
-        groups: of which kind each image is, (N,); without a group, every class is there.
+        groups: of which kind each image is, (N,). Those of a group without which a class is missing stay as they are.
 
     Source: leave-one-domain-out cross-validation, Gulrajani and Lopez-Paz 2021, 'In Search of Lost Domain
     Generalization'.
     """
-    calibrated = np.empty(probabilities.shape)
+    calibrated = probabilities.astype(np.float64)
     for group in np.unique(groups):
         own = groups == group
-        calibrated[own] = fit_calibration(labels[~own], probabilities[~own]).apply(probabilities[own])
+        if set(labels[~own]) == set(labels):
+            calibrated[own] = fit_calibration(labels[~own], probabilities[~own]).apply(probabilities[own])
     return _balanced_loss(labels, probabilities), _balanced_loss(labels, calibrated)
 
 

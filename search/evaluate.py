@@ -67,7 +67,6 @@ class EvaluationSet:
         image_ids: their n names, as in the manifest.
         fingerprint: equal for equal `images`.
         repeat: whose trials are scored on it; None for all.
-        ways: in which way each of the n images was changed, as `data_pipeline.shift.shift_ways`; empty where none was.
     """
 
     name: str
@@ -77,7 +76,6 @@ class EvaluationSet:
     image_ids: tuple[str, ...]
     fingerprint: str
     repeat: int | None = None
-    ways: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,8 +128,7 @@ def _validation_sets(dataset: Dataset, split: Split, with_shifted: bool, repeat:
     sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, fingerprint, repeat)]
     if with_shifted:
         copy, known_as = shifted(pool, chosen), shifted_fingerprint(fingerprint, chosen)
-        places, ways = np.arange(len(chosen)), shift_ways(chosen)
-        sets.append(EvaluationSet(SHIFTED, copy, places, labels, ids, known_as, repeat, ways))
+        sets.append(EvaluationSet(SHIFTED, copy, np.arange(len(chosen)), labels, ids, known_as, repeat))
     return sets
 
 
@@ -183,7 +180,8 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         scored = {entry.trial for entry in evaluations}
         members = best_trials([trial for trial in trials if trial.number in scored], settings)
         if members:
-            ways = {name: way for each in sets for name, way in zip(each.image_ids, each.ways, strict=False)}
+            pool = [row.image_id for row in dataset.manifest.pool_rows]
+            ways = dict(zip(pool, shift_ways(np.arange(len(pool))), strict=True))
             winner = make_winner(folder, members, settings.evaluate, ways)
             try:
                 ray.get(_first_ready(scorers).export.remote(members, winner))

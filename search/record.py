@@ -13,6 +13,7 @@ import os
 import posixpath
 import time
 import uuid
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -293,12 +294,18 @@ class RunFolder:
         url: the folder itself: `runs/NAME` or `s3://bucket/runs/NAME`; or a packed one, `NAME.zip`.
         patience: seconds that a storage which fails is waited for.
         say: is told of it.
+
+    Raises:
+        RecordError: a packed one cannot be opened.
     """
 
     def __init__(self, url: str, patience: float = 0.0, say: Callable[[str], None] = print) -> None:
         self.url = url.rstrip("/")
         # A packed run (search.pack) is read inside its file.
-        self.fs, self.path = fsspec.core.url_to_fs(f"zip://::{self.url}" if self.is_packed else self.url)
+        try:
+            self.fs, self.path = fsspec.core.url_to_fs(f"zip://::{self.url}" if self.is_packed else self.url)
+        except (FileNotFoundError, zipfile.BadZipFile) as error:
+            raise RecordError(f"A packed run is a file that search.pack wrote; {self.url}: {error}.") from error
         self.is_local = "file" in _protocols(self.fs)
         self._patience, self._say = patience, say
 

@@ -22,13 +22,13 @@ from search import record
 from search.backbones import FeatureNews, models_with_features
 from search.lease import drive
 from search.record import RecordError, RunFolder
+from search.refit import refit_settings
 from search.rungs import expected_epochs, most_epochs
 from search.runs import (
     check_same_data,
     create_run,
     find_run,
     last_word,
-    named_run,
     new_run_folder,
     run_name,
     update_run,
@@ -41,7 +41,6 @@ from search.settings import (
     cluster_settings,
     conf_folder,
     load_settings,
-    refit_settings,
     resume_settings,
     space_names,
 )
@@ -130,51 +129,32 @@ def _main(arguments: list[str]) -> int:
     cluster, words = cluster_settings(arguments)
     if cluster.mode == "submit":
         return _submit(cluster, words)
-    if refit := last_word(words, "refit"):
-        settings = _refit_settings(refit, words)
-        settings.cluster = cluster
-        return _start(settings)
-    if resume := last_word(words, "resume"):
+    resume = last_word(words, "resume")
+    if resume and not last_word(words, "refit"):
         folder = find_run(resume, words)
         if folder is not None:
             settings = resume_settings(folder.read_run().config, words)
             settings.cluster = cluster
             return _search(settings, read_space(settings), folder)
         words = [word for word in words if not word.startswith("resume=")]
-    settings = load_settings(words)
+    settings = _new_settings(words)
     settings.cluster = cluster
-    return _start(settings)
-
-
-def _start(settings: Settings) -> int:
     space = read_space(settings)
     if settings.dry_run:
         return _dry_run(settings, space)
     return _search(settings, space, None)
 
 
-def _refit_settings(wanted: str, words: list[str]) -> Settings:
-    """The settings that train the best configuration of a run again.
-
-    Raises:
-        SettingsError: no trial of the run has finished.
-    """
-    from search.winner import best_trials
-
-    folder = named_run(wanted, words)
-    stored = folder.read_run().config
-    best = best_trials(list(folder.read_trials().values()), resume_settings(stored, []))
-    if not best:
-        raise SettingsError(f"refit takes the best finished trial of a run; none of {folder.url} has finished.")
-    return refit_settings(stored, best[0].parameters, [word for word in words if not word.startswith("refit=")])
+def _new_settings(words: list[str]) -> Settings:
+    """The settings of a run that begins."""
+    return refit_settings(words) if last_word(words, "refit") else load_settings(words)
 
 
 def _submit(cluster: ClusterSettings, words: list[str]) -> int:
     """Send the command to a cluster, after the checks that need neither its images nor its storage."""
     from search.submit import connect_client, job_words, submit
 
-    of_a_run = last_word(words, "resume") or last_word(words, "refit")  # it may be where only the cluster reaches
-    settings = load_settings([] if of_a_run else words)
+    settings = load_settings([]) if last_word(words, "resume") else _new_settings(words)
     space = read_space(settings)
     if settings.dry_run:
         return _dry_run(settings, space)

@@ -75,7 +75,7 @@ def find_run(wanted: str, words: Sequence[str]) -> RunFolder | None:
     """The run that `resume=wanted` means; `None` when `auto` finds none that was interrupted.
 
     Args:
-        wanted: a run's name, its folder, or `auto` for the newest one that is not complete.
+        wanted: a run's name in the storage, its folder, or `auto` for the newest one that is not complete.
         words: the command line, of which run.storage and space are looked at.
 
     Raises:

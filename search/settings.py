@@ -5,7 +5,7 @@ types, and `load_settings` turns whatever is wrong into one clear line.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -224,35 +224,17 @@ def resume_settings(stored: dict[str, Any], overrides: Sequence[str]) -> Setting
     return check_settings(_typed(OmegaConf.merge(config, changes)))
 
 
-def refit_settings(stored: dict[str, Any], parameters: Mapping[str, Any], overrides: Sequence[str]) -> Settings:
-    """A stored run's settings, with one of its configurations trained to its end on five splits of its own patients.
-
-    Args:
-        stored: the run's configuration.
-        parameters: of the trial whose configuration it is.
-        overrides: `key=value` words; any setting but the space may be another.
+def changed_settings(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """The settings with single ones of them set anew, by `key=value` words as on the command line.
 
     Raises:
-        SettingsError: as `load_settings`, or another space was asked for.
+        SettingsError: as `load_settings`, or a word names a whole group.
     """
-    defaults = Settings()
-    typed = OmegaConf.merge(OmegaConf.structured(defaults), stored)
-    config = OmegaConf.create(cast(dict[str, Any], OmegaConf.to_container(typed)))
-    name = f"{stored['space']['name']}-refit"
-    question = "What is the best configuration of a search worth, trained on several splits?"
-    config.space = SpaceSettings(name, question, dict(parameters))
-    # Of that run's machine and place, not of what it found.
-    config.run, config.resources, config.resume = defaults.run, defaults.resources, None
-    config.train.precision = defaults.train.precision
-    config.search.searcher, config.search.scheduler = "grid", "none"
-    config.search.repeats = config.evaluate.ensemble = 5
-    config.data.split.redraw = True
+    config = OmegaConf.create(settings.to_dict())
     for override in overrides:
         key = _key_of(override)
         if OmegaConf.is_dict(OmegaConf.select(config, key)) and key != "data.extra_tests":
-            raise SettingsError(
-                f"refit keeps the {key} of the run; got {override!r}. Set one of its settings: {key}.NAME=VALUE."
-            )
+            raise SettingsError(f"Single settings are set anew here; got {override!r}. Use {key}.NAME=VALUE.")
     return check_settings(_typed(_replace(config, overrides)))
 
 
@@ -398,6 +380,8 @@ def _replace(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration with each override's value in place of what was there, dictionaries as a whole."""
     try:
         for entry in OverridesParser.create().parse_overrides(list(overrides)):
+            if entry.is_delete() or entry.is_sweep_override():
+                raise SettingsError(f"A setting is given one value, key=value; got {entry.input_line!r}.")
             OmegaConf.update(config, entry.key_or_group, entry.value(), merge=False, force_add=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingsError(_first_line(error)) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.record import RunFolder
+from search.runs import last_word
 from search.settings import ClusterSettings, SettingsError, conf_folder
 
 # Of the project's folder, what a search does not need; in the manner of .gitignore, which Ray heeds too.
@@ -25,7 +26,7 @@ def job_words(words: Sequence[str], name: str) -> list[str]:
     Raises:
         SettingsError: the results would be lost with the job's own folder, or nobody here would know which they are.
     """
-    storage = next((word.partition("=")[2] for word in reversed(words) if word.startswith("run.storage=")), "")
+    storage, refit = last_word(words, "run.storage"), last_word(words, "refit")
     if "://" not in storage and not storage.startswith("/"):
         raise SettingsError(
             "With cluster=submit, run.storage is a URL or an absolute path that every node reaches; "
@@ -33,8 +34,11 @@ def job_words(words: Sequence[str], name: str) -> list[str]:
         )
     if "resume=auto" in words:
         raise SettingsError("With cluster=submit, name the run to go on with: resume=NAME; got resume=auto.")
-    if any(word.startswith("refit=") for word in words) and not any(word.startswith("run.name=") for word in words):
-        raise SettingsError("With cluster=submit, refit needs the name of the new run: run.name=NAME; got none.")
+    if "/" in refit and "://" not in refit and not refit.startswith("/"):
+        raise SettingsError(
+            "With cluster=submit, refit is the name of a run in run.storage, or a URL or an absolute path that every "
+            f"node reaches; got {refit}."
+        )
     named = any(word.startswith(("run.name=", "resume=")) for word in words)
     return list(words) if named else [*words, f"run.name={name}"]
 

@@ -146,7 +146,7 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
             f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
             f"- output: {output}",
             f"- {_calibration_words(winner)}",
-            *(["- probabilities p of the mean become " + _formula(winner)] if winner.calibrated_on else []),
+            *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
             f"- parameters: {parameters:,}",
             f"- data fingerprint: `{run.data['fingerprint']}`",
             f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",

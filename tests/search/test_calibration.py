@@ -71,6 +71,13 @@ def test_a_fault_that_the_other_groups_do_not_have_is_made_worse() -> None:
     assert calibrated > as_is + 0.1
 
 
+def test_a_group_without_which_a_class_is_missing_stays_as_it_is() -> None:
+    labels, p = overconfident(400, 2.0)
+    by_class = held_out_losses(labels, p, np.where(labels == 1, "one", "other"))
+    assert by_class[1] == by_class[0]
+    assert held_out_losses(labels, p, np.array(["same"] * 400))[1] == by_class[0]
+
+
 def test_no_calibration_changes_nothing() -> None:
     p = np.array([[0.2, 0.8], [0.5, 0.5]])
     np.testing.assert_allclose(Calibration.none(2).apply(p), p)

@@ -1,16 +1,14 @@
-from typing import Any
-
 import pytest
 
 from search.settings import (
     Settings,
     SettingsError,
+    changed_settings,
     load_settings,
-    refit_settings,
     resume_settings,
     space_names,
 )
-from search.spaces import listed_plans, read_space
+from search.spaces import read_space
 
 
 @pytest.mark.parametrize(
@@ -78,45 +76,23 @@ def test_a_resumed_run_may_grow_but_not_change() -> None:
         resume_settings(stored, ["space=cnn3"])
 
 
-CONFIGURATION = {"backbone": "cnn", "layers": 2, "dense": [], "learning_rate": 0.003}
-
-
-def stored_run() -> dict[str, Any]:
-    words = ["space=robust2", "run.name=one", "run.storage=elsewhere", "resources.cpus_per_trial=2"]
-    return load_settings([*words, "data.size=96", "train.precision=mixed_bfloat16"]).to_dict()
-
-
-def test_the_best_configuration_of_a_run_is_trained_on_five_splits() -> None:
-    settings = refit_settings(stored_run(), CONFIGURATION, [])
-    plans = listed_plans(read_space(settings), settings)
-    assert plans is not None
-    assert [(plan.repeat, plan.parameters, plan.max_epochs) for plan in plans] == [
-        (repeat, CONFIGURATION, 40) for repeat in range(5)
-    ]
-    assert (settings.data.split.redraw, settings.search.scheduler, settings.evaluate.ensemble) == (True, "none", 5)
-    kept = load_settings(["space=robust2"])
-    assert (settings.data.size, settings.search.metric, settings.train.plateau) == (96, "shifted_loss", 4)
-    assert settings.data.labels == kept.data.labels
-    assert settings.space.name == "robust2-refit"
-    # What belonged to that run's place and machine is chosen anew.
-    assert (settings.run, settings.resources, settings.train.precision) == (kept.run, kept.resources, "auto")
-
-
-def test_what_is_trained_again_may_be_set_otherwise_but_for_its_space() -> None:
-    words = ["search.repeats=3", "data.root=/images", "run.name=two", "data.extra_tests={a: /b}"]
-    settings = refit_settings(stored_run(), CONFIGURATION, words)
-    assert (settings.search.repeats, settings.data.root, settings.run.name) == (3, "/images", "two")
-    assert settings.data.extra_tests == {"a": "/b"}
+def test_single_settings_are_set_anew() -> None:
+    settings = load_settings(["space=cnn3"])
+    found = changed_settings(settings, ["data.root=/images", "data.extra_tests={a: /b}", "search.num_trials=7"])
+    assert (found.data.root, found.data.extra_tests, found.search.num_trials) == ("/images", {"a": "/b"}, 7)
+    assert (found.data.labels, found.space) == ("three_class", settings.space)
+    assert settings.search.num_trials != 7
     for word, message in (
-        ("space=cnn2", r"refit keeps the space of the run; got 'space=cnn2'"),
+        ("space=cnn2", r"got 'space=cnn2'. Use space\.NAME=VALUE"),
         ("data=kaggle", r"data\.NAME=VALUE"),
-        ("search.repeats=1", "search.repeats=1"),
-        ("search.repeats=many", r"search\.repeats"),
-        ("search.repeat=2", "There is no setting called"),
+        ("search.num_trials=many", r"search\.num_trials.*many"),
+        ("search.num_trial=2", "There is no setting called"),
+        ("search.seed=1,2", "one value, key=value; got 'search.seed=1,2'"),
+        ("~search.seed=1", "one value, key=value; got '~search.seed=1'"),
         ("dry_run", "key=value"),
     ):
         with pytest.raises(SettingsError, match=message):
-            refit_settings(stored_run(), CONFIGURATION, [word])
+            changed_settings(settings, [word])
 
 
 def test_defaults_in_the_files_and_in_the_classes_agree() -> None:

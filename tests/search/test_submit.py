@@ -105,6 +105,19 @@ def test_a_run_to_go_on_with_is_named() -> None:
         job_words(["run.storage=/shared", "resume=auto"], "cnn2-1")
 
 
+def test_a_run_to_train_again_is_one_that_every_node_reaches() -> None:
+    storage = "run.storage=/shared"
+    for reached in ("refit=one", "refit=s3://bucket/runs/one", "refit=/shared/one.zip", "refit=null"):
+        assert job_words([storage, reached], "two") == [storage, reached, "run.name=two"]
+    with pytest.raises(SettingsError, match="got runs/one"):
+        job_words([storage, "refit=runs/one"], "two")
+
+
+def test_what_is_wrong_with_a_refit_is_told_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["cluster=submit", "refit=one", f"run.storage={tmp_path}", "dry_run=true"]) == 2
+    assert "one has none" in capsys.readouterr().err
+
+
 def test_a_dry_run_is_done_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["cluster=submit", "space=cnn2", "dry_run=true"]) == 0
     assert "nothing was started" in capsys.readouterr().out

@@ -1,0 +1,71 @@
+"""`refit=RUN`: the best configuration of a search, trained to its end on several splits; their mean is the winner."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from search.record import FINISHED, RunFolder, TrialRecord, lower_is_better
+from search.runs import last_word, named_run
+from search.settings import Settings, SettingsError, changed_settings, resume_settings
+
+REPEATS = 5
+
+
+def refit_settings(words: Sequence[str]) -> Settings:
+    """The settings of a run with its best configuration in place of its space, each repeat with a split of its own.
+
+    Args:
+        words: `key=value` words of the command, `refit` among them; the others may set anything anew. A parameter of
+            the space with several values makes a grid around the configuration.
+
+    Raises:
+        RecordError: there is no such run.
+        SettingsError: no trial of the run has finished, or a setting is impossible.
+    """
+    if last_word(words, "resume"):
+        raise SettingsError("refit begins a run and resume goes on with one; got both. Leave one out.")
+    folder = named_run(last_word(words, "refit"), words)
+    run = folder.read_run()
+    best = best_configuration(folder.read_trials().values(), resume_settings(run.config, []))
+    if best is None:
+        raise SettingsError(
+            f"refit takes the best configuration of finished trials; none of {folder.url} has finished."
+        )
+    others = [word for word in words if not word.startswith("refit=")]
+    settings = changed_settings(_configuration(folder, best), others)
+    if not last_word(others, "evaluate.ensemble"):
+        settings.evaluate.ensemble = settings.search.repeats
+    return settings
+
+
+def best_configuration(trials: Iterable[TrialRecord], settings: Settings) -> TrialRecord | None:
+    """The first finished trial with the configuration whose repeats have the best mean metric; `None` without any."""
+    metric, weights = settings.search.metric, settings.evaluate.weights
+    repeats: dict[str, list[tuple[float, TrialRecord]]] = defaultdict(list)
+    for trial in trials:
+        epoch = trial.scored_epoch(metric, weights)
+        value = getattr(epoch, metric) if epoch else None
+        if trial.status == FINISHED and value is not None:
+            repeats[json.dumps([trial.parameters, trial.max_epochs], sort_keys=True)].append((value, trial))
+    sign = 1 if lower_is_better(metric) else -1
+    ordered = sorted(repeats.values(), key=lambda each: (sign * fmean(value for value, _ in each), each[0][1].number))
+    return ordered[0][0][1] if ordered else None
+
+
+def _configuration(folder: RunFolder, best: TrialRecord) -> Settings:
+    run = folder.read_run()
+    settings, defaults = resume_settings(run.config, []), Settings()
+    settings.space.name += "-refit"
+    settings.space.question = (
+        f"What is the configuration of trial {best.name}, the best of {run.name}, worth on several splits?"
+    )
+    settings.space.parameters, settings.space.rows = dict(best.parameters), []
+    settings.search.searcher, settings.search.scheduler = "grid", "none"
+    settings.search.max_epochs, settings.search.repeats = best.max_epochs, REPEATS
+    settings.data.split.redraw = True
+    settings.evaluate.enabled = True
+    # Chosen for that run's machine, or of its storage.
+    settings.run, settings.resources = defaults.run, defaults.resources
+    settings.train.precision = defaults.train.precision
+    return settings
