@@ -22,6 +22,7 @@ class DataSettings:
         source: "sample" or "kaggle"; not looked at when `root` is given.
         root: A folder with images.
         labels: "two_class", "three_class" or "folders".
+        patient: Where an image's path names the patient, as `scan_folder`.
         image: Size, channels and interpolation.
         split: How validation is drawn from the pool.
         max_bad_fraction: The share of unusable files above which the run stops.
@@ -32,6 +33,7 @@ class DataSettings:
     source: str = "sample"
     root: str | None = None
     labels: str = "two_class"
+    patient: str | None = None
     image: ImageSettings = field(default_factory=ImageSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     max_bad_fraction: float = 0.01
@@ -155,7 +157,7 @@ def _apply_facts(rows: Sequence[ImageRow], prepared: PreparedImages) -> tuple[li
 
 def _list_images(settings: DataSettings) -> tuple[Manifest, bool]:
     """The manifest before decoding, and whether its test set had to be held out of the pool."""
-    manifest = scan_folder(locate(settings.source, settings.root), settings.labels)
+    manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient)
     if manifest.test_rows:
         return manifest, False
     return hold_out_test(manifest, seed=settings.split.seed), True
@@ -197,6 +199,14 @@ def _notices(settings: DataSettings, manifest: Manifest, held_out: bool) -> tupl
         notices.append(
             f"Images that are byte-identical in the pool and in the test set: {len(duplicates.across_pools)}."
         )
+    nameless = sum(row.group == row.image_id for row in manifest.rows)
+    if nameless:
+        notices.append(
+            f"Images whose name does not tell the patient, and which may stand on both sides of a split: {nameless} of "
+            f"{len(manifest.rows)}. data.patient=REGEX tells where a name has it."
+        )
+    if settings.patient is not None and manifest.shared_patients():
+        notices.append(f"Patients in the pool and in the test set as well: {len(manifest.shared_patients())}.")
     if duplicates.across_groups:
         notices.append(f"Images that are byte-identical under several patients: {len(duplicates.across_groups)}.")
     return tuple(notices)

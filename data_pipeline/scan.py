@@ -61,7 +61,7 @@ _FOLDER_CLASSES = {
 _KINDS = {"bacteria": "bacterial", "virus": "viral"}
 _POOL_FOLDERS = {"train": POOL, "val": POOL, "valid": POOL, "validation": POOL, "test": TEST}
 _SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
-_PATIENT = re.compile(r"(person\d+|(?:NORMAL2-)?IM-\d+)", re.IGNORECASE)
+_PATIENT = re.compile(r"(?:^|/)(person\d+|(?:NORMAL2-)?IM-\d+)[^/]*$", re.IGNORECASE)
 _CHUNK = 64  # files a thread takes at a time: one file costs less than handing it over
 
 
@@ -75,7 +75,7 @@ class _File:
     folder_class: str  # a class, or _BY_FILE_NAME
 
 
-def scan_folder(root: Path, labels: str = "two_class") -> Manifest:
+def scan_folder(root: Path, labels: str = "two_class", patient: str | None = None) -> Manifest:
     """The manifest of the images under `root`, sorted by image id, with the unusable files set aside.
 
     Args:
@@ -83,13 +83,16 @@ def scan_folder(root: Path, labels: str = "two_class") -> Manifest:
             class.
         labels: "two_class" (normal, pneumonia), "three_class" (normal, bacterial, viral), or "folders" (the
             sorted folder names are the classes). Names of folders are read without regard to case.
+        patient: A regular expression that finds the patient in an image's path below `root`, its first group or all
+            of it; None for names as Kaggle has them. An image in whose path it is not found is a patient of its own.
 
     Pneumonia files whose name does not tell bacteria from virus are set aside where that is needed: in
     three_class.
 
     Raises:
-        DataError: Nothing was found, a class has no image, or the labels are unknown.
+        DataError: Nothing was found, a class has no image, the labels are unknown, or `patient` finds nobody.
     """
+    pattern = _PATIENT if patient is None else _read_pattern(patient)
     if labels not in LABEL_SCHEMES:
         raise DataError(f"data.labels is one of {', '.join(LABEL_SCHEMES)}; received {labels!r}.")
     top = find_top(Path(root))
@@ -100,7 +103,7 @@ def scan_folder(root: Path, labels: str = "two_class") -> Manifest:
     classes = _CLASSES.get(labels, tuple(sorted(spellings.values())))
 
     rows, bad = [], []
-    for found in _read_files(_list_files(top, folders, folder_classes), classes):
+    for found in _read_files(_list_files(top, folders, folder_classes), classes, pattern):
         if isinstance(found, ImageRow):
             rows.append(found)
         else:
@@ -114,7 +117,18 @@ def scan_folder(root: Path, labels: str = "two_class") -> Manifest:
     bad.sort(key=lambda each: each.path)
     manifest = Manifest(str(top), classes, tuple(rows), tuple(bad))
     check_classes(manifest)
+    if patient is not None and all(row.group == row.image_id for row in rows):
+        raise DataError(f"data.patient={patient} finds no patient in any path, such as {rows[0].image_id}. Mend it.")
     return manifest
+
+
+def _read_pattern(patient: str) -> re.Pattern[str]:
+    try:
+        return re.compile(patient)
+    except re.error as error:
+        raise DataError(
+            f"data.patient is a regular expression such as '(\\d+)_'; received {patient!r}: {error}."
+        ) from error
 
 
 def check_classes(manifest: Manifest) -> None:
@@ -197,15 +211,17 @@ def _list_files(top: Path, folders: Iterable[tuple[Path, str]], folder_classes: 
                     yield _File(f"{parent}{os.sep}{name}", f"{prefix}/{name}", pool, folder_class)
 
 
-def _read_files(files: Iterable[_File], classes: Sequence[str]) -> Iterator[ImageRow | BadFile]:
+def _read_files(
+    files: Iterable[_File], classes: Sequence[str], patient: re.Pattern[str]
+) -> Iterator[ImageRow | BadFile]:
     listed = list(files)
     chunks = [listed[start : start + _CHUNK] for start in range(0, len(listed), _CHUNK)]
     with ThreadPoolExecutor() as threads:
-        for read in threads.map(lambda chunk: [_read_file(file, classes) for file in chunk], chunks):
+        for read in threads.map(lambda chunk: [_read_file(file, classes, patient) for file in chunk], chunks):
             yield from read
 
 
-def _read_file(file: _File, classes: Sequence[str]) -> ImageRow | BadFile:
+def _read_file(file: _File, classes: Sequence[str], patient: re.Pattern[str]) -> ImageRow | BadFile:
     """A file's row in the manifest, or why it has none."""
     if not file.image_id.isprintable():  # among these, what is not UTF-8: no table or log could hold it
         return BadFile(ascii(file.path)[1:-1], "the file name has characters that cannot be printed")
@@ -234,15 +250,15 @@ def _read_file(file: _File, classes: Sequence[str]) -> ImageRow | BadFile:
         path=file.path,
         pool=file.pool,
         label=classes.index(label),
-        group=_name_group(file.image_id, name, file.pool),
+        group=_name_group(file.image_id, file.pool, patient),
         content_hash=hashlib.sha256(data).hexdigest(),
     )
 
 
-def _name_group(image_id: str, name: str, pool: str) -> str:
+def _name_group(image_id: str, pool: str, patient: re.Pattern[str]) -> str:
     """The patient, as "pool/person1": numbers of the train and test folders need not mean the same person."""
-    patient = _PATIENT.match(name)
-    return f"{pool}/{patient[1]}" if patient else image_id
+    found = patient.search(image_id)
+    return f"{pool}/{found[1] if patient.groups else found[0]}" if found else image_id
 
 
 def _is_image(head: bytes) -> bool:
@@ -268,7 +284,13 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         # whatever share is bad, here it is shown
-        settings = DataSettings(root=options.root, labels=options.labels, cache=options.cache, max_bad_fraction=1.0)
+        settings = DataSettings(
+            root=options.root,
+            labels=options.labels,
+            patient=options.patient,
+            cache=options.cache,
+            max_bad_fraction=1.0,
+        )
         with Progress(console=console, transient=True) as bar:
             task = bar.add_task("Decoding")
             dataset = prepare_dataset(settings, lambda done, total: bar.update(task, completed=done, total=total))
@@ -289,6 +311,9 @@ def _build_parser(cache: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_pipeline.scan", description="Show what a data set holds.")
     parser.add_argument("root", nargs="?", help="folder of images (default: the sample that ships with the project)")
     parser.add_argument("--labels", choices=LABEL_SCHEMES, default="two_class", help="default: %(default)s")
+    parser.add_argument(
+        "--patient", metavar="REGEX", help="where a path names the patient (default: as in Kaggle's names)"
+    )
     parser.add_argument("--cache", default=cache, help="folder of the decoded images (default: %(default)s)")
     return parser
 

@@ -115,6 +115,7 @@ def data_settings(settings: Settings) -> DataSettings:
         source=data.source,
         root=data.root,
         labels=data.labels,
+        patient=data.patient,
         image=ImageSettings(data.size, data.channels, data.interpolation),
         split=SplitSettings(data.split.method, data.split.fraction, data.split.seed),
         max_bad_fraction=data.max_bad_fraction,

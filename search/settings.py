@@ -64,6 +64,7 @@ class DataChoice:
     source: str = "sample"
     root: str | None = None
     labels: str = "two_class"
+    patient: str | None = None
     size: int = 224
     channels: int = 1
     interpolation: str = "area"

@@ -116,9 +116,24 @@ def test_folder_of_undecodable_files_stops_the_run(tmp_path: Path, cache: str) -
 
 def test_duplicates_are_said(cache: str, tmp_path: Path) -> None:
     root = Path(shutil.copytree(SAMPLE, tmp_path / "data"))
-    shutil.copyfile(next((root / "train/NORMAL").iterdir()), root / "test/NORMAL/copy.jpeg")
+    shutil.copyfile(next((root / "train/NORMAL").iterdir()), root / "test/NORMAL/IM-9999-0001.jpeg")
     notices = prepare_dataset(DataSettings(root=str(root), cache=cache)).notices
     assert notices == ("Images that are byte-identical in the pool and in the test set: 1.",)
+
+
+def test_what_is_known_of_patients_is_told(tmp_path: Path) -> None:
+    names = {"NORMAL": "a{}_0.jpeg", "PNEUMONIA": "b{}_0.jpeg"}
+    for folder, name in names.items():
+        for number, file in enumerate(sorted((SAMPLE / "train" / folder).iterdir())[:12]):
+            target = tmp_path / "data" / ("train" if number < 9 else "test") / folder / name.format(number % 10)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    settings = DataSettings(root=str(tmp_path / "data"), cache=str(tmp_path / "cache"))
+    (notice,) = prepare_dataset(settings).notices
+    assert notice.startswith("Images whose name does not tell the patient, ")
+    assert "24 of 24. data.patient=REGEX" in notice
+    (notice,) = prepare_dataset(replace(settings, patient=r"([ab]\d+)_")).notices
+    assert notice == "Patients in the pool and in the test set as well: 4."  # a0, a1, b0, b1
 
 
 def test_outside_test_set_takes_the_labels_of_the_run(root: Path, cache: str) -> None:

@@ -215,6 +215,30 @@ def test_patients_are_read_from_names(root: Path, name: str, group: str) -> None
     assert groups == [group]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "group"),
+    [
+        (r"(\d+)_\d+\.jpeg$", "pool/00001303"),
+        (r"\d{8}", "pool/00001303"),
+        (r"NORMAL/(\w+)/", "train/NORMAL/00001303_001.jpeg"),
+    ],
+)
+def test_where_a_path_names_the_patient_may_be_told(root: Path, pattern: str, group: str) -> None:
+    shutil.copyfile(NORMAL[0], root / "train/NORMAL/00001303_001.jpeg")
+    (root / "train/NORMAL/anna").mkdir()
+    shutil.copyfile(NORMAL[1], root / "train/NORMAL/anna/1.jpeg")
+    groups = {row.image_id: row.group for row in scan_folder(root, patient=pattern).pool_rows}
+    assert groups["train/NORMAL/00001303_001.jpeg"] == group
+    assert groups["train/NORMAL/anna/1.jpeg"] == ("pool/anna" if "NORMAL" in pattern else "train/NORMAL/anna/1.jpeg")
+
+
+def test_a_pattern_that_finds_nobody_is_refused(root: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.patient=subject\\d finds no patient in any path, such as test/NORMAL/"):
+        scan_folder(root, patient=r"subject\d")
+    with pytest.raises(DataError, match=r"regular expression such as .*received '\(': "):
+        scan_folder(root, patient="(")
+
+
 def test_command_prints_counts_and_remarks(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "train/NORMAL/broken.jpeg").write_bytes(NORMAL[5].read_bytes()[:2000])
     shutil.copyfile(root / "train/NORMAL" / NORMAL[0].name, root / "test/NORMAL/copy.jpeg")

@@ -100,3 +100,7 @@ def test_defaults_in_the_files_and_in_the_classes_agree() -> None:
     defaults = Settings().to_dict()
     del composed["space"], defaults["space"]
     assert composed == defaults
+
+
+def test_a_pattern_keeps_its_backslashes() -> None:
+    assert load_settings([r"data.patient='(\d+)_'"]).data.patient == r"(\d+)_"
