@@ -1,7 +1,7 @@
 """A folder of images to a manifest: label, patient, content hash; nothing is decoded here.
 
 `python -m data_pipeline.scan FOLDER` prints the counts behind the report's figures 1 to 4, the files that
-were set aside, identical images, and patients that occur twice.
+were set aside, identical images, patients that occur twice, and how far brightness, contrast and shape alone would go.
 
 How patients are read from Kaggle's names: `person12_bacteria_34.jpeg` is an image of `person12`,
 `IM-0115-0001.jpeg` one of `IM-0115`, `NORMAL2-IM-0427-0001.jpeg` one of `NORMAL2-IM-0427`. The two series of
@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING
 
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
 from data_pipeline.preprocess import TRUNCATED, is_truncated
+from data_pipeline.shortcuts import PROPERTIES, shortcut_aucs
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from data_pipeline.dataset import Dataset
     from data_pipeline.split import Split
 
 LABEL_SCHEMES = ("two_class", "three_class", "folders")
@@ -304,6 +306,7 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
         console.print(notice, markup=False)
     for line in list_remarks(manifest):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(_shortcut_table(dataset))
     return 0
 
 
@@ -327,6 +330,22 @@ def _count_table(manifest: Manifest, split: "Split") -> "Table":
         column.justify = "right"
     for name, counts in split.counts(manifest).items():
         table.add_row(name, *map(str, counts), str(sum(counts)), f"{sum(counts) / len(manifest.rows):.1%}")
+    return table
+
+
+def _shortcut_table(dataset: "Dataset") -> "Table":
+    """How well properties that are no sign of a disease tell the classes apart, in the pool and in the test set."""
+    from rich.table import Table
+
+    manifest = dataset.manifest
+    # of two classes, one says all
+    shown = range(len(manifest.classes)) if len(manifest.classes) > 2 else (1,)
+    parts = {"train": (manifest.pool_rows, dataset.pool), "test": (manifest.test_rows, dataset.test)}
+    found = {name: shortcut_aucs(rows, images.open(), manifest.classes) for name, (rows, images) in parts.items()}
+    headings = [f"{manifest.classes[place]}, {name}" for place in shown for name in parts]
+    table = Table("shortcut", *headings, title="AUC of what is no sign of a disease (0.5: tells nothing)")
+    for name in PROPERTIES:
+        table.add_row(name, *(f"{found[part][name][place]:.2f}" for place in shown for part in parts))
     return table
 
 

@@ -16,7 +16,7 @@ from data_pipeline.augment import Policy, augment
 
 _SEED = 0  # which image is changed how
 
-# What a radiologist still reads, at the most.
+# At the most what can still be read, by our eyes.
 WAYS: dict[str, Policy] = {
     "contrast": Policy(contrast=0.6),
     "gamma": Policy(gamma=1.0),

@@ -245,7 +245,7 @@ def test_command_prints_counts_and_remarks(root: Path, tmp_path: Path, capsys: p
     assert print_scan([str(root), "--cache", str(tmp_path / "cache")]) == 0
     printed = capsys.readouterr().out
     cells = [[cell.strip() for cell in line.split("│")] for line in printed.splitlines() if "│" in line]
-    assert [row[1:5] for row in cells] == [
+    assert [row[1:5] for row in cells[:3]] == [
         ["train", "2", "2", "4"],
         ["validation", "1", "1", "2"],
         ["test", "4", "3", "7"],
@@ -253,6 +253,9 @@ def test_command_prints_counts_and_remarks(root: Path, tmp_path: Path, capsys: p
     assert "broken.jpeg: truncated" in printed
     assert f"copy.jpeg = train/NORMAL/{NORMAL[0].name}" in printed
     assert "Patient numbers in both pool and test:" in printed
+    shortcuts = {row[1].split()[0]: row[2:4] for row in cells[3:] if row[1].split()[0] in ("brightness", "width")}
+    assert shortcuts["width"] == ["0.50", "0.50"]  # all are squares
+    assert all(0 <= float(auc) <= 1 for auc in shortcuts["brightness"])
 
 
 def test_command_fails_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
