@@ -145,15 +145,11 @@ def _what_mattered(run: Run) -> list[str]:
 
 
 def _calibrated(chosen: Scored) -> list[str]:
-    """Why the winner is calibrated or not, where that was decided by what it does for changes that it has not seen."""
-    if chosen.exported is None or not chosen.exported.held_out_losses:
+    """Why the winner is calibrated or not, where that was tried."""
+    exported = chosen.exported
+    if exported is None or not exported.why_calibrated:
         return []
-    as_is, calibrated = chosen.exported.held_out_losses
-    done = "It is calibrated" if chosen.exported.calibrated_on else "It is not calibrated"
-    return [
-        f"{done}: for images changed in a way that it was not fitted on, calibration takes the loss from {as_is:.4f} "
-        f"to {calibrated:.4f}."
-    ]
+    return [f"{'It is calibrated' if exported.calibrated_on else 'It is not calibrated'}: {exported.why_calibrated}."]
 
 
 def _generalizes(chosen: Scored) -> list[str]:

@@ -180,8 +180,7 @@ def _best(trials: Sequence[tuple[TrialRecord, RunFolder]]) -> tuple[TrialRecord,
 
 
 def _value(trial: TrialRecord) -> float:
-    epoch = trial.best_epoch(METRIC)
-    return getattr(epoch, METRIC) if epoch else 0.0
+    return trial.scored_value(METRIC) or 0.0
 
 
 def _words(seed: int, options: Options, store: Path) -> list[str]:

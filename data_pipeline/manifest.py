@@ -39,6 +39,11 @@ class ImageRow:
     height: int = 0
     index: int = -1  # row in its pool's image array, -1 until prepared
 
+    @property
+    def names_patient(self) -> bool:
+        """Whether its name tells the patient."""
+        return self.group != self.image_id
+
 
 @dataclass(frozen=True, slots=True)
 class BadFile:
@@ -119,8 +124,8 @@ class Manifest:
         `person1_virus` of its test folder and `person1_bacteria` of its train folder share no more than a
         number.
         """
-        pool = {_patient(row.group) for row in self.pool_rows if row.group != row.image_id}
-        test = {_patient(row.group) for row in self.test_rows if row.group != row.image_id}
+        pool = {_patient(row.group) for row in self.pool_rows if row.names_patient}
+        test = {_patient(row.group) for row in self.test_rows if row.names_patient}
         return tuple(sorted(pool & test))
 
 

@@ -119,7 +119,7 @@ def scan_folder(root: Path, labels: str = "two_class", patient: str | None = Non
     bad.sort(key=lambda each: each.path)
     manifest = Manifest(str(top), classes, tuple(rows), tuple(bad))
     check_classes(manifest)
-    if patient is not None and all(row.group == row.image_id for row in rows):
+    if patient is not None and not any(row.names_patient for row in rows):
         raise DataError(f"data.patient={patient} finds no patient in any path, such as {rows[0].image_id}. Mend it.")
     return manifest
 

@@ -132,6 +132,12 @@ def _validation_sets(dataset: Dataset, split: Split, with_shifted: bool, repeat:
     return sets
 
 
+def _ways_of_change(dataset: Dataset) -> dict[str, str]:
+    """In which way the shifted copy of each image of the pool is changed, by its name."""
+    names = [row.image_id for row in dataset.manifest.pool_rows]
+    return dict(zip(names, shift_ways(np.arange(len(names))), strict=True))
+
+
 def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages) -> EvaluationSet:
     labels = np.array([row.label for row in rows], np.int64)
     images, ids = read_images(prepared, rows), tuple(row.image_id for row in rows)
@@ -180,8 +186,7 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         scored = {entry.trial for entry in evaluations}
         members = best_trials([trial for trial in trials if trial.number in scored], settings)
         if members:
-            pool = [row.image_id for row in dataset.manifest.pool_rows]
-            ways = dict(zip(pool, shift_ways(np.arange(len(pool))), strict=True))
+            ways = _ways_of_change(dataset) if settings.search.judges_by_shifted else {}
             winner = make_winner(folder, members, settings.evaluate, ways)
             try:
                 ray.get(_first_ready(scorers).export.remote(members, winner))

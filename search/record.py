@@ -143,6 +143,11 @@ class TrialRecord:
             return self.epochs[-1] if self.epochs else None
         return self.best_epoch(metric)
 
+    def scored_value(self, metric: str, weights: str = "best") -> float | None:
+        """The `metric` of the epoch that the trial is judged by; `None` where there is none."""
+        epoch = self.scored_epoch(metric, weights)
+        return getattr(epoch, metric) if epoch else None
+
     def best_epoch(self, metric: str) -> EpochRecord | None:
         """The epoch with the best `metric`; the first of equals; `None` before the first epoch."""
         values = [(getattr(epoch, metric), epoch) for epoch in self.epochs]
@@ -206,6 +211,17 @@ class Winner:
         names = [trial_name(number) for number in self.trials]
         what = f"trial {names[0]}" if len(names) == 1 else f"the mean of trials {', '.join(names)}"
         return what + (f", calibrated on {self.calibrated_on}" if self.calibrated_on else "")
+
+    @property
+    def why_calibrated(self) -> str:
+        """What spoke for or against calibration, in words; empty where that was not tried."""
+        if not self.held_out_losses:
+            return ""
+        as_is, calibrated = self.held_out_losses
+        return (
+            "on images changed in a way that it was not fitted on, calibration takes the loss from "
+            f"{as_is:.4f} to {calibrated:.4f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -560,8 +576,7 @@ def apply_event(trials: dict[int, TrialRecord], event: Mapping[str, Any]) -> Non
 def rank(trials: Iterable[TrialRecord], metric: str, weights: str = "best") -> list[TrialRecord]:
     """Trials from best to worst by the `metric` of the epoch they are judged by; those without are left out."""
     sign = 1 if lower_is_better(metric) else -1
-    scored = [(trial.scored_epoch(metric, weights), trial) for trial in trials]
-    values = [(getattr(epoch, metric) if epoch else None, trial) for epoch, trial in scored]
+    values = [(trial.scored_value(metric, weights), trial) for trial in trials]
     kept = [(sign * value, trial.number, trial) for value, trial in values if value is not None]
     return [trial for _, _, trial in sorted(kept, key=lambda entry: entry[:2])]
 

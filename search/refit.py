@@ -3,11 +3,12 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean
 
-from search.record import FINISHED, RunFolder, TrialRecord, lower_is_better
+from search.record import FINISHED, TrialRecord, lower_is_better
 from search.runs import last_word, named_run
-from search.settings import Settings, SettingsError, changed_settings, resume_settings
+from search.settings import Settings, SettingsError, SpaceSettings, changed_settings, resume_settings
 
 REPEATS = 5
 
@@ -27,13 +28,14 @@ def refit_settings(words: Sequence[str]) -> Settings:
         raise SettingsError("refit begins a run and resume goes on with one; got both. Leave one out.")
     folder = named_run(last_word(words, "refit"), words)
     run = folder.read_run()
-    best = best_configuration(folder.read_trials().values(), resume_settings(run.config, []))
+    searched = resume_settings(run.config, [])
+    best = best_configuration(folder.read_trials().values(), searched)
     if best is None:
         raise SettingsError(
             f"refit takes the best configuration of finished trials; none of {folder.url} has finished."
         )
     others = [word for word in words if not word.startswith("refit=")]
-    settings = changed_settings(_configuration(folder, best), others)
+    settings = changed_settings(_configuration(searched, run.name, best), others)
     if not last_word(others, "evaluate.ensemble"):
         settings.evaluate.ensemble = settings.search.repeats
     return settings
@@ -44,8 +46,7 @@ def best_configuration(trials: Iterable[TrialRecord], settings: Settings) -> Tri
     metric, weights = settings.search.metric, settings.evaluate.weights
     repeats: dict[str, list[tuple[float, TrialRecord]]] = defaultdict(list)
     for trial in trials:
-        epoch = trial.scored_epoch(metric, weights)
-        value = getattr(epoch, metric) if epoch else None
+        value = trial.scored_value(metric, weights)
         if trial.status == FINISHED and value is not None:
             repeats[json.dumps([trial.parameters, trial.max_epochs], sort_keys=True)].append((value, trial))
     sign = 1 if lower_is_better(metric) else -1
@@ -53,19 +54,18 @@ def best_configuration(trials: Iterable[TrialRecord], settings: Settings) -> Tri
     return ordered[0][0][1] if ordered else None
 
 
-def _configuration(folder: RunFolder, best: TrialRecord) -> Settings:
-    run = folder.read_run()
-    settings, defaults = resume_settings(run.config, []), Settings()
-    settings.space.name += "-refit"
-    settings.space.question = (
-        f"What is the configuration of trial {best.name}, the best of {run.name}, worth on several splits?"
+def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
+    """The settings of a search with one of its configurations in place of its space."""
+    defaults = Settings()
+    question = f"What is the configuration of trial {best.name}, the best of {run}, worth on several splits?"
+    return replace(
+        searched,
+        space=SpaceSettings(f"{searched.space.name}-refit", question, dict(best.parameters)),
+        search=replace(searched.search, searcher="grid", scheduler="none", max_epochs=best.max_epochs, repeats=REPEATS),
+        data=replace(searched.data, split=replace(searched.data.split, redraw=True)),
+        evaluate=replace(searched.evaluate, enabled=True),
+        # Chosen for that run's machine, or of its storage.
+        run=defaults.run,
+        resources=defaults.resources,
+        train=replace(searched.train, precision=defaults.train.precision),
     )
-    settings.space.parameters, settings.space.rows = dict(best.parameters), []
-    settings.search.searcher, settings.search.scheduler = "grid", "none"
-    settings.search.max_epochs, settings.search.repeats = best.max_epochs, REPEATS
-    settings.data.split.redraw = True
-    settings.evaluate.enabled = True
-    # Chosen for that run's machine, or of its storage.
-    settings.run, settings.resources = defaults.run, defaults.resources
-    settings.train.precision = defaults.train.precision
-    return settings

@@ -368,13 +368,13 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     try:
         with initialize_config_module("search.conf", version_base="1.3"):
             config = compose("config", overrides=[word for word in overrides if word not in replaced])
-        return _replace(config, replaced)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").partition("/")
         valid = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
         raise SettingsError(f"There is no {group} called {name!r}. {nearest(name, valid)}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingsError(_first_line(error)) from error
+    return _replace(config, replaced)
 
 
 def _replace(config: DictConfig, overrides: Sequence[str]) -> DictConfig:

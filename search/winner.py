@@ -111,7 +111,7 @@ def _attach_calibration(p: "keras.KerasTensor", calibration: Calibration) -> "ke
 
 def winner_lines(winner: Winner) -> Iterator[str]:
     """Why the winner is calibrated or not, and its results, a line a set, accuracies with 95 % Wilson intervals."""
-    if winner.held_out_losses:
+    if winner.why_calibrated:
         yield _calibration_words(winner)
     for entry in winner.evaluations:
         correct = sum(entry.confusion[k][k] for k in range(len(entry.confusion)))
@@ -163,14 +163,8 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
 
 
 def _calibration_words(winner: Winner) -> str:
-    what = f"calibrated on {winner.calibrated_on}" if winner.calibrated_on else "not calibrated"
-    if not winner.held_out_losses:
-        return what
-    as_is, calibrated = winner.held_out_losses
-    return (
-        f"{what}: on images changed in a way that it was not fitted on, calibration takes the loss from {as_is:.4f} "
-        f"to {calibrated:.4f}"
-    )
+    done = f"calibrated on {winner.calibrated_on}" if winner.calibrated_on else "not calibrated"
+    return f"{done}: {winner.why_calibrated}" if winner.why_calibrated else done
 
 
 def _formula(winner: Winner) -> str:
