@@ -1,7 +1,7 @@
 """One hyperparameter at a time, as the report did, against joint searches with the same budget of epochs.
 
 `python -m benchmarks.joint_search --root FOLDER`; on the full set and 2 cores about two hours. Each search's folder is
-kept in `build/joint_search/`: an interrupted benchmark goes on.
+kept in `build/joint_search/`: an interrupted benchmark goes on, or with fewer `--repeats` ends with what is there.
 
 All search the shipped space cnn2 on images of 64 x 64 pixels; a repeat is a seed. One at a time: every value of one
 parameter is trained with the others as they are, the best is kept, and the next parameter's turn comes; 20 trainings in
@@ -69,9 +69,10 @@ def measure(options: Options, machine: Machine) -> Measurement:
     picture = harness.picture_path(options, PICTURE)
     draw({}, picture)  # where there is no browser to draw with, this fails now and not in two hours
     store = harness.ROOT / "build" / "joint_search" / _store_name(options)
-    found = {
-        way: [_search(way, seed, options, store) for seed in range(options.repeats)] for way in (ONE_AT_A_TIME, *JOINT)
-    }
+    found: dict[str, list[Outcome]] = {way: [] for way in (ONE_AT_A_TIME, *JOINT)}
+    for seed in range(options.repeats):  # seed after seed: interrupted, it has whole seeds, enough for fewer repeats
+        for way, outcomes in found.items():
+            outcomes.append(_search(way, seed, options, store))
     draw({way: [best_so_far(each.epochs) for each in outcomes] for way, outcomes in found.items()}, picture)
     return summarize(found, options)
 

@@ -60,14 +60,12 @@ class Dataset:
         pool: The images training and validation are drawn from.
         test: The test images: prepared, so that bad files show before the search, but opened only by the
             evaluation.
-        notices: What the user should be told, a line each.
     """
 
     manifest: Manifest
     split: Split
     pool: PreparedImages
     test: PreparedImages
-    notices: tuple[str, ...]
 
 
 def list_dataset(settings: DataSettings) -> Manifest:
@@ -76,7 +74,8 @@ def list_dataset(settings: DataSettings) -> Manifest:
     Raises:
         DataError: The folder does not exist, nothing was found, or a class is missing.
     """
-    return _list_images(settings)[0]
+    manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient)
+    return manifest if manifest.test_rows else hold_out_test(manifest, seed=settings.split.seed)
 
 
 def prepare_dataset(settings: DataSettings, progress: Progress | None = None) -> Dataset:
@@ -91,7 +90,7 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
         DataError: Nothing was found, a class is missing, too many files are bad, or the cache cannot be
         written.
     """
-    listed, held_out = _list_images(settings)
+    listed = list_dataset(settings)
     pool = prepare_images(listed.pool_rows, settings.image, settings.cache_dir, progress)
     test = prepare_images(listed.test_rows, settings.image, settings.cache_dir, progress)
     pool_rows, pool_bad = _apply_facts(listed.pool_rows, pool)
@@ -101,8 +100,36 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
     manifest = replace(listed, rows=tuple(rows), bad=tuple(bad))
     _check_bad(manifest, settings)
     check_classes(manifest)
-    split = split_pool(manifest, settings.split)
-    return Dataset(manifest, split, pool, test, _notices(settings, manifest, held_out))
+    return Dataset(manifest, split_pool(manifest, settings.split), pool, test)
+
+
+def list_notices(manifest: Manifest, settings: DataSettings) -> tuple[str, ...]:
+    """What a user should be told of the images, a line each."""
+    duplicates = manifest.duplicates()
+    notices = []
+    if settings.root is None and settings.source == "sample":
+        notices.append(SAMPLE_NOTICE)
+    if manifest.held_out:
+        notices.append(f"There is no test folder: {len(manifest.test_rows)} images were held out as the test set.")
+    if manifest.bad:
+        notices.append(f"Files set aside: {len(manifest.bad)}, the first because: {manifest.bad[0].reason}.")
+    if duplicates.across_pools:
+        notices.append(
+            f"Images that are byte-identical in the pool and in the test set: {len(duplicates.across_pools)}."
+        )
+    nameless = sum(not row.names_patient for row in manifest.rows)
+    if nameless:
+        notices.append(
+            f"Images whose name does not tell the patient, and which may stand on both sides of a split: {nameless} of "
+            f"{len(manifest.rows)}. data.patient=REGEX tells where a name has it."
+        )
+    # Kaggle's numbers may begin anew in its test folder; who tells us a pattern knows whom it names
+    shared = manifest.shared_patients() if settings.patient is not None else ()
+    if shared:
+        notices.append(f"Patients in the pool and in the test set as well: {len(shared)}.")
+    if duplicates.across_groups:
+        notices.append(f"Images that are byte-identical under several patients: {len(duplicates.across_groups)}.")
+    return tuple(notices)
 
 
 def prepare_extra_test(
@@ -155,14 +182,6 @@ def _apply_facts(rows: Sequence[ImageRow], prepared: PreparedImages) -> tuple[li
     return readable, bad
 
 
-def _list_images(settings: DataSettings) -> tuple[Manifest, bool]:
-    """The manifest before decoding, and whether its test set had to be held out of the pool."""
-    manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient)
-    if manifest.test_rows:
-        return manifest, False
-    return hold_out_test(manifest, seed=settings.split.seed), True
-
-
 def _check_bad(manifest: Manifest, settings: DataSettings) -> None:
     found = len(manifest.bad) + len(manifest.rows)
     if len(manifest.bad) <= settings.max_bad_fraction * found:
@@ -184,31 +203,3 @@ def _save_listing(manifest: Manifest, settings: DataSettings) -> str:
     except OSError:
         return ""
     return f"All of them are listed in {listing}. "
-
-
-def _notices(settings: DataSettings, manifest: Manifest, held_out: bool) -> tuple[str, ...]:
-    duplicates = manifest.duplicates()
-    notices = []
-    if settings.root is None and settings.source == "sample":
-        notices.append(SAMPLE_NOTICE)
-    if held_out:
-        notices.append(f"There is no test folder: {len(manifest.test_rows)} images were held out as the test set.")
-    if manifest.bad:
-        notices.append(f"Files set aside: {len(manifest.bad)}, the first because: {manifest.bad[0].reason}.")
-    if duplicates.across_pools:
-        notices.append(
-            f"Images that are byte-identical in the pool and in the test set: {len(duplicates.across_pools)}."
-        )
-    nameless = sum(not row.names_patient for row in manifest.rows)
-    if nameless:
-        notices.append(
-            f"Images whose name does not tell the patient, and which may stand on both sides of a split: {nameless} of "
-            f"{len(manifest.rows)}. data.patient=REGEX tells where a name has it."
-        )
-    # Kaggle's numbers may begin anew in its test folder; who tells us a pattern knows whom it names
-    shared = manifest.shared_patients() if settings.patient is not None else ()
-    if shared:
-        notices.append(f"Patients in the pool and in the test set as well: {len(shared)}.")
-    if duplicates.across_groups:
-        notices.append(f"Images that are byte-identical under several patients: {len(duplicates.across_groups)}.")
-    return tuple(notices)

@@ -69,6 +69,7 @@ class Manifest:
     classes: tuple[str, ...]
     rows: tuple[ImageRow, ...]
     bad: tuple[BadFile, ...]
+    held_out: bool = False  # whether the test set was drawn from the pool, there being no test folder
 
     @cached_property
     def pool_rows(self) -> tuple[ImageRow, ...]:
@@ -156,7 +157,12 @@ def write_manifest(manifest: Manifest, split: "Split", file: BinaryIO) -> None:
         field.name: [getattr(row, field.name) for row in manifest.rows] for field in fields(ImageRow)
     }
     columns["split"] = [split_of_id.get(row.image_id, "test") for row in manifest.rows]
-    about = {"root": manifest.root, "classes": manifest.classes, "bad": [asdict(bad) for bad in manifest.bad]}
+    about = {
+        "root": manifest.root,
+        "classes": manifest.classes,
+        "bad": [asdict(bad) for bad in manifest.bad],
+        "held_out": manifest.held_out,
+    }
     table = pyarrow.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode()})
     pyarrow.parquet.write_table(table, file)
 
@@ -180,7 +186,8 @@ def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
     splits = tuple(str(name) for name in table.column("split").to_pylist())
     rows = tuple(ImageRow(**record) for record in table.drop_columns(["split"]).to_pylist())
     bad = tuple(BadFile(**record) for record in about["bad"])
-    return Manifest(about["root"], tuple(about["classes"]), rows, bad), splits
+    held_out = about.get("held_out", False)  # manifests written before this was kept
+    return Manifest(about["root"], tuple(about["classes"]), rows, bad, held_out), splits
 
 
 def write_bad_files(bad: Iterable[BadFile], file: BinaryIO) -> None:

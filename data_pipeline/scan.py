@@ -280,7 +280,7 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
     from rich.progress import Progress
 
     # dataset.py imports this module
-    from data_pipeline.dataset import DataSettings, prepare_dataset
+    from data_pipeline.dataset import DataSettings, list_notices, prepare_dataset
 
     options = _build_parser(DataSettings.cache).parse_args(arguments)
     console = Console()
@@ -302,7 +302,7 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
     manifest = dataset.manifest
     console.print(f"{manifest.root}, fingerprint {manifest.fingerprint[:12]}", markup=False)
     console.print(_count_table(manifest, dataset.split))
-    for notice in dataset.notices:
+    for notice in list_notices(manifest, settings):
         console.print(notice, markup=False)
     for line in list_remarks(manifest):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -126,7 +126,7 @@ def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0) -> M
     wanted = [max(1, round(count * fraction)) for count in manifest.counts()["pool"]]
     drawn = {rows[at].image_id for at in _draw(_tie_rows(rows), manifest.pool_labels, wanted, seed)}
     moved = tuple(replace(row, pool=TEST) if row.image_id in drawn else row for row in manifest.rows)
-    result = replace(manifest, rows=moved)
+    result = replace(manifest, rows=moved, held_out=True)
     for name, *counts in zip(manifest.classes, *result.counts().values(), strict=True):
         if 0 in counts:
             raise DataError(

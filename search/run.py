@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_pipeline.dataset import Dataset, list_dataset, prepare_dataset
+from data_pipeline.dataset import Dataset, DataSettings, list_dataset, list_notices, prepare_dataset
 from data_pipeline.manifest import DataError, Manifest
-from data_pipeline.split import split_pool
+from data_pipeline.split import Split, split_pool
 from models.registry import PUBLISHED, PublishedRow, count_parameters
 from models.transfer import WeightsError, feature_cut
 from search import record
@@ -101,6 +101,7 @@ def help_text() -> str:
   python -m search.run space=all3 resources.gpus_per_trial=0.25 search.num_trials=40
   python -m search.run space=cnn2 dry_run=true                what would be done
   python -m search.run resume=auto                            go on after an interruption
+  python -m search.run refit=runs/NAME                        a run's best configuration again, on five splits
   python -m search.run cluster=submit space=cnn2 run.storage=s3://BUCKET/runs   sent to a cluster as a job
   python -m search.evaluate RUN                               score a run's trials again
   python -m search.export RUN                                 TensorBoard, Optuna and JSON views
@@ -165,16 +166,16 @@ def _submit(cluster: ClusterSettings, words: list[str]) -> int:
 def _dry_run(settings: Settings, space: Space) -> int:
     from rich.console import Console
 
-    manifest = list_dataset(data_settings(settings))
-    split = split_pool(manifest, data_settings(settings).split)
+    data = data_settings(settings)
+    manifest = list_dataset(data)
+    split = split_pool(manifest, data.split)
     smallest, largest = check_models(space, settings, len(manifest.classes))
     console = Console(highlight=False)
     console.print(f"[bold]Space {space.name}[/bold]  {settings.space.question}")
     for name, entry in settings.space.parameters.items():
         console.print(f"  {name:14} {entry}", markup=False)
-    shape = data_settings(settings).image.shape
     for row in space.rows:
-        console.print(f"  {row:10} {_row_line(PUBLISHED[row], shape)}", markup=False)
+        console.print(f"  {row:10} {_row_line(PUBLISHED[row], data.image.shape)}", markup=False)
     console.print(f"  {combinations_of(space)}; {count_trials(space, settings)} trials will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
@@ -182,7 +183,7 @@ def _dry_run(settings: Settings, space: Space) -> int:
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
     if cuts:
         console.print(f"computed once for all trials: features of {', '.join(cuts)}")
-    _print_counts(console, manifest, split.counts(manifest))
+    _print_images(console, manifest, split, data)
     console.print("Dry run: nothing was started.")
     return 0
 
@@ -201,14 +202,17 @@ def _epochs_line(settings: Settings, space: Space) -> str:
     return f"epochs: about {expected:.0f} expected under ASHA, of {most}"
 
 
-def _print_counts(console: "Console", manifest: Manifest, counts: dict[str, tuple[int, ...]]) -> None:
+def _print_images(console: "Console", manifest: Manifest, split: Split, data: DataSettings) -> None:
+    """What is to be told of the images, and how many there are of each class in each part."""
     from rich.table import Table
 
+    for notice in list_notices(manifest, data):
+        console.print(notice, markup=False, soft_wrap=True)
     table = Table(title=f"Images in {manifest.root}", title_justify="left")
     table.add_column("")
     for name in (*manifest.classes, "all"):
         table.add_column(name, justify="right")
-    for part, numbers in counts.items():
+    for part, numbers in split.counts(manifest).items():
         table.add_row(part, *(f"{number:,}" for number in (*numbers, sum(numbers))))
     console.print(table)
 
@@ -310,13 +314,11 @@ def _prepare(settings: Settings, console: "Console") -> Dataset:
     from search.screen import image_progress
 
     started = time.monotonic()
+    data = data_settings(settings)
     with image_progress(console) as progress:
-        dataset = prepare_dataset(data_settings(settings), progress)
-    for notice in dataset.notices:
-        console.print(notice, markup=False, soft_wrap=True)
-    counts = dataset.split.counts(dataset.manifest)
-    _print_counts(console, dataset.manifest, counts)
-    console.print(f"{sum(map(sum, counts.values())):,} images ready in {time.monotonic() - started:.1f} s")
+        dataset = prepare_dataset(data, progress)
+    _print_images(console, dataset.manifest, dataset.split, data)
+    console.print(f"{len(dataset.manifest.rows):,} images ready in {time.monotonic() - started:.1f} s")
     return dataset
 
 

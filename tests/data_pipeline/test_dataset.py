@@ -11,6 +11,7 @@ import data_pipeline
 from data_pipeline.dataset import (
     DataSettings,
     list_dataset,
+    list_notices,
     prepare_dataset,
     prepare_extra_test,
     read_images,
@@ -38,7 +39,7 @@ def test_sample_is_ready_for_a_search(cache: str) -> None:
     assert dataset.manifest.classes == ("normal", "pneumonia")
     assert dataset.pool.open().shape == (480, 224, 224, 1)
     assert dataset.split.counts(dataset.manifest)["validation"] == (48, 48)
-    assert dataset.notices == (SAMPLE_NOTICE,)
+    assert list_notices(dataset.manifest, DataSettings()) == (SAMPLE_NOTICE,)
     assert [row.index for row in dataset.manifest.pool_rows] == list(range(480))
     assert [row.index for row in dataset.manifest.test_rows] == list(range(120))
     assert {(row.width, row.height) for row in dataset.manifest.rows} == {(224, 224)}
@@ -67,13 +68,14 @@ def test_indices_lead_to_the_pixels(root: Path, cache: str) -> None:
         expected = np.asarray(Image.open(row.path).convert("L"), dtype=int)
         assert np.abs(image[..., 0].astype(int) - expected).max() <= 2
     assert [bad.path for bad in dataset.manifest.bad] == [str(normal[3])]
-    assert "Files set aside: 1," in " ".join(dataset.notices)
+    assert "Files set aside: 1," in " ".join(list_notices(dataset.manifest, DataSettings(root=str(root))))
 
 
 def test_missing_test_folder_is_held_out_and_said(root: Path, cache: str) -> None:
-    dataset = prepare_dataset(DataSettings(root=str(root), cache=cache))
-    assert dataset.manifest.counts() == {POOL: (32, 64), TEST: (8, 16)}
-    assert dataset.notices == ("There is no test folder: 24 images were held out as the test set.",)
+    settings = DataSettings(root=str(root), cache=cache)
+    manifest = prepare_dataset(settings).manifest
+    assert manifest.counts() == {POOL: (32, 64), TEST: (8, 16)}
+    assert list_notices(manifest, settings) == ("There is no test folder: 24 images were held out as the test set.",)
 
 
 def test_too_many_bad_files_stop_the_run(root: Path, cache: str) -> None:
@@ -117,8 +119,9 @@ def test_folder_of_undecodable_files_stops_the_run(tmp_path: Path, cache: str) -
 def test_duplicates_are_said(cache: str, tmp_path: Path) -> None:
     root = Path(shutil.copytree(SAMPLE, tmp_path / "data"))
     shutil.copyfile(next((root / "train/NORMAL").iterdir()), root / "test/NORMAL/IM-9999-0001.jpeg")
-    notices = prepare_dataset(DataSettings(root=str(root), cache=cache)).notices
-    assert notices == ("Images that are byte-identical in the pool and in the test set: 1.",)
+    settings = DataSettings(root=str(root), cache=cache)
+    (notice,) = list_notices(list_dataset(settings), settings)
+    assert notice == "Images that are byte-identical in the pool and in the test set: 1."
 
 
 def test_what_is_known_of_patients_is_told(tmp_path: Path) -> None:
@@ -129,10 +132,11 @@ def test_what_is_known_of_patients_is_told(tmp_path: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
     settings = DataSettings(root=str(tmp_path / "data"), cache=str(tmp_path / "cache"))
-    (notice,) = prepare_dataset(settings).notices
+    (notice,) = list_notices(list_dataset(settings), settings)
     assert notice.startswith("Images whose name does not tell the patient, ")
     assert "24 of 24. data.patient=REGEX" in notice
-    (notice,) = prepare_dataset(replace(settings, patient=r"([ab]\d+)_")).notices
+    named = replace(settings, patient=r"([ab]\d+)_")
+    (notice,) = list_notices(list_dataset(named), named)
     assert notice == "Patients in the pool and in the test set as well: 4."  # a0, a1, b0, b1
 
 

@@ -253,6 +253,13 @@ def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image
     assert len(trials[1].epochs) == 60
 
 
+def test_a_dry_run_tells_what_a_run_would_of_the_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["space=cnn2", f"data.root={SAMPLE / 'train'}", "dry_run=true"]) == 0
+    screen = capsys.readouterr().out
+    assert "There is no test folder: 96 images were held out" in screen
+    assert "Dry run: nothing was started." in screen
+
+
 def test_a_dry_run_of_published_rows_tells_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["space=report_transfer", "dry_run=true"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
