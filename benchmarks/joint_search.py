@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, kept_search, listed_words, run_command
-from search.record import FINISHED, TEST, EpochRecord, Evaluation, RunFolder, TrialRecord, rank
+from search.record import FINISHED, TEST, Evaluation, RunFolder, TrialRecord, rank
 from search.rungs import halving_epochs
 from search.settings import SearchSettings
 
@@ -52,13 +52,13 @@ class Outcome:
     """What one way came to with one seed.
 
     Attributes:
-        epochs: of all its trials, in the order in which they ended.
+        course: the best METRIC that a trial which came to its end had, after each epoch of the search: float64 (E,).
         best: METRIC of the chosen trial.
         trials: how many there were.
         test: the chosen trial's scores on the test set.
     """
 
-    epochs: tuple[EpochRecord, ...]
+    course: NDArray[np.float64]
     best: float
     trials: int
     test: Evaluation
@@ -73,7 +73,7 @@ def measure(options: Options, machine: Machine) -> Measurement:
     for seed in range(options.repeats):  # seed after seed: interrupted, it has whole seeds, enough for fewer repeats
         for way, outcomes in found.items():
             outcomes.append(_search(way, seed, options, store))
-    draw({way: [best_so_far(each.epochs) for each in outcomes] for way, outcomes in found.items()}, picture)
+    draw({way: [each.course for each in outcomes] for way, outcomes in found.items()}, picture)
     return summarize(found, options)
 
 
@@ -83,7 +83,7 @@ def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measu
 
     def quantity(way: str, what: str) -> Quantity:
         values = {
-            "epochs": [float(len(each.epochs)) for each in found[way]],
+            "epochs": [float(len(each.course)) for each in found[way]],
             f"best {METRIC}": [100 * each.best for each in found[way]],
             "test AUC": [100 * (each.test.auc or 0.0) for each in found[way]],
             "test balanced accuracy": [100 * each.test.balanced_accuracy for each in found[way]],
@@ -97,7 +97,8 @@ def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measu
     return Measurement(
         question="What does a joint search find that tuning one hyperparameter at a time does not, for as many epochs?",
         setting=f"Space cnn2 at {size} x {size}, up to {epochs} epochs a trial, {options.repeats} seeds (the repeats): "
-        f"{', '.join(trials.values())}. Each way's best finished trial by {METRIC} is scored on the test set.",
+        f"{', '.join(trials.values())}. Dropout is {FIXED['dropout']} where one is varied at a time. Each way's best "
+        f"finished trial by {METRIC} is scored on the test set.",
         comparisons=tuple(
             Comparison(quantity(way, "epochs"), quantity(ONE_AT_A_TIME, "epochs"), Bound(1.1)) for way in JOINT
         ),
@@ -111,10 +112,15 @@ def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measu
     )
 
 
-def best_so_far(epochs: Sequence[EpochRecord]) -> NDArray[np.float64]:
-    """The best METRIC after each epoch of a search, float64 (E,)."""
-    values = [getattr(epoch, METRIC) or 0.0 for epoch in epochs]
-    return np.maximum.accumulate(values) if values else np.zeros(0)
+def best_so_far(trials: Sequence[TrialRecord]) -> NDArray[np.float64]:
+    """The best METRIC after each epoch of a search, in the order in which they ended: float64 (E,).
+
+    Only trials that came to their end count, as only they can be chosen; 0 before the first epoch of one.
+    """
+    epochs = [(epoch, trial.status == FINISHED) for trial in trials for epoch in trial.epochs]
+    ordered = sorted(epochs, key=lambda entry: entry[0].time)
+    values = [(getattr(epoch, METRIC) or 0.0) if ended else 0.0 for epoch, ended in ordered]
+    return np.maximum.accumulate(np.array(values, np.float64))
 
 
 def draw(courses: Mapping[str, Sequence[NDArray[np.float64]]], path: Path) -> None:
@@ -126,6 +132,7 @@ def draw(courses: Mapping[str, Sequence[NDArray[np.float64]]], path: Path) -> No
     for color, (way, each) in zip(colors, courses.items(), strict=False):
         length = min(map(len, each))
         values = 100 * np.array([course[:length] for course in each])  # (seeds, E)
+        values[values == 0] = np.nan  # nothing to be chosen yet
         spent = list(range(1, length + 1))
         low, high = values.min(axis=0), values.max(axis=0)
         band = {"mode": "lines", "line": {"width": 0}, "showlegend": False}
@@ -170,8 +177,7 @@ def _search(way: str, seed: int, options: Options, store: Path) -> Outcome:
     if best.number not in {entry.trial for entry in folder.read_evaluations()}:
         run_command(["-m", "search.evaluate", folder.url])
     test = next(e for e in folder.read_evaluations() if (e.trial, e.dataset) == (best.number, TEST))
-    epochs = sorted((epoch for trial, _ in trials for epoch in trial.epochs), key=lambda epoch: epoch.time)
-    return Outcome(tuple(epochs), _value(best), len(trials), test)
+    return Outcome(best_so_far([trial for trial, _ in trials]), _value(best), len(trials), test)
 
 
 def _best(trials: Sequence[tuple[TrialRecord, RunFolder]]) -> tuple[TrialRecord, RunFolder]:

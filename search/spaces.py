@@ -105,6 +105,7 @@ class Plan:
     max_epochs: int
     row: str = ""
     repeat: int = 0
+    listed: bool = False  # a row or a configuration of a grid, not one that a sampler chose
 
 
 def read_space(settings: Settings) -> Space:
@@ -201,7 +202,7 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
     else:
         return None
     return [
-        Plan(parameters, min(epochs, search.max_epochs), row, repeat)
+        Plan(parameters, min(epochs, search.max_epochs), row, repeat, listed=True)
         for repeat in range(search.repeats)
         for parameters, row, epochs in configurations
     ]

@@ -215,7 +215,7 @@ class SearchState:
 def trial_seed(search_seed: int, number: int, plan: Plan) -> int:
     """A trial's seed in [0, 2**31): of its number, or of its repeat where configurations are listed.
 
-    Listed configurations share the seeds of their repeats, so that two rows differ in nothing else.
+    Listed configurations share the seeds of their repeats, so that two of them differ in nothing else.
     """
-    source = [search_seed, plan.repeat] if plan.row else [search_seed, plan.repeat, number]
+    source = [search_seed, plan.repeat] if plan.listed else [search_seed, plan.repeat, number]
     return int(np.random.SeedSequence(source).generate_state(1)[0]) % 2**31

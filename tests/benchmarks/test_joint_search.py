@@ -1,9 +1,11 @@
 """Tuning one hyperparameter at a time beside joint searches: budgets, choices and the comparison."""
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import joint_search
@@ -18,7 +20,7 @@ from tests.conftest import make_epoch
 
 def outcome(best: float, epochs: int = 200) -> Outcome:
     test = Evaluation(0, "test", "best", 1, 4, 0.5, 0.75, 0.75, 0.8, 0.5, 1.0, [[2, 0], [1, 1]])
-    return Outcome(tuple(make_epoch(1, 0.5) for _ in range(epochs)), best, 20, test)
+    return Outcome(np.full(epochs, best), best, 20, test)
 
 
 def test_it_takes_as_many_trainings_as_the_reports_and_others_get_the_same_epochs() -> None:
@@ -28,9 +30,13 @@ def test_it_takes_as_many_trainings_as_the_reports_and_others_get_the_same_epoch
     assert halving_epochs(trials, settings) <= 200 < halving_epochs(trials + 1, settings)
 
 
-def test_the_best_so_far_never_falls() -> None:
-    epochs = [make_epoch(1, 0.5, val_auc=value) for value in (0.7, 0.9, 0.8, 0.95)]
-    assert list(best_so_far(epochs)) == [0.7, 0.9, 0.9, 0.95]
+def test_the_best_so_far_is_of_trials_that_can_be_chosen() -> None:
+    def trial(number: int, status: str, values: dict[float, float]) -> TrialRecord:
+        epochs = [dataclasses.replace(make_epoch(1, 0.5, val_auc=value), time=time) for time, value in values.items()]
+        return TrialRecord(number, {}, 0, 10, status=status, epochs=epochs)
+
+    trials = [trial(0, "stopped", {1.0: 0.9, 4.0: 0.99}), trial(1, "finished", {2.0: 0.8, 3.0: 0.7, 5.0: 0.95})]
+    assert list(best_so_far(trials)) == [0.0, 0.8, 0.8, 0.8, 0.95]
     assert len(best_so_far([])) == 0
 
 

@@ -185,8 +185,8 @@ def test_a_trial_whose_line_is_lost_is_not_waited_for(open_state: Callable[..., 
     assert sorted(second.trials) == [0, 2]
 
 
-def test_listed_rows_share_the_seeds_of_their_repeats() -> None:
-    row = Plan({}, 1, row="table1/1", repeat=1)
+def test_listed_configurations_share_the_seeds_of_their_repeats() -> None:
+    row = Plan({}, 1, row="table1/1", repeat=1, listed=True)
     assert trial_seed(0, 3, row) == trial_seed(0, 8, dataclasses.replace(row, row="table1/2"))
     assert trial_seed(0, 3, row) != trial_seed(0, 3, dataclasses.replace(row, repeat=2))
     seeds = {trial_seed(0, number, Plan({}, 1)) for number in range(100)}
