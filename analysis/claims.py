@@ -8,7 +8,8 @@ and how two rows are set against each other. The verdict rests, in this order, o
    sample, but not that another seed would have given another model; the basis says so;
 3. trials of a search, where the claim says which: the difference of two groups by validation (Welch's interval).
 
-An interval that covers the claim's border leaves it *undecided*, as do too few trials or images.
+An interval that covers the claim's border leaves it *undecided*, as do too few trials or images. Only runs with the
+report's classes bear on it, and only those on one set of images: the largest, where runs were made on several.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import pandas as pd
 from analysis import statistics
 from analysis.command import exit_code
 from analysis.load import Run, load, run_labels
-from analysis.replay import published_rows
+from analysis.replay import published_counts, published_rows
 from analysis.statistics import Estimate
 from analysis.tables import all_trials, image_probabilities
 from search.record import DIVERGED, FINISHED, STOPPED
@@ -38,12 +39,20 @@ MIN_TRIALS = 10
 MIN_IMAGES = 100
 # "Does not help" and "as good as" mean: by no more than this.
 ACCURACY_MARGIN = 0.01
+MEASURES = {
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss, lower is better",
+    "val_accuracy": "validation accuracy",
+}
 BOOTSTRAPS = 2000
 
 # What a claim says of the first row against the second.
 BETTER = "better"
 NO_BETTER = "no better"  # by more than the margin
 NO_WORSE = "no worse"  # by more than the margin
+# What follows where the first row is worse by far, and where the second is.
+SIDES = ("first", "second")
+WORSE = {BETTER: (FAILS, HOLDS), NO_BETTER: (HOLDS, FAILS), NO_WORSE: (FAILS, HOLDS)}
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class Verdict:
         verdict: `HOLDS`, `FAILS` or `UNDECIDED`.
         effect, effect_low, effect_high: how much better the first is than the second (accuracy, or loss saved), and its
             95 % interval.
-        published: what the report's own numbers give, in the claim's metric; NaN where it prints none.
+        published: what the report's own numbers give, in the same measure; NaN where it prints none.
         measure: what `effect` is a difference of: the claim's metric, or validation accuracy in a search.
         basis: which trials, how many, and by which statistic.
         trials: how many trials bear on it.
@@ -311,13 +320,33 @@ def judge_claims(runs: Sequence[Run]) -> list[Verdict]:
     return [judge_claim(claim, runs) for claim in CLAIMS]
 
 
+def bearing_runs(runs: Sequence[Run], classes: int) -> list[Run]:
+    """The runs that bear on the report's statements about so many classes: those on one set of images, the largest."""
+    names = tuple(published_counts(classes)["class"].unique())
+    fitting = [run for run in runs if run.classes == names]
+    if not fitting:
+        return []
+    largest = max(fitting, key=_count_images)
+    return [run for run in fitting if _fingerprint(run) == _fingerprint(largest)]
+
+
+def _count_images(run: Run) -> int:
+    return sum(sum(counts) for counts in run.record.data.get("counts", {}).values())
+
+
+def _fingerprint(run: Run) -> str:
+    return str(run.record.data.get("fingerprint", ""))
+
+
 def judge_claim(claim: Claim, runs: Sequence[Run]) -> Verdict:
     """The verdict on one claim."""
-    fitting = [run for run in runs if len(run.classes) == claim.classes]
-    evidence = _replay_evidence(claim, fitting) if claim.pairs and fitting else NOTHING
-    measure = "test accuracy" if claim.metric == "test_accuracy" else "test loss, lower is better"
-    if evidence.trials == 0 and claim.search is not None and fitting:
-        evidence, measure = _search_evidence(claim.search, fitting), "validation accuracy"
+    bearing = bearing_runs(runs, claim.classes)
+    evidence = _replay_evidence(claim, bearing) if claim.pairs and bearing else NOTHING
+    measure, published = claim.metric, published_effect(claim)
+    if evidence.trials == 0 and claim.search is not None and bearing:
+        found = _search_evidence(claim.search, bearing)
+        if found.trials:  # the report's numbers are test scores
+            evidence, measure, published = found, "val_accuracy", float("nan")
     estimate = evidence.estimate
     verdict = evidence.verdict or judge(estimate, claim.relation)
     caution = f"; caution: {claim.caution}" if claim.caution and "replay" in evidence.basis else ""
@@ -329,8 +358,8 @@ def judge_claim(claim: Claim, runs: Sequence[Run]) -> Verdict:
         estimate.value,
         estimate.low,
         estimate.high,
-        published_effect(claim),
-        measure,
+        published,
+        MEASURES[measure],
         evidence.basis + caution,
         evidence.trials,
     )
@@ -371,13 +400,14 @@ def _replay_evidence(claim: Claim, runs: Sequence[Run]) -> Evidence:
     if not any(rows.intersection(run.trials["row"].unique()) for run in runs):
         return NOTHING
     trials = all_trials(runs)
-    trials = trials[trials["row"].isin(rows)]
+    ended = trials[trials["row"].isin(rows) & trials["status"].isin([FINISHED, DIVERGED])]
+    if rows - set(ended["row"]):
+        return NOTHING
     if claim.every:
-        each = [_pairs_evidence(claim, [pair], trials, runs) for pair in claim.pairs]
-        if any(evidence.trials == 0 for evidence in each):
-            return NOTHING
-        return _weakest(claim, each)
-    return _pairs_evidence(claim, claim.pairs, trials, runs)
+        found = _weakest(claim, [_pairs_evidence(claim, [pair], ended, runs) for pair in claim.pairs])
+    else:
+        found = _pairs_evidence(claim, claim.pairs, ended, runs)
+    return replace(found, trials=len(ended))
 
 
 def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
@@ -387,39 +417,40 @@ def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
     bearing = [evidence for evidence, found in zip(each, verdicts, strict=True) if found == verdict]
     weakest = min(bearing, key=lambda evidence: np.nan_to_num(evidence.estimate.value, nan=np.inf))
     basis = f"the weakest of {len(each)} pairs; {weakest.basis}"
-    return replace(weakest, basis=basis, verdict=verdict, trials=sum(evidence.trials for evidence in each))
+    return replace(weakest, basis=basis, verdict=verdict)
 
 
 def _pairs_evidence(
     claim: Claim, pairs: Sequence[tuple[str, str]], trials: pd.DataFrame, runs: Sequence[Run]
 ) -> Evidence:
-    """The mean effect over pairs of rows, from seeds where there are enough of them, else from test images."""
+    """The mean effect over pairs of rows, from seeds where there are enough of them, else from test images.
+
+    Diverged trials have no score and are in no effect, but a diverged trial is worse than any other: a verdict in
+    favour of their side is none.
+    """
     names = f"replays of {', '.join(f'{first} against {second}' for first, second in pairs)}"
     sides = [tuple(trials[trials["row"] == row] for row in pair) for pair in pairs]
-    ended = [tuple(side[side["status"].isin([FINISHED, DIVERGED])] for side in pair) for pair in sides]
-    if any(len(side) == 0 for pair in ended for side in pair):
-        return NOTHING
-    count = len(pd.concat([side for pair in ended for side in pair])[["run", "row"]].reset_index().drop_duplicates())
-    diverged = _divergence(ended)
-    if diverged is not None:
-        # A diverged trial is worse than any other; by how much, no number says.
-        verdict = {BETTER: (FAILS, HOLDS), NO_BETTER: (HOLDS, FAILS), NO_WORSE: (FAILS, HOLDS)}[claim.relation]
-        where = "second" if diverged else "first"
-        return Evidence(NOTHING.estimate, f"{names}: all trials of the {where} diverged", count, verdict[diverged])
-    scored = [tuple(side[side[claim.metric].notna()] for side in pair) for pair in ended]
+    diverged = [pd.concat([pair[side]["status"] == DIVERGED for pair in sides]) for side in (0, 1)]
+    if diverged[0].all() != diverged[1].all():
+        where = int(diverged[1].all())
+        basis = f"{names}: all trials of the {SIDES[where]} diverged"
+        return Evidence(NOTHING.estimate, basis, len(trials), WORSE[claim.relation][where])
+    scored = [tuple(side[side[claim.metric].notna()] for side in pair) for pair in sides]
     if any(len(side) == 0 for pair in scored for side in pair):
-        return Evidence(NOTHING.estimate, f"{names}: not evaluated on the test set", count, UNDECIDED)
+        return Evidence(NOTHING.estimate, f"{names}: not evaluated on the test set", len(trials), UNDECIDED)
     effects = _seed_effects(scored, claim.metric)
     if len(effects) >= MIN_SEEDS:
         basis = f"{names}; paired over {len(effects)} seeds, Student's interval"
-        return Evidence(statistics.mean_interval(effects), basis, count)
-    return _image_evidence(claim, scored, runs, names, count)
-
-
-def _divergence(pairs: Sequence[tuple[pd.DataFrame, ...]]) -> bool | None:
-    """Whether all trials of all second (True) or all first rows (False) diverged, but not those of the others."""
-    first, second = (all((pair[side]["status"] == DIVERGED).all() for pair in pairs) for side in (0, 1))
-    return None if first == second else second
+        found = Evidence(statistics.mean_interval(effects), basis, len(trials))
+    else:
+        found = _image_evidence(claim, scored, runs, names, len(trials))
+    for where, side in enumerate(diverged):
+        if side.any():
+            basis = f"{found.basis}; {side.sum()} of {len(side)} trials of the {SIDES[where]} diverged"
+            verdict = found.verdict or judge(found.estimate, claim.relation)
+            against = verdict == WORSE[claim.relation][where]
+            found = replace(found, basis=basis, verdict=verdict if against else UNDECIDED)
+    return found
 
 
 def _seed_effects(pairs: Sequence[tuple[pd.DataFrame, ...]], metric: str) -> "pd.Series[float]":

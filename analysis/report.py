@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import figures, style
 from analysis.answer import accuracy, answer
+from analysis.claims import ACCURACY_MARGIN, bearing_runs
 from analysis.command import exit_code
 from analysis.export import cell_text, folded, headings
 from analysis.load import Run, load
@@ -396,9 +397,12 @@ def _published_blocks(runs: Sequence[Run]) -> list[Block]:
 
 
 def _claim_blocks(runs: Sequence[Run]) -> list[Block]:
+    if not any(bearing_runs(runs, classes) for classes in (2, 3)):
+        return []
     caption = (
         "The effect is in units of its measure, with its 95 % interval; the report's own effect stands beside. "
-        "The basis says what was compared, and how many trials bear on it."
+        "The basis says what was compared, and how many trials bear on it. What does not help, or suffices, does so by "
+        f"no more than {ACCURACY_MARGIN}."
     )
     return [Block(TABLES["claims"].title, caption, (Part("", table=table_of(claim_rows(runs), CLAIM_TEXTS)),))]
 

@@ -14,6 +14,7 @@ from analysis import figures, style
 from analysis.answer import accuracy, describe_model
 from analysis.app.filters import Address, brushed_places
 from analysis.app.library import Library
+from analysis.claims import bearing_runs
 from analysis.export import cell_text
 from analysis.load import Run
 from analysis.panels import (
@@ -267,10 +268,12 @@ def compare_page(library: Library, run: Run, address: Address, theme: style.Them
 
 def claims_page(library: Library) -> list[Component]:
     """The report's statements, tested on all runs here together."""
-    runs = library.readable()
-    names = ", ".join(run.name for run in runs)
-    said = f"Tested on the trials of {names}. Too few trials leave a statement undecided."
-    return [html.H1("What of the report holds"), html.P(said), _figure_table(table_of(claim_rows(runs), CLAIM_TEXTS))]
+    title = html.H1("What of the report holds")
+    runs = [run for classes in (2, 3) for run in bearing_runs(library.readable(), classes)]
+    if not runs:
+        return [title, html.P("No run here has the report's classes: normal and pneumonia, or bacterial and viral.")]
+    said = f"Tested on the trials of {', '.join(run.name for run in runs)}. Too few trials leave a statement undecided."
+    return [title, html.P(said), _figure_table(table_of(claim_rows(runs), CLAIM_TEXTS))]
 
 
 def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Component:

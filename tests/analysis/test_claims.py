@@ -17,10 +17,10 @@ BY_ID = {claim.id: claim for claim in CLAIMS}
 IMAGES = 200
 
 
-def write_run(path, trials, classes=("normal", "pneumonia"), images=IMAGES):
+def write_run(path, trials, classes=("normal", "pneumonia"), images=IMAGES, data=None):
     """A run of finished trials: dictionaries of row, seed, wrong (share of test images) or status, and more."""
     folder = RunFolder(str(path))
-    folder.write_run(RunRecord(path.name, 1.0, "", "val_loss", classes, {}, {}, {}))
+    folder.write_run(RunRecord(path.name, 1.0, "", "val_loss", classes, {}, {}, data or {}))
     events, evaluations = [], []
     labels = np.arange(images) % len(classes)
     for number, trial in enumerate(trials):
@@ -169,11 +169,37 @@ def test_a_row_that_diverges_every_time_has_failed(tmp_path):
     assert judge_claim(BY_ID["learning_rate_too_high"], [write_run(tmp_path / "b", swapped)]).verdict == FAILS
 
 
+def test_rows_that_diverge_now_and_then_are_never_favoured(tmp_path):
+    claim = BY_ID["learning_rate_too_high"]  # table1/2 is better than table1/1
+    lost = {"status": "diverged", "seed": 13}
+    good, bad = replays("table1/2", [0.1, 0.12, 0.14]), replays("table1/1", [0.5, 0.52, 0.51])
+    verdict = judge_claim(claim, [write_run(tmp_path / "worse", [*good, *bad, {"row": "table1/1", **lost}])])
+    assert (verdict.verdict, verdict.trials) == (HOLDS, 7)
+    assert "3 seeds" in verdict.basis
+    assert "1 of 4 trials of the second diverged" in verdict.basis
+    verdict = judge_claim(claim, [write_run(tmp_path / "better", [*good, *bad, {"row": "table1/2", **lost}])])
+    assert verdict.verdict == UNDECIDED
+    assert "1 of 4 trials of the first diverged" in verdict.basis
+
+
+def test_only_runs_of_the_reports_classes_on_one_set_of_images_bear_on_it(tmp_path):
+    claim = BY_ID["larger_batch_helps"]
+    small = {"fingerprint": "a", "counts": {"train": [300, 300]}}
+    large = {"fingerprint": "b", "counts": {"train": [3000, 2000]}}
+    sample = write_run(tmp_path / "sample", replays("table1/2", [0.5]) + replays("table1/4", [0.1]), data=small)
+    full = write_run(tmp_path / "full", replays("table1/2", [0.1]) + replays("table1/4", [0.3]), data=large)
+    assert judge_claim(claim, [sample, full]).effect == pytest.approx(0.2)
+    assert judge_claim(claim, [sample]).effect == pytest.approx(-0.4)
+    own = write_run(tmp_path / "own", search_trials(12, "none", 0.9, 0), classes=("cat", "dog"))
+    assert claims.bearing_runs([own], 2) == []
+    assert {verdict.trials for verdict in claims.judge_claims([own])} == {0}
+
+
 def test_a_claim_on_every_pair_needs_them_all(tmp_path):
     claim = BY_ID["deeper_resnets_do_better"]
     rising = replays("table4/1", [0.5]) + replays("table4/2", [0.3]) + replays("table4/3", [0.1])
     verdict = judge_claim(claim, [write_run(tmp_path / "rising", rising)])
-    assert (verdict.verdict, verdict.trials) == (HOLDS, 4)
+    assert (verdict.verdict, verdict.trials) == (HOLDS, 3)  # the middle row is in both pairs
     as_published = replays("table4/1", [0.33]) + replays("table4/2", [0.62]) + replays("table4/3", [0.08])
     verdict = judge_claim(claim, [write_run(tmp_path / "published", as_published)])
     assert (verdict.verdict, verdict.effect) == (FAILS, pytest.approx(-0.29))
@@ -200,6 +226,7 @@ def test_trials_of_a_search_bear_on_a_claim_where_no_row_was_replayed(tmp_path):
     run = write_run(tmp_path / "run", search_trials(12, "none", 0.9, 0) + search_trials(12, "strong", 0.8, 1))
     verdict = judge_claim(claim, [run])
     assert (verdict.verdict, verdict.measure, verdict.trials) == (HOLDS, "validation accuracy", 24)
+    assert np.isnan(verdict.published)  # the report's own numbers are of its test set
     assert verdict.effect == pytest.approx(0.1, abs=0.02)
     few = write_run(tmp_path / "few", search_trials(9, "none", 0.9, 0) + search_trials(12, "strong", 0.8, 1))
     verdict = judge_claim(claim, [few])
