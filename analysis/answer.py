@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis import statistics, style
 from analysis.export import cell_text
-from analysis.figures import importance
+from analysis.figures import count_best, importance
 from analysis.load import Run
 from analysis.panels import parameters_of
 from analysis.scored import Scored, finished_by_metric, scored_winner
@@ -137,11 +137,13 @@ def _why(chosen: Scored) -> str:
 
 
 def _what_mattered(run: Run) -> list[str]:
+    judged = int(run.trials[run.metric].notna().sum())
     found = importance(run.trials, run.metric, run.hyperparameters)[:2]
     if found.empty:
         return []
     parts = [f"{style.label(str(row.parameter))} ({row.importance:.0%})" for row in found.itertuples()]
-    return [f"What separated good trials from the rest most: {' and '.join(parts)}."]
+    best = count_best(judged)
+    return [f"What set the best {best:,} of {judged:,} trials apart most: {' and '.join(parts)} (PED-ANOVA)."]
 
 
 def _calibrated(chosen: Scored) -> list[str]:

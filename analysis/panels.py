@@ -270,7 +270,7 @@ RUN_PANELS = (
         "importance",
         "space",
         "Importance",
-        "How much each hyperparameter separates good trials from the rest (PED-ANOVA).",
+        "How much each hyperparameter sets the best trials, a tenth or five, apart from all (PED-ANOVA).",
         _importance,
         width="half",
     ),
@@ -286,7 +286,7 @@ RUN_PANELS = (
         "slices",
         "space",
         "One at a time",
-        "Each point is a trial; dashes are medians, the ring is the best trial.",
+        "Points are trials, 200 of them at the most; dashes are medians, the ring is the best trial.",
         _slices,
     ),
     RunPanel(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.load import Run
-from search.record import DIVERGED, STOPPED
+from search.record import DIVERGED, FINISHED, STOPPED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,9 +30,10 @@ class Line:
 def savings_table(run: Run) -> "pd.DataFrame":
     """Spent, saved, and what all of it would have been, in process hours: columns `cost`, `process_hours`, `basis`.
 
-    Epochs that a stopped trial did not train count at its own pace. An epoch that trained on features would
-    otherwise have passed its images through the frozen part, at the pace at which they were computed; what drawing an
-    augmentation takes is not in it. The scoring of test images, at the search's end, is in no line.
+    Epochs that a trial ended without count at its own pace. An epoch that trained on features would otherwise have
+    passed its images through the frozen part, at the pace at which they were computed; what drawing an augmentation
+    takes is not in it. What computing the features took is taken off what they save. The scoring of test images, at
+    the search's end, is in no line.
     """
     import pandas as pd
 
@@ -61,13 +62,14 @@ def _features(run: Run) -> list[Line]:
 
 
 def _early_stopping(run: Run) -> Line:
-    stopped = run.trials[run.trials["status"].isin([STOPPED, DIVERGED]) & (run.trials["epochs"] > 0)]
+    trials = run.trials[run.trials["status"].isin([FINISHED, STOPPED, DIVERGED]) & (run.trials["epochs"] > 0)]
+    stopped = trials[trials["epochs"] < trials["max_epochs"]]
     left = stopped["max_epochs"] - stopped["epochs"]
     hours = float((left * stopped["seconds"] / stopped["epochs"]).sum()) / 3600
     return Line(
         "saved by early stopping",
         hours,
-        f"{int(left.sum()):,} epochs of {len(stopped):,} stopped trials, at their own pace",
+        f"{int(left.sum()):,} epochs of {len(stopped):,} trials that ended early, at their own pace",
     )
 
 
@@ -85,7 +87,7 @@ def _without_features(run: Run) -> list[Line]:
     if pace.isna().any():
         basis = f"not known: the features of {', '.join(pace.index[pace.isna()])} came from an earlier run's cache"
         return [Line("saved by features", float("nan"), basis)]
-    hours = float((epochs * pace).sum()) * images / 3600
+    hours = (float((epochs * pace).sum()) * images - float(costs["seconds"].sum())) / 3600
     basis = f"{int(epochs.sum()):,} epochs of {images:,} images that did not pass the frozen part again"
     return [Line("saved by features", hours, basis)]
 

@@ -131,8 +131,7 @@ def brush_scales(run: Run) -> list[figures.Scale]:
 def slice_columns(run: Run, address: Address) -> list[str]:
     """The hyperparameters of the panels of the slices figure, in its order."""
     chosen = address.filter.chosen(run.trials)
-    known = chosen[chosen[run.metric].notna()]
-    return figures.varying(figures.sampled(known, figures.MOST_POINTS, known[run.metric]), run.hyperparameters)
+    return figures.varying(chosen[chosen[run.metric].notna()], run.hyperparameters)
 
 
 def trials_state(run: Run, address: Address) -> list[Component]:

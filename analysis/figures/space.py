@@ -142,24 +142,30 @@ class Slices:
         scales: a hyperparameter each; places of N trials.
         values: float64 (N,), the metric.
         trials: int64 (N,), the numbers.
-        best: where in them the best trial stands; `None` without trials.
+        drawn: int64 (M,), which of the N are drawn as points; medians are of all.
+        best: where in the N the best trial stands; `None` without trials.
     """
 
     metric: str
     scales: tuple[Scale, ...]
     values: NDArray[np.float64]
     trials: NDArray[np.int64]
+    drawn: NDArray[np.int64]
     best: int | None
 
 
 def slices(trials: "pd.DataFrame", metric: str, parameters: Sequence[str]) -> Slices:
     """The metric against each varying hyperparameter, of the trials that have a value."""
     known = trials[trials[metric].notna()]
-    known = sampled(known, MOST_POINTS, known[metric])
     values = known[metric].to_numpy(dtype=np.float64)
     best = int(values.argmin() if lower_is_better(metric) else values.argmax()) if len(values) else None
     scales = tuple(scale_of(known[name]) for name in varying(known, parameters))
-    return Slices(metric, scales, values, known.index.to_numpy(dtype=np.int64), best)
+    return Slices(metric, scales, values, known.index.to_numpy(dtype=np.int64), _drawn(known, metric), best)
+
+
+def _drawn(known: "pd.DataFrame", metric: str) -> NDArray[np.int64]:
+    """Which rows are drawn as points, where there are more than a panel can show."""
+    return np.asarray(known.index.get_indexer(sampled(known, MOST_POINTS, known[metric]).index), np.int64)
 
 
 def draw_slices(found: Slices) -> "go.Figure":
@@ -218,11 +224,11 @@ def _panel_axes(place: int) -> dict[str, str]:
 def _trial_points(found: Slices, x: NDArray[np.float64]) -> dict[str, Any]:
     return {
         "type": "scatter",
-        "x": x,
-        "y": found.values,
-        "customdata": found.trials,
+        "x": x[found.drawn],
+        "y": found.values[found.drawn],
+        "customdata": found.trials[found.drawn],
         "mode": "markers",
-        "marker": {"color": style.ACCENT, "size": 5, "opacity": 0.55 if len(x) < 300 else 0.25},
+        "marker": {"color": style.ACCENT, "size": 5, "opacity": 0.55},
         "hovertemplate": "trial %{customdata}: %{y:.4f}<extra></extra>",
     }
 
@@ -260,6 +266,7 @@ class Contour:
     Attributes:
         x, y: the two scales; places of N trials.
         values: float64 (N,), the metric.
+        drawn: int64 (M,), which of the N are drawn as points; the surface is of all.
         x_grid, y_grid: float64 (G,) and (H,), where the surface is known.
         surface: float64 (H, G), the mean of nearby trials; NaN where no trial is near.
     """
@@ -269,6 +276,7 @@ class Contour:
     y: Scale
     values: NDArray[np.float64]
     trials: NDArray[np.int64]
+    drawn: NDArray[np.int64]
     x_grid: NDArray[np.float64]
     y_grid: NDArray[np.float64]
     surface: NDArray[np.float64]
@@ -281,7 +289,6 @@ def contour(trials: "pd.DataFrame", metric: str, x: str, y: str) -> Contour:
     neither invents values between distant trials nor follows every outlier. Loss is averaged as its logarithm.
     """
     known = trials[trials[metric].notna() & trials[x].notna() & trials[y].notna()]
-    known = sampled(known, MOST_POINTS, known[metric])
     values = known[metric].to_numpy(dtype=np.float64)
     scales = scale_of(known[x]), scale_of(known[y])
     grids = [_grid(scale) for scale in scales]
@@ -293,11 +300,11 @@ def contour(trials: "pd.DataFrame", metric: str, x: str, y: str) -> Contour:
         surface = np.where(weight > 0.2, total / weight, np.nan)
     surface = np.exp(surface) if logarithmic else surface
     numbers = known.index.to_numpy(dtype=np.int64)
-    return Contour(metric, scales[0], scales[1], values, numbers, grids[0], grids[1], surface)
+    return Contour(metric, *scales, values, numbers, _drawn(known, metric), *grids, surface)
 
 
 def draw_contour(found: Contour) -> "go.Figure":
-    """The surface under the trials that it was made from."""
+    """The surface under trials that it was made from."""
     import plotly.graph_objects as go
 
     logarithmic = _value_type(found.values) == "log"
@@ -328,9 +335,9 @@ def draw_contour(found: Contour) -> "go.Figure":
     trace = go.Contour(**shared, ncontours=12, line={"width": 0}) if smooth else go.Heatmap(**shared, **gaps)
     drawn = style.figure([trace], height=360, margin={"t": 16})
     drawn.add_scatter(
-        x=found.x.places,
-        y=found.y.places,
-        customdata=np.column_stack([found.trials, found.values]) if len(found.values) else None,
+        x=found.x.places[found.drawn],
+        y=found.y.places[found.drawn],
+        customdata=np.column_stack([found.trials, found.values])[found.drawn] if len(found.values) else None,
         mode="markers",
         marker={"size": 4, "color": "rgba(255,255,255,0.85)", "line": {"width": 0.8, "color": "#3a424d"}},
         hovertemplate="trial %{customdata[0]}: %{customdata[1]:.4f}<extra></extra>",
@@ -341,16 +348,22 @@ def draw_contour(found: Contour) -> "go.Figure":
 
 
 MOST_STUDIED = 3000  # trials; the evaluator takes a second for them
+FEWEST_BEST = 5  # trials that are set against all: PED-ANOVA estimates their density
 
 
-def importance(trials: "pd.DataFrame", metric: str, parameters: Sequence[str], fewest: int = 8) -> "pd.DataFrame":
-    """How much of the good trials' edge each hyperparameter explains, by Optuna's PED-ANOVA.
+def count_best(trials: int) -> int:
+    """How many of so many trials are the best ones, of which `importance` speaks: a tenth, and five at the least."""
+    return max(FEWEST_BEST, math.ceil(trials / 10))
 
-    The study is rebuilt in memory from the trials; conditional hyperparameters are assessed too.
+
+def importance(trials: "pd.DataFrame", metric: str, parameters: Sequence[str]) -> "pd.DataFrame":
+    """How much of the best trials' edge over all each hyperparameter explains, by Optuna's PED-ANOVA.
+
+    The study is rebuilt in memory from the trials; conditional hyperparameters are assessed too. The best are
+    `count_best` of the trials that have a value.
 
     Returns:
-        parameter, importance (sums to 1), the most important first; no rows with fewer than `fewest`
-        trials that have a value.
+        parameter, importance (sums to 1), the most important first; no rows where the best would be more than a third.
 
     Source: Watanabe et al. 2023, 'PED-ANOVA' (IJCAI); `optuna.importance`.
     """
@@ -360,13 +373,16 @@ def importance(trials: "pd.DataFrame", metric: str, parameters: Sequence[str], f
     known = trials[trials[metric].notna()]
     names = varying(known, parameters)
     empty = pd.DataFrame({"parameter": pd.Series(dtype=object), "importance": pd.Series(dtype=float)})
-    if len(known) < fewest or not names:
+    if len(known) < 3 * FEWEST_BEST or not names:
         return empty
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        study = _study(sampled(known, MOST_STUDIED, known[metric]), metric, names)
-        found = optuna.importance.get_param_importances(study, params=names)
+        studied = sampled(known, MOST_STUDIED)
+        share = count_best(len(studied)) / len(studied)
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
+        study = _study(studied, metric, names)
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=names)
     finally:
         optuna.logging.set_verbosity(verbosity)
     known_only = {name: share for name, share in found.items() if math.isfinite(share)}

@@ -49,20 +49,21 @@ def test_early_stopping_saves_the_epochs_of_stopped_trials(tmp_path):
         *trial_events(1, [1.25], "stopped"),
         *trial_events(2, [2.0], "failed"),
         *trial_events(3, [], "diverged"),
+        *trial_events(4, [9.0, 9.5, 10.0], "finished"),  # by train.early_stopping
     ]
     table = lines(write_run(tmp_path / "run", events))
     assert table["process_hours"].round(6).to_dict() == pytest.approx(
         {
-            "spent on training": 3.0,
-            "saved by early stopping": 1.5,
-            "in all without them": 4.5,
+            "spent on training": 4.5,
+            "saved by early stopping": 2.0,
+            "in all without them": 6.5,
             "saved by sharing": np.nan,
         },
         nan_ok=True,
     )
-    # Something trained from 0.5 to 2.5 hours; at most two trials at once, 1,000 images of a MiB each.
-    assert "for 120.0 minutes of wall time" in table.loc["spent on training", "basis"]
-    assert table.loc["saved by early stopping", "basis"].startswith("3 epochs of 1 ")
+    # Something trained from 0.5 to 2.5 hours and from 8.5 to 10; at most two at once, 1,000 images of a MiB each.
+    assert "for 210.0 minutes of wall time" in table.loc["spent on training", "basis"]
+    assert table.loc["saved by early stopping", "basis"].startswith("4 epochs of 2 ")
     assert table.loc["saved by sharing", "basis"].endswith("1,000 MiB; with a copy in each process 2,000 MiB")
 
 
@@ -77,9 +78,10 @@ def test_features_save_the_frozen_part_of_every_epoch(tmp_path):
     ]
     table = lines(write_run(tmp_path / "run", events))
     assert table.loc["spent on features", "process_hours"] == pytest.approx(2.0)
-    # Two epochs of 1,000 images at 1,200 images in 2 hours.
-    assert table.loc["saved by features", "process_hours"] == pytest.approx(2000 / 600)
-    assert table.loc["in all without them", "process_hours"] == pytest.approx(2.0 + 2.0 + 2000 / 600)
+    # Two epochs of 1,000 images at 1,200 images in 2 hours, less these 2.
+    assert table.loc["saved by features", "process_hours"] == pytest.approx(2000 / 600 - 2.0)
+    # The others trained 2 hours, and ended 8 half hours before their last epochs.
+    assert table.loc["in all without them", "process_hours"] == pytest.approx(2.0 + 4.0 + 2000 / 600)
 
 
 def test_what_features_save_is_not_known_where_the_cache_had_them(tmp_path):
@@ -87,7 +89,7 @@ def test_what_features_save_is_not_known_where_the_cache_had_them(tmp_path):
     table = lines(run)
     assert np.isnan(table.loc["saved by features", "process_hours"])
     assert "resnet50" in table.loc["saved by features", "basis"]
-    assert table.loc["in all without them", "process_hours"] == pytest.approx(0.5)
+    assert table.loc["in all without them", "process_hours"] == pytest.approx(0.5 + 1.5)  # it ended 3 epochs early
 
 
 def test_a_search_without_features_or_without_trials_saves_none(tmp_path):
