@@ -75,7 +75,7 @@ def list_dataset(settings: DataSettings) -> Manifest:
         DataError: The folder does not exist, nothing was found, or a class is missing.
     """
     manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient)
-    return manifest if manifest.test_rows else hold_out_test(manifest, seed=settings.split.seed)
+    return manifest if manifest.test_rows else hold_out_test(manifest)
 
 
 def prepare_dataset(settings: DataSettings, progress: Progress | None = None) -> Dataset:

@@ -46,7 +46,7 @@ Expected is one folder a class, with or without train and test above:
 How to get the data: data=kaggle downloads the full set, data=sample is the small one that ships with the
 project; data.labels=folders reads any other images, one folder a class."""
 
-_CLASSES = {"two_class": ("normal", "pneumonia"), "three_class": ("normal", "bacterial", "viral")}
+CLASSES = {"two_class": ("normal", "pneumonia"), "three_class": ("normal", "bacterial", "viral")}
 _BY_FILE_NAME = ""  # the folder holds several classes: the file name tells which
 _FOLDER_CLASSES = {
     "two_class": {"normal": "normal"}
@@ -102,7 +102,7 @@ def scan_folder(root: Path, labels: str = "two_class", patient: str | None = Non
     # several spellings of one folder name are one class, named as the first of them
     spellings = {folder.name.casefold(): folder.name for folder, _ in sorted(folders, reverse=True)}
     folder_classes = _FOLDER_CLASSES.get(labels, spellings)
-    classes = _CLASSES.get(labels, tuple(sorted(spellings.values())))
+    classes = CLASSES.get(labels, tuple(sorted(spellings.values())))
 
     rows, bad = [], []
     for found in _read_files(_list_files(top, folders, folder_classes), classes, pattern):

@@ -242,7 +242,7 @@ class FeatureNews:
 def share_backbones(settings: Settings, space: Space) -> Backbones:
     """The weights of every backbone of the space in the object store, and a store for features if they are of use.
 
-    Weights are read in a worker process: the driver never imports TensorFlow.
+    Weights are read in a process beside the driver, where their file is: the driver never imports TensorFlow.
 
     Raises:
         models.transfer.WeightsError: weights can be neither read nor downloaded.
@@ -250,7 +250,7 @@ def share_backbones(settings: Settings, space: Space) -> Backbones:
     import ray
 
     weights: dict[str, BackboneWeights] = {}
-    load = ray.remote(num_returns=2)(_load_weights)
+    load = ray.remote(num_returns=2, num_cpus=0, scheduling_strategy=_beside_driver())(_load_weights)
     for backbone in backbones_of(space):
         if backbone != "cnn" and settings.weights != "none":
             arrays, digest = load.remote(backbone, settings.weights)
@@ -268,13 +268,19 @@ def _load_weights(backbone: str, weights: str) -> tuple[tuple[NDArray[Any], ...]
     return arrays, weights_hash(arrays)
 
 
-def _start_store(settings: Settings) -> Any:
-    """A `FeatureStore` in a process beside the driver; it ends with the run."""
+def _beside_driver() -> Any:
+    """The scheduling strategy of what must run on the driver's node."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _start_store(settings: Settings) -> Any:
+    """A `FeatureStore` in a process beside the driver; it ends with the run."""
+    import ray
+
     folder = Path(settings.data.cache).expanduser() / "features"
-    node = ray.get_runtime_context().get_node_id()
     room = min(each["Resources"].get("object_store_memory", 0) for each in ray.nodes() if each["Alive"])
-    actor = ray.remote(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))(FeatureStore)
+    actor = ray.remote(num_cpus=0, scheduling_strategy=_beside_driver())(FeatureStore)
     return actor.remote(str(folder), settings.data.cache_gb * 1e9, room / 2)

@@ -113,7 +113,8 @@ def evaluation_sets(
     """
     manifest = dataset.manifest
     splits: list[tuple[int | None, Split]] = [*enumerate(repeats)] or [(None, dataset.split)]
-    sets = [each for repeat, split in splits for each in _validation_sets(dataset, split, with_shifted, repeat)]
+    pool = np.asarray(dataset.pool.open())  # once: the sets of all repeats share it in the object store
+    sets = [each for repeat, split in splits for each in _validation_sets(dataset, pool, split, with_shifted, repeat)]
     sets.append(_test_set(TEST, manifest.test_rows, dataset.test))
     for name, folder in settings.extra_tests.items():
         rows, images = prepare_extra_test(name, folder, manifest.classes, settings)
@@ -121,9 +122,10 @@ def evaluation_sets(
     return sets
 
 
-def _validation_sets(dataset: Dataset, split: Split, with_shifted: bool, repeat: int | None) -> list[EvaluationSet]:
-    manifest, chosen = dataset.manifest, split.validation
-    pool, fingerprint = np.asarray(dataset.pool.open()), dataset.pool.fingerprint
+def _validation_sets(
+    dataset: Dataset, pool: NDArray[np.uint8], split: Split, with_shifted: bool, repeat: int | None
+) -> list[EvaluationSet]:
+    manifest, chosen, fingerprint = dataset.manifest, split.validation, dataset.pool.fingerprint
     labels, ids = manifest.pool_labels[chosen], tuple(manifest.pool_rows[place].image_id for place in chosen)
     sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, fingerprint, repeat)]
     if with_shifted:

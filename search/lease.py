@@ -1,5 +1,6 @@
 """One driver a run: a file in the run's folder says who drives it, and is renewed for as long as that is true."""
 
+import _thread
 import contextlib
 import json
 import os
@@ -18,10 +19,11 @@ _LOST_SECONDS = 60.0  # without a renewal: the driver, or its host, is gone
 
 @contextlib.contextmanager
 def drive(folder: RunFolder) -> Iterator[None]:
-    """Be the run's only driver for the block.
+    """Be the run's only driver for the block; who was silent for so long that another took over is interrupted.
 
     Raises:
         RecordError: another process drives the run.
+        KeyboardInterrupt: another process has taken over.
     """
     _refuse_if_driven(folder)
     token, ended = uuid.uuid4().hex, threading.Event()
@@ -36,7 +38,8 @@ def drive(folder: RunFolder) -> Iterator[None]:
         ended.set()
         thread.join()
         with contextlib.suppress(OSError):
-            folder.remove(FILE)
+            if _read(folder).get("token") == token:
+                folder.remove(FILE)
 
 
 def _refuse_if_driven(folder: RunFolder) -> None:
@@ -80,4 +83,7 @@ def _keep(folder: RunFolder, token: str, ended: threading.Event) -> None:
     while not ended.wait(_RENEW_SECONDS):
         # A storage that fails is for the search to notice and to say.
         with contextlib.suppress(OSError):
+            if _read(folder).get("token") != token:  # this process slept, or its host was cut off
+                _thread.interrupt_main()
+                return
             _renew(folder, token)

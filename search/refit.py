@@ -9,6 +9,7 @@ from statistics import fmean
 from search.record import FINISHED, TrialRecord, lower_is_better
 from search.runs import last_word, named_run
 from search.settings import Settings, SettingsError, SpaceSettings, changed_settings, resume_settings
+from search.spaces import TRAINING_PARAMETERS
 
 REPEATS = 5
 
@@ -57,6 +58,7 @@ def best_configuration(trials: Iterable[TrialRecord], settings: Settings) -> Tri
 def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
     """The settings of a search with one of its configurations in place of its space."""
     defaults = Settings()
+    chosen = {name: getattr(defaults.train, name) for name in TRAINING_PARAMETERS if name in best.parameters}
     question = f"What is the configuration of trial {best.name}, the best of {run}, worth on several splits?"
     return replace(
         searched,
@@ -67,5 +69,5 @@ def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
         # Chosen for that run's machine, or of its storage.
         run=defaults.run,
         resources=defaults.resources,
-        train=replace(searched.train, precision=defaults.train.precision),
+        train=replace(searched.train, precision=defaults.train.precision, **chosen),
     )

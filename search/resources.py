@@ -34,12 +34,12 @@ _CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml").expanduser()  # where `ray u
 
 @dataclass(frozen=True)
 class Machine:
-    """What the trials run on; of several hosts, all together, and the smallest GPU.
+    """What the trials run on; of several hosts, all together.
 
     Attributes:
         cpus, gpus: as Ray counts them.
         memory_mb: main memory that Ray offers.
-        gpu_memory_mb: of one GPU; 0 where there is none.
+        gpu_memory_mb: of the smallest GPU of one host, which the others are taken to be like; 0 where there is none.
         compute_capability: of that GPU, such as (8, 0).
         host_cpus: of the largest host, which no trial can exceed.
     """
@@ -117,11 +117,16 @@ def choose_resources(
 
 def _check_enough(asked: ResourceSettings, machine: Machine) -> None:
     for key, wanted, found, kind in (
-        ("resources.cpus_per_trial", asked.cpus_per_trial, machine.cpus, "CPU"),
+        ("resources.cpus_per_trial", asked.cpus_per_trial, min(machine.cpus, machine.host_cpus), "CPU on a host"),
         ("resources.gpus_per_trial", asked.gpus_per_trial, machine.gpus, "GPU"),
     ):
         if (wanted or 0) > found:
             raise SettingsError(f"{key}={wanted:g} is more than there is: Ray has {found:g} {kind}. Lower {key}.")
+    if (asked.gpus_per_trial or 0) > 1:
+        raise SettingsError(
+            f"A trial trains on one GPU, or on a share of one; got resources.gpus_per_trial={asked.gpus_per_trial:g}. "
+            "More GPUs train more trials side by side."
+        )
 
 
 def _choose_gpu(asked: ResourceSettings, machine: Machine, peak_mb: float) -> tuple[float, str]:
@@ -199,9 +204,17 @@ def plan_resources(
         train = replace(settings.train, precision=chosen, batch_size=largest_batch(space, settings))
         config = TrialConfig(largest, train, max_epochs=1, seed=0)
         features = settings.features != "off" and has_frozen_part(largest)
-        peak = ray.get(ray.remote(num_gpus=1)(measure_peak).remote(config, shape, classes, features))
+        measured = ray.remote(num_gpus=1)(measure_peak).remote(config, shape, classes, features)
+        try:
+            peak = ray.get(measured)
+        except ray.exceptions.RayTaskError as error:
+            say(f"What the largest model needs could not be measured ({_first_line(error.cause)}): a GPU a trial.")
     backbones = isinstance(largest, TransferConfig)
     return choose_resources(asked, precision, machine, count_trials(space, settings), backbones, peak)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def find_machine(say: Callable[[str], None]) -> Machine:

@@ -13,8 +13,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_pipeline.dataset import Dataset, DataSettings, list_dataset, list_notices, prepare_dataset
+from data_pipeline.dataset import (
+    Dataset,
+    DataSettings,
+    list_dataset,
+    list_notices,
+    prepare_dataset,
+    prepare_extra_test,
+)
 from data_pipeline.manifest import DataError, Manifest
+from data_pipeline.scan import CLASSES
 from data_pipeline.split import Split, split_pool
 from models.registry import PUBLISHED, PublishedRow, count_parameters
 from models.transfer import WeightsError, feature_cut
@@ -30,6 +38,7 @@ from search.runs import (
     find_run,
     last_word,
     new_run_folder,
+    refuse_existing,
     run_name,
     update_run,
 )
@@ -47,6 +56,7 @@ from search.settings import (
 from search.spaces import (
     Space,
     backbones_of,
+    check_unused,
     combinations_of,
     count_trials,
     read_space,
@@ -140,7 +150,7 @@ def _main(arguments: list[str]) -> int:
         words = [word for word in words if not word.startswith("resume=")]
     settings = _new_settings(words)
     settings.cluster = cluster
-    space = read_space(settings)
+    space = _new_space(settings)
     if settings.dry_run:
         return _dry_run(settings, space)
     return _search(settings, space, None)
@@ -151,12 +161,23 @@ def _new_settings(words: list[str]) -> Settings:
     return refit_settings(words) if last_word(words, "refit") else load_settings(words)
 
 
+def _new_space(settings: Settings) -> Space:
+    """The space of a run that begins, checked as far as can be without its images."""
+    space = read_space(settings)
+    check_unused(space, settings)
+    count_trials(space, settings)
+    named = CLASSES.get(settings.data.labels)
+    if named is not None:
+        check_models(space, settings, len(named))
+    return space
+
+
 def _submit(cluster: ClusterSettings, words: list[str]) -> int:
     """Send the command to a cluster, after the checks that need neither its images nor its storage."""
     from search.submit import connect_client, job_words, submit
 
     settings = load_settings([]) if last_word(words, "resume") else _new_settings(words)
-    space = read_space(settings)
+    space = _new_space(settings)
     if settings.dry_run:
         return _dry_run(settings, space)
     named = job_words(words, run_name(settings))
@@ -236,15 +257,16 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
         with open_session(settings, space, dataset, console.print) as session:
             for line in session.resources.reasons:
                 console.print(line, markup=False, soft_wrap=True)
-            if resumed is None:
-                create_run(folder, session.settings, dataset)
-            try:
-                with drive(folder):
-                    if resumed is not None:
-                        update_run(folder, session.settings)
+            with drive(folder):
+                if resumed is None:
+                    refuse_existing(folder)  # another may have begun it in the meantime
+                    create_run(folder, session.settings, dataset)
+                else:
+                    update_run(folder, session.settings)
+                try:
                     return _run(session, folder, console)
-            finally:
-                _keep_log(folder, log)
+                finally:
+                    _keep_log(folder, log)
 
 
 def _run(session: Session, folder: RunFolder, console: "Console") -> int:
@@ -317,6 +339,8 @@ def _prepare(settings: Settings, console: "Console") -> Dataset:
     data = data_settings(settings)
     with image_progress(console) as progress:
         dataset = prepare_dataset(data, progress)
+        for name, folder in data.extra_tests.items():  # what is wrong with one is said before the search
+            prepare_extra_test(name, folder, dataset.manifest.classes, data, progress)
     _print_images(console, dataset.manifest, dataset.split, data)
     console.print(f"{len(dataset.manifest.rows):,} images ready in {time.monotonic() - started:.1f} s")
     return dataset

@@ -1,6 +1,7 @@
 """Runs in their storage: created with all that was asked, found again, checked before they go on."""
 
 import io
+import secrets
 import shlex
 import sys
 import time
@@ -18,24 +19,32 @@ from search.spaces import count_trials, read_space
 
 
 def run_name(settings: Settings) -> str:
-    """The name of a new run: the setting's, or the space and the time."""
-    return settings.run.name or f"{settings.space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    """The name of a new run: the setting's, or the space and the time, and what keeps apart those of one second."""
+    return settings.run.name or f"{settings.space.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def new_run_folder(settings: Settings) -> RunFolder:
-    """The folder of a run to be created; its name is the setting's, or the space and the time. Nothing is written.
+    """The folder of a run to be created, called as `run_name` says. Nothing is written.
 
     Raises:
         SettingsError: there is a run of that name.
     """
-    name = run_name(settings)
-    folder = RunFolder(_in_storage(settings.run.storage, name))
+    folder = RunFolder(_in_storage(settings.run.storage, run_name(settings)))
+    refuse_existing(folder)
+    return folder
+
+
+def refuse_existing(folder: RunFolder) -> None:
+    """Begin no run where there is one.
+
+    Raises:
+        SettingsError: there is a run of that name.
+    """
     if folder.exists("run.json"):
         raise SettingsError(
-            f"There is a run called {name!r} in {settings.run.storage} already. "
-            f"Go on with it (resume={name}), or choose another run.name."
+            f"There is a run called {folder.name!r} in {folder.url.rpartition('/')[0]} already. "
+            f"Go on with it (resume={folder.name}), or choose another run.name."
         )
-    return folder
 
 
 def create_run(folder: RunFolder, settings: Settings, dataset: Dataset) -> None:

@@ -136,13 +136,15 @@ def check_models(space: Space, settings: Settings, classes: int) -> tuple[tuple[
                 f"Published row {row} has {PUBLISHED[row].classes} classes; data.labels={settings.data.labels} gives "
                 f"{classes}. Leave data.labels to the space."
             )
-    counted = []
+    counted: list[tuple[int, int, ModelConfig]] = []
     shape = data_settings(settings).image.shape
     for variant in model_variants(space):
         try:
             model = model_settings(variant)
-            counted.append((count_parameters(model, shape, classes).total, model))
+            count = count_parameters(model, shape, classes)
+            # Of models of one size, the one of which more is trained needs more memory; a part, if it is not known.
+            counted.append((count.total, count.total // 2 if count.trainable is None else count.trainable, model))
         except ValueError as error:
             raise SettingsError(f"Space {space.name!r} has a model that cannot be built: {error}") from error
-    by_size = sorted(counted, key=itemgetter(0))
+    by_size = [(total, model) for total, _, model in sorted(counted, key=itemgetter(0, 1))]
     return by_size[0], by_size[-1]

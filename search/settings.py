@@ -222,7 +222,13 @@ def resume_settings(stored: dict[str, Any], overrides: Sequence[str]) -> Setting
     config = OmegaConf.create(stored)
     if any(word.startswith("data.extra_tests=") for word in words):
         config.data.extra_tests = {}  # a merge would keep those that are no longer wanted
-    return check_settings(_typed(OmegaConf.merge(config, changes)))
+    settings = check_settings(_typed(OmegaConf.merge(config, changes)))
+    if settings.search.repeats < stored["search"]["repeats"]:
+        raise SettingsError(
+            f"A resumed run may get more repeats, not fewer: it has {stored['search']['repeats']}; "
+            f"got search.repeats={settings.search.repeats}."
+        )
+    return settings
 
 
 def changed_settings(settings: Settings, overrides: Sequence[str]) -> Settings:

@@ -130,6 +130,25 @@ def read_space(settings: Settings) -> Space:
     return Space(choice.name, parameters=tuple(parameters))
 
 
+def check_unused(space: Space, settings: Settings) -> None:
+    """Refuse settings that the space's own values would silently replace.
+
+    Raises:
+        SettingsError: a default of training is set that every trial of the space has a value of its own for.
+    """
+    default = TrainSettings()
+    sampled = [name for row in space.rows for name in _row_parameters(row)]
+    for name in dict.fromkeys([*sampled, *(parameter.name for parameter in space.parameters if not parameter.when)]):
+        if name in TRAINING_PARAMETERS and getattr(settings.train, name) != getattr(default, name):
+            instead = "Published rows are trained as the report says"
+            if space.parameters:
+                instead = f"Use space.parameters.{name}={getattr(settings.train, name)}"
+            raise SettingsError(
+                f"train.{name} is for spaces that say nothing of it, and space {space.name!r} does; got "
+                f"train.{name}={getattr(settings.train, name)}. {instead}."
+            )
+
+
 def resolve(space: Space, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
     """One configuration: the value that `choose` gives for every parameter that is active."""
     chosen: dict[str, Any] = {}
@@ -171,7 +190,7 @@ def count_configurations(space: Space) -> int | None:
 def model_variants(space: Space) -> Iterator[dict[str, Any]]:
     """Every combination of the parameters that shape the model, each with its backbone.
 
-    Continuous ones (dropout) are held at their lower end: they do not change a model's size.
+    Continuous ones come with both their ends.
     """
     if space.rows:
         yield from (_row_parameters(row) for row in space.rows)
@@ -270,7 +289,8 @@ def _expand(parameters: Any, chosen: dict[str, Any]) -> Iterator[dict[str, Any]]
         yield from _expand(rest, chosen)
         return
     domain = first.domain
-    for value in (domain.low,) if isinstance(domain, Uniform) else domain.values:
+    ends_or_all = dict.fromkeys((domain.low, domain.high)) if isinstance(domain, Uniform) else domain.values
+    for value in ends_or_all:
         yield from _expand(rest, {**chosen, first.name: value})
 
 
@@ -324,12 +344,19 @@ def _check_names(parameters: list[Parameter]) -> None:
             raise SettingsError(f"There is no backbone called {backbone!r}. {nearest(str(backbone), tuple(BUILDERS))}")
     seen: set[str] = set()
     for parameter in parameters:
-        for name, _ in parameter.when:
+        for name, values in parameter.when:
             if name not in seen:
                 raise SettingsError(
                     f"space.parameters.{parameter.name}: 'when' names parameters that stand before it; "
                     f"got {name!r}. Move {name!r} up, or mend its name."
                 )
+            domain = by_name[name].domain
+            for value in () if isinstance(domain, Uniform) else values:
+                if value not in domain.values:
+                    raise SettingsError(
+                        f"space.parameters.{parameter.name}: 'when' waits for {name}={value!r}, which {name} never is. "
+                        f"{nearest(value, map(str, domain.values))}"
+                    )
         seen.add(parameter.name)
         if parameter.name == "backbone" or parameter.name in TRAINING_PARAMETERS:
             continue

@@ -206,6 +206,10 @@ class SearchState:
     def _append(self, event: str, number: int, **content: Any) -> None:
         try:
             entry = self._log.append(event, number, **content)
+            if event == "suggested":
+                # A bucket's log is written in parts. No trial begins before its suggestion is kept: a checkpoint
+                # without one would be taken for that of whatever is suggested in its place.
+                self._log.flush()
         except OSError as error:
             self.storage_error = error
             raise

@@ -66,6 +66,21 @@ def test_a_lease_is_renewed(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) 
         assert json.loads(folder.read(lease.FILE))["time"] > first
 
 
+def test_a_driver_that_slept_while_another_took_over_is_interrupted(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_RENEW_SECONDS", 0.01)
+
+    def sleep() -> None:
+        with drive(folder):
+            hold(folder)
+            time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        sleep()
+    assert json.loads(folder.read(lease.FILE))["token"] == "other"
+
+
 def test_a_damaged_lease_keeps_nobody_out(folder: RunFolder) -> None:
     folder.write(b'{"host": "els', lease.FILE)
     with drive(folder):

@@ -9,7 +9,7 @@ from search.pack import packed
 from search.record import FINISHED, STOPPED, RecordError, RunFolder, RunRecord, TrialRecord, to_json
 from search.refit import best_configuration, refit_settings
 from search.settings import Settings, SettingsError, load_settings
-from search.spaces import listed_plans, read_space
+from search.spaces import check_unused, listed_plans, read_space
 from tests.conftest import make_epoch
 
 GOOD: dict[str, Any] = {"backbone": "cnn", "layers": 2, "dense": [], "learning_rate": 0.003}
@@ -80,6 +80,12 @@ def test_settings_are_changed_and_the_mean_is_of_all_repeats(run: RunFolder) -> 
     plans = listed_plans(read_space(grid), grid)
     assert plans is not None
     assert [plan.parameters["layers"] for plan in plans] == [1, 2, 1, 2]
+
+
+def test_training_is_set_anew_in_the_space(run: RunFolder) -> None:
+    settings = refit_settings([f"refit={run.url}", "train.learning_rate=0.5"])
+    with pytest.raises(SettingsError, match=r"Use space\.parameters\.learning_rate=0\.5"):
+        check_unused(read_space(settings), settings)
 
 
 def test_repeats_are_judged_by_their_mean() -> None:

@@ -90,6 +90,10 @@ def test_more_than_there_is_would_wait_for_ever_and_is_refused() -> None:
     choose(Machine(2, 1), gpus_per_trial=0.5)
     with pytest.raises(SettingsError, match=r"resources\.gpus_per_trial=0\.5 is more than there is: Ray has 0 GPU"):
         choose(Machine(2), gpus_per_trial=0.5)
+    with pytest.raises(SettingsError, match=r"resources\.cpus_per_trial=12 is more than there is: Ray has 8 CPU on a"):
+        choose(Machine(16, host_cpus=8), cpus_per_trial=12)
+    with pytest.raises(SettingsError, match="A trial trains on one GPU"):
+        choose(Machine(16, gpus=4), gpus_per_trial=2)
 
 
 def test_the_smallest_gpu_counts() -> None:

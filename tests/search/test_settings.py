@@ -74,6 +74,9 @@ def test_a_resumed_run_may_grow_but_not_change() -> None:
         resume_settings(stored, ["train.batch_size=64"])
     with pytest.raises(SettingsError, match="space"):
         resume_settings(stored, ["space=cnn3"])
+    stored["search"]["repeats"] = 5
+    with pytest.raises(SettingsError, match="more repeats, not fewer: it has 5"):
+        resume_settings(stored, ["search.repeats=3"])
 
 
 def test_single_settings_are_set_anew() -> None:

@@ -3,6 +3,7 @@ import pytest
 from models.registry import PUBLISHED
 from search.settings import SettingsError, load_settings
 from search.spaces import (
+    check_unused,
     count_configurations,
     grid,
     largest_batch,
@@ -41,11 +42,24 @@ def space_of(*parameters: str, space: str = "cnn2"):
         ("space.parameters.batch_size={choice: [16.5]}", r"takes a whole number; got 16.5"),
         ("space.parameters.learning_rate={choice: [fast]}", r"takes a number; got 'fast'"),
         ("space.parameters.kernel={choice: [3], when: {later: 1}}", r"stand before it; got 'later'"),
+        ("space.parameters.kernel={choice: [3], when: {backbone: CNN}}", r"backbone='CNN', which backbone never is"),
     ],
 )
 def test_a_wrong_space_is_refused(parameter: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         space_of(parameter)
+
+
+def test_settings_that_a_space_would_replace_are_refused() -> None:
+    for words, instead in (
+        (["space=cnn2", "train.batch_size=8"], r"space\.parameters\.batch_size=8\."),
+        (["space=report2", "train.learning_rate=0.1"], "Published rows are trained as the report says"),
+    ):
+        settings = load_settings(words)
+        with pytest.raises(SettingsError, match=instead):
+            check_unused(read_space(settings), settings)
+    settings = load_settings(["space=cnn2", "train.weight_decay=0.1"])
+    check_unused(read_space(settings), settings)
 
 
 def test_a_parameter_of_one_backbone_needs_a_condition() -> None:
@@ -116,6 +130,11 @@ def test_repeats_of_a_sampler_are_refused() -> None:
     settings = load_settings(["space=cnn2", "search.repeats=2"])
     with pytest.raises(SettingsError, match=r"search\.repeats"):
         listed_plans(read_space(settings), settings)
+
+
+def test_continuous_parameters_of_a_model_are_looked_at_from_both_ends() -> None:
+    space = space_of("space.parameters.dropout={uniform: [0.0, 0.5]}", "space.parameters.layers=1")
+    assert {variant["dropout"] for variant in model_variants(space)} == {0.0, 0.5}
 
 
 def test_every_variant_of_every_shipped_space_is_a_model() -> None:

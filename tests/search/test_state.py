@@ -185,6 +185,16 @@ def test_a_trial_whose_line_is_lost_is_not_waited_for(open_state: Callable[..., 
     assert sorted(second.trials) == [0, 2]
 
 
+def test_no_trial_begins_in_a_bucket_before_its_suggestion_is_kept() -> None:
+    settings = load_settings(["space=cnn2"])
+    folder = RunFolder("memory://state/run")
+    searcher = build_searcher(read_space(settings), settings)
+    state = SearchState(folder, searcher, settings, lambda model: ParameterCount(10, 9))
+    state.next_trial()
+    assert list(folder.read_trials()) == [0]  # though the log was not closed
+    state.close()
+
+
 def test_listed_configurations_share_the_seeds_of_their_repeats() -> None:
     row = Plan({}, 1, row="table1/1", repeat=1, listed=True)
     assert trial_seed(0, 3, row) == trial_seed(0, 8, dataclasses.replace(row, row="table1/2"))
