@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.manifest import TEST, BadFile, DataError, ImageRow, Manifest, write_bad_files
+from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest, write_bad_files
 from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
 from data_pipeline.scan import check_classes, scan_folder
 from data_pipeline.sources import SAMPLE_NOTICE, locate
@@ -103,7 +103,7 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
     return Dataset(manifest, split_pool(manifest, settings.split), pool, test)
 
 
-def list_notices(manifest: Manifest, settings: DataSettings) -> tuple[str, ...]:
+def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tuple[str, ...]:
     """What a user should be told of the images, a line each."""
     duplicates = manifest.duplicates()
     notices = []
@@ -127,6 +127,13 @@ def list_notices(manifest: Manifest, settings: DataSettings) -> tuple[str, ...]:
     shared = manifest.shared_patients() if settings.patient is not None else ()
     if shared:
         notices.append(f"Patients in the pool and in the test set as well: {len(shared)}.")
+    whole, counts = manifest.counts()[POOL], split.counts(manifest)["validation"]
+    for name, validating, all_of_it in zip(manifest.classes, counts, whole, strict=True):
+        if 2 * validating > all_of_it:
+            notices.append(
+                f"More than half of class {name} validates and does not train: {validating} of {all_of_it} images. "
+                "data.split.fraction lowers it."
+            )
     if duplicates.across_groups:
         notices.append(f"Images that are byte-identical under several patients: {len(duplicates.across_groups)}.")
     return tuple(notices)

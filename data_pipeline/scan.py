@@ -61,7 +61,8 @@ _FOLDER_CLASSES = {
     },
 }
 _KINDS = {"bacteria": "bacterial", "virus": "viral"}
-_POOL_FOLDERS = {"train": POOL, "val": POOL, "valid": POOL, "validation": POOL, "test": TEST}
+_POOL_FOLDERS = dict.fromkeys(("train", "training", "val", "valid", "validation"), POOL)
+_POOL_FOLDERS |= dict.fromkeys(("test", "testing"), TEST)
 _SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
 _PATIENT = re.compile(r"(?:^|/)(person\d+|(?:NORMAL2-)?IM-\d+)[^/]*$", re.IGNORECASE)
 _CHUNK = 64  # files a thread takes at a time: one file costs less than handing it over
@@ -85,8 +86,9 @@ def scan_folder(root: Path, labels: str = "two_class", patient: str | None = Non
             class.
         labels: "two_class" (normal, pneumonia), "three_class" (normal, bacterial, viral), or "folders" (the
             sorted folder names are the classes). Names of folders are read without regard to case.
-        patient: A regular expression that finds the patient in an image's path below `root`, its first group or all
-            of it; None for names as Kaggle has them. An image in whose path it is not found is a patient of its own.
+        patient: A regular expression that finds the patient in an image's path below `root`: its first group that
+            matched, or all of it where it has none; None for names as Kaggle has them. An image in whose path it is
+            not found is a patient of its own.
 
     Pneumonia files whose name does not tell bacteria from virus are set aside where that is needed: in
     three_class.
@@ -260,7 +262,10 @@ def _read_file(file: _File, classes: Sequence[str], patient: re.Pattern[str]) ->
 def _name_group(image_id: str, pool: str, patient: re.Pattern[str]) -> str:
     """The patient, as "pool/person1": numbers of the train and test folders need not mean the same person."""
     found = patient.search(image_id)
-    return f"{pool}/{found[1] if patient.groups else found[0]}" if found else image_id
+    if found is None:
+        return image_id
+    name = next((group for group in found.groups() if group), None) if patient.groups else found[0]
+    return f"{pool}/{name}" if name else image_id
 
 
 def _is_image(head: bytes) -> bool:
@@ -302,7 +307,7 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
     manifest = dataset.manifest
     console.print(f"{manifest.root}, fingerprint {manifest.fingerprint[:12]}", markup=False)
     console.print(_count_table(manifest, dataset.split))
-    for notice in list_notices(manifest, settings):
+    for notice in list_notices(manifest, dataset.split, settings):
         console.print(notice, markup=False)
     for line in list_remarks(manifest):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

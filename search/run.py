@@ -227,7 +227,7 @@ def _print_images(console: "Console", manifest: Manifest, split: Split, data: Da
     """What is to be told of the images, and how many there are of each class in each part."""
     from rich.table import Table
 
-    for notice in list_notices(manifest, data):
+    for notice in list_notices(manifest, split, data):
         console.print(notice, markup=False, soft_wrap=True)
     table = Table(title=f"Images in {manifest.root}", title_justify="left")
     table.add_column("")

@@ -105,6 +105,8 @@ class StudySearcher:
         from optuna.trial import TrialState
 
         number = self._ids[trial.number]
+        if trial.status == record.DIVERGED:  # what it was told with at a rung; the storage gives its own trial away
+            self._storage.get_trial(number).intermediate_values.clear()
         for step, value in _values(trial, self._search.metric).items():
             self._storage.set_trial_intermediate_value(number, step, value)
         best = trial.best_epoch(self._search.metric)

@@ -19,6 +19,7 @@ from data_pipeline.dataset import (
 from data_pipeline.manifest import POOL, TEST, DataError
 from data_pipeline.preprocess import PreparedImages
 from data_pipeline.sources import SAMPLE_NOTICE
+from data_pipeline.split import SplitSettings, split_pool
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 
@@ -34,12 +35,17 @@ def root(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SAMPLE / "test", tmp_path / "data"))
 
 
+def notices_of(settings: DataSettings) -> tuple[str, ...]:
+    manifest = list_dataset(settings)
+    return list_notices(manifest, split_pool(manifest, settings.split), settings)
+
+
 def test_sample_is_ready_for_a_search(cache: str) -> None:
     dataset = prepare_dataset(DataSettings(cache=cache))
     assert dataset.manifest.classes == ("normal", "pneumonia")
     assert dataset.pool.open().shape == (480, 224, 224, 1)
     assert dataset.split.counts(dataset.manifest)["validation"] == (48, 48)
-    assert list_notices(dataset.manifest, DataSettings()) == (SAMPLE_NOTICE,)
+    assert list_notices(dataset.manifest, dataset.split, DataSettings()) == (SAMPLE_NOTICE,)
     assert [row.index for row in dataset.manifest.pool_rows] == list(range(480))
     assert [row.index for row in dataset.manifest.test_rows] == list(range(120))
     assert {(row.width, row.height) for row in dataset.manifest.rows} == {(224, 224)}
@@ -68,14 +74,18 @@ def test_indices_lead_to_the_pixels(root: Path, cache: str) -> None:
         expected = np.asarray(Image.open(row.path).convert("L"), dtype=int)
         assert np.abs(image[..., 0].astype(int) - expected).max() <= 2
     assert [bad.path for bad in dataset.manifest.bad] == [str(normal[3])]
-    assert "Files set aside: 1," in " ".join(list_notices(dataset.manifest, DataSettings(root=str(root))))
+    assert "Files set aside: 1," in " ".join(
+        list_notices(dataset.manifest, dataset.split, DataSettings(root=str(root)))
+    )
 
 
 def test_missing_test_folder_is_held_out_and_said(root: Path, cache: str) -> None:
     settings = DataSettings(root=str(root), cache=cache)
-    manifest = prepare_dataset(settings).manifest
-    assert manifest.counts() == {POOL: (32, 64), TEST: (8, 16)}
-    assert list_notices(manifest, settings) == ("There is no test folder: 24 images were held out as the test set.",)
+    dataset = prepare_dataset(settings)
+    assert dataset.manifest.counts() == {POOL: (32, 64), TEST: (8, 16)}
+    assert list_notices(dataset.manifest, dataset.split, settings) == (
+        "There is no test folder: 24 images were held out as the test set.",
+    )
 
 
 def test_too_many_bad_files_stop_the_run(root: Path, cache: str) -> None:
@@ -120,8 +130,15 @@ def test_duplicates_are_said(cache: str, tmp_path: Path) -> None:
     root = Path(shutil.copytree(SAMPLE, tmp_path / "data"))
     shutil.copyfile(next((root / "train/NORMAL").iterdir()), root / "test/NORMAL/IM-9999-0001.jpeg")
     settings = DataSettings(root=str(root), cache=cache)
-    (notice,) = list_notices(list_dataset(settings), settings)
+    (notice,) = notices_of(settings)
     assert notice == "Images that are byte-identical in the pool and in the test set: 1."
+
+
+def test_a_class_of_which_most_validates_is_told(root: Path) -> None:
+    for image in sorted((root / "NORMAL").iterdir())[12:]:
+        image.unlink()
+    settings = DataSettings(root=str(root), split=SplitSettings(fraction=0.16))
+    assert any("More than half of class normal validates" in notice for notice in notices_of(settings))
 
 
 def test_what_is_known_of_patients_is_told(tmp_path: Path) -> None:
@@ -132,11 +149,11 @@ def test_what_is_known_of_patients_is_told(tmp_path: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
     settings = DataSettings(root=str(tmp_path / "data"), cache=str(tmp_path / "cache"))
-    (notice,) = list_notices(list_dataset(settings), settings)
+    (notice,) = notices_of(settings)
     assert notice.startswith("Images whose name does not tell the patient, ")
     assert "24 of 24. data.patient=REGEX" in notice
     named = replace(settings, patient=r"([ab]\d+)_")
-    (notice,) = list_notices(list_dataset(named), named)
+    (notice,) = notices_of(named)
     assert notice == "Patients in the pool and in the test set as well: 4."  # a0, a1, b0, b1
 
 

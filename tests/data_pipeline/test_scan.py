@@ -221,6 +221,7 @@ def test_patients_are_read_from_names(root: Path, name: str, group: str) -> None
         (r"(\d+)_\d+\.jpeg$", "pool/00001303"),
         (r"\d{8}", "pool/00001303"),
         (r"NORMAL/(\w+)/", "train/NORMAL/00001303_001.jpeg"),
+        (r"NORMAL/(\w+)/|(\d{8})_", "pool/00001303"),
     ],
 )
 def test_where_a_path_names_the_patient_may_be_told(root: Path, pattern: str, group: str) -> None:
@@ -230,6 +231,14 @@ def test_where_a_path_names_the_patient_may_be_told(root: Path, pattern: str, gr
     groups = {row.image_id: row.group for row in scan_folder(root, patient=pattern).pool_rows}
     assert groups["train/NORMAL/00001303_001.jpeg"] == group
     assert groups["train/NORMAL/anna/1.jpeg"] == ("pool/anna" if "NORMAL" in pattern else "train/NORMAL/anna/1.jpeg")
+
+
+def test_training_and_testing_are_no_classes(root: Path) -> None:
+    (root / "train").rename(root / "Training")
+    (root / "test").rename(root / "Testing")
+    manifest = scan_folder(root, labels="folders")
+    assert manifest.classes == ("NORMAL", "PNEUMONIA")
+    assert manifest.test_rows
 
 
 def test_a_pattern_that_finds_nobody_is_refused(root: Path) -> None:

@@ -86,7 +86,10 @@ def test_a_stopped_trial_does_not_count_as_a_good_one() -> None:
 
 def test_a_diverged_trial_keeps_no_value() -> None:
     searcher = make_searcher()
-    run_trial(searcher, 0, record.DIVERGED)
+    trial = run_trial(searcher, 0, record.WAITING)
+    assert searcher._study.trials[0].intermediate_values
+    trial.status = record.DIVERGED  # past its rung
+    searcher.tell(trial)
     assert searcher._study.trials[0].intermediate_values == {}
 
 
