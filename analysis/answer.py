@@ -124,6 +124,10 @@ def _why(chosen: Scored) -> str:
     metric = style.label(run.metric)
     extreme = "lowest" if lower_is_better(run.metric) else "highest"
     members = chosen.exported.trials if chosen.exported else (chosen.trial,)
+    splits = run.record.config.get("data", {}).get("split", {})
+    if len(members) > 1 and splits.get("redraw"):
+        words = f"They are the repeats, each on a split of its own, of the configuration with the best mean {metric}"
+        return f"{words}, of {len(ordered):,} finished trials. The test set had no part in the choice."
     if len(members) > 1:
         words = f"They have the {len(members)} {extreme} {metric}, of {len(ordered):,} finished trials"
         return f"{words}. The test set had no part in the choice."

@@ -18,6 +18,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import IO, Any, TypeVar
 
 import fsspec
@@ -579,6 +580,24 @@ def rank(trials: Iterable[TrialRecord], metric: str, weights: str = "best") -> l
     values = [(trial.scored_value(metric, weights), trial) for trial in trials]
     kept = [(sign * value, trial.number, trial) for value, trial in values if value is not None]
     return [trial for _, _, trial in sorted(kept, key=lambda entry: entry[:2])]
+
+
+def rank_configurations(trials: Iterable[TrialRecord], metric: str, weights: str = "best") -> list[list[TrialRecord]]:
+    """The repeats of each configuration, by number; configurations from best to worst by the mean of the `metric`.
+
+    Trials without a value are left out.
+    """
+    repeats: dict[str, list[TrialRecord]] = {}
+    for trial in sorted(trials, key=lambda entry: entry.number):
+        if trial.scored_value(metric, weights) is not None:
+            key = json.dumps([trial.parameters, trial.max_epochs], sort_keys=True)
+            repeats.setdefault(key, []).append(trial)
+    sign = 1 if lower_is_better(metric) else -1
+
+    def mean(group: list[TrialRecord]) -> float:
+        return fmean(trial.scored_value(metric, weights) or 0.0 for trial in group)
+
+    return sorted(repeats.values(), key=lambda group: sign * mean(group))
 
 
 def _known(record: type, content: Mapping[str, Any]) -> dict[str, Any]:

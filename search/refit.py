@@ -1,12 +1,9 @@
 """`refit=RUN`: the best configuration of a search, trained to its end on several splits; their mean is the winner."""
 
-import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from statistics import fmean
 
-from search.record import FINISHED, TrialRecord, lower_is_better
+from search.record import FINISHED, TrialRecord, rank_configurations
 from search.runs import last_word, named_run
 from search.settings import Settings, SettingsError, SpaceSettings, changed_settings, resume_settings
 from search.spaces import TRAINING_PARAMETERS
@@ -44,15 +41,9 @@ def refit_settings(words: Sequence[str]) -> Settings:
 
 def best_configuration(trials: Iterable[TrialRecord], settings: Settings) -> TrialRecord | None:
     """The first finished trial with the configuration whose repeats have the best mean metric; `None` without any."""
-    metric, weights = settings.search.metric, settings.evaluate.weights
-    repeats: dict[str, list[tuple[float, TrialRecord]]] = defaultdict(list)
-    for trial in trials:
-        value = trial.scored_value(metric, weights)
-        if trial.status == FINISHED and value is not None:
-            repeats[json.dumps([trial.parameters, trial.max_epochs], sort_keys=True)].append((value, trial))
-    sign = 1 if lower_is_better(metric) else -1
-    ordered = sorted(repeats.values(), key=lambda each: (sign * fmean(value for value, _ in each), each[0][1].number))
-    return ordered[0][0][1] if ordered else None
+    finished = [trial for trial in trials if trial.status == FINISHED]
+    ranked = rank_configurations(finished, settings.search.metric, settings.evaluate.weights)
+    return ranked[0][0] if ranked else None
 
 
 def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:

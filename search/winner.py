@@ -17,7 +17,17 @@ from search.predictions import (
     read_predictions,
     write_predictions,
 )
-from search.record import FINISHED, SHIFTED, VALIDATION, RunFolder, RunRecord, TrialRecord, Winner, rank
+from search.record import (
+    FINISHED,
+    SHIFTED,
+    VALIDATION,
+    RunFolder,
+    RunRecord,
+    TrialRecord,
+    Winner,
+    rank,
+    rank_configurations,
+)
 from search.settings import EvaluateSettings, Settings
 
 if TYPE_CHECKING:
@@ -27,9 +37,16 @@ WINNER = "winner"  # the name of its predictions, among those of the trials
 
 
 def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[TrialRecord]:
-    """The finished trials that the winner is made of, best first by validation; test results have no part in it."""
+    """The finished trials that the winner is made of, best first by validation; test results have no part in it.
+
+    Repeats that validate on images of their own are not compared one with another: the best would be that with the
+    easiest images. There, the winner is made of repeats of the configuration that is best in the mean.
+    """
     finished = [trial for trial in trials if trial.status == FINISHED]
-    return rank(finished, settings.search.metric, settings.evaluate.weights)[: settings.evaluate.ensemble]
+    metric, weights = settings.search.metric, settings.evaluate.weights
+    if settings.data.split.redraw:
+        finished = next(iter(rank_configurations(finished, metric, weights)), [])
+    return rank(finished, metric, weights)[: settings.evaluate.ensemble]
 
 
 def make_winner(

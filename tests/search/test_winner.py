@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,15 @@ def test_the_best_finished_trials_are_the_winner() -> None:
     settings.evaluate.ensemble = 2
     trials = [make_trial(0, 0.3), make_trial(1, 0.1, "stopped"), make_trial(2, 0.2), make_trial(3, 0.4)]
     assert [trial.number for trial in best_trials(trials, settings)] == [2, 0]
+
+
+def test_repeats_on_splits_of_their_own_win_as_a_configuration() -> None:
+    settings = Settings()
+    settings.evaluate.ensemble, settings.data.split.redraw = 2, True
+    lucky, steady = {"layers": 1}, {"layers": 2}
+    losses = [(lucky, 0.1), (steady, 0.2), (lucky, 0.9), (steady, 0.3)]
+    trials = [dataclasses.replace(make_trial(n, loss), parameters=own) for n, (own, loss) in enumerate(losses)]
+    assert [trial.number for trial in best_trials(trials, settings)] == [1, 3]
 
 
 def test_one_trial_as_it_is_has_its_own_predictions(tmp_path: Path) -> None:
