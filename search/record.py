@@ -323,6 +323,8 @@ class RunFolder:
             self.fs, self.path = fsspec.core.url_to_fs(f"zip://::{self.url}" if self.is_packed else self.url)
         except (FileNotFoundError, zipfile.BadZipFile) as error:
             raise RecordError(f"A packed run is a file that search.pack wrote; {self.url}: {error}.") from error
+        except (ImportError, ValueError) as error:  # no library for its kind of storage, or no such kind
+            raise RecordError(f"The storage of {self.url} cannot be opened: {error}.") from error
         self.is_local = "file" in _protocols(self.fs)
         self._patience, self._say = patience, say
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.record import RunFolder
+from search.record import RecordError, RunFolder
 from search.runs import last_word
 from search.settings import ClusterSettings, SettingsError, conf_folder
 
@@ -131,8 +131,9 @@ def fetch(words: Sequence[str], target: str) -> str:
     """Copy what the run left, its checkpoints aside, into a folder here; says where, or how to get it."""
     values = {word.partition("=")[0]: word.partition("=")[2] for word in words}
     name = values.get("run.name") or values["resume"]
-    source = RunFolder(f"{values['run.storage'].rstrip('/')}/{name}")
+    url = f"{values['run.storage'].rstrip('/')}/{name}"
     try:
+        source = RunFolder(url)
         if not source.exists("run.json"):
             return f"{source.url} is not to be seen from here; fetch it with ray rsync-down.\n"
         copied = Path(target, name)
@@ -141,8 +142,8 @@ def fetch(words: Sequence[str], target: str) -> str:
             if part.partition("/")[0] not in _NOT_FETCHED:
                 (copied / part).parent.mkdir(parents=True, exist_ok=True)
                 (copied / part).write_bytes(source.read(part))
-    except (OSError, ImportError) as error:
-        return f"{source.url} cannot be read from here ({_first_line(error)}); fetch it by other means.\n"
+    except (OSError, RecordError) as error:
+        return f"{url} cannot be read from here ({_first_line(error)}); fetch it by other means.\n"
     return f"Fetched    {copied}  (page: {copied}/report.html; checkpoints stay in {source.url})\n"
 
 

@@ -85,6 +85,8 @@ def test_results_are_fetched_without_checkpoints(tmp_path: Path) -> None:
     )
     assert copied == ["one/run.json", "one/winner/card.md"]
     assert "not to be seen from here" in fetch([*words, "run.name=two"], str(tmp_path / "here"))
+    unknown = fetch([*words, "run.storage=s4://bucket"], str(tmp_path / "here"))
+    assert "s4://bucket/one cannot be read from here" in unknown
 
 
 @pytest.mark.parametrize("storage", [[], ["run.storage=runs"], ["run.storage=./runs"]])
