@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-# The channels that leave a backbone, and by how much it shrinks an image.
-_CHANNELS = {"vgg16": 512}
-_RESNET_CHANNELS = 2048
-_SHRINKS = 32
+_SHRINKS = 32  # by how much the backbones below shrink an image
 
 
 @dataclass(frozen=True)
@@ -90,8 +87,10 @@ def _transfer_layers(
     own: Mapping[str, Any], image: tuple[int, int, int], classes: int, dense: list[int], total: int | None
 ) -> list[Layer]:
     backbone = str(own["backbone"])
-    channels = _CHANNELS.get(backbone, _RESNET_CHANNELS)
-    height, width = image[0] // _SHRINKS, image[1] // _SHRINKS
+    maps = _last_maps(backbone, *image[:2])
+    if maps is None:
+        return [Layer("input", image, 0), Layer(f"{backbone} and its head", (1 if classes == 2 else classes,), total)]
+    height, width, channels = maps
     average = own.get("pooling", "average") == "average"
     features = channels if average else height * width * channels
     # A space that does not say has the builder's own head: one hidden layer of 128.
@@ -103,6 +102,15 @@ def _transfer_layers(
         Layer("average pooling" if average else "flatten", (features,), 0),
         *head,
     ]
+
+
+def _last_maps(backbone: str, height: int, width: int) -> tuple[int, int, int] | None:
+    """The feature maps that leave a backbone; `None` for one that arithmetic does not know."""
+    if backbone == "vgg16":
+        return height // _SHRINKS, width // _SHRINKS, 512
+    if backbone.startswith("resnet"):  # rounds up where VGG16 rounds down
+        return -(-height // _SHRINKS), -(-width // _SHRINKS), 2048
+    return None
 
 
 def _head(features: int, dense: list[int], own: Mapping[str, Any], classes: int, batch_norm: bool) -> list[Layer]:

@@ -228,6 +228,11 @@ def test_an_architecture_summary_adds_up_to_the_published_count(parameters, clas
 def test_a_backbone_has_what_the_head_leaves():
     layers = figures.layers_of({"backbone": "vgg16", "dense": "128"}, (224, 224, 1), 2, 14_780_481)
     assert {layer.name: layer.parameters for layer in layers}["vgg16"] == 14_714_688
+    own = {"backbone": "resnet50", "dense": "128", "pooling": "flatten"}
+    layers = figures.layers_of(own, (112, 112, 1), 2, 23_587_712 + (4 * 4 * 2048 + 1) * 128 + 129)
+    assert (layers[1].shape, layers[1].parameters) == ((4, 4, 2048), 23_587_712)
+    layers = figures.layers_of({"backbone": "densenet121"}, (224, 224, 1), 3, 7_000_000)
+    assert (layers[-1].shape, layers[-1].parameters) == ((3,), 7_000_000)
 
 
 def test_mistakes_are_the_surest_first():
