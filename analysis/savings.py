@@ -103,8 +103,12 @@ def _sharing(run: Run) -> Line:
     data = run.record.config.get("data", {})
     pixels = int(data.get("size", 0)) ** 2 * int(data.get("channels", 1))
     images = _images_per_epoch(run) * pixels / 2**20
-    hosts = max(1, run.curves["host"].nunique())
-    processes = most_at_once(run.curves["time"] - run.curves["seconds"], run.curves["time"])
+    starts, ends = run.curves["time"] - run.curves["seconds"], run.curves["time"]
+    processes = most_at_once(starts, ends)
+    # Hosts at one time, each from its first epoch to its last: a resumed run may have moved. An epoch that was found
+    # in a checkpoint names none.
+    of_host = run.curves["host"].replace("", None)
+    hosts = max(1, most_at_once(starts.groupby(of_host).min(), ends.groupby(of_host).max()))
     basis = f"images in memory {images * hosts:,.0f} MiB; with a copy in each process {images * processes:,.0f} MiB"
     return Line("saved by sharing", float("nan"), basis)
 

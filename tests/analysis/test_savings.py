@@ -21,7 +21,7 @@ def write_run(path, events, features="float32"):
     return analysis.load(folder)
 
 
-def trial_events(trial, ends, status, **parameters):
+def trial_events(trial, ends, status, host="a", **parameters):
     """A trial of up to 4 epochs of half an hour each, which end at those hours."""
     yield {
         "event": "suggested",
@@ -35,7 +35,7 @@ def trial_events(trial, ends, status, **parameters):
     }
     for epoch, end in enumerate(ends, 1):
         metrics = {"epoch": epoch, "seconds": HOUR / 2, "time": end * HOUR, "val_loss": 1.0}
-        yield {"event": "epoch", "time": end * HOUR, "trial": trial, "metrics": metrics, "host": "a", "process": 1}
+        yield {"event": "epoch", "time": end * HOUR, "trial": trial, "metrics": metrics, "host": host, "process": 1}
     yield {"event": "ended", "time": 11.0, "trial": trial, "status": status, "reason": ""}
 
 
@@ -65,6 +65,17 @@ def test_early_stopping_saves_the_epochs_of_stopped_trials(tmp_path):
     assert "for 210.0 minutes of wall time" in table.loc["spent on training", "basis"]
     assert table.loc["saved by early stopping", "basis"].startswith("4 epochs of 2 ")
     assert table.loc["saved by sharing", "basis"].endswith("1,000 MiB; with a copy in each process 2,000 MiB")
+
+
+def test_images_are_in_memory_once_a_host_at_a_time(tmp_path):
+    events = [
+        *trial_events(0, [1.0], "finished"),
+        *trial_events(1, [1.0], "finished", host="b"),
+        *trial_events(2, [9.0], "finished", host="c"),  # where the run went on
+        *trial_events(3, [1.0], "finished", host=""),  # found in a checkpoint
+    ]
+    basis = lines(write_run(tmp_path / "run", events)).loc["saved by sharing", "basis"]
+    assert basis.startswith("images in memory 2,000 MiB")
 
 
 def test_features_save_the_frozen_part_of_every_epoch(tmp_path):
