@@ -401,8 +401,8 @@ def _claim_blocks(runs: Sequence[Run]) -> list[Block]:
         return []
     caption = (
         "The effect is in units of its measure, with its 95 % interval; the report's own effect stands beside. "
-        "The basis says what was compared, and how many trials bear on it. What does not help, or suffices, does so by "
-        f"no more than {ACCURACY_MARGIN}."
+        "The basis says what was compared, and how many trials bear on it. That something does not help, or "
+        f"suffices, is judged with a margin of {ACCURACY_MARGIN}."
     )
     return [Block(TABLES["claims"].title, caption, (Part("", table=table_of(claim_rows(runs), CLAIM_TEXTS)),))]
 
