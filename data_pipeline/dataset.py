@@ -156,8 +156,11 @@ def prepare_extra_test(
         DataError: The folder does not exist, its images cannot be labelled with these classes, or too many
         are bad.
     """
+    top = Path(folder).expanduser()
+    if not top.is_dir():
+        raise DataError(f"The outside test set {name!r} is an existing folder; received {folder!r}. Check the path.")
     try:
-        listed = scan_folder(locate(settings.source, folder), settings.labels)
+        listed = scan_folder(top.resolve(), settings.labels)
         if listed.classes != tuple(classes):
             raise DataError(f"It has the classes {', '.join(listed.classes)}.")
     except DataError as error:
