@@ -50,8 +50,8 @@ BOOTSTRAPS = 2000
 BETTER = "better"
 NO_BETTER = "no better"  # by more than the margin
 NO_WORSE = "no worse"  # by more than the margin
-# What follows where the first row is worse by far, and where the second is.
 SIDES = ("first", "second")
+# What follows where the first row is worse by far, and where the second is.
 WORSE = {BETTER: (FAILS, HOLDS), NO_BETTER: (HOLDS, FAILS), NO_WORSE: (FAILS, HOLDS)}
 
 
