@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import figures, style
-from analysis.answer import accuracy, answer
+from analysis.answer import answer
 from analysis.claims import ACCURACY_MARGIN, bearing_runs
 from analysis.command import exit_code
 from analysis.export import cell_text, folded, headings
@@ -32,6 +32,7 @@ from analysis.panels import (
 )
 from analysis.replay import REPORT_TABLES
 from analysis.scored import Scored, scored_winner
+from analysis.selection import model_scores
 from analysis.tables import TABLES, default_tables, make_table
 from search.record import PACKED, RunFolder, trial_name
 
@@ -432,7 +433,8 @@ def _winner_blocks(runs: Sequence[Run]) -> list[Block]:
         ]
         blocks.append(Block(panel.title, panel.caption, tuple(parts), "full" if len(runs) > 1 else panel.width))
     results = tuple(_for_winner(run, scored, _results) for run, scored in chosen)
-    caption = "The exported model on every set of images, with 95 % Wilson intervals."
+    caption = "The exported model on every set of images, with 95 % intervals: Wilson's for accuracy, resampled images "
+    caption += "for the others."
     blocks.insert(0, Block("Results", caption, results))
     models = [_for_winner(run, scored, _architecture) for run, scored in chosen]
     blocks.append(Block("Architecture", "Layer by layer, as in the report's annex.", tuple(models), "half"))
@@ -452,26 +454,9 @@ def _for_winner(run: Run, scored: Scored | None, make: Callable[[Scored], Part])
 
 def _results(scored: Scored) -> Part:
     """Every set of images that the model was scored on, with its intervals."""
-    import pandas as pd
-
     if not scored.evaluations:
         return Part(scored.run.name, reason=NOT_SCORED)
-    lines = []
-    for dataset, entry in scored.evaluations.items():
-        share = accuracy(scored, dataset)
-        lines.append(
-            {
-                "dataset": dataset,
-                "images": entry.images,
-                "accuracy": share.value,
-                "accuracy_low": share.low,
-                "accuracy_high": share.high,
-                "balanced_accuracy": entry.balanced_accuracy,
-                "auc": entry.auc,
-                "loss": entry.loss,
-            }
-        )
-    return Part(scored.run.name, table=table_of(shown_columns(pd.DataFrame(lines))), note=f"{scored.what}.")
+    return Part(scored.run.name, table=table_of(shown_columns(model_scores(scored))), note=f"{scored.what}.")
 
 
 def _architecture(scored: Scored) -> Part:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis import statistics
 from analysis.load import Run
-from analysis.scored import finished_by_metric, images_of, scored_winner
+from analysis.scored import Scored, finished_by_metric, images_of, scored_winner
 from search.record import SHIFTED, VALIDATION
 
 SCORES = (
@@ -19,7 +19,7 @@ SCORES = (
     *("auc", "auc_low", "auc_high"),
     "loss",
 )
-WINNER_COLUMNS = ("model", "parameters", "dataset", "images", *SCORES, "sensitivity", "specificity")
+MODEL_COLUMNS = ("dataset", "images", *SCORES, "sensitivity", "specificity")
 COLUMNS = ("selection", "trials", "dataset", "images", *SCORES, "mcnemar_p")
 
 
@@ -30,18 +30,29 @@ def winner_table(run: Run) -> pd.DataFrame:
         A row a set; `parameters` are those of all its members together, `sensitivity` and `specificity` NaN but for
         two classes; intervals as in `selection_table`. No rows before the winner is scored.
     """
-    lines = []
     model = scored_winner(run)
-    if model is not None and model.exported is not None:
-        parameters = int(run.trials["parameters"][list(model.exported.trials)].sum())
-        for dataset, entry in model.evaluations.items():
-            labels, probabilities = images_of(model.predictions(dataset), dataset, run.classes)
-            if not len(labels):
-                continue
-            line = {"model": model.what, "parameters": parameters, "dataset": dataset, "images": len(labels)}
+    if model is None or model.exported is None:
+        return pd.DataFrame(columns=["model", "parameters", *MODEL_COLUMNS])
+    table = model_scores(model)
+    table.insert(0, "model", model.what)
+    table.insert(1, "parameters", int(run.trials["parameters"][list(model.exported.trials)].sum()))
+    return table
+
+
+def model_scores(model: Scored) -> pd.DataFrame:
+    """A model's scores on every set of images that it was scored on, with intervals as in `selection_table`.
+
+    Returns:
+        `MODEL_COLUMNS`, a row a set; intervals are NaN where the predictions cannot be read.
+    """
+    lines = []
+    for dataset, entry in model.evaluations.items():
+        labels, probabilities = images_of(model.predictions(dataset), dataset, model.run.classes)
+        line: dict[str, Any] = {name: getattr(entry, name) for name in MODEL_COLUMNS if hasattr(entry, name)}
+        if len(labels):
             line |= _scores(labels, probabilities, statistics.bootstrap_weights(len(labels)))
-            lines.append(line | {"sensitivity": entry.sensitivity, "specificity": entry.specificity})
-    return pd.DataFrame(lines, columns=[*WINNER_COLUMNS]).astype({"sensitivity": float, "specificity": float})
+        lines.append(line)
+    return pd.DataFrame(lines, columns=[*MODEL_COLUMNS]).astype({"sensitivity": float, "specificity": float})
 
 
 @dataclass(frozen=True)
