@@ -9,6 +9,7 @@ import contextlib
 import json
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,11 @@ def _ways_of_change(dataset: Dataset) -> dict[str, str]:
     return dict(zip(names, shift_ways(np.arange(len(names))), strict=True))
 
 
+def _patient_folds(dataset: Dataset) -> dict[str, str]:
+    """One of ten folds for each image of the pool, by its name; all images of a patient are in the same."""
+    return {row.image_id: str(zlib.crc32(row.group.encode()) % 10) for row in dataset.manifest.pool_rows}
+
+
 def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages) -> EvaluationSet:
     labels = np.array([row.label for row in rows], np.int64)
     images, ids = read_images(prepared, rows), tuple(row.image_id for row in rows)
@@ -188,8 +194,8 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         scored = {entry.trial for entry in evaluations}
         members = best_trials([trial for trial in trials if trial.number in scored], settings)
         if members:
-            ways = _ways_of_change(dataset) if settings.search.judges_by_shifted else {}
-            winner = make_winner(folder, members, settings.evaluate, ways)
+            parts = _ways_of_change(dataset) if settings.search.judges_by_shifted else _patient_folds(dataset)
+            winner = make_winner(folder, members, settings.evaluate, parts)
             try:
                 ray.get(_first_ready(scorers).export.remote(members, winner))
             except ray.exceptions.RayTaskError as error:

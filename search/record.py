@@ -195,8 +195,9 @@ class Winner:
         calibrated_on: the set of images that slope and bias were fitted on; empty where nothing is changed.
         slope, bias: probabilities p become softmax(slope * log p + bias), one bias a class.
         evaluations: of the winner, one a set of images; their `trial` is the first member, their `epoch` 0.
-        held_out_losses: what spoke for or against calibration: the loss on the shifted copy as it is, and with the
-            images of each way of change calibrated on those of all others; empty where that was not tried.
+        held_out_losses: what spoke for or against calibration: the loss as it is, and with the images of each way of
+            change of the shifted copy (of each fold of patients, without one) calibrated on those of all others; empty
+            where that was not tried.
     """
 
     trials: tuple[int, ...]
@@ -219,10 +220,11 @@ class Winner:
         if not self.held_out_losses:
             return ""
         as_is, calibrated = self.held_out_losses
-        return (
-            "on images changed in a way that it was not fitted on, calibration takes the loss from "
-            f"{as_is:.4f} to {calibrated:.4f}"
+        shifted = any(entry.dataset == SHIFTED for entry in self.evaluations)
+        where = (
+            "on images changed in a way that it was not fitted on" if shifted else "on patients it was not fitted on"
         )
+        return f"{where}, calibration takes the loss from {as_is:.4f} to {calibrated:.4f}"
 
 
 @dataclass(frozen=True)

@@ -50,19 +50,19 @@ def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[Trial
 
 
 def make_winner(
-    folder: RunFolder, members: Sequence[TrialRecord], settings: EvaluateSettings, ways: Mapping[str, str]
+    folder: RunFolder, members: Sequence[TrialRecord], settings: EvaluateSettings, parts: Mapping[str, str]
 ) -> Winner:
     """Average the predictions of some trials, calibrate them, and score them on every set; card and predictions are
     written, the record is left to who exports the model.
 
-    Where trials are judged by the shifted copy, so is calibration: it is left out unless it lowers the loss on images
-    that were changed in another way than those it was fitted on.
+    Where trials are judged by the shifted copy, so is calibration. It is left out unless it lowers the loss on images
+    of other parts than those that it was fitted on.
 
     Args:
         folder: the run's, with the predictions of every member.
         members: scored trials, best first.
         settings: whether to calibrate, and which weights were scored.
-        ways: in which way the shifted copy's images were changed, by their names.
+        parts: of which part an image is, by its name: one way of change of the shifted copy, or a fold of patients.
     """
     table = mean_predictions([read_predictions(folder, trial.name) for trial in members])
     labels, datasets = table["label"].to_numpy(), np.array(table["dataset"].to_pylist())
@@ -73,10 +73,9 @@ def make_winner(
         # Where it was made, the shifted copy: on validation itself models are as sure as they never are elsewhere.
         fitted_on = SHIFTED if SHIFTED in datasets else VALIDATION
         own = datasets == fitted_on
-        if fitted_on == SHIFTED:
-            groups = np.array([ways[name] for name in table["image_id"].filter(pa.array(own)).to_pylist()])
-            losses = held_out_losses(labels[own], p[own], groups)
-        if not losses or losses[1] < losses[0]:
+        groups = np.array([parts[name] for name in table["image_id"].filter(pa.array(own)).to_pylist()])
+        losses = held_out_losses(labels[own], p[own], groups)
+        if losses[1] < losses[0]:
             calibrated_on, calibration = fitted_on, fit_calibration(labels[own], p[own])
             p = calibration.apply(p)
     evaluations = [

@@ -17,5 +17,5 @@ def averaged(tmp_path_factory):
     )
     trials = folder.read_trials()
     best = [trials[int(number)] for number in finished_by_metric(load(folder.url)).index[:3]]
-    folder.write_winner(make_winner(folder, best, EvaluateSettings(ensemble=3, calibrate=True), {}))
+    folder.write_winner(make_winner(folder, best, EvaluateSettings(ensemble=3), {}))
     return load(folder.url)

@@ -20,6 +20,7 @@ from search.winner import best_trials, make_winner, winner_lines, winner_model
 from tests.conftest import make_epoch
 
 IMAGES = {VALIDATION: 200, TEST: 80}
+FOLDS = {str(number): str(number % 5) for number in range(sum(IMAGES.values()))}
 
 
 def make_trial(number: int, val_loss: float, status: str = "finished") -> TrialRecord:
@@ -96,7 +97,7 @@ def test_an_ensemble_is_the_mean_and_better_than_its_members(tmp_path: Path) -> 
 def test_calibration_is_fitted_on_validation_alone(tmp_path: Path) -> None:
     settings = EvaluateSettings(calibrate=True)
     folder = make_folder(tmp_path / "a", [0])
-    winner = make_winner(folder, [make_trial(0, 0.1)], settings, {})
+    winner = make_winner(folder, [make_trial(0, 0.1)], settings, FOLDS)
     raw = make_winner(make_folder(tmp_path / "b", [0]), [make_trial(0, 0.1)], EvaluateSettings(), {})
     assert winner.calibrated_on == VALIDATION
     assert by_dataset(winner)[TEST].loss < by_dataset(raw)[TEST].loss - 0.05
@@ -106,9 +107,23 @@ def test_calibration_is_fitted_on_validation_alone(tmp_path: Path) -> None:
     labels, datasets = table["label"].to_numpy().copy(), np.array(table["dataset"].to_pylist())
     labels[datasets == TEST] = 1 - labels[datasets == TEST]
     write_predictions(folder, table.set_column(2, "label", pa.array(labels)), "0000")
-    other = make_winner(folder, [make_trial(0, 0.1)], settings, {})
+    other = make_winner(folder, [make_trial(0, 0.1)], settings, FOLDS)
     assert (other.slope, other.bias) == (winner.slope, winner.bias)
     assert other.evaluations != winner.evaluations
+    assert "on patients it was not fitted on, calibration takes the loss from" in winner.why_calibrated
+
+
+def test_a_model_that_is_calibrated_already_stays_as_it_is(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, [0])
+    table = read_predictions(folder, "0000")
+    own = np.array(table["dataset"].to_pylist()) == VALIDATION
+    best = fit_calibration(table["label"].to_numpy()[own], probabilities_of(table)[own])
+    for place, column in enumerate(best.apply(probabilities_of(table)).T):
+        table = table.set_column(3 + place, table.column_names[3 + place], pa.array(column.astype(np.float32)))
+    write_predictions(folder, table, "0000")
+    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), FOLDS)
+    assert winner.calibrated_on == ""
+    assert winner.held_out_losses[1] > winner.held_out_losses[0]
 
 
 def shifted_folder(path: Path, faults: tuple[float, float]) -> tuple[RunFolder, dict[str, str]]:
