@@ -19,6 +19,7 @@ from PIL import Image
 from data_pipeline.manifest import read_manifest
 from data_pipeline.shift import shift_ways
 from search.calibration import held_out_losses
+from search.lease import drive
 from search.predictions import mean_predictions, probabilities_of, read_predictions
 from search.record import RunFolder, TrialRecord, rank
 from search.run import main
@@ -380,6 +381,15 @@ def test_a_taken_name_and_an_unknown_run_are_refused(undisturbed: tuple[RunFolde
     assert (taken.returncode, "resume=one" in taken.stderr) == (2, True)
     unknown = run(["resume=two", f"run.storage={storage}"])
     assert (unknown.returncode, "has none" in unknown.stderr) == (2, True)
+
+
+def test_a_run_that_another_begins_under_the_same_name_is_not_overwritten(tmp_path: Path, image_cache: Path) -> None:
+    folder = RunFolder(str(tmp_path / "one"))
+    with drive(folder):  # another, that has come as far as to begin
+        refused = search(tmp_path, image_cache, *TINY)
+        assert refused.returncode == 2
+        assert "A run has one driver" in refused.stderr
+        assert folder.names() == ["driver.json"]
 
 
 def test_storage_that_cannot_be_written_is_refused_before_anything_starts(tmp_path: Path, image_cache: Path) -> None:
