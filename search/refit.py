@@ -50,7 +50,7 @@ def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
     """The settings of a search with one of its configurations in place of its space."""
     defaults = Settings()
     chosen = {name: getattr(defaults.train, name) for name in TRAINING_PARAMETERS if name in best.parameters}
-    question = f"What is the configuration of trial {best.name}, the best of {run}, worth on several splits?"
+    question = f"What is the configuration of trial {best.name}, the best of {run}, worth when it is trained again?"
     return replace(
         searched,
         space=SpaceSettings(f"{searched.space.name}-refit", question, dict(best.parameters)),
