@@ -5,13 +5,15 @@ kept in `build/joint_search/`: an interrupted benchmark goes on, or with fewer `
 
 All search the shipped space cnn2 on images of 64 x 64 pixels; a repeat is a seed. One at a time: every value of one
 parameter is trained with the others as they are, the best is kept, and the next parameter's turn comes; 20 trainings in
-all, as many as the report's. Each way's best finished trial by validation is then scored on the test set, once. The
-picture needs Chrome or Chromium (plotly's kaleido).
+all, as many as the report's. A joint search has so many trials that halving would spend the same epochs; ASHA promotes
+more where trials get better, so each search is looked at as it stood when the budget was spent. Each way's best trial
+that had come to its end by then, by validation, is scored on the test set, once. The picture needs Chrome or Chromium
+(plotly's kaleido).
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, kept_search, listed_words, run_command
-from search.record import FINISHED, TEST, Evaluation, RunFolder, TrialRecord, rank
+from search.record import FINISHED, TEST, WAITING, Evaluation, RunFolder, TrialRecord, rank
 from search.rungs import halving_epochs
 from search.settings import SearchSettings
 
@@ -53,14 +55,16 @@ class Outcome:
 
     Attributes:
         course: the best METRIC that a trial which came to its end had, after each epoch of the search: float64 (E,).
-        best: METRIC of the chosen trial.
-        trials: how many there were.
+        best: METRIC of the trial that is chosen when the budget is spent.
+        trials: how many had begun by then.
+        all_epochs: what the search spent when it was left to its end.
         test: the chosen trial's scores on the test set.
     """
 
     course: NDArray[np.float64]
     best: float
     trials: int
+    all_epochs: int
     test: Evaluation
 
 
@@ -84,21 +88,23 @@ def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measu
     def quantity(way: str, what: str) -> Quantity:
         values = {
             "epochs": [float(len(each.course)) for each in found[way]],
+            "epochs to the end": [float(each.all_epochs) for each in found[way]],
             f"best {METRIC}": [100 * each.best for each in found[way]],
             "test AUC": [100 * (each.test.auc or 0.0) for each in found[way]],
             "test balanced accuracy": [100 * each.test.balanced_accuracy for each in found[way]],
         }[what]
-        return Quantity(f"{what}, {way}", "epochs" if what == "epochs" else "%", tuple(values))
+        return Quantity(f"{what}, {way}", "epochs" if what.startswith("epochs") else "%", tuple(values))
 
     ours = "ASHA + TPE"
     ahead = tuple(100 * (a.best - b.best) for a, b in zip(found[ours], found[ONE_AT_A_TIME], strict=True))
-    whats = (f"best {METRIC}", "test AUC", "test balanced accuracy")
-    trials = {way: f"{outcomes[0].trials} trials of {way}" for way, outcomes in found.items()}
+    whats = (f"best {METRIC}", "test AUC", "test balanced accuracy", "epochs to the end")
+    trials = {way: f"{np.median([each.trials for each in own]):g} trials of {way}" for way, own in found.items()}
     return Measurement(
         question="What does a joint search find that tuning one hyperparameter at a time does not, for as many epochs?",
         setting=f"Space cnn2 at {size} x {size}, up to {epochs} epochs a trial, {options.repeats} seeds (the repeats): "
         f"{', '.join(trials.values())}. Dropout is {FIXED['dropout']} where one is varied at a time. Each way's best "
-        f"finished trial by {METRIC} is scored on the test set.",
+        f"trial by {METRIC} of those that had come to their end when {budget(epochs)} epochs were spent is scored on the "
+        "test set.",
         comparisons=tuple(
             Comparison(quantity(way, "epochs"), quantity(ONE_AT_A_TIME, "epochs"), Bound(1.1)) for way in JOINT
         ),
@@ -110,6 +116,17 @@ def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measu
         physical_limit="an AUC of 100 %.",
         picture=PICTURE,
     )
+
+
+def moment_of(trials: Sequence[TrialRecord], epochs: int) -> float:
+    """When a search had trained so many epochs in all, or all that it ever did."""
+    return sorted(epoch.time for trial in trials for epoch in trial.epochs)[:epochs][-1]
+
+
+def as_of(trial: TrialRecord, moment: float) -> TrialRecord:
+    """A trial as it stood then."""
+    kept = [epoch for epoch in trial.epochs if epoch.time <= moment]
+    return trial if len(kept) == len(trial.epochs) else replace(trial, epochs=kept, status=WAITING)
 
 
 def best_so_far(trials: Sequence[TrialRecord]) -> NDArray[np.float64]:
@@ -172,12 +189,16 @@ def num_trials(scheduler: str, epochs: int) -> int:
 
 def _search(way: str, seed: int, options: Options, store: Path) -> Outcome:
     folders = _one_at_a_time(seed, options, store) if way == ONE_AT_A_TIME else [_joint(way, seed, options, store)]
-    trials = [(trial, folder) for folder in folders for trial in folder.read_trials().values()]
-    best, folder = _best(trials)
+    everything = [(trial, folder) for folder in folders for trial in folder.read_trials().values()]
+    trials = [trial for trial, _ in everything]
+    moment = moment_of(trials, budget(_sizes(options)[0]))
+    then = [as_of(trial, moment) for trial in trials]
+    best, folder = _best(list(zip(then, (folder for _, folder in everything), strict=True)))
     if best.number not in {entry.trial for entry in folder.read_evaluations()}:
         run_command(["-m", "search.evaluate", folder.url])
     test = next(e for e in folder.read_evaluations() if (e.trial, e.dataset) == (best.number, TEST))
-    return Outcome(best_so_far([trial for trial, _ in trials]), _value(best), len(trials), test)
+    begun, all_epochs = sum(bool(trial.epochs) for trial in then), sum(len(trial.epochs) for trial in trials)
+    return Outcome(best_so_far(then), _value(best), begun, all_epochs, test)
 
 
 def _best(trials: Sequence[tuple[TrialRecord, RunFolder]]) -> tuple[TrialRecord, RunFolder]:

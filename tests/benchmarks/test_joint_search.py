@@ -10,7 +10,17 @@ import pytest
 
 from benchmarks import joint_search
 from benchmarks.harness import Options
-from benchmarks.joint_search import JOINT, ONE_AT_A_TIME, SWEEPS, Outcome, best_so_far, budget, num_trials
+from benchmarks.joint_search import (
+    JOINT,
+    ONE_AT_A_TIME,
+    SWEEPS,
+    Outcome,
+    as_of,
+    best_so_far,
+    budget,
+    moment_of,
+    num_trials,
+)
 from search.record import Evaluation, TrialRecord
 from search.rungs import halving_epochs
 from search.settings import SearchSettings, load_settings
@@ -20,7 +30,7 @@ from tests.conftest import make_epoch
 
 def outcome(best: float, epochs: int = 200) -> Outcome:
     test = Evaluation(0, "test", "best", 1, 4, 0.5, 0.75, 0.75, 0.8, 0.5, 1.0, [[2, 0], [1, 1]])
-    return Outcome(np.full(epochs, best), best, 20, test)
+    return Outcome(np.full(epochs, best), best, 20, epochs, test)
 
 
 def test_it_takes_as_many_trainings_as_the_reports_and_others_get_the_same_epochs() -> None:
@@ -38,6 +48,18 @@ def test_the_best_so_far_is_of_trials_that_can_be_chosen() -> None:
     trials = [trial(0, "stopped", {1.0: 0.9, 4.0: 0.99}), trial(1, "finished", {2.0: 0.8, 3.0: 0.7, 5.0: 0.95})]
     assert list(best_so_far(trials)) == [0.0, 0.8, 0.8, 0.8, 0.95]
     assert len(best_so_far([])) == 0
+
+
+def test_a_search_is_looked_at_when_its_budget_is_spent() -> None:
+    def trial(number: int, status: str, times: list[float]) -> TrialRecord:
+        epochs = [dataclasses.replace(make_epoch(n, 0.5), time=time) for n, time in enumerate(times, 1)]
+        return TrialRecord(number, {}, 0, 10, status=status, epochs=epochs)
+
+    trials = [trial(0, "finished", [1.0, 3.0]), trial(1, "finished", [2.0, 4.0]), trial(2, "stopped", [5.0])]
+    assert moment_of(trials, 3) == 3.0
+    assert moment_of(trials, 99) == 5.0
+    then = [as_of(each, 3.0) for each in trials]
+    assert [(each.status, len(each.epochs)) for each in then] == [("finished", 2), ("waiting", 1), ("waiting", 0)]
 
 
 def test_every_sweep_keeps_the_best_value_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
