@@ -103,8 +103,8 @@ def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measu
         question="What does a joint search find that tuning one hyperparameter at a time does not, for as many epochs?",
         setting=f"Space cnn2 at {size} x {size}, up to {epochs} epochs a trial, {options.repeats} seeds (the repeats): "
         f"{', '.join(trials.values())}. Dropout is {FIXED['dropout']} where one is varied at a time. Of the "
-        f"trials that had come to their end when {budget(epochs)} epochs were spent, each way's best by {METRIC} is scored "
-        "on the test set.",
+        f"trials that had come to their end when {budget(epochs)} epochs were spent, each way's best by {METRIC} is "
+        "scored on the test set.",
         comparisons=tuple(
             Comparison(quantity(way, "epochs"), quantity(ONE_AT_A_TIME, "epochs"), Bound(1.1)) for way in JOINT
         ),
