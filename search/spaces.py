@@ -351,12 +351,14 @@ def _check_names(parameters: list[Parameter]) -> None:
                     f"got {name!r}. Move {name!r} up, or mend its name."
                 )
             domain = by_name[name].domain
-            for value in () if isinstance(domain, Uniform) else values:
-                if value not in domain.values:
-                    raise SettingsError(
-                        f"space.parameters.{parameter.name}: 'when' waits for {name}={value!r}, which {name} never is. "
-                        f"{nearest(value, map(str, domain.values))}"
-                    )
+            if isinstance(domain, Uniform):
+                continue
+            never = [each for each in values if each not in domain.values]
+            if never:
+                raise SettingsError(
+                    f"space.parameters.{parameter.name}: 'when' waits for {name}={never[0]!r}, which {name} never is. "
+                    f"{nearest(never[0], map(str, domain.values))}"
+                )
         seen.add(parameter.name)
         if parameter.name == "backbone" or parameter.name in TRAINING_PARAMETERS:
             continue

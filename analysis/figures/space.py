@@ -300,7 +300,8 @@ def contour(trials: "pd.DataFrame", metric: str, x: str, y: str) -> Contour:
         surface = np.where(weight > 0.2, total / weight, np.nan)
     surface = np.exp(surface) if logarithmic else surface
     numbers = known.index.to_numpy(dtype=np.int64)
-    return Contour(metric, *scales, values, numbers, _drawn(known, metric), *grids, surface)
+    drawn = _drawn(known, metric)
+    return Contour(metric, scales[0], scales[1], values, numbers, drawn, grids[0], grids[1], surface)
 
 
 def draw_contour(found: Contour) -> "go.Figure":
