@@ -1,9 +1,9 @@
 """One driver a run: a file in the run's folder says who drives it, and is renewed for as long as that is true."""
 
-import _thread
 import contextlib
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -19,11 +19,10 @@ _LOST_SECONDS = 60.0  # without a renewal: the driver, or its host, is gone
 
 @contextlib.contextmanager
 def drive(folder: RunFolder) -> Iterator[None]:
-    """Be the run's only driver for the block; who was silent for so long that another took over is interrupted.
+    """Be the run's only driver for the block; who was silent for so long that another took over is sent SIGTERM.
 
     Raises:
         RecordError: another process drives the run.
-        KeyboardInterrupt: another process has taken over.
     """
     _refuse_if_driven(folder)
     token, ended = uuid.uuid4().hex, threading.Event()
@@ -84,6 +83,6 @@ def _keep(folder: RunFolder, token: str, ended: threading.Event) -> None:
         # A storage that fails is for the search to notice and to say.
         with contextlib.suppress(OSError):
             if _read(folder).get("token") != token:  # this process slept, or its host was cut off
-                _thread.interrupt_main()
+                os.kill(os.getpid(), signal.SIGTERM)
                 return
             _renew(folder, token)

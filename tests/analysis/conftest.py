@@ -5,6 +5,7 @@ import pytest
 from analysis.load import load
 from analysis.scored import finished_by_metric
 from benchmarks.analysis_data import write_run
+from search.predictions import read_predictions
 from search.settings import EvaluateSettings
 from search.winner import make_winner
 
@@ -17,5 +18,7 @@ def averaged(tmp_path_factory):
     )
     trials = folder.read_trials()
     best = [trials[int(number)] for number in finished_by_metric(load(folder.url)).index[:3]]
-    folder.write_winner(make_winner(folder, best, EvaluateSettings(ensemble=3), {}))
+    images = read_predictions(folder, best[0].name)["image_id"].to_pylist()
+    folds = {name: str(place % 5) for place, name in enumerate(images)}
+    folder.write_winner(make_winner(folder, best, EvaluateSettings(ensemble=3, calibrate=True), folds))
     return load(folder.url)

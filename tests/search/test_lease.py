@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -71,13 +72,20 @@ def test_a_driver_that_slept_while_another_took_over_is_interrupted(
 ) -> None:
     monkeypatch.setattr(lease, "_RENEW_SECONDS", 0.01)
 
+    def stop(number: int, frame: object) -> None:
+        raise InterruptedError
+
     def sleep() -> None:
         with drive(folder):
             hold(folder)
             time.sleep(5)
 
-    with pytest.raises(KeyboardInterrupt):
-        sleep()
+    earlier = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(InterruptedError):
+            sleep()
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
     assert json.loads(folder.read(lease.FILE))["token"] == "other"
 
 
