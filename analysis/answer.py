@@ -115,25 +115,26 @@ def _auc(run: Run, own: "pd.DataFrame", dataset: str) -> list[Score]:
     labels = own["label"].to_numpy(dtype=np.int64)
     if not len(own) or not np.isfinite(p).all() or len(set(labels.tolist())) < len(run.classes):
         return []
-    found = statistics.bootstrap_auc(labels, p, statistics.bootstrap_weights(len(labels), 1000))
+    found = statistics.bootstrap_auc(labels, p, statistics.bootstrap_weights(len(labels)))
     return [Score(f"{dataset} AUC", found.value, found.low, found.high)]
 
 
 def _why(chosen: Scored) -> str:
     run, ordered = chosen.run, finished_by_metric(chosen.run)
     metric = style.label(run.metric)
+    finished = f"{len(ordered):,} finished trial{'s' if len(ordered) != 1 else ''}"
     extreme = "lowest" if lower_is_better(run.metric) else "highest"
     members = chosen.exported.trials if chosen.exported else (chosen.trial,)
     splits = run.record.config.get("data", {}).get("split", {})
     if len(members) > 1 and splits.get("redraw"):
         words = f"They are the repeats, each on a split of its own, of the configuration with the best mean {metric}"
-        return f"{words}, of {len(ordered):,} finished trials. The test set had no part in the choice."
+        return f"{words}, of {finished}. The test set had no part in the choice."
     if len(members) > 1:
-        words = f"They have the {len(members)} {extreme} {metric}, of {len(ordered):,} finished trials"
+        words = f"They have the {len(members)} {extreme} {metric}, of {finished}"
         return f"{words}. The test set had no part in the choice."
     epoch = int(run.trials["epoch"][chosen.trial])
     words = f"It has the {extreme} {metric}, {run.trials[run.metric][chosen.trial]:.4f}"
-    words += f" (epoch {epoch}), of {len(ordered):,} finished trials"
+    words += f" (epoch {epoch}), of {finished}"
     others = ordered.drop(chosen.trial, errors="ignore")
     if len(others):
         words += f"; the next, trial {trial_name(int(others.index[0]))}, has {others.iloc[0]:.4f}"
