@@ -404,10 +404,8 @@ def _replay_evidence(claim: Claim, runs: Sequence[Run]) -> Evidence:
     if rows - set(ended["row"]):
         return NOTHING
     if claim.every:
-        found = _weakest(claim, [_pairs_evidence(claim, [pair], ended, runs) for pair in claim.pairs])
-    else:
-        found = _pairs_evidence(claim, claim.pairs, ended, runs)
-    return replace(found, trials=len(ended))
+        return _weakest(claim, [_pairs_evidence(claim, [pair], ended, runs) for pair in claim.pairs])
+    return _pairs_evidence(claim, claim.pairs, ended, runs)
 
 
 def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
