@@ -60,12 +60,14 @@ class Dataset:
         pool: The images training and validation are drawn from.
         test: The test images: prepared, so that bad files show before the search, but opened only by the
             evaluation.
+        extra_tests: The rows and images of each outside test set, by its name; prepared and opened likewise.
     """
 
     manifest: Manifest
     split: Split
     pool: PreparedImages
     test: PreparedImages
+    extra_tests: Mapping[str, tuple[tuple[ImageRow, ...], PreparedImages]]
 
 
 def list_dataset(settings: DataSettings) -> Manifest:
@@ -83,12 +85,12 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
 
     Args:
         settings: The data settings.
-        progress: Called with the images done and all images of the pool, then of the test set, while they are
-            decoded.
+        progress: Called with the images done and all images of the pool, then of the test set and of outside test
+            sets, while they are decoded.
 
     Raises:
-        DataError: Nothing was found, a class is missing, too many files are bad, or the cache cannot be
-        written.
+        DataError: Nothing was found, a class is missing, too many files are bad, an outside test set cannot be
+        labelled with these classes, or the cache cannot be written.
     """
     listed = list_dataset(settings)
     pool = prepare_images(listed.pool_rows, settings.image, settings.cache_dir, progress)
@@ -100,7 +102,11 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
     manifest = replace(listed, rows=tuple(rows), bad=tuple(bad))
     _check_bad(manifest, settings)
     check_classes(manifest)
-    return Dataset(manifest, split_pool(manifest, settings.split), pool, test)
+    extra_tests = {
+        name: prepare_extra_test(name, folder, manifest.classes, settings, progress)
+        for name, folder in settings.extra_tests.items()
+    }
+    return Dataset(manifest, split_pool(manifest, settings.split), pool, test, extra_tests)
 
 
 def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tuple[str, ...]:

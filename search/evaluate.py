@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data_pipeline.dataset import Dataset, DataSettings, prepare_extra_test, read_images
+from data_pipeline.dataset import Dataset, read_images
 from data_pipeline.manifest import ImageRow
 from data_pipeline.preprocess import PreparedImages
 from data_pipeline.shift import shift_ways, shifted, shifted_fingerprint
@@ -51,7 +51,7 @@ from search.record import (
     to_json,
 )
 from search.resources import TrialResources
-from search.session import Session, data_settings
+from search.session import Session
 from search.settings import TrainSettings
 from search.training import TrialConfig, assign, predict, trial_config
 from search.winner import WINNER, best_trials, make_winner, winner_model
@@ -98,28 +98,20 @@ class EvaluationContext:
     threads: int
 
 
-def evaluation_sets(
-    dataset: Dataset, settings: DataSettings, with_shifted: bool, repeats: Sequence[Split] = ()
-) -> list[EvaluationSet]:
+def evaluation_sets(dataset: Dataset, with_shifted: bool, repeats: Sequence[Split] = ()) -> list[EvaluationSet]:
     """Validation (and its shifted copy), test and the outside test sets, decoded.
 
     Args:
         dataset: of the run.
-        settings: its outside test sets.
         with_shifted: whether trials were judged by the shifted copy.
         repeats: the splits of every repeat of a configuration, where each has its own.
-
-    Raises:
-        DataError: an outside test set cannot be labelled with the run's classes.
     """
     manifest = dataset.manifest
     splits: list[tuple[int | None, Split]] = [*enumerate(repeats)] or [(None, dataset.split)]
     pool = np.asarray(dataset.pool.open())  # once: the sets of all repeats share it in the object store
     sets = [each for repeat, split in splits for each in _validation_sets(dataset, pool, split, with_shifted, repeat)]
     sets.append(_test_set(TEST, manifest.test_rows, dataset.test))
-    for name, folder in settings.extra_tests.items():
-        rows, images = prepare_extra_test(name, folder, manifest.classes, settings)
-        sets.append(_test_set(name, rows, images))
+    sets += [_test_set(name, rows, images) for name, (rows, images) in dataset.extra_tests.items()]
     return sets
 
 
@@ -166,7 +158,7 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
 
     trials = [trial for trial in folder.read_trials().values() if trial.status == FINISHED]
     settings, dataset = session.settings, session.dataset
-    sets = evaluation_sets(dataset, data_settings(settings), settings.search.judges_by_shifted, session.repeats)
+    sets = evaluation_sets(dataset, settings.search.judges_by_shifted, session.repeats)
     which = settings.evaluate.weights
     source = _source(which, sets)
     sound = {trial.number for trial in trials if predictions_source(folder, trial.name) == source}

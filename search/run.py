@@ -19,7 +19,6 @@ from data_pipeline.dataset import (
     list_dataset,
     list_notices,
     prepare_dataset,
-    prepare_extra_test,
 )
 from data_pipeline.manifest import DataError, Manifest
 from data_pipeline.scan import CLASSES
@@ -339,8 +338,6 @@ def _prepare(settings: Settings, console: "Console") -> Dataset:
     data = data_settings(settings)
     with image_progress(console) as progress:
         dataset = prepare_dataset(data, progress)
-        for name, folder in data.extra_tests.items():  # what is wrong with one is said before the search
-            prepare_extra_test(name, folder, dataset.manifest.classes, data, progress)
     _print_images(console, dataset.manifest, dataset.split, data)
     console.print(f"{len(dataset.manifest.rows):,} images ready in {time.monotonic() - started:.1f} s")
     return dataset
