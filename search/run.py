@@ -27,6 +27,7 @@ from models.registry import PUBLISHED, PublishedRow, count_parameters
 from models.transfer import WeightsError, feature_cut
 from search import record
 from search.backbones import FeatureNews, models_with_features
+from search.environment import recorded_onednn, set_onednn
 from search.lease import drive
 from search.record import RecordError, RunFolder
 from search.refit import refit_settings
@@ -247,6 +248,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
     found = resumed or new_run_folder(settings)
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "driver.log")
     with chatter_to(log) as console:
+        _say_onednn(resumed, console)
         folder = found.patient(settings.run.patience, lambda text: console.print(text, markup=False, soft_wrap=True))
         dataset = _prepare(settings, console)
         if settings.weights == "none" and set(backbones_of(space)) != {"cnn"}:
@@ -305,6 +307,13 @@ def _run(session: Session, folder: RunFolder, console: "Console") -> int:
     return 0
 
 
+def _say_onednn(run: RunFolder | None, console: "Console") -> None:
+    """Settle oneDNN for a run that begins (None), or as an earlier one recorded it."""
+    news = set_onednn(None if run is None else recorded_onednn(run.read_run().environment))
+    if news:
+        console.print(news, markup=False, soft_wrap=True)
+
+
 def _write_page(folder: RunFolder, console: "Console") -> None:
     """Write the run's page, in a process of its own: the search does not depend on the analysis."""
     done = subprocess.run([sys.executable, "-m", "analysis.report", folder.url], capture_output=True, text=True)
@@ -357,6 +366,7 @@ def _evaluate(folder: RunFolder, settings: Settings) -> int:
 
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "evaluate.log")
     with chatter_to(log) as console:
+        _say_onednn(folder, console)
         dataset = _prepare(settings, console)
         check_same_data(folder, dataset)
         with open_session(settings, read_space(settings), dataset) as session, drive(folder):

@@ -9,6 +9,7 @@ from operator import itemgetter
 from data_pipeline.dataset import Dataset, DataSettings
 from data_pipeline.preprocess import ImageSettings
 from data_pipeline.split import Split, SplitSettings, repeat_splits
+from models import ONEDNN
 from models.registry import PUBLISHED, ModelConfig, count_parameters
 from search.backbones import Backbones, share_backbones
 from search.resources import TrialResources, plan_resources
@@ -96,7 +97,7 @@ def ray_session(mode: str = "auto") -> Iterator[None]:
         address="local" if mode == "local" else None,
         include_dashboard=False,
         log_to_driver=True,
-        runtime_env={"env_vars": {key: os.environ[key] for key in _ENVIRONMENT}},
+        runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
     )
     try:
         yield
