@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from search.metrics import score
 from search.record import Evaluation, RunFolder, RunRecord, seal, to_json, trial_name
+from search.trial.metrics import score
 
 CREATED = 1_790_000_000.0
 CLASSES = {2: ("normal", "pneumonia"), 3: ("normal", "bacterial", "viral")}

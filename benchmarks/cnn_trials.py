@@ -20,7 +20,7 @@ from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options,
 from benchmarks.peers.task import Task, make_task, read_outcome, write_task
 from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
 from data_pipeline.dataset import DataSettings
-from search.spaces import model_settings
+from search.plan.spaces import model_settings
 
 # Much like the shipped space cnn2. Half of the trials have batch norm, where the published networks have it.
 GRID: dict[str, list[Any]] = {"layers": [1, 2], "batch_norm": ["none", "conv"], "learning_rate": [0.001, 0.0001]}

@@ -116,13 +116,13 @@ def run_ours(trials: int, folder: str) -> Course:
     from benchmarks.no_op_trial import NoOpTrial
     from data_pipeline.dataset import prepare_dataset
     from models.counts import ParameterCount
-    from search.driver import run_search
+    from search.driver.session import data_settings, open_session
+    from search.driver.state import SearchState
+    from search.driver.tune import run_search
+    from search.plan.searcher import build_searcher
+    from search.plan.settings import load_settings
+    from search.plan.spaces import read_space
     from search.record import RunFolder
-    from search.searcher import build_searcher
-    from search.session import data_settings, open_session
-    from search.settings import load_settings
-    from search.spaces import read_space
-    from search.state import SearchState
 
     settings = load_settings(
         [
@@ -196,7 +196,7 @@ WAYS: dict[str, Callable[[int, str], Course]] = {
 
 def run_way(way: str, trials: int) -> Course:
     """One way's course, what Ray prints put aside; for a process of its own, whose memory is measured."""
-    from search.screen import chatter_to
+    from search.driver.screen import chatter_to
 
     with tempfile.TemporaryDirectory() as folder, chatter_to(Path(folder, "log")):
         return WAYS[way](trials, folder)
@@ -204,9 +204,9 @@ def run_way(way: str, trials: int) -> Course:
 
 def suggestion_seconds(searcher: str, trials: int) -> list[float]:
     """How long each suggestion of a searcher takes when all trials before it have ended, without any driver."""
-    from search.searcher import build_searcher
-    from search.settings import load_settings
-    from search.spaces import read_space
+    from search.plan.searcher import build_searcher
+    from search.plan.settings import load_settings
+    from search.plan.spaces import read_space
 
     settings = load_settings(["space=cnn2", f"search.num_trials={trials}", f"search.searcher={searcher}"])
     searching = build_searcher(read_space(settings), settings)

@@ -349,7 +349,7 @@ def _git(words: Sequence[str]) -> str:
 
 def measure_machine() -> Machine:
     """The facts of this machine; takes about two seconds."""
-    from search.environment import describe_environment
+    from search.driver.environment import describe_environment
 
     load = os.getloadavg()[0]  # before the measurements themselves raise it
     environment = describe_environment()

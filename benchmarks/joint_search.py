@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, kept_search, listed_words, run_command
+from search.plan.rungs import halving_epochs
+from search.plan.settings import SearchSettings
 from search.record import FINISHED, TEST, WAITING, Evaluation, RunFolder, TrialRecord, rank
-from search.rungs import halving_epochs
-from search.settings import SearchSettings
 
 SEEDS = 5
 EPOCHS, SIZE = 10, 64  # the report trained 10 epochs

@@ -11,8 +11,8 @@ from ray import tune
 from benchmarks.driver_overhead import EPOCHS, no_op_epoch
 from benchmarks.scale import EPOCH_SECONDS
 from search.record import EpochRecord
-from search.training import TrialModel
-from search.trial import ImageTrial, TrialContext
+from search.trial.trainable import ImageTrial, TrialContext
+from search.trial.training import TrialModel
 
 
 class NoOpModel:

@@ -80,7 +80,7 @@ def find_load(workers: int, trials: Sequence[Sequence[float]], readings: Sequenc
 
 def run_load(workers: int, quick: bool) -> Load:
     """The load of a driver with so many workers; for a process of its own, whose CPU time is read."""
-    from search.screen import chatter_to
+    from search.driver.screen import chatter_to
 
     nodes, cpus = max(1, workers // NODE_CPUS), min(workers, NODE_CPUS)
     with (
@@ -96,13 +96,13 @@ def _run(workers: int, folder: str, rounds: int) -> Load:
     from benchmarks.no_op_trial import SleepingTrial
     from data_pipeline.dataset import prepare_dataset
     from models.counts import ParameterCount
-    from search.driver import run_search
+    from search.driver.session import data_settings, open_session
+    from search.driver.state import SearchState
+    from search.driver.tune import run_search
+    from search.plan.searcher import build_searcher
+    from search.plan.settings import load_settings
+    from search.plan.spaces import read_space
     from search.record import RunFolder
-    from search.searcher import build_searcher
-    from search.session import data_settings, open_session
-    from search.settings import load_settings
-    from search.spaces import read_space
-    from search.state import SearchState
 
     words = ["space=cnn2", "data.size=32", f"data.cache={folder}/cache", "search.scheduler=none"]
     words += [f"search.num_trials={rounds * workers}", f"search.max_epochs={EPOCHS}", "search.searcher=random"]
@@ -124,11 +124,11 @@ def state_seconds(searcher: str, trials: int) -> list[float]:
     Losses are drawn at random, so that trials go on and end as ASHA has it.
     """
     from models.counts import ParameterCount
+    from search.driver.state import SearchState
+    from search.plan.searcher import build_searcher
+    from search.plan.settings import load_settings
+    from search.plan.spaces import read_space
     from search.record import FINISHED, RunFolder
-    from search.searcher import build_searcher
-    from search.settings import load_settings
-    from search.spaces import read_space
-    from search.state import SearchState
 
     losses = np.random.default_rng(0)
     words = ["space=cnn2", f"search.num_trials={trials}", f"search.max_epochs={EPOCHS}", f"search.searcher={searcher}"]

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.driver.runs import is_complete
 from search.record import RunFolder, TrialRecord
-from search.runs import is_complete
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from search.training import TrialModel
-from search.trial import ImageTrial
+from search.trial.trainable import ImageTrial
+from search.trial.training import TrialModel
 
 PARTS_FILE = "parts.json"
 
@@ -82,10 +82,10 @@ class TimedTrial(ImageTrial):
 
 def main() -> int:
     """Run a search of timed trials; returns its exit code."""
-    import search.driver
     import search.run
+    from search.driver import tune
 
-    search.driver.run_search = partial(search.driver.run_search, trainable=TimedTrial)
+    tune.run_search = partial(tune.run_search, trainable=TimedTrial)
     return search.run.main(sys.argv[1:])
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import record
+from search.plan.searcher import distributions, study_parameters
+from search.plan.settings import resume_settings
+from search.plan.spaces import Space, read_space
 from search.record import EpochRecord, RunFolder, RunRecord, TrialRecord, to_json
-from search.searcher import distributions, study_parameters
-from search.settings import resume_settings
-from search.spaces import Space, read_space
 
 if TYPE_CHECKING:
     import optuna

@@ -26,13 +26,9 @@ from data_pipeline.split import Split, split_pool
 from models.registry import PUBLISHED, PublishedRow, count_parameters
 from models.transfer import WeightsError, feature_cut
 from search import record
-from search.backbones import FeatureNews, models_with_features
-from search.environment import recorded_onednn, set_onednn
-from search.lease import drive
-from search.record import RecordError, RunFolder
-from search.refit import refit_settings
-from search.rungs import expected_epochs, most_epochs
-from search.runs import (
+from search.driver.environment import recorded_onednn, set_onednn
+from search.driver.lease import drive
+from search.driver.runs import (
     check_same_data,
     create_run,
     find_run,
@@ -42,8 +38,10 @@ from search.runs import (
     run_name,
     update_run,
 )
-from search.session import Session, check_models, data_settings, open_session
-from search.settings import (
+from search.driver.session import Session, check_models, data_settings, open_session
+from search.plan.refit import refit_settings
+from search.plan.rungs import expected_epochs, most_epochs
+from search.plan.settings import (
     ClusterSettings,
     Settings,
     SettingsError,
@@ -53,7 +51,7 @@ from search.settings import (
     resume_settings,
     space_names,
 )
-from search.spaces import (
+from search.plan.spaces import (
     Space,
     backbones_of,
     check_unused,
@@ -61,11 +59,13 @@ from search.spaces import (
     count_trials,
     read_space,
 )
+from search.record import RecordError, RunFolder
+from search.trial.features import FeatureNews, models_with_features
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.state import SearchState
+    from search.driver.state import SearchState
 
 _USER_ERRORS = (SettingsError, DataError, RecordError, WeightsError, OSError)
 
@@ -174,7 +174,7 @@ def _new_space(settings: Settings) -> Space:
 
 def _submit(cluster: ClusterSettings, words: list[str]) -> int:
     """Send the command to a cluster, after the checks that need neither its images nor its storage."""
-    from search.submit import connect_client, job_words, submit
+    from search.driver.submit import connect_client, job_words, submit
 
     settings = load_settings([]) if last_word(words, "resume") else _new_settings(words)
     space = _new_space(settings)
@@ -243,7 +243,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
 
     Nothing is written to the storage before everything that the search needs is there.
     """
-    from search.screen import chatter_to
+    from search.driver.screen import chatter_to
 
     found = resumed or new_run_folder(settings)
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "driver.log")
@@ -272,10 +272,10 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
 
 def _run(session: Session, folder: RunFolder, console: "Console") -> int:
     """Trials, evaluation, views and summary of a run whose folder is there; returns the exit code."""
-    from search.driver import SearchInterruptedError, run_search
-    from search.evaluate import evaluate_run
+    from search.driver.screen import SearchView
+    from search.driver.tune import SearchInterruptedError, run_search
+    from search.evaluate.score import evaluate_run
     from search.export import export_run
-    from search.screen import SearchView
 
     settings, space = session.settings, session.space
     state = _open_state(session, folder)
@@ -323,8 +323,8 @@ def _write_page(folder: RunFolder, console: "Console") -> None:
 
 
 def _open_state(session: Session, folder: RunFolder) -> "SearchState":
-    from search.searcher import build_searcher
-    from search.state import SearchState
+    from search.driver.state import SearchState
+    from search.plan.searcher import build_searcher
 
     settings = session.settings
     shape, classes = data_settings(settings).image.shape, len(session.dataset.manifest.classes)
@@ -341,7 +341,7 @@ def _keep_log(folder: RunFolder, log: Path) -> None:
 
 
 def _prepare(settings: Settings, console: "Console") -> Dataset:
-    from search.screen import image_progress
+    from search.driver.screen import image_progress
 
     started = time.monotonic()
     data = data_settings(settings)
@@ -361,8 +361,8 @@ def _open_run(command: str, words: Sequence[str]) -> tuple[RunFolder, Settings]:
 
 
 def _evaluate(folder: RunFolder, settings: Settings) -> int:
-    from search.evaluate import evaluate_run
-    from search.screen import chatter_to
+    from search.driver.screen import chatter_to
+    from search.evaluate.score import evaluate_run
 
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "evaluate.log")
     with chatter_to(log) as console:
@@ -378,8 +378,8 @@ def _evaluate(folder: RunFolder, settings: Settings) -> int:
 
 
 def _print_summary(settings: Settings, folder: RunFolder, console: "Console") -> None:
-    from search.screen import ranked_table, status_line
-    from search.winner import best_trials, winner_lines
+    from search.driver.screen import ranked_table, status_line
+    from search.evaluate.winner import best_trials, winner_lines
 
     trials = list(folder.read_trials().values())
     metric, weights = settings.search.metric, settings.evaluate.weights

@@ -168,7 +168,7 @@ def build(parameters: Mapping[str, Any], size: int, backbone_weights: Any = None
     import keras
 
     from models.registry import build_model
-    from search.spaces import model_settings
+    from search.plan.spaces import model_settings
 
     model = build_model(model_settings(parameters), (size, size, 1), 2, backbone_weights)
     optimizer = keras.optimizers.Adam(parameters["learning_rate"])

@@ -5,9 +5,9 @@ import pytest
 from analysis.load import load
 from analysis.scored import finished_by_metric
 from benchmarks.analysis_data import write_run
-from search.predictions import read_predictions
-from search.settings import EvaluateSettings
-from search.winner import make_winner
+from search.evaluate.predictions import read_predictions
+from search.evaluate.winner import make_winner
+from search.plan.settings import EvaluateSettings
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from analysis import claims
 from analysis.claims import BETTER, CLAIMS, FAILS, HOLDS, NO_BETTER, NO_WORSE, UNDECIDED, judge, judge_claim
 from analysis.replay import published_rows
 from analysis.statistics import Estimate
-from search.metrics import score
 from search.record import Evaluation, RunFolder, RunRecord, to_json
+from search.trial.metrics import score
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 IMAGES = 200

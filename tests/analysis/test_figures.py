@@ -10,9 +10,9 @@ from analysis import figures, load, panels, style
 from analysis.figures.predictions import GRID
 from analysis.scored import scored_trial, scored_winner, winner
 from benchmarks.analysis_data import write_run
-from search.asha import rung_epochs
+from search.plan.asha import rung_epochs
+from search.plan.settings import load_settings
 from search.record import FINISHED, STOPPED, RunFolder
-from search.settings import load_settings
 
 SMALL_RUN = {"trials": 40, "epochs": 9, "evaluated": 3}
 

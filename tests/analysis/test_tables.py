@@ -11,8 +11,8 @@ from analysis import tables
 from analysis.command import CommandError
 from analysis.export import FORMATS, cell_text, headings, latex_document, to_text
 from analysis.replay import published_rows, report_table
-from search.metrics import score
 from search.record import Evaluation, RunFolder, RunRecord, to_json
+from search.trial.metrics import score
 
 CLASSES = ("normal", "pneumonia")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])  # ten test images

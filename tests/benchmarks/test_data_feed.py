@@ -10,8 +10,8 @@ from benchmarks.data_feed import FeedModel, Setup
 from benchmarks.timed_trial import Parts
 from data_pipeline.share import TrainingData
 from models.cnn import CnnConfig
-from search.settings import TrainSettings
-from search.training import TrialConfig, image_inputs
+from search.plan.settings import TrainSettings
+from search.trial.training import TrialConfig, image_inputs
 
 
 def test_overhead_is_all_that_is_not_building_or_training() -> None:

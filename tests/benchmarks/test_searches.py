@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks import searches
 from benchmarks.searches import Search, fixed_words, listed_words
+from search.plan.settings import load_settings
 from search.record import TrialRecord
-from search.settings import load_settings
 from tests.conftest import make_epoch
 
 

@@ -18,9 +18,9 @@ from PIL import Image
 
 from data_pipeline.manifest import read_manifest
 from data_pipeline.shift import shift_ways
-from search.calibration import held_out_losses
-from search.lease import drive
-from search.predictions import mean_predictions, probabilities_of, read_predictions
+from search.driver.lease import drive
+from search.evaluate.calibration import held_out_losses
+from search.evaluate.predictions import mean_predictions, probabilities_of, read_predictions
 from search.record import RunFolder, TrialRecord, rank
 from search.run import main
 

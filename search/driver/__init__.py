@@ -1,0 +1,1 @@
+"""The search on its machines: Ray, state, resources, screen."""

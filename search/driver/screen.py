@@ -1,0 +1,239 @@
+"""What the user sees: a live view on a terminal, a line now and then elsewhere, tables at the end.
+
+Ray's and TensorFlow's own output goes to a log file; only what is written here reaches the screen.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from search import record
+from search.driver.state import SearchState
+from search.record import TrialRecord, rank
+
+if TYPE_CHECKING:
+    from search.trial.features import FeatureNews
+
+_LINE_SECONDS = 30.0  # how often a screen that is no terminal hears of a search in which nothing ends
+
+
+@contextlib.contextmanager
+def chatter_to(log: Path) -> Iterator[Console]:
+    """Send all that this process and its children print to a file; yields a console on the real screen.
+
+    Works on file descriptors, because Ray and TensorFlow also print from C++ and from other threads.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        with os.fdopen(os.dup(kept[0]), "w") as screen:
+            yield Console(file=screen, width=None if screen.isatty() else 120, highlight=False)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, saved in zip((1, 2), kept, strict=True):
+            os.dup2(saved, number)
+            os.close(saved)
+
+
+@contextlib.contextmanager
+def image_progress(console: Console) -> Iterator[Any]:
+    """A progress bar over images; yields a function of (done, all) to call as they are prepared."""
+    columns = TextColumn("Preparing images"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
+        task = progress.add_task("images", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class SearchView:
+    """The state of a running search on the screen.
+
+    Args:
+        console: the real screen.
+        state: read at every refresh.
+        expected_epochs: how many epochs the whole search is expected to take.
+        features: what is being computed and what was completed, a line each; None without frozen backbones.
+    """
+
+    def __init__(
+        self, console: Console, state: SearchState, expected_epochs: float, features: "FeatureNews | None" = None
+    ) -> None:
+        self._console = console
+        self._state = state
+        self._expected = expected_epochs
+        self._features = features
+        self._started = time.monotonic()
+        self._epochs_before = _epochs(state.trials.values())
+        self._live = Live(
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=2,
+            transient=True,
+            # rich would otherwise print on the screen what Ray writes to sys.stdout: that is the log's.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._shown_ended, self._shown_retried = len(state.ended), len(state.retried)
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> "SearchView":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def on_change(self) -> None:
+        """Tell what features are complete and which trials lost their process; a screen that is no terminal is also
+        told what has ended, or that the search goes on.
+
+        To be called several times a second.
+        """
+        if self._features is not None:
+            for line in self._features.poll():
+                self._print(line)
+        for number in self._state.retried[self._shown_retried :]:
+            trial = self._state.trials[number]
+            self._print(
+                f"trial {trial.name} lost its process after epoch {len(trial.epochs)} and is tried again from there"
+            )
+        self._shown_retried = len(self._state.retried)
+        if self._console.is_terminal:
+            return
+        for number in self._state.ended[self._shown_ended :]:
+            trial = self._state.trials[number]
+            self._print(f"trial {trial.name} {_ending(trial, self._metric)}")
+        self._shown_ended = len(self._state.ended)
+        if time.monotonic() - self._last_line > _LINE_SECONDS:
+            self._print("; ".join([self._counts(), *self._computing()]))
+
+    def _computing(self) -> Sequence[str]:
+        return () if self._features is None else self._features.computing
+
+    @property
+    def _metric(self) -> str:
+        return self._state.settings.search.metric
+
+    def _print(self, line: str) -> None:
+        self._console.print(f"[{_clock(time.monotonic() - self._started)}] {line}", markup=False, soft_wrap=True)
+        self._last_line = time.monotonic()
+
+    def _counts(self) -> str:
+        trials = list(self._state.trials.values())
+        found = Counter(trial.status for trial in trials)
+        at_rung = sum(map(self._state.is_at_rung, trials))
+        waiting = self._state.num_trials - len(trials) + found[record.WAITING] - at_rung
+        parts = [f"{found[record.RUNNING]} running", f"{waiting} waiting", f"{at_rung} waiting at a rung"]
+        parts += [f"{found[record.STOPPED]} stopped early"]
+        parts += [f"{found[record.FINISHED]} finished"]
+        parts += [f"{found[status]} {status}" for status in (record.DIVERGED, record.FAILED) if found[status]]
+        idle = "" if found[record.RUNNING] else "; nothing runs: waiting for a worker"
+        return f"{self._state.num_trials} trials: {', '.join(parts)}; {self._pace(trials)}{idle}"
+
+    def _pace(self, trials: Sequence[TrialRecord]) -> str:
+        done = _epochs(trials)
+        elapsed = time.monotonic() - self._started
+        fresh = done - self._epochs_before
+        if not fresh:
+            return f"{done} epochs"
+        left = max(0.0, self._expected - done) * elapsed / fresh
+        return f"{done} epochs, {fresh / elapsed * 3600:.0f} an hour, about {_clock(left)} left"
+
+    def _render(self) -> RenderableType:
+        lines: list[RenderableType] = [Text(self._counts())]
+        best = self._state.best()
+        if best is not None:
+            lines.append(Text(f"best so far: trial {best.name}, {_best_values(best, self._metric)}", style="bold"))
+        table = Table(box=None, padding=(0, 2), show_header=False)
+        for trial in self._state.trials.values():
+            if trial.status == record.RUNNING:
+                values = _best_values(trial, self._metric)
+                table.add_row(trial.name, f"epoch {len(trial.epochs) + 1} of {trial.max_epochs}", values)
+        lines += [Text(line) for line in self._computing()]
+        return Group(*lines, table, Text("Ctrl-C stops; what is done is kept.", style="dim"))
+
+
+def ranked_table(trials: Sequence[TrialRecord], metric: str, weights: str, most: int = 10) -> Table:
+    """The best finished trials by validation, with the hyperparameters that differ between them."""
+    ranked = rank([trial for trial in trials if trial.status == record.FINISHED], metric, weights)
+    table = Table(title=f"Finished trials, best {metric} first", title_justify="left")
+    scores = tuple(dict.fromkeys((metric, "val_loss", "val_accuracy", "val_auc")))
+    for column in ("trial", "epoch", *scores, "parameters"):
+        table.add_column(column, justify="right", no_wrap=True)
+    varying = _varying(ranked)
+    table.add_column("hyperparameters")
+    for trial in ranked[:most]:
+        epoch = trial.scored_epoch(metric, weights)
+        if epoch is None:
+            continue
+        values = [_number(getattr(epoch, column)) for column in scores]
+        chosen = "  ".join(f"{name}={_value(trial.parameters[name])}" for name in varying if name in trial.parameters)
+        label = f"{trial.row}  {chosen}" if trial.row else chosen
+        table.add_row(trial.name, str(epoch.epoch), *values, f"{trial.parameter_count:,}", label)
+    if len(ranked) > most:
+        table.caption = f"and {len(ranked) - most} more"
+    return table
+
+
+def status_line(trials: Sequence[TrialRecord]) -> str:
+    """How the trials ended, and what early stopping saved."""
+    found = Counter(trial.status for trial in trials)
+    ends = ", ".join(f"{found[status]} {status}" for status in record.FINAL if found[status])
+    spent, most = _epochs(trials), sum(trial.max_epochs for trial in trials)
+    return f"{len(trials)} trials: {ends}; {spent} of {most} epochs trained"
+
+
+def _ending(trial: TrialRecord, metric: str) -> str:
+    words = {record.STOPPED: "stopped early"}.get(trial.status, trial.status)
+    reason = f" ({trial.reason})" if trial.reason else ""
+    values = f", best {_best_values(trial, metric)}" if trial.best_epoch(metric) else ""
+    return f"{words} after epoch {len(trial.epochs)}{reason}{values}"
+
+
+def _best_values(trial: TrialRecord, metric: str) -> str:
+    best = trial.best_epoch(metric)
+    if best is None:
+        return ""
+    shown = dict.fromkeys((metric, "val_accuracy"))
+    return ", ".join(f"{name} {_number(getattr(best, name))}" for name in shown) + f" (epoch {best.epoch})"
+
+
+def _varying(trials: Sequence[TrialRecord]) -> list[str]:
+    names = dict.fromkeys(name for trial in trials for name in trial.parameters)
+    return [name for name in names if len({str(trial.parameters.get(name)) for trial in trials}) > 1]
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _epochs(trials: Any) -> int:
+    return sum(len(trial.epochs) for trial in trials)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

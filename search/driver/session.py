@@ -1,0 +1,151 @@
+"""All that a search or an evaluation has at hand once its data is ready: Ray, shared backbones, resources."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from operator import itemgetter
+
+from data_pipeline.dataset import Dataset, DataSettings
+from data_pipeline.preprocess import ImageSettings
+from data_pipeline.split import Split, SplitSettings, repeat_splits
+from models import ONEDNN
+from models.registry import PUBLISHED, ModelConfig, count_parameters
+from search.driver.resources import TrialResources, plan_resources
+from search.plan.settings import Settings, SettingsError
+from search.plan.spaces import Space, model_settings, model_variants
+from search.trial.features import Backbones, share_backbones
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Trials write nothing to the working directory, and relative paths must mean what they meant.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Our log is the record; Tune's CSV, JSON and TensorBoard files of every trial cost 8 ms a trial.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Likewise its own snapshots, whose size grows with the number of trials.
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000000",
+    # Without a GPU request a trial must not see the GPUs of others.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the trials of a search share.
+
+    Attributes:
+        settings: of the run, their precision chosen.
+        dataset: prepared images; trials get the pool alone.
+        backbones: pretrained weights and features.
+        resources: of every trial.
+    """
+
+    settings: Settings
+    space: Space
+    dataset: Dataset
+    backbones: Backbones
+    resources: TrialResources
+
+    @property
+    def repeats(self) -> tuple[Split, ...]:
+        """The splits of every repeat of a configuration, where each draws its own; else empty."""
+        if not self.settings.data.split.redraw:
+            return ()
+        split = data_settings(self.settings).split
+        return repeat_splits(self.dataset.manifest, split, self.settings.search.repeats)
+
+
+@contextlib.contextmanager
+def open_session(
+    settings: Settings, space: Space, dataset: Dataset, say: Callable[[str], None] = lambda line: None
+) -> Iterator[Session]:
+    """A running Ray with the backbones shared; ends with the block.
+
+    Args:
+        settings: of the run.
+        space: of the run.
+        dataset: prepared images.
+        say: tells the user what is waited for.
+
+    Raises:
+        SettingsError: a trial asks for more than the machine has.
+        models.transfer.WeightsError: pretrained weights can be neither read nor downloaded.
+    """
+    classes = len(dataset.manifest.classes)
+    _, (_, largest) = check_models(space, settings, classes)
+    with ray_session(settings.cluster.mode):
+        backbones = share_backbones(settings, space)
+        shape = data_settings(settings).image.shape
+        resources = plan_resources(settings, space, largest, shape, classes, say)
+        chosen = replace(settings, train=replace(settings.train, precision=resources.precision))
+        yield Session(chosen, space, dataset, backbones, resources)
+
+
+@contextlib.contextmanager
+def ray_session(mode: str = "auto") -> Iterator[None]:
+    """Ray for the time of a search.
+
+    Args:
+        mode: "auto", the cluster that RAY_ADDRESS names or that runs here, else this machine alone; or "local".
+    """
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    ray.init(
+        address="local" if mode == "local" else None,
+        include_dashboard=False,
+        log_to_driver=True,
+        runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def data_settings(settings: Settings) -> DataSettings:
+    """The data pipeline's settings.
+
+    Raises:
+        DataError: a value that the pipeline does not know.
+    """
+    data = settings.data
+    return DataSettings(
+        source=data.source,
+        root=data.root,
+        labels=data.labels,
+        patient=data.patient,
+        image=ImageSettings(data.size, data.channels, data.interpolation),
+        split=SplitSettings(data.split.method, data.split.fraction, data.split.seed),
+        max_bad_fraction=data.max_bad_fraction,
+        cache=data.cache,
+        extra_tests=data.extra_tests,
+    )
+
+
+def check_models(space: Space, settings: Settings, classes: int) -> tuple[tuple[int, ModelConfig], ...]:
+    """The smallest and the largest model of the space by parameters, each with its number of parameters.
+
+    Raises:
+        SettingsError: a model of the space cannot be built for these images.
+    """
+    for row in space.rows:
+        if PUBLISHED[row].classes != classes:
+            raise SettingsError(
+                f"Published row {row} has {PUBLISHED[row].classes} classes; data.labels={settings.data.labels} gives "
+                f"{classes}. Leave data.labels to the space."
+            )
+    counted: list[tuple[int, int, ModelConfig]] = []
+    shape = data_settings(settings).image.shape
+    for variant in model_variants(space):
+        try:
+            model = model_settings(variant)
+            count = count_parameters(model, shape, classes)
+            # Of models of one size, the one of which more is trained needs more memory; a part, if it is not known.
+            counted.append((count.total, count.total // 2 if count.trainable is None else count.trainable, model))
+        except ValueError as error:
+            raise SettingsError(f"Space {space.name!r} has a model that cannot be built: {error}") from error
+    by_size = [(total, model) for total, _, model in sorted(counted, key=itemgetter(0, 1))]
+    return by_size[0], by_size[-1]

@@ -1,0 +1,225 @@
+"""A search's state in the driver: its trials, kept in step with the log, and what to run next.
+
+Every change goes through the log first and is then applied to memory by the same code that reads a
+log back, so that what is in memory is always what a resume would find.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from models.counts import ParameterCount
+from search import record
+from search.plan.asha import Asha
+from search.plan.searcher import Searcher
+from search.plan.settings import Settings
+from search.plan.spaces import Plan, model_settings, train_settings
+from search.record import EventLog, RunFolder, TrialRecord, apply_event, rank
+from search.trial.checkpoint import drop_checkpoints, read_checkpoint
+from search.trial.feature_store import FeatureCost
+from search.trial.training import should_stop
+
+
+class SearchState:
+    """The trials of a run, ended and not, and the searcher that plans new ones.
+
+    Args:
+        folder: the run's folder.
+        searcher: plans trials by number.
+        settings: of the run.
+        count: the number of parameters of a model configuration.
+
+    Attributes:
+        trials: by number.
+        ended: the numbers of those that have ended for good, in that order (of earlier sessions: by number).
+        retried: the numbers of those whose process was lost in this session, once for each time.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        searcher: Searcher,
+        settings: Settings,
+        count: Callable[[Any], ParameterCount],
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.trials: dict[int, TrialRecord] = folder.read_trials()
+        # Why the run's folder could no longer be written; Tune hides what is raised in its callbacks.
+        self.storage_error: OSError | None = None
+        self._searcher = searcher
+        self._count = count
+        self._log = EventLog(folder)
+        self._interrupted: list[int] = []  # trials of an earlier session, to be taken up where it left them
+        self.ended = [trial.number for trial in self.trials.values() if trial.is_final]
+        self.retried: list[int] = []
+        self._best = self._best_of(self.trials.values())
+        self._next = max(self.trials, default=-1) + 1
+        self._asha = Asha(settings.search, self.num_trials)
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the search has in all.
+
+        Those that there are, and those still to come: a resume may ask for fewer than there are already, and a damaged
+        line of the log leaves a gap in their numbers.
+        """
+        return len(self.trials) + max(0, self._searcher.num_trials - self._next)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every trial has ended and no more are to come."""
+        return self._next >= self._searcher.num_trials and len(self.ended) == len(self.trials)
+
+    def restore(self) -> None:
+        """Take up an interrupted search: epochs that were trained but not logged, the rungs, then the searcher."""
+        for trial in self.trials.values():
+            if not trial.is_final:
+                self._adopt_checkpoint(trial)
+        for trial in self.trials.values():
+            self._asha.place(trial)
+        self._interrupted = [
+            trial.number
+            for trial in self.trials.values()
+            if not trial.is_final and self._asha.judged_epochs(trial) < max(1, len(trial.epochs))
+        ]
+        self._searcher.restore([self._as_judged(trial) for trial in self.trials.values()])
+        self._drop_outdone()
+
+    def _adopt_checkpoint(self, trial: TrialRecord) -> None:
+        checkpoint, _ = read_checkpoint(self.folder, trial.name)
+        for epoch in checkpoint.history[len(trial.epochs) :] if checkpoint else ():
+            self.add_epoch(trial.number, asdict(epoch))
+        patience = train_settings(self.settings.train, trial.parameters).early_stopping
+        if len(trial.epochs) >= trial.max_epochs or should_stop(trial.epochs, patience):
+            self._mark_ended(trial.number, record.FINISHED, "")
+
+    def next_trial(self) -> TrialRecord | None:
+        """What a free process trains: an interrupted trial, the best one at a rung, a new one; `None` for now or ever.
+
+        It trains up to `target`.
+        """
+        if self._interrupted:
+            return self.trials[self._interrupted.pop(0)]
+        promoted = self._asha.promote()
+        if promoted is not None:
+            return self.trials[promoted]
+        return self._new_trial() if self._next < self._searcher.num_trials else None
+
+    def target(self, number: int) -> int:
+        """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""
+        return self._asha.target(self.trials[number])
+
+    def is_at_rung(self, trial: TrialRecord) -> bool:
+        """Whether a trial waits to be seen among the best where it has come to."""
+        epochs = len(trial.epochs)
+        return trial.status == record.WAITING and 0 < epochs == self._asha.judged_epochs(trial)
+
+    def _new_trial(self) -> TrialRecord:
+        number, self._next = self._next, self._next + 1
+        plan = self._searcher.suggest(number)
+        count = self._count(model_settings(plan.parameters))
+        self._append(
+            "suggested",
+            number,
+            parameters=plan.parameters,
+            seed=trial_seed(self.settings.search.seed, number, plan),
+            max_epochs=plan.max_epochs,
+            row=plan.row,
+            repeat=plan.repeat,
+            parameter_count=count.total,
+            trainable_count=count.trainable,
+        )
+        self._asha.place(self.trials[number])
+        return self.trials[number]
+
+    def start(self, number: int) -> None:
+        """A trial was given to a process."""
+        self._append("started", number)
+
+    def add_epoch(self, number: int, metrics: dict[str, Any], host: str = "", process: int = 0) -> None:
+        """An epoch ended; one that is known already (a restarted trial repeats its last) is passed over."""
+        if metrics["epoch"] == len(self.trials[number].epochs) + 1:
+            self._append("epoch", number, metrics=metrics, host=host, process=process)
+            # One trial is compared, not all of them: a driver's work at an event must not grow with the trials.
+            self._best = self._best_of(filter(None, (self._best, self.trials[number])))
+
+    def retry(self, number: int, reason: str) -> None:
+        """A trial's process was lost; it goes on from its checkpoint."""
+        self._append("retried", number, reason=reason)
+        self.retried.append(number)
+
+    def wait(self, number: int) -> None:
+        """A trial came to its target and waits there until it is seen whether it goes on."""
+        self._append("paused", number)
+        self._settle(number)
+
+    def end(self, number: int, status: str, reason: str = "") -> None:
+        """A trial ended for good: recorded, told to the searcher, its spare checkpoints removed."""
+        self._mark_ended(number, status, reason)
+        self._settle(number)
+
+    def _settle(self, number: int) -> None:
+        """Tell searcher and rungs how far a trial came, and end those that this leaves without hope."""
+        self._searcher.tell(self._as_judged(self.trials[number]))
+        self._asha.place(self.trials[number])
+        self._drop_outdone()
+
+    def _drop_outdone(self) -> None:
+        for number in self._asha.drop():
+            self._mark_ended(number, record.STOPPED, "")
+            self._searcher.tell(self.trials[number])
+
+    def _as_judged(self, trial: TrialRecord) -> TrialRecord:
+        """The trial as its last rung saw it: what a searcher knows must not depend on when a search was interrupted."""
+        return replace(trial, epochs=trial.epochs[: self._asha.judged_epochs(trial)])
+
+    def _mark_ended(self, number: int, status: str, reason: str) -> None:
+        is_news = not self.trials[number].is_final
+        self._append("ended", number, status=status, reason=reason)
+        if is_news:
+            self.ended.append(number)
+        drop_checkpoints(self.folder, self.trials[number].name, keep=1)
+
+    def add_feature_costs(self, costs: Iterable[FeatureCost]) -> None:
+        """What the features of frozen backbones cost in this session."""
+        for cost in costs:
+            self._log.append("features", **asdict(cost))
+
+    def best(self) -> TrialRecord | None:
+        """The trial with the best validation so far."""
+        return self._best
+
+    def _best_of(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
+        return next(iter(rank(trials, self.settings.search.metric)), None)
+
+    def flush(self) -> None:
+        """Make the log durable where that is not done line by line."""
+        self._log.flush()
+
+    def close(self) -> None:
+        """Close the log."""
+        self._log.close()
+
+    def _append(self, event: str, number: int, **content: Any) -> None:
+        try:
+            entry = self._log.append(event, number, **content)
+            if event == "suggested":
+                # A bucket's log is written in parts. No trial begins before its suggestion is kept: a checkpoint
+                # without one would be taken for that of whatever is suggested in its place.
+                self._log.flush()
+        except OSError as error:
+            self.storage_error = error
+            raise
+        apply_event(self.trials, entry)
+
+
+def trial_seed(search_seed: int, number: int, plan: Plan) -> int:
+    """A trial's seed in [0, 2**31): of its number, or of its repeat where configurations are listed.
+
+    Listed configurations share the seeds of their repeats, so that two of them differ in nothing else.
+    """
+    source = [search_seed, plan.repeat] if plan.listed else [search_seed, plan.repeat, number]
+    return int(np.random.SeedSequence(source).generate_state(1)[0]) % 2**31

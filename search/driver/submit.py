@@ -1,0 +1,151 @@
+"""`cluster=submit`: the same command, run by a cluster as a Ray job; its screen followed here, its results fetched.
+
+Source: Ray, 'Ray Jobs Python SDK' (JobSubmissionClient).
+"""
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from search.driver.runs import last_word
+from search.plan.settings import ClusterSettings, SettingsError, conf_folder
+from search.record import RecordError, RunFolder
+
+# Of the project's folder, what a search does not need; in the manner of .gitignore, which Ray heeds too.
+_LEFT_AT_HOME = [".git", ".venv", "/runs", "/build", "/docs", "/tests", "/benchmarks", "*.egg-info", ".*_cache"]
+_POLL_SECONDS = 2.0
+# Weights and optimizer states are for the cluster to resume from; the winner's model is fetched.
+_NOT_FETCHED = ("trials", "driver.log")
+
+
+def job_words(words: Sequence[str], name: str) -> list[str]:
+    """The words of the command that the cluster runs, for a run of that name.
+
+    Raises:
+        SettingsError: the results would be lost with the job's own folder, or nobody here would know which they are.
+    """
+    storage, refit = last_word(words, "run.storage"), last_word(words, "refit")
+    if "://" not in storage and not storage.startswith("/"):
+        raise SettingsError(
+            "With cluster=submit, run.storage is a URL or an absolute path that every node reaches; "
+            f"got {storage or 'none'}. Try run.storage=s3://BUCKET/runs, or the path of a shared folder."
+        )
+    if "resume=auto" in words:
+        raise SettingsError("With cluster=submit, name the run to go on with: resume=NAME; got resume=auto.")
+    if "/" in refit and "://" not in refit and not refit.startswith("/"):
+        raise SettingsError(
+            "With cluster=submit, refit is the name of a run in run.storage, or a URL or an absolute path that every "
+            f"node reaches; got {refit}."
+        )
+    named = any(word.startswith(("run.name=", "resume=")) for word in words)
+    return list(words) if named else [*words, f"run.name={name}"]
+
+
+def submit(
+    cluster: ClusterSettings, words: Sequence[str], connect: Callable[[str], Any], show: Callable[[str], None]
+) -> int:
+    """Send the command, show what it prints until it ends, and fetch the run; returns an exit code.
+
+    Args:
+        cluster: where the cluster's dashboard is, and where fetched runs go.
+        words: of the command, as `job_words` gives them.
+        connect: a client of the dashboard at an address (`connect_client`).
+        show: takes text as it comes, line ends included.
+
+    Raises:
+        SettingsError: no cluster answers, or it does not let us in.
+    """
+    client = connect(cluster.address)
+    job = client.submit_job(
+        entrypoint=shlex.join(["python", "-m", "search.run", *words]),
+        runtime_env={"working_dir": str(conf_folder().parents[1]), "excludes": _LEFT_AT_HOME},
+    )
+    where = f"--address {cluster.address} {job}"
+    show(f"Job {job} on {cluster.address}. Ctrl-C leaves it running; ray job stop {where} ends it.\n")
+    try:
+        status = follow(client, job, show)
+    except KeyboardInterrupt:
+        show(f"\nThe search goes on. See it: ray job logs --follow {where}\nEnd it: ray job stop {where}\n")
+        return 130
+    if cluster.fetch:
+        show(fetch(words, cluster.fetch))
+    if status != "SUCCEEDED":
+        show(f"The job ended as {status.lower()}: {client.get_job_info(job).message or 'see above'}\n")
+    return 0 if status == "SUCCEEDED" else 1
+
+
+def connect_client(address: str) -> Any:
+    """A client of the cluster whose dashboard is at that address.
+
+    Raises:
+        SettingsError: nobody answers there, or not to us.
+    """
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        client = JobSubmissionClient(address)
+        client.list_jobs()
+    except (OSError, RuntimeError, AuthenticationError) as error:
+        if "ray[default]" in str(error):
+            raise SettingsError(
+                "cluster=submit needs Ray's client for jobs, which is not installed. Install it: "
+                'pip install --constraint constraints.txt --editable ".[cluster]"'
+            ) from error
+        raise SettingsError(
+            f"A cluster's dashboard must answer at cluster.address={address}. Received: {_first_line(error)}. "
+            "Open the tunnel (ray dashboard cluster.yaml), and use the token of the cluster "
+            "(RAY_AUTH_MODE=token, ~/.ray/auth_token)."
+        ) from error
+    return client
+
+
+def follow(client: Any, job: str, show: Callable[[str], None], pause: float = _POLL_SECONDS) -> str:
+    """Show a job's output as it comes, over lost connections too; returns its final status, such as "SUCCEEDED"."""
+    shown, lost = 0, False
+    while True:
+        try:
+            status = client.get_job_status(job)
+            output = client.get_job_logs(job)
+        except (OSError, RuntimeError) as error:  # the client's lost connections are OSErrors, not ConnectionErrors
+            if not lost:
+                show(
+                    f"[The cluster does not answer ({_first_line(error)}); trying again. The job goes on, unless the "
+                    "head is lost: then bring up another and resume the run there.]\n"
+                )
+            lost = True
+            time.sleep(pause)
+            continue
+        lost = False
+        if len(output) > shown:
+            show(output[shown:])
+            shown = len(output)
+        if status.is_terminal():
+            return str(status.value)
+        time.sleep(pause)
+
+
+def fetch(words: Sequence[str], target: str) -> str:
+    """Copy what the run left, its checkpoints aside, into a folder here; says where, or how to get it."""
+    values = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    name = values.get("run.name") or values["resume"]
+    url = f"{values['run.storage'].rstrip('/')}/{name}"
+    try:
+        source = RunFolder(url)
+        if not source.exists("run.json"):
+            return f"{source.url} is not to be seen from here; fetch it with ray rsync-down.\n"
+        copied = Path(target, name)
+        for file in source.fs.find(source.path):
+            part = str(file)[len(str(source.path)) :].lstrip("/")
+            if part.partition("/")[0] not in _NOT_FETCHED:
+                (copied / part).parent.mkdir(parents=True, exist_ok=True)
+                (copied / part).write_bytes(source.read(part))
+    except (OSError, RecordError) as error:
+        return f"{url} cannot be read from here ({_first_line(error)}); fetch it by other means.\n"
+    return f"Fetched    {copied}  (page: {copied}/report.html; checkpoints stay in {source.url})\n"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

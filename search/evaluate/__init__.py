@@ -1,0 +1,1 @@
+"""After the search: the only room that opens a test image."""

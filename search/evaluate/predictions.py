@@ -1,0 +1,113 @@
+"""What trained weights say of every image, `predictions/NAME.parquet` of a run, and what that is worth."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from search.record import Evaluation, RunFolder
+from search.trial.metrics import score
+
+_SOURCE = b"source"  # in the file's own metadata
+
+
+def prediction_table(
+    dataset: str,
+    image_ids: Sequence[str],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    classes: Sequence[str],
+) -> pa.Table:
+    """Predictions on one set of images, one row an image: `dataset`, `image_id`, `label`, `p_<class>` of every class.
+
+    Args:
+        dataset: the set's name.
+        image_ids: N names, as in the manifest.
+        labels: int64 (N,), in [0, K).
+        probabilities: float32 (N, K), rows sum to 1.
+        classes: K names.
+    """
+    columns: dict[str, Any] = {
+        "dataset": pa.array([dataset] * len(labels)).dictionary_encode(),
+        "image_id": list(image_ids),
+        "label": labels,
+    }
+    return pa.table(columns | {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)})
+
+
+def read_predictions(folder: RunFolder, name: str) -> pa.Table:
+    """The predictions of a trial or of the winner, of all sets of images; as `prediction_table`."""
+    return _open(folder, name).read(use_threads=False)
+
+
+def write_predictions(folder: RunFolder, table: pa.Table, name: str, source: str = "") -> None:
+    """Write the predictions of a trial or of the winner.
+
+    Args:
+        folder: the run's.
+        table: as `prediction_table`.
+        name: of the trial.
+        source: which weights were scored on which images, in any words that differ where those do.
+    """
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({_SOURCE: source.encode()}), buffer)
+    folder.write(buffer.getvalue(), "predictions", f"{name}.parquet")
+
+
+def mean_predictions(tables: Sequence[pa.Table]) -> pa.Table:
+    """What several models say of every image that at least one of them was scored on: the mean of those that were.
+
+    Models whose validation images differ are thus averaged over those that did not train on an image.
+
+    Args:
+        tables: as `prediction_table`.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    import pandas as pd
+
+    together = pd.concat([table.to_pandas() for table in tables]).astype({"dataset": str})
+    mean = together.groupby(["dataset", "image_id"], sort=False).mean().reset_index()
+    columns = {
+        "dataset": pa.array(mean["dataset"].to_list()).dictionary_encode(),
+        "image_id": mean["image_id"].to_list(),
+        "label": mean["label"].to_numpy(np.int64),
+    }
+    return pa.table(columns | {name: mean[name].to_numpy(np.float32) for name in probability_columns(tables[0])})
+
+
+def predictions_source(folder: RunFolder, name: str) -> str | None:
+    """The source that a trial's predictions were written with; `None` where there are none that can be read."""
+    try:
+        metadata = _open(folder, name).schema_arrow.metadata or {}
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    return bytes(metadata.get(_SOURCE, b"")).decode()
+
+
+def probability_columns(table: pa.Table) -> list[str]:
+    """The columns `p_<class>` of predictions, in the order of the classes."""
+    return [name for name in table.column_names if name.startswith("p_")]
+
+
+def probabilities_of(table: pa.Table) -> NDArray[np.float32]:
+    """The probabilities of predictions: float32 (N, K)."""
+    return np.stack([table[name].to_numpy() for name in probability_columns(table)], axis=1)
+
+
+def evaluation(
+    trial: int, dataset: str, weights: str, epoch: int, labels: NDArray[np.int64], probabilities: NDArray[np.floating]
+) -> Evaluation:
+    """The record of what predictions (N, K) on a set of images with these labels (N,) are worth."""
+    scores = asdict(score(labels, probabilities))
+    scores["confusion"] = scores["confusion"].tolist()
+    return Evaluation(trial, dataset, weights, epoch, len(labels), **scores)
+
+
+def _open(folder: RunFolder, name: str) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.BufferReader(folder.read("predictions", f"{name}.parquet")))

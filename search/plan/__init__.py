@@ -1,0 +1,1 @@
+"""What will be tried: settings, spaces, searcher, scheduler."""

@@ -1,0 +1,64 @@
+"""`refit=RUN`: the best configuration of a search, trained to its end on several splits; their mean is the winner."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from search.driver.runs import last_word, named_run
+from search.plan.settings import Settings, SettingsError, SpaceSettings, changed_settings, resume_settings
+from search.plan.spaces import TRAINING_PARAMETERS
+from search.record import FINISHED, TrialRecord, rank_configurations
+
+REPEATS = 5
+
+
+def refit_settings(words: Sequence[str]) -> Settings:
+    """The settings of a run with its best configuration in place of its space, each repeat with a split of its own.
+
+    Args:
+        words: `key=value` words of the command, `refit` among them; the others may set anything anew. A parameter of
+            the space with several values makes a grid around the configuration.
+
+    Raises:
+        RecordError: there is no such run.
+        SettingsError: no trial of the run has finished, or a setting is impossible.
+    """
+    if last_word(words, "resume"):
+        raise SettingsError("refit begins a run and resume goes on with one; got both. Leave one out.")
+    folder = named_run(last_word(words, "refit"), words)
+    run = folder.read_run()
+    searched = resume_settings(run.config, [])
+    best = best_configuration(folder.read_trials().values(), searched)
+    if best is None:
+        raise SettingsError(
+            f"refit takes the best configuration of finished trials; none of {folder.url} has finished."
+        )
+    others = [word for word in words if not word.startswith("refit=")]
+    settings = changed_settings(_configuration(searched, run.name, best), others)
+    if not last_word(others, "evaluate.ensemble"):
+        settings.evaluate.ensemble = settings.search.repeats
+    return settings
+
+
+def best_configuration(trials: Iterable[TrialRecord], settings: Settings) -> TrialRecord | None:
+    """The first finished trial with the configuration whose repeats have the best mean metric; `None` without any."""
+    finished = [trial for trial in trials if trial.status == FINISHED]
+    ranked = rank_configurations(finished, settings.search.metric, settings.evaluate.weights)
+    return ranked[0][0] if ranked else None
+
+
+def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
+    """The settings of a search with one of its configurations in place of its space."""
+    defaults = Settings()
+    chosen = {name: getattr(defaults.train, name) for name in TRAINING_PARAMETERS if name in best.parameters}
+    question = f"What is the configuration of trial {best.name}, the best of {run}, worth when it is trained again?"
+    return replace(
+        searched,
+        space=SpaceSettings(f"{searched.space.name}-refit", question, dict(best.parameters)),
+        search=replace(searched.search, searcher="grid", scheduler="none", max_epochs=best.max_epochs, repeats=REPEATS),
+        data=replace(searched.data, split=replace(searched.data.split, redraw=True)),
+        evaluate=replace(searched.evaluate, enabled=True),
+        # Chosen for that run's machine, or of its storage.
+        run=defaults.run,
+        resources=defaults.resources,
+        train=replace(searched.train, precision=defaults.train.precision, **chosen),
+    )

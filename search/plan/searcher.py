@@ -1,0 +1,213 @@
+"""Which hyperparameters the next trial gets: a list walked in order, or an Optuna sampler.
+
+A suggestion depends only on the trials before it, the search's seed and the trial's number: the
+sampler is seeded anew for every trial. A resumed search therefore goes on as if nothing had happened.
+"""
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from search import record
+from search.plan.settings import Settings
+from search.plan.spaces import Choice, Integer, Parameter, Plan, Space, listed_plans, resolve
+from search.record import TrialRecord
+
+if TYPE_CHECKING:
+    import optuna
+
+
+class Searcher(Protocol):
+    """Suggests trials by number, and learns from those that ended."""
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the search has in all."""
+
+    def suggest(self, number: int) -> Plan:
+        """The plan of trial `number`; numbers are asked in order."""
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Learn how far a trial came, at a rung or at its end; it replaces what was told of the trial before."""
+
+    def restore(self, trials: Iterable[TrialRecord]) -> None:
+        """Take up the trials of an interrupted search, ended or not, in order of their numbers."""
+
+
+def build_searcher(space: Space, settings: Settings) -> Searcher:
+    """The searcher that the settings ask for."""
+    plans = listed_plans(space, settings)
+    return ListSearcher(plans) if plans is not None else StudySearcher(space, settings)
+
+
+class ListSearcher:
+    """Walks a list of plans: a grid, or the published rows."""
+
+    def __init__(self, plans: list[Plan]) -> None:
+        self._plans = plans
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the list has."""
+        return len(self._plans)
+
+    def suggest(self, number: int) -> Plan:
+        """The plan at that place of the list."""
+        return self._plans[number]
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Nothing to learn: the list is fixed."""
+
+    def restore(self, trials: Iterable[TrialRecord]) -> None:
+        """Nothing to take up: the list is fixed."""
+
+
+class StudySearcher:
+    """Samples with Optuna: TPE (multivariate, grouped by condition) or uniformly at random.
+
+    A trial that waits at a rung or was stopped there is told as pruned with its epochs' values, so that TPE does not
+    take its early value for a final one; a diverged trial as pruned without any, which ranks last; a failed one as
+    failed, which TPE passes over.
+
+    Source: Bergstra et al. 2011 (TPE); Falkner et al. 2018 (multivariate); Optuna, TPESampler.
+    """
+
+    def __init__(self, space: Space, settings: Settings) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._space = space
+        self._search = settings.search
+        self._max_epochs = settings.search.max_epochs
+        self._storage = _revisable_storage()
+        self._study = optuna.create_study(
+            storage=self._storage, direction="minimize" if record.lower_is_better(self._search.metric) else "maximize"
+        )
+        self._ids: dict[int, int] = {}  # Optuna's, of each trial
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the search has in all."""
+        return self._search.num_trials
+
+    def suggest(self, number: int) -> Plan:
+        """The sampler's choice, given the trials so far."""
+        self._study.sampler = self._sampler(number)
+        return self._ask(number)
+
+    def _ask(self, number: int) -> Plan:
+        trial = self._study.ask()
+        self._ids[number] = trial._trial_id
+        return Plan(resolve(self._space, lambda parameter: _suggest(trial, parameter)), self._max_epochs)
+
+    def tell(self, trial: TrialRecord) -> None:
+        """Tell the study how far the trial came."""
+        from optuna.trial import TrialState
+
+        number = self._ids[trial.number]
+        if trial.status == record.DIVERGED:  # what it was told with at a rung; the storage gives its own trial away
+            self._storage.get_trial(number).intermediate_values.clear()
+        for step, value in _values(trial, self._search.metric).items():
+            self._storage.set_trial_intermediate_value(number, step, value)
+        best = trial.best_epoch(self._search.metric)
+        if trial.status == record.FINISHED and best is not None:
+            value = getattr(best, self._search.metric)
+            self._storage.set_trial_state_values(number, TrialState.COMPLETE, [value])
+        else:
+            state = TrialState.FAIL if trial.status == record.FAILED else TrialState.PRUNED
+            self._storage.set_trial_state_values(number, state)
+
+    def restore(self, trials: Iterable[TrialRecord]) -> None:
+        """Ask each trial again with the parameters that it had, and tell what is known of it."""
+        import optuna
+
+        self._study.sampler = optuna.samplers.RandomSampler(seed=0)  # is asked, but everything is given
+        for trial in sorted(trials, key=lambda entry: entry.number):
+            self._study.enqueue_trial(study_parameters(self._space, trial.parameters))
+            self._ask(trial.number)
+            if trial.is_final or trial.epochs:
+                self.tell(trial)
+
+    def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
+        import optuna
+
+        seed = (self._search.seed * 1_000_003 + number) % 2**32
+        if self._search.searcher == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                seed=seed,
+                multivariate=True,
+                group=True,  # conditional parameters are modelled together with those they depend on
+                constant_liar=True,  # trials at work count as poor: workers do not crowd one place
+                # A quarter of a short search is left to chance; ten trials, Optuna's own default, at most.
+                n_startup_trials=min(10, max(4, self._search.num_trials // 4)),
+            )
+
+
+def _revisable_storage() -> "optuna.storages.InMemoryStorage":
+    """Optuna's storage in memory, in which a told trial may be told again: it went on from its rung."""
+    from optuna.storages import InMemoryStorage
+    from optuna.trial import TrialState
+
+    class RevisableStorage(InMemoryStorage):
+        def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
+            """Every trial is."""
+
+    return RevisableStorage()
+
+
+def study_parameters(space: Space, parameters: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as Optuna holds it: lists and the like by their labels, constants left out."""
+    return {
+        parameter.name: parameter.domain.label(parameters[parameter.name])
+        if isinstance(parameter.domain, Choice)
+        else parameters[parameter.name]
+        for parameter in space.parameters
+        if parameter.name in parameters and not _is_constant(parameter)
+    }
+
+
+def distributions(space: Space, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Optuna's distribution of every parameter of a configuration that varies."""
+    return {
+        parameter.name: _distribution(parameter)
+        for parameter in space.parameters
+        if parameter.name in parameters and not _is_constant(parameter)
+    }
+
+
+def _suggest(trial: "optuna.Trial", parameter: Parameter) -> Any:
+    domain = parameter.domain
+    if _is_constant(parameter):
+        return domain.values[0] if isinstance(domain, Choice) else domain.low
+    if isinstance(domain, Choice):
+        return domain.value(trial.suggest_categorical(parameter.name, domain.labels))
+    if isinstance(domain, Integer):
+        return trial.suggest_int(parameter.name, domain.low, domain.high, log=domain.log)
+    return trial.suggest_float(parameter.name, domain.low, domain.high, log=domain.log)
+
+
+def _distribution(parameter: Parameter) -> "optuna.distributions.BaseDistribution":
+    from optuna import distributions as optuna_distributions
+
+    domain = parameter.domain
+    if isinstance(domain, Choice):
+        return optuna_distributions.CategoricalDistribution(domain.labels)
+    if isinstance(domain, Integer):
+        return optuna_distributions.IntDistribution(domain.low, domain.high, log=domain.log)
+    return optuna_distributions.FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def _is_constant(parameter: Parameter) -> bool:
+    domain = parameter.domain
+    return len(domain.values) == 1 if isinstance(domain, Choice) else domain.low == domain.high
+
+
+def _values(trial: TrialRecord, metric: str) -> dict[int, float]:
+    """The metric by epoch; nothing for a diverged trial, whose earlier values are no merit."""
+    if trial.status == record.DIVERGED:
+        return {}
+    values = {epoch.epoch: getattr(epoch, metric) for epoch in trial.epochs}
+    return {step: value for step, value in values.items() if value is not None}

@@ -1,0 +1,404 @@
+"""A space file's parameters as typed domains, and the configurations that they allow.
+
+A space file names each hyperparameter with what it may be:
+
+```yaml
+backbone: {choice: [cnn, vgg16]}
+learning_rate: {log_uniform: [1.0e-5, 1.0e-2]}
+layers: {integer: [1, 3], when: {backbone: cnn}}
+dense: {choice: [[], [16], [16, 8]]}
+pooling: average
+```
+
+A bare value is a constant. `when` makes a parameter conditional on earlier ones. `resolve` walks the
+parameters in order and asks a function for each value, so that a sampler, a grid and a size estimate
+all see the same conditional space.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from models.checks import nearest
+from models.registry import BUILDERS, PUBLISHED, model_config, model_parameters
+from search.plan.settings import Settings, SettingsError, TrainSettings, check_train
+
+TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name != "precision")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values of any JSON type."""
+
+    values: tuple[Any, ...]
+
+    @property
+    def labels(self) -> tuple[Any, ...]:
+        """The values as scalars: what is none is named by its JSON text."""
+        return tuple(value if _is_scalar(value) else json.dumps(value) for value in self.values)
+
+    def value(self, label: Any) -> Any:
+        """The value that a label stands for."""
+        return self.values[self.labels.index(label)]
+
+    def label(self, value: Any) -> Any:
+        """The label that stands for a value."""
+        return value if _is_scalar(value) else json.dumps(value)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A real number in [low, high], even or even in its logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number in [low, high], even or even in its logarithm."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All of them."""
+        return tuple(range(self.low, self.high + 1))
+
+
+Domain = Choice | Uniform | Integer
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named hyperparameter, its domain, and the earlier values that it needs to be there at all."""
+
+    name: str
+    domain: Domain
+    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+    def is_active(self, chosen: Mapping[str, Any]) -> bool:
+        """Whether the values chosen so far make this parameter part of the configuration."""
+        return all(name in chosen and chosen[name] in values for name, values in self.when)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched: parameters, or the published rows to replay."""
+
+    name: str
+    parameters: tuple[Parameter, ...] = ()
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One trial to run: its hyperparameters, and where they come from."""
+
+    parameters: dict[str, Any]
+    max_epochs: int
+    row: str = ""
+    repeat: int = 0
+    listed: bool = False  # a row or a configuration of a grid, not one that a sampler chose
+
+
+def read_space(settings: Settings) -> Space:
+    """The space of the settings, every name, domain and condition checked.
+
+    Raises:
+        SettingsError: an unknown parameter, domain, backbone or row; a condition that cannot hold.
+    """
+    choice = settings.space
+    if bool(choice.parameters) == bool(choice.rows):
+        raise SettingsError(
+            f"A space has either parameters or rows; space {choice.name!r} has "
+            f"{'both' if choice.rows else 'neither'}. See search/conf/space/cnn2.yaml for an example."
+        )
+    if choice.rows:
+        return Space(choice.name, rows=_read_rows(choice.rows))
+    parameters = [_read_parameter(name, entry) for name, entry in choice.parameters.items()]
+    _check_names(parameters)
+    for parameter in parameters:
+        if parameter.name in TRAINING_PARAMETERS:
+            _check_training(parameter, settings.train)
+    return Space(choice.name, parameters=tuple(parameters))
+
+
+def check_unused(space: Space, settings: Settings) -> None:
+    """Refuse settings that the space's own values would silently replace.
+
+    Raises:
+        SettingsError: a default of training is set that every trial of the space has a value of its own for.
+    """
+    default = TrainSettings()
+    sampled = [name for row in space.rows for name in _row_parameters(row)]
+    for name in dict.fromkeys([*sampled, *(parameter.name for parameter in space.parameters if not parameter.when)]):
+        if name in TRAINING_PARAMETERS and getattr(settings.train, name) != getattr(default, name):
+            instead = "Published rows are trained as the report says"
+            if space.parameters:
+                instead = f"Use space.parameters.{name}={getattr(settings.train, name)}"
+            raise SettingsError(
+                f"train.{name} is for spaces that say nothing of it, and space {space.name!r} does; got "
+                f"train.{name}={getattr(settings.train, name)}. {instead}."
+            )
+
+
+def resolve(space: Space, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
+    """One configuration: the value that `choose` gives for every parameter that is active."""
+    chosen: dict[str, Any] = {}
+    for parameter in space.parameters:
+        if parameter.is_active(chosen):
+            chosen[parameter.name] = choose(parameter)
+    return chosen
+
+
+def grid(space: Space) -> Iterator[dict[str, Any]]:
+    """Every configuration of a space without continuous parameters.
+
+    Raises:
+        SettingsError: a parameter is continuous.
+    """
+    for parameter in space.parameters:
+        if isinstance(parameter.domain, Uniform):
+            raise SettingsError(
+                f"search.searcher=grid needs parameters with listed values; {parameter.name} is continuous. "
+                f"Give a list: 'space.parameters.{parameter.name}={{choice: [...]}}', or use tpe or random."
+            )
+    yield from _expand(space.parameters, {})
+
+
+def backbones_of(space: Space) -> tuple[str, ...]:
+    """Every backbone that a trial of the space may have, in order of first mention."""
+    return tuple(dict.fromkeys(variant["backbone"] for variant in model_variants(space)))
+
+
+def count_configurations(space: Space) -> int | None:
+    """How many configurations the space has; `None` when a parameter is continuous."""
+    if space.rows:
+        return len(space.rows)
+    if any(isinstance(parameter.domain, Uniform) for parameter in space.parameters):
+        return None
+    return sum(1 for _ in grid(space))
+
+
+def model_variants(space: Space) -> Iterator[dict[str, Any]]:
+    """Every combination of the parameters that shape the model, each with its backbone.
+
+    Continuous ones come with both their ends.
+    """
+    if space.rows:
+        yield from (_row_parameters(row) for row in space.rows)
+        return
+    shaping = [parameter for parameter in space.parameters if parameter.name not in TRAINING_PARAMETERS]
+    yield from _expand(shaping, {})
+
+
+def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
+    """The trials of a space of rows or a grid; `None` where a sampler chooses.
+
+    All configurations come once before any comes again: an interrupted search has whole repeats, and a resumed one
+    may be given more.
+
+    Raises:
+        SettingsError: repeats were asked of a sampler.
+    """
+    search = settings.search
+    if space.rows:
+        configurations = [(_row_parameters(row), row, PUBLISHED[row].epochs) for row in space.rows]
+    elif search.searcher == "grid":
+        configurations = [(parameters, "", search.max_epochs) for parameters in grid(space)]
+    elif search.repeats > 1:
+        raise SettingsError(
+            f"search.repeats needs listed configurations (searcher grid, or a space of rows); got searcher "
+            f"{search.searcher!r} with search.repeats={search.repeats}. Use search.repeats=1."
+        )
+    else:
+        return None
+    return [
+        Plan(parameters, min(epochs, search.max_epochs), row, repeat, listed=True)
+        for repeat in range(search.repeats)
+        for parameters, row, epochs in configurations
+    ]
+
+
+def largest_batch(space: Space, settings: Settings) -> int:
+    """The most images that a trial of the space takes at once."""
+    sizes = [_row_parameters(row).get("batch_size", settings.train.batch_size) for row in space.rows]
+    for parameter in space.parameters:
+        if parameter.name == "batch_size":
+            domain = parameter.domain
+            sizes += domain.values if isinstance(domain, Choice) else [int(domain.high)]
+    return max(sizes, default=settings.train.batch_size)
+
+
+def count_trials(space: Space, settings: Settings) -> int:
+    """How many trials a search of the space has."""
+    plans = listed_plans(space, settings)
+    return settings.search.num_trials if plans is None else len(plans)
+
+
+def train_settings(defaults: TrainSettings, parameters: Mapping[str, Any]) -> TrainSettings:
+    """The training settings of one trial: the defaults, with what the space chose in their place."""
+    values = {entry.name: getattr(defaults, entry.name) for entry in fields(TrainSettings)}
+    return TrainSettings(**{**values, **{key: parameters[key] for key in values if key in parameters}})
+
+
+def model_settings(parameters: Mapping[str, Any]) -> Any:
+    """The model configuration (`CnnConfig` or `TransferConfig`) of one trial."""
+    shaping = {key: value for key, value in parameters.items() if key not in TRAINING_PARAMETERS}
+    return model_config(shaping.pop("backbone"), shaping)
+
+
+def _row_parameters(row_id: str) -> dict[str, Any]:
+    row = PUBLISHED[row_id]
+    config = {entry.name: getattr(row.config, entry.name) for entry in fields(row.config)}
+    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
+    return {
+        "backbone": listed.pop("backbone", "cnn"),
+        **listed,
+        "learning_rate": row.learning_rate,
+        "batch_size": row.batch_size,
+        "augment": row.augment,
+        "class_weights": row.class_weights,
+    }
+
+
+def _read_rows(wanted: list[str]) -> tuple[str, ...]:
+    """Row ids; a table's name stands for all its rows."""
+    rows: list[str] = []
+    for name in wanted:
+        found = [row for row in PUBLISHED if row == name or row.startswith(f"{name}/")]
+        if not found:
+            raise SettingsError(f"There is no published row called {name!r}. {nearest(name, tuple(PUBLISHED))}")
+        rows += found
+    return tuple(rows)
+
+
+def _expand(parameters: Any, chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if not parameters:
+        yield dict(chosen)
+        return
+    first, rest = parameters[0], parameters[1:]
+    if not first.is_active(chosen):
+        yield from _expand(rest, chosen)
+        return
+    domain = first.domain
+    ends_or_all = dict.fromkeys((domain.low, domain.high)) if isinstance(domain, Uniform) else domain.values
+    for value in ends_or_all:
+        yield from _expand(rest, {**chosen, first.name: value})
+
+
+_DOMAINS = ("choice", "uniform", "log_uniform", "integer", "log_integer", "value")
+
+
+def _read_parameter(name: str, entry: Any) -> Parameter:
+    if not isinstance(entry, Mapping):
+        return Parameter(name, Choice((entry,)))
+    when = tuple(
+        (key, tuple(values) if isinstance(values, list) else (values,))
+        for key, values in dict(entry.get("when", {})).items()
+    )
+    kinds = [key for key in entry if key != "when"]
+    if len(kinds) != 1 or kinds[0] not in _DOMAINS:
+        given = ", ".join(map(str, kinds)) or "nothing"
+        hint = nearest(str(kinds[0]), _DOMAINS) if kinds else f"Valid are: {', '.join(_DOMAINS)}."
+        raise SettingsError(f"space.parameters.{name} needs one domain; got {given}. {hint}")
+    return Parameter(name, _read_domain(name, kinds[0], entry[kinds[0]]), when)
+
+
+def _read_domain(name: str, kind: str, given: Any) -> Domain:
+    if kind == "value":
+        return Choice((given,))
+    if kind == "choice":
+        if not isinstance(given, list) or not given:
+            raise SettingsError(f"space.parameters.{name}: choice takes a list of values; got {given!r}.")
+        return Choice(tuple(given))
+    if not isinstance(given, list) or len(given) != 2 or not all(_is_number(bound) for bound in given):
+        raise SettingsError(f"space.parameters.{name}: {kind} takes [low, high]; got {given!r}.")
+    low, high = given
+    log = kind.startswith("log")
+    if low > high or (log and low <= 0):
+        rule = "0 < low <= high" if log else "low <= high"
+        raise SettingsError(f"space.parameters.{name}: {kind} needs {rule}; got {given!r}.")
+    if kind.endswith("integer"):
+        if not all(isinstance(bound, int) for bound in given):
+            raise SettingsError(f"space.parameters.{name}: {kind} takes whole numbers; got {given!r}.")
+        return Integer(low, high, log)
+    return Uniform(float(low), float(high), log)
+
+
+def _check_names(parameters: list[Parameter]) -> None:
+    """Every parameter belongs to training or to each model that it can be given to."""
+    by_name = {parameter.name: parameter for parameter in parameters}
+    if "backbone" not in by_name or not isinstance(by_name["backbone"].domain, Choice):
+        raise SettingsError("A space names its backbone: 'backbone: cnn' or 'backbone: {choice: [...]}'.")
+    backbones = by_name["backbone"].domain.values
+    for backbone in backbones:
+        if backbone not in BUILDERS:
+            raise SettingsError(f"There is no backbone called {backbone!r}. {nearest(str(backbone), tuple(BUILDERS))}")
+    seen: set[str] = set()
+    for parameter in parameters:
+        for name, values in parameter.when:
+            if name not in seen:
+                raise SettingsError(
+                    f"space.parameters.{parameter.name}: 'when' names parameters that stand before it; "
+                    f"got {name!r}. Move {name!r} up, or mend its name."
+                )
+            domain = by_name[name].domain
+            if isinstance(domain, Uniform):
+                continue
+            never = [each for each in values if each not in domain.values]
+            if never:
+                raise SettingsError(
+                    f"space.parameters.{parameter.name}: 'when' waits for {name}={never[0]!r}, which {name} never is. "
+                    f"{nearest(never[0], map(str, domain.values))}"
+                )
+        seen.add(parameter.name)
+        if parameter.name == "backbone" or parameter.name in TRAINING_PARAMETERS:
+            continue
+        condition = dict(parameter.when).get("backbone", backbones)
+        for backbone in (backbone for backbone in backbones if backbone in condition):
+            valid = tuple(name for name in model_parameters(backbone) if name != "backbone")
+            if parameter.name not in valid:
+                raise SettingsError(
+                    f"{parameter.name!r} is no parameter of {backbone} or of training. "
+                    f"{nearest(parameter.name, valid + TRAINING_PARAMETERS)} "
+                    "A parameter of some backbones only takes 'when: {backbone: [...]}'."
+                )
+
+
+def _check_training(parameter: Parameter, defaults: TrainSettings) -> None:
+    """Every value of a training parameter, or its domain's ends, has the type and the range of the setting."""
+    domain = parameter.domain
+    default = getattr(defaults, parameter.name)
+    kind = "text" if isinstance(default, str) else "a number" if isinstance(default, float) else "a whole number"
+    for value in domain.values if isinstance(domain, Choice) else (domain.low, domain.high):
+        number = int | float if isinstance(default, float) else type(default)
+        if isinstance(value, bool) or not isinstance(value, number):
+            raise SettingsError(f"space.parameters.{parameter.name} takes {kind}; got {value!r}.")
+        check_train(train_settings(defaults, {parameter.name: value}), "space.parameters")
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def combinations_of(space: Space) -> str:
+    """The size of the space in words, for a dry run."""
+    count = count_configurations(space)
+    if count is not None:
+        return f"{count:,} configuration{'s' if count > 1 else ''}"
+    continuous = [p.name for p in space.parameters if isinstance(p.domain, Uniform)]
+    discrete = [p for p in space.parameters if p.name not in continuous]
+    listed = sum(1 for _ in itertools.islice(_expand(discrete, {}), 1_000_000))
+    return f"{listed:,} combinations of listed values, times the continuous {', '.join(continuous)}"

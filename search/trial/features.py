@@ -1,0 +1,286 @@
+"""What all trials of a run share of pretrained backbones: weights, and what leaves a frozen part, computed once.
+
+With the backbone frozen, wholly or up to a layer, its output depends on backbone, weights, image and augmentation
+alone (`FeatureKey`). An augmentation is drawn as a few fixed views of every image; epoch e trains on view e modulo
+their number.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_pipeline.augment import Policy, augment, find_policy
+from data_pipeline.share import TrainingData
+from data_pipeline.shift import shifted_fingerprint
+from models.registry import ModelConfig
+from models.transfer import (
+    TransferConfig,
+    build_transfer,
+    feature_cut,
+    frozen_part,
+    load_backbone_weights,
+    weights_hash,
+)
+from search.plan.settings import Settings
+from search.plan.spaces import Space, backbones_of, model_settings, model_variants
+from search.trial.feature_store import BLOCK, FeatureCost, FeatureKey, FeatureStore
+from search.trial.training import Inputs, TrialConfig, image_inputs
+
+_BATCH = 16  # images that a backbone takes at once: VGG16's first maps of 16 images are 205 MB
+_ASK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class BackboneWeights:
+    """A backbone's pretrained weights in the object store.
+
+    Attributes:
+        arrays: reference of what `load_backbone_weights` gives.
+        hash: of these arrays.
+    """
+
+    arrays: Any
+    hash: str
+
+
+@dataclass(frozen=True)
+class Backbones:
+    """What the processes of a run share of pretrained backbones: their weights, and the features of frozen ones.
+
+    Attributes:
+        weights: of every backbone of the space; empty for random ones.
+        store: handle of the `FeatureStore` actor; None when every model is trained from its images.
+        dtype: of the features, "float32" or "float16".
+        views: fixed draws of an augmentation policy.
+    """
+
+    weights: Mapping[str, BackboneWeights]
+    store: Any = None
+    dtype: str = "float32"
+    views: int = 1
+
+    def arrays(self, model: ModelConfig) -> tuple[NDArray[Any], ...] | None:
+        """The pretrained arrays of a model's backbone, views of shared memory; None for random ones and for CNNs."""
+        import ray
+
+        known = self.weights.get(model.backbone) if isinstance(model, TransferConfig) else None
+        return None if known is None else ray.get(known.arrays)
+
+    def has_features(self, model: ModelConfig) -> bool:
+        """Whether a model's frozen part is run once for all trials that share it."""
+        return self.store is not None and has_frozen_part(model)
+
+    def costs(self) -> list[FeatureCost]:
+        """What features cost this run so far, by backbone."""
+        import ray
+
+        found: list[FeatureCost] = [] if self.store is None else ray.get(self.store.costs.remote())
+        return found
+
+    def plain(self, config: TrialConfig, images: NDArray[np.uint8], fingerprint: str) -> NDArray[Any]:
+        """The features of all `images` without augmentation, float (N, ...)."""
+        return self._get(config, images, np.arange(len(images)), self._key(config, fingerprint))
+
+    def view(self, config: TrialConfig, data: TrainingData, view: int) -> NDArray[Any]:
+        """A view of the training images, float (n, ...), in the order of `data.train`."""
+        rows = rows_fingerprint(data.train)
+        key = self._key(config, data.fingerprint, policy=config.train.augment, view=view, rows=rows)
+        return self._get(config, data.images, data.train, key)
+
+    def _key(self, config: TrialConfig, images: str, **view: Any) -> FeatureKey:
+        model = config.model
+        cut, known = feature_cut(model), self.weights.get(model.backbone)
+        if cut is None:
+            raise ValueError(f"{model} has no frozen part. Train it on images.")
+        weights = f"random, seed {config.seed}" if known is None else known.hash
+        return FeatureKey(model.backbone, weights, cut, images, config.train.precision, self.dtype, **view)
+
+    def _get(
+        self, config: TrialConfig, images: NDArray[np.uint8], rows: NDArray[np.int64], key: FeatureKey
+    ) -> NDArray[Any]:
+        """The features of some images from the store; this process computes the blocks that it is handed.
+
+        Raises:
+            OSError: the features can be neither written nor read.
+        """
+        import ray
+
+        compute: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
+        while True:
+            claim = ray.get(self.store.claim.remote(key, len(rows)))
+            if claim.reference is not None:
+                features: NDArray[Any] = ray.get(claim.reference)
+                return features
+            if claim.file:
+                return open_features(claim.file)
+            if claim.block is None:
+                time.sleep(_ASK_SECONDS)
+                continue
+            if compute is None:
+                compute = build_extractor(config, images.shape[1:], self.arrays(config.model))
+            block = images[rows[claim.block * BLOCK : (claim.block + 1) * BLOCK]]
+            if key.policy != "none":
+                block = augment(block, find_policy(key.policy), np.random.default_rng([key.view, claim.block]))
+            ray.get(self.store.add.remote(key, claim.block, compute(block).astype(key.dtype)))
+
+
+class Views(Sequence[NDArray[Any]]):
+    """The views of an augmentation, each asked for when its first epoch comes: many trials end before."""
+
+    def __init__(self, get: Callable[[int], NDArray[Any]], number: int) -> None:
+        self._get = get
+        self._views: list[NDArray[Any] | None] = [None] * number
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, place: Any) -> Any:
+        if self._views[place] is None:
+            self._views[place] = self._get(place)
+        return self._views[place]
+
+
+def trial_inputs(backbones: Backbones, config: TrialConfig, data: TrainingData) -> Inputs:
+    """What a trial trains on and is validated on: features of its model's frozen part, or the images."""
+    if not backbones.has_features(config.model):
+        return image_inputs(data)
+    plain = backbones.plain(config, data.images, data.fingerprint)
+    shifted = None
+    if data.shifted is not None:
+        shifted = backbones.plain(config, data.shifted, shifted_fingerprint(data.fingerprint, data.validation))
+    if find_policy(config.train.augment) == Policy():
+        return Inputs((plain,), data.train, plain, shifted)
+    views = Views(lambda view: backbones.view(config, data, view), backbones.views)
+    return Inputs(views, np.arange(len(data.train)), plain, shifted)
+
+
+def has_frozen_part(model: ModelConfig) -> bool:
+    """Whether a model has a part that training leaves alone."""
+    return isinstance(model, TransferConfig) and feature_cut(model) is not None
+
+
+def models_with_features(settings: Settings, space: Space) -> list[TransferConfig]:
+    """The models of the space whose frozen part is run once for all trials."""
+    if settings.features == "off":
+        return []
+    return [model for model in map(model_settings, model_variants(space)) if has_frozen_part(model)]
+
+
+def build_extractor(
+    config: TrialConfig, shape: tuple[int, ...], weights: Sequence[NDArray[Any]] | None
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """A function from images, uint8 (n, H, W, C), to what leaves the frozen part of a trial's model, (n, ...)."""
+    import keras
+
+    keras.config.set_dtype_policy(config.train.precision)
+    height, width, channels = shape
+    frozen = frozen_part(build_transfer(config.model, (height, width, channels), 2, weights, config.seed))
+    if frozen is None:
+        raise ValueError(f"{config.model} has no frozen part. Train it on images.")
+
+    def extract(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+        return np.concatenate([frozen.predict_on_batch(batch.astype(np.float32) / 255) for batch in batches])
+
+    return extract
+
+
+def open_features(file: str) -> NDArray[Any]:
+    """Features that are too large for the object store, as a read-only memory map of their file.
+
+    Raises:
+        OSError: this host does not see the file.
+    """
+    try:
+        return np.asarray(np.load(file, mmap_mode="r"))
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"Features that are larger than the object store must be in a folder that all hosts see; {file} cannot "
+            f"be read here ({error}). Set data.cache to a shared folder, or features=float16, or features=off."
+        ) from error
+
+
+def rows_fingerprint(rows: NDArray[np.int64]) -> str:
+    """A hash of rows and their order: 16 hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(rows, np.int64).data).hexdigest()[:16]
+
+
+class FeatureNews:
+    """What the store of a run is at, asked for without ever waiting for the answer.
+
+    Attributes:
+        computing: what is being computed, a line each.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self.computing: Sequence[str] = ()
+        self._store = store
+        self._asked: Any = None
+        self._next = 0.0
+
+    def poll(self) -> Sequence[str]:
+        """What was completed since the last call, a line each; asks the store again once a second."""
+        import ray
+
+        if self._asked is None and time.monotonic() >= self._next:
+            self._asked = self._store.news.remote()
+            self._next = time.monotonic() + 1.0
+        if self._asked is None or not ray.wait([self._asked], timeout=0)[0]:
+            return ()
+        completed: Sequence[str]
+        completed, self.computing = ray.get(self._asked)
+        self._asked = None
+        return completed
+
+
+def share_backbones(settings: Settings, space: Space) -> Backbones:
+    """The weights of every backbone of the space in the object store, and a store for features if they are of use.
+
+    Weights are read in a process beside the driver, where their file is: the driver never imports TensorFlow.
+
+    Raises:
+        models.transfer.WeightsError: weights can be neither read nor downloaded.
+    """
+    import ray
+
+    weights: dict[str, BackboneWeights] = {}
+    load = ray.remote(num_returns=2, num_cpus=0, scheduling_strategy=_beside_driver())(_load_weights)
+    for backbone in backbones_of(space):
+        if backbone != "cnn" and settings.weights != "none":
+            arrays, digest = load.remote(backbone, settings.weights)
+            try:
+                weights[backbone] = BackboneWeights(arrays, ray.get(digest))
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+    if not models_with_features(settings, space):
+        return Backbones(weights)
+    return Backbones(weights, _start_store(settings), settings.features, settings.views)
+
+
+def _load_weights(backbone: str, weights: str) -> tuple[tuple[NDArray[Any], ...], str]:
+    arrays = load_backbone_weights(backbone, weights) or ()
+    return arrays, weights_hash(arrays)
+
+
+def _beside_driver() -> Any:
+    """The scheduling strategy of what must run on the driver's node."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _start_store(settings: Settings) -> Any:
+    """A `FeatureStore` in a process beside the driver; it ends with the run."""
+    import ray
+
+    folder = Path(settings.data.cache).expanduser() / "features"
+    room = min(each["Resources"].get("object_store_memory", 0) for each in ray.nodes() if each["Alive"])
+    actor = ray.remote(num_cpus=0, scheduling_strategy=_beside_driver())(FeatureStore)
+    return actor.remote(str(folder), settings.data.cache_gb * 1e9, room / 2)

@@ -1,0 +1,152 @@
+"""One trial as Ray Tune runs it: one epoch a step up to a target, in a process that goes on from trial to trial.
+
+This module imports Ray at the top because a trainable is a subclass; the driver imports it only when
+a search begins.
+"""
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ray import ObjectRef, tune
+
+from data_pipeline.share import get_training_data
+from search import record
+from search.plan.settings import TrainSettings
+from search.record import RunFolder, TrialRecord
+from search.trial.checkpoint import Checkpoint, read_checkpoint, write_best, write_checkpoint
+from search.trial.features import Backbones, trial_inputs
+from search.trial.process import prepare_process, release_memory
+from search.trial.training import TrialModel, trial_config
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What all trials of a run have in common.
+
+    Attributes:
+        patience: seconds that a storage which fails is waited for.
+        data: `TrainingData` in the object store: pool images only, by construction no test image.
+        backbones: pretrained weights and features.
+        threads: CPUs that a trial owns.
+    """
+
+    run_url: str
+    patience: float
+    metric: str
+    train: TrainSettings
+    data: "ObjectRef[Any]"
+    backbones: Backbones
+    threads: int
+
+
+class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
+    """Trains one configuration; TensorFlow is imported once a process, whatever the number of trials.
+
+    All that touches TensorFlow is in `prepare_process` and `build_model`: a subclass that overrides both trains
+    something else and keeps the steps, checkpoints and results (benchmarks.no_op_trial).
+    """
+
+    _model: TrialModel | None
+
+    def setup(self, config: dict[str, Any], context: TrialContext) -> None:
+        """Prepare the process, once."""
+        self._context = context
+        self._folder = RunFolder(context.run_url).patient(context.patience)
+        self.prepare_process(context)
+        self._last: TrialModel | None = None
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take up another trial in the same process, or go on with the one that it has just trained."""
+        model = self._model
+        if new_config["number"] == self._trial.number and model and len(model.history) == new_config["trained"]:
+            self._target = new_config["target"]
+            return True
+        self._last = model
+        self._begin(new_config)
+        return True
+
+    def prepare_process(self, context: TrialContext) -> None:
+        """Set up the process for its first trial."""
+        prepare_process(context.threads)
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch and checkpoint it; or report one that a process checkpointed and died before it reported."""
+        try:
+            if self._model is None:
+                self._model = self._build_or_restore()
+                if len(self._model.history) > self._trained:
+                    return self._result()
+            self._run_epoch(self._model)
+            return self._result()
+        except ValueError as error:
+            # The configuration itself cannot be trained: trying again would give the same.
+            return {"done": True, "status": record.FAILED, "reason": str(error)}
+        except OSError as error:
+            # The run's storage is full or gone: every other trial would fail on it too.
+            return {"done": True, "storage_error": str(error)}
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._trial = TrialRecord(**json.loads(config["trial"]))
+        self._trained, self._target = config["trained"], config["target"]
+        # Built in the first step, where a configuration that fails is told apart from a dead process.
+        self._model = None
+
+    def _build_or_restore(self) -> TrialModel:
+        model = self.build_model()
+        checkpoint, damaged = read_checkpoint(self._folder, self._trial.name)
+        for name in damaged:
+            print(f"{name} is damaged and was passed over; the one before it is used.")
+        if checkpoint is not None:
+            model.restore(checkpoint.weights, checkpoint.optimizer, checkpoint.history)
+            if self._is_best(model):  # the process may have died before it wrote them
+                write_best(self._folder, self._trial.name, checkpoint)
+        return model
+
+    def build_model(self) -> TrialModel:
+        """The trial's model before its first epoch: the last one started anew, or its memory given back first."""
+        config = trial_config(self._trial, self._context.train)
+        data = get_training_data(self._context.data).of_repeat(self._trial.repeat)
+        backbones = self._context.backbones
+        inputs, weights = trial_inputs(backbones, config, data), backbones.arrays(config.model)
+        last, self._last = self._last, None
+        if last is not None and last.restart(config, data, inputs, weights):
+            return last
+        del last
+        release_memory()
+        return TrialModel(config, data, inputs, weights)
+
+    def _run_epoch(self, model: TrialModel) -> None:
+        model.run_epoch()
+        if model.is_diverged:
+            return  # weights that are not numbers are of no use to anyone
+        checkpoint = Checkpoint(model.weights(), model.optimizer_state(), model.history)
+        write_checkpoint(self._folder, self._trial.name, checkpoint, self._is_best(model))
+
+    def _is_best(self, model: TrialModel) -> bool:
+        self._trial.epochs = model.history
+        best = self._trial.best_epoch(self._context.metric)
+        return best is not None and best.epoch == len(model.history)
+
+    def _result(self) -> dict[str, Any]:
+        model = self._model
+        if model is None:
+            raise RuntimeError("A result needs a model; step builds it first.")
+        epoch = model.history[-1]
+        result: dict[str, Any] = {
+            "done": epoch.epoch >= self._target,
+            "metrics": asdict(epoch),
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+        }
+        if model.is_diverged:
+            reason = f"the loss of epoch {epoch.epoch} is not a finite number"
+            result |= {"done": True, "status": record.DIVERGED, "reason": reason}
+        elif model.is_done:
+            early = epoch.epoch < self._trial.max_epochs
+            reason = "early stopping: val_loss no longer improves" if early else ""
+            result |= {"done": True, "status": record.FINISHED, "reason": reason}
+        return result

@@ -1,0 +1,96 @@
+import io
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from search import record
+from search.driver.screen import SearchView, chatter_to, ranked_table, status_line
+from search.plan.settings import load_settings
+from search.record import TrialRecord
+from tests.conftest import make_epoch
+
+
+def make_trial(number: int, status: str, loss: float, **parameters: object) -> TrialRecord:
+    epochs = [make_epoch(1, loss), make_epoch(2, loss + 0.1)]
+    return TrialRecord(number, {"backbone": "cnn", **parameters}, 0, 10, status=status, epochs=epochs)
+
+
+def make_state(trials: dict[int, TrialRecord], best: TrialRecord) -> Any:
+    """What a view asks of a search's state."""
+    return SimpleNamespace(
+        trials=trials,
+        ended=[],
+        retried=[],
+        num_trials=3,
+        settings=load_settings(["space=cnn2"]),
+        best=lambda: best,
+        is_at_rung=lambda trial: False,
+    )
+
+
+TRIALS = [
+    make_trial(0, record.FINISHED, 0.5, layers=1),
+    make_trial(1, record.STOPPED, 0.1, layers=2),
+    make_trial(2, record.FINISHED, 0.4, layers=2),
+]
+
+
+def test_what_is_printed_by_anyone_goes_to_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log"
+    with chatter_to(log) as console:
+        os.write(1, b"from C\n")
+        os.write(2, b"warning\n")
+        console.print("for the user")
+    assert log.read_text() == "from C\nwarning\n"
+    assert capfd.readouterr().out == "for the user\n"
+
+
+def test_finished_trials_are_ranked_and_show_what_differs() -> None:
+    screen = io.StringIO()
+    Console(file=screen, width=150).print(ranked_table(TRIALS, "val_loss", "best"))
+    lines = [line for line in screen.getvalue().splitlines() if "0.4000" in line or "0.5000" in line]
+    assert [line.split("│")[1].strip() for line in lines] == ["0002", "0000"]
+    assert "layers=2" in lines[0]
+    assert "backbone" not in screen.getvalue()
+    assert "0001" not in screen.getvalue()
+
+
+def test_a_screen_that_is_no_terminal_hears_once_of_each_trial_that_ends() -> None:
+    screen = io.StringIO()
+    trials = {trial.number: trial for trial in TRIALS}
+    state = make_state(trials, TRIALS[1])
+    state.ended.append(0)
+    with SearchView(Console(file=screen, width=120), state, 30.0) as view:
+        view.on_change()
+        assert screen.getvalue() == ""
+        state.ended += [2, 1]
+        state.retried.append(0)
+        view.on_change()
+        view.on_change()
+    lines = [line.partition("] ")[2] for line in screen.getvalue().splitlines()]
+    assert [line.split(",")[0] for line in lines] == [
+        "trial 0000 lost its process after epoch 2 and is tried again from there",
+        "trial 0002 finished after epoch 2",
+        "trial 0001 stopped early after epoch 2",
+    ]
+
+
+def test_a_search_without_a_worker_says_that_it_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.driver.screen._LINE_SECONDS", 0)
+    said = []
+    for status in (record.RUNNING, record.WAITING):
+        trials = {0: make_trial(0, status, 0.5)}
+        state = make_state(trials, TRIALS[0])
+        screen = io.StringIO()
+        with SearchView(Console(file=screen, width=200), state, 30.0) as view:
+            view.on_change()
+        said.append("nothing runs: waiting for a worker" in screen.getvalue())
+    assert said == [False, True]
+
+
+def test_the_status_counts_what_early_stopping_saved() -> None:
+    assert status_line(TRIALS) == "3 trials: 2 finished, 1 stopped; 6 of 30 epochs trained"

@@ -1,0 +1,204 @@
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from models.counts import ParameterCount
+from search import record
+from search.driver.state import SearchState, trial_seed
+from search.plan.searcher import build_searcher
+from search.plan.settings import load_settings
+from search.plan.spaces import Plan, read_space
+from search.record import RunFolder
+from search.trial.checkpoint import Checkpoint, write_checkpoint
+from tests.conftest import make_epoch
+
+
+@pytest.fixture
+def open_state(tmp_path: Path) -> Iterator[Callable[..., SearchState]]:
+    """Opens the state of one and the same run, as often as it is called; each call is a session."""
+    opened = []
+
+    def open_session(num_trials: int = 3) -> SearchState:
+        settings = load_settings(["space=cnn2", f"search.num_trials={num_trials}", "search.max_epochs=2"])
+        searcher = build_searcher(read_space(settings), settings)
+        opened.append(SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(10, 9)))
+        return opened[-1]
+
+    yield open_session
+    for state in opened:
+        state.close()
+
+
+def test_memory_and_log_agree_at_every_step(open_state: Callable[..., SearchState]) -> None:
+    state = open_state()
+    first, second = state.next_trial(), state.next_trial()
+    assert first is not None
+    assert second is not None
+    state.start(0)
+    state.add_epoch(0, asdict(make_epoch(1, 0.5)), "host", 7)
+    state.add_epoch(0, asdict(make_epoch(1, 0.9)), "host", 7)
+    state.retry(1, "killed")
+    state.end(0, record.STOPPED)
+    assert state.folder.read_trials() == state.trials
+    assert (state.trials[0].status, len(state.trials[0].epochs)) == (record.STOPPED, 1)
+    assert (state.trials[0].host, state.trials[0].parameter_count) == ("host", 10)
+
+
+def test_trials_are_handed_out_once_and_come_to_an_end(open_state: Callable[..., SearchState]) -> None:
+    state = open_state()
+    assert not state.is_over
+    assert [trial.number for trial in iter(state.next_trial, None)] == [0, 1, 2]
+    assert not state.is_over  # they have not ended
+
+
+def test_trials_wait_at_a_rung_until_it_is_seen_who_goes_on(open_state: Callable[..., SearchState]) -> None:
+    """Three trials with a rung after epoch 1 of 2, and one in four, at least one, that goes on."""
+    state = open_state()
+    assert len(list(iter(state.next_trial, None))) == 3
+    for number, loss in ((1, 0.5), (2, 0.4)):
+        assert state.target(number) == 1
+        state.add_epoch(number, asdict(make_epoch(1, loss)))
+        state.wait(number)
+        assert state.next_trial() is None
+    assert state.folder.read_trials() == state.trials
+    # The limit is one trial: who is not the best can never go on. So 1 is out as soon as 2 is better.
+    assert [state.trials[number].status for number in range(3)] == [record.WAITING, record.STOPPED, record.WAITING]
+    assert [state.is_at_rung(state.trials[number]) for number in range(3)] == [False, False, True]
+    state.add_epoch(0, asdict(make_epoch(1, 0.6)))
+    state.wait(0)
+    assert state.trials[0].status == record.STOPPED
+    goes_on = state.next_trial()
+    assert goes_on == state.trials[2]
+    assert (state.target(2), state.is_over) == (2, False)
+    state.add_epoch(2, asdict(make_epoch(2, 0.7)))
+    state.end(2, record.FINISHED)
+    assert state.is_over
+    assert state.folder.read_trials() == state.trials
+
+
+def test_the_best_trial_and_those_that_ended_are_known_at_every_step(open_state: Callable[..., SearchState]) -> None:
+    state = open_state()
+    assert (state.best(), state.ended, state.is_over) == (None, [], False)
+    for _ in range(3):
+        state.next_trial()
+    for number, losses in ((2, (0.5, 0.9)), (0, (0.7, 0.5)), (1, (0.4, 0.3))):
+        for epoch, loss in enumerate(losses, 1):
+            state.add_epoch(number, asdict(make_epoch(epoch, loss)))
+            assert state.best() == record.rank(state.trials.values(), "val_loss")[0]
+    state.end(2, record.FINISHED)
+    state.end(0, record.FAILED, "x")
+    assert (state.ended, state.is_over) == ([2, 0], False)
+    state.end(1, record.STOPPED)
+    assert (state.ended, state.is_over) == ([2, 0, 1], True)
+    state.close()
+    again = open_state()
+    assert (again.ended, again.is_over) == ([0, 1, 2], True)
+    assert again.best() == again.trials[1]
+
+
+def test_a_new_session_hands_out_interrupted_trials_first(open_state: Callable[..., SearchState]) -> None:
+    first = open_state()
+    for _ in range(2):
+        first.next_trial()
+    first.end(0, record.FAILED, "x")
+    first.close()
+    second = open_state()
+    second.restore()
+    assert [trial.number for trial in iter(second.next_trial, None)] == [1, 2]
+
+
+def test_a_new_session_knows_who_waits_at_a_rung(open_state: Callable[..., SearchState]) -> None:
+    first = open_state()
+    assert len(list(iter(first.next_trial, None))) == 3
+    for number, loss in ((0, 0.4), (1, 0.5), (2, 0.6)):
+        first.add_epoch(number, asdict(make_epoch(1, loss)))
+    first.wait(0)  # the driver dies before it writes that the others wait too
+    first.close()
+    second = open_state()
+    second.restore()
+    assert [trial.status for trial in second.trials.values()][1:] == [record.STOPPED, record.STOPPED]
+    goes_on = second.next_trial()
+    assert goes_on is not None
+    assert (goes_on.number, second.target(0), second.next_trial()) == (0, 2, None)
+
+
+@pytest.mark.parametrize(("epochs", "status"), [(1, record.RUNNING), (2, record.FINISHED)])
+def test_epochs_that_were_saved_but_not_logged_are_adopted(
+    open_state: Callable[..., SearchState], epochs: int, status: str
+) -> None:
+    first = open_state()
+    first.next_trial()
+    first.close()
+    history = [make_epoch(n + 1, 0.5) for n in range(epochs)]
+    write_checkpoint(first.folder, "0000", Checkpoint([], [], history), is_best=True)
+    second = open_state()
+    second.restore()
+    assert second.trials[0].status == status
+    assert second.trials[0].epochs == history
+    assert second.folder.read_trials() == second.trials
+
+
+def end_all(state: SearchState) -> list[int]:
+    """Train one trial at a time, epoch by epoch, until the search is over or nothing is handed out; their numbers."""
+    handed = []
+    while (trial := state.next_trial()) is not None:
+        handed.append(trial.number)
+        for epoch in range(len(trial.epochs) + 1, state.target(trial.number) + 1):
+            state.add_epoch(trial.number, asdict(make_epoch(epoch, 1.0 / (1 + trial.number))))
+        if len(state.trials[trial.number].epochs) < trial.max_epochs:
+            state.wait(trial.number)
+        else:
+            state.end(trial.number, record.FINISHED)
+    return handed
+
+
+def test_a_search_resumed_with_fewer_trials_than_it_has_comes_to_an_end(
+    open_state: Callable[..., SearchState],
+) -> None:
+    first = open_state(num_trials=5)
+    for number in range(5):
+        assert first.next_trial() is not None
+        first.add_epoch(number, asdict(make_epoch(1, 0.5)))
+    second = open_state(num_trials=3)
+    second.restore()
+    assert second.num_trials == 5
+    end_all(second)
+    assert second.is_over
+
+
+def test_a_trial_whose_line_is_lost_is_not_waited_for(open_state: Callable[..., SearchState]) -> None:
+    first = open_state()
+    assert len(list(iter(first.next_trial, None))) == 3
+    first.close()
+    (log,) = first.folder.names("log")
+    lines = first.folder.read("log", log).splitlines(keepends=True)
+    first.folder.write(b"".join(line for line in lines if json.loads(line)["trial"] != 1), "log", log)
+    second = open_state()
+    second.restore()
+    assert second.num_trials == 2
+    end_all(second)
+    assert second.is_over
+    assert sorted(second.trials) == [0, 2]
+
+
+def test_no_trial_begins_in_a_bucket_before_its_suggestion_is_kept() -> None:
+    settings = load_settings(["space=cnn2"])
+    folder = RunFolder("memory://state/run")
+    searcher = build_searcher(read_space(settings), settings)
+    state = SearchState(folder, searcher, settings, lambda model: ParameterCount(10, 9))
+    state.next_trial()
+    assert list(folder.read_trials()) == [0]  # though the log was not closed
+    state.close()
+
+
+def test_listed_configurations_share_the_seeds_of_their_repeats() -> None:
+    row = Plan({}, 1, row="table1/1", repeat=1, listed=True)
+    assert trial_seed(0, 3, row) == trial_seed(0, 8, dataclasses.replace(row, row="table1/2"))
+    assert trial_seed(0, 3, row) != trial_seed(0, 3, dataclasses.replace(row, repeat=2))
+    seeds = {trial_seed(0, number, Plan({}, 1)) for number in range(100)}
+    assert len(seeds) == 100
+    assert all(0 <= seed < 2**31 for seed in seeds)

@@ -1,0 +1,156 @@
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import run
+from search.driver.submit import connect_client, fetch, follow, job_words, submit
+from search.plan.settings import ClusterSettings, SettingsError, cluster_settings
+from search.record import RunFolder
+
+
+class Status(str):
+    """Stands for Ray's JobStatus."""
+
+    @property
+    def value(self) -> str:
+        return str(self)
+
+    def is_terminal(self) -> bool:
+        return self in ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class Cluster:
+    """Stands for JobSubmissionClient; `course` is what each question is answered with, an error included."""
+
+    message = "exit code 2"
+
+    def __init__(self, *course: tuple[str, str] | Exception) -> None:
+        self.course = list(course)
+        self.submitted: dict[str, Any] = {}
+
+    def submit_job(self, **job: Any) -> str:
+        self.submitted = job
+        return "job_1"
+
+    def get_job_status(self, job: str) -> Status:
+        answer = self.course[0]
+        if isinstance(answer, Exception):
+            self.course.pop(0)
+            raise answer
+        return Status(answer[0])
+
+    def get_job_logs(self, job: str) -> str:
+        return self.course.pop(0)[1]  # type: ignore[index]
+
+    def get_job_info(self, job: str) -> "Cluster":
+        return self
+
+
+def test_what_a_job_prints_is_shown_once_over_a_lost_connection() -> None:
+    shown: list[str] = []
+    lost = OSError("connection refused")
+    cluster = Cluster(
+        ("PENDING", ""), ("RUNNING", "one\n"), lost, lost, ("RUNNING", "one\ntwo\n"), ("SUCCEEDED", "one\ntwo\n3")
+    )
+    assert follow(cluster, "job_1", shown.append, pause=0.0) == "SUCCEEDED"
+    notes = [text for text in shown if text.startswith("[")]
+    assert len(notes) == 1
+    assert "connection refused" in notes[0]
+    assert "".join(text for text in shown if text not in notes) == "one\ntwo\n3"
+
+
+@pytest.mark.parametrize(("status", "code"), [("SUCCEEDED", 0), ("FAILED", 1), ("STOPPED", 1)])
+def test_the_command_is_sent_with_the_project_and_its_end_is_the_exit_code(
+    tmp_path: Path, status: str, code: int
+) -> None:
+    cluster, shown = Cluster((status, "log\n")), []
+    words = ["space=cnn2", "data.root=/images of ours", f"run.storage={tmp_path}", "run.name=one"]
+    assert submit(ClusterSettings(fetch=None), words, lambda address: cluster, shown.append) == code
+    assert shlex.split(cluster.submitted["entrypoint"]) == ["python", "-m", "search.run", *words]
+    project = Path(cluster.submitted["runtime_env"]["working_dir"])
+    assert (project / "search" / "run.py").is_file()
+    assert ("exit code 2" in "".join(shown)) == (code == 1)
+
+
+def test_results_are_fetched_without_checkpoints(tmp_path: Path) -> None:
+    source = RunFolder(str(tmp_path / "shared" / "one"))
+    for parts in (("run.json",), ("winner", "card.md"), ("trials", "0000", "best.npz")):
+        source.write(b"content", *parts)
+    words = [f"run.storage={tmp_path}/shared", "run.name=one"]
+    assert "Fetched" in fetch(words, str(tmp_path / "here"))
+    copied = sorted(
+        str(path.relative_to(tmp_path / "here")) for path in (tmp_path / "here").rglob("*") if path.is_file()
+    )
+    assert copied == ["one/run.json", "one/winner/card.md"]
+    assert "not to be seen from here" in fetch([*words, "run.name=two"], str(tmp_path / "here"))
+    unknown = fetch([*words, "run.storage=s4://bucket"], str(tmp_path / "here"))
+    assert "s4://bucket/one cannot be read from here" in unknown
+
+
+@pytest.mark.parametrize("storage", [[], ["run.storage=runs"], ["run.storage=./runs"]])
+def test_results_in_the_folder_of_a_job_are_refused(storage: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["cluster=submit", "space=cnn2", *storage]) == 2
+    assert "run.storage is a URL or an absolute path" in capsys.readouterr().err
+
+
+def test_a_job_has_the_name_of_its_run_beforehand() -> None:
+    storage = "run.storage=s3://bucket/runs"
+    assert job_words([storage], "cnn2-1") == [storage, "run.name=cnn2-1"]
+    assert job_words([storage, "run.name=mine"], "cnn2-1") == [storage, "run.name=mine"]
+    assert job_words([storage, "resume=mine"], "cnn2-1") == [storage, "resume=mine"]
+
+
+def test_a_run_to_go_on_with_is_named() -> None:
+    with pytest.raises(SettingsError, match="resume=NAME"):
+        job_words(["run.storage=/shared", "resume=auto"], "cnn2-1")
+
+
+def test_a_run_to_train_again_is_one_that_every_node_reaches() -> None:
+    storage = "run.storage=/shared"
+    for reached in ("refit=one", "refit=s3://bucket/runs/one", "refit=/shared/one.zip", "refit=null"):
+        assert job_words([storage, reached], "two") == [storage, reached, "run.name=two"]
+    with pytest.raises(SettingsError, match="got runs/one"):
+        job_words([storage, "refit=runs/one"], "two")
+
+
+def test_what_is_wrong_with_a_refit_is_told_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["cluster=submit", "refit=one", f"run.storage={tmp_path}", "dry_run=true"]) == 2
+    assert "one has none" in capsys.readouterr().err
+
+
+def test_a_dry_run_is_done_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["cluster=submit", "space=cnn2", "dry_run=true"]) == 0
+    assert "nothing was started" in capsys.readouterr().out
+
+
+def test_mistakes_are_found_before_anything_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["cluster=submit", "space=cnn3", "search.num_trial=3", "run.storage=/shared"]) == 2
+    assert "search.num_trials" in capsys.readouterr().err
+    assert run.main(["cluster=sumbit", "space=cnn2"]) == 2
+    assert "submit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionError("refused"), r"127\.0\.0\.1:9.*refused.*ray dashboard"),
+        (RuntimeError("The SDK requires the ray[default] installation"), r"not installed.*\[cluster\]"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_one_clear_line(
+    error: Exception, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(address: str) -> None:
+        raise error
+
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient", refuse)
+    with pytest.raises(SettingsError, match=expected):
+        connect_client("http://127.0.0.1:9")
+
+
+def test_where_a_command_runs_is_apart_from_what_it_runs() -> None:
+    cluster, words = cluster_settings(["space=cnn3", "cluster=submit", "cluster.address=http://head:8265"])
+    assert (cluster.mode, cluster.address, words) == ("submit", "http://head:8265", ["space=cnn3"])
+    assert cluster_settings([])[0].mode == "auto"

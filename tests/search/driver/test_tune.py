@@ -1,0 +1,59 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.no_op_trial import NoOpTrial
+from data_pipeline.dataset import Dataset
+from models.counts import ParameterCount
+from search import record
+from search.driver import tune as driver
+from search.driver.session import open_session
+from search.driver.state import SearchState
+from search.driver.tune import run_search, tune_config
+from search.plan.searcher import build_searcher
+from search.plan.settings import load_settings
+from search.plan.spaces import read_space
+from search.record import RunFolder, TrialRecord
+from tests.conftest import make_epoch
+
+
+def test_a_process_reads_back_the_trial_that_was_suggested() -> None:
+    trial = TrialRecord(7, {"backbone": "cnn", "dense": [16, 8], "dropout": 0.1}, 3, 9, row="table2/6", retries=1)
+    trial.epochs.append(make_epoch(1, 0.5))
+    config = tune_config(trial, 4)
+    trial.epochs.clear()
+    assert (config["number"], config["trained"], config["target"]) == (7, 1, 4)
+    assert TrialRecord(**json.loads(config["trial"])) == trial
+
+
+def test_tune_keeps_little_of_a_trial_and_is_left_when_the_last_one_has_ended(
+    tmp_path: Path, small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of each trial and done for each at the end is what makes a long search slow and large."""
+    kept: list[Any] = []
+
+    class Watching(driver.Recorder):
+        def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            super().on_trial_complete(iteration, trials, trial, **info)
+            kept.append(trial)
+
+    def sum_up(*arguments: Any, **more: Any) -> None:
+        raise AssertionError("Tune sums up a search whose trials are all in the log.")
+
+    monkeypatch.setattr(driver, "Recorder", Watching)
+    monkeypatch.setattr("ray.tune.tune.ExperimentAnalysis", sum_up)
+    words = ["space=cnn2", "search.num_trials=5", "search.max_epochs=3", "search.searcher=random"]
+    settings = load_settings([*words, "search.scheduler=none", "data.size=32"])
+    with open_session(settings, read_space(settings), small_dataset) as session:
+        searcher = build_searcher(session.space, settings)
+        state = SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(1, 1))
+        run_search(session, state, trainable=NoOpTrial)
+    state.close()
+    assert [(trial.status, len(trial.epochs)) for trial in state.trials.values()] == [(record.FINISHED, 3)] * 5
+    assert state.folder.read_trials() == state.trials
+    assert len(kept) == 5
+    for trial in kept:
+        assert set(trial.last_result) <= {"trial_id", "done", "status", "reason", "experiment_tag"}
+        assert (trial.metric_analysis, trial.metric_n_steps) == ({}, {})

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
+from sklearn.utils.class_weight import compute_sample_weight
+
+from search.evaluate.calibration import Calibration, fit_calibration, held_out_losses
+
+
+def overconfident(count: int, shift: float, seed: int = 0):
+    """Labels and probabilities of a model that is three times too sure and leans towards class 1."""
+    draws = np.random.default_rng(seed)
+    labels = (draws.random(count) < 0.3).astype(np.int64)
+    logit = 3 * (draws.normal(2 * labels - 1, 1.0)) + shift
+    return labels, np.stack([1 / (1 + np.exp(logit)), 1 / (1 + np.exp(-logit))], axis=1)
+
+
+def test_two_classes_are_calibrated_as_by_a_logistic_regression() -> None:
+    labels, p = overconfident(2000, 2.0)
+    found = fit_calibration(labels, p)
+    logit = np.log(p[:, 1:] / p[:, :1])
+    peer = LogisticRegression(C=1e6, class_weight="balanced").fit(logit, labels)
+    assert found.slope == pytest.approx(peer.coef_[0, 0], rel=0.01)
+    assert found.bias[1] == pytest.approx(peer.intercept_[0], rel=0.01)
+
+
+def test_what_leans_to_one_class_is_put_upright_and_keeps_its_order() -> None:
+    calibration = fit_calibration(*overconfident(2000, 4.0))
+    labels, p = overconfident(2000, 4.0, seed=1)
+    mended = calibration.apply(p)
+    np.testing.assert_allclose(mended.sum(axis=1), 1)
+    before, after = (balanced_accuracy_score(labels, each.argmax(axis=1)) for each in (p, mended))
+    assert after > before + 0.05
+    assert roc_auc_score(labels, mended[:, 1]) == pytest.approx(roc_auc_score(labels, p[:, 1]), abs=1e-6)
+
+
+def test_three_classes_are_calibrated() -> None:
+    draws = np.random.default_rng(0)
+    labels = draws.integers(0, 3, 3000)
+    z = draws.normal(0, 1, (3000, 3)) + 1.5 * np.eye(3)[labels]
+    found = fit_calibration(labels, softmax(2 * z + [0.0, 1.0, -2.0], axis=1))
+    # Of normal scores a distance of 1.5 apart, 1.5 z is the logarithm of the probability.
+    assert found.slope == pytest.approx(0.75, rel=0.1)
+    np.testing.assert_allclose(found.bias, [0.0, -0.75, 1.5], atol=0.15)
+
+
+def test_classes_that_are_told_apart_without_a_mistake_have_a_finite_calibration() -> None:
+    labels = np.array([0, 0, 1, 1])
+    p = np.eye(2)[labels]
+    found = fit_calibration(labels, p)
+    assert np.isfinite([found.slope, *found.bias]).all()
+    np.testing.assert_array_equal(found.apply(p).argmax(axis=1), labels)
+
+
+def test_a_fault_that_every_group_shares_is_mended_in_a_group_that_was_held_out() -> None:
+    labels, p = overconfident(1400, 2.0)
+    as_is, calibrated = held_out_losses(labels, p, np.array([*"abcdefg"] * 200))
+    weights = compute_sample_weight("balanced", labels)
+    assert as_is == pytest.approx(log_loss(labels, p, sample_weight=weights), rel=1e-4)
+    assert calibrated < as_is - 0.1
+    # Seen groups and unseen ones are alike here, so it is what the calibration of all of them gives.
+    everywhere = log_loss(labels, fit_calibration(labels, p).apply(p), sample_weight=weights)
+    assert calibrated == pytest.approx(everywhere, rel=0.01)
+
+
+def test_a_fault_that_the_other_groups_do_not_have_is_made_worse() -> None:
+    (first, p), (second, q) = overconfident(600, 3.0, seed=1), overconfident(600, -3.0, seed=2)
+    labels, both = np.concatenate([first, second]), np.concatenate([p, q])
+    as_is, calibrated = held_out_losses(labels, both, np.repeat(["to one side", "to the other"], 600))
+    assert calibrated > as_is + 0.1
+
+
+def test_a_group_without_which_a_class_is_missing_stays_as_it_is() -> None:
+    labels, p = overconfident(400, 2.0)
+    by_class = held_out_losses(labels, p, np.where(labels == 1, "one", "other"))
+    assert by_class[1] == by_class[0]
+    assert held_out_losses(labels, p, np.array(["same"] * 400))[1] == by_class[0]
+
+
+def test_no_calibration_changes_nothing() -> None:
+    p = np.array([[0.2, 0.8], [0.5, 0.5]])
+    np.testing.assert_allclose(Calibration.none(2).apply(p), p)

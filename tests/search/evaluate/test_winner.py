@@ -1,0 +1,211 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from search.evaluate.calibration import Calibration, fit_calibration
+from search.evaluate.predictions import (
+    mean_predictions,
+    prediction_table,
+    predictions_source,
+    probabilities_of,
+    read_predictions,
+    write_predictions,
+)
+from search.evaluate.winner import best_trials, make_winner, winner_lines, winner_model
+from search.plan.settings import EvaluateSettings, Settings
+from search.record import SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner
+from tests.conftest import make_epoch
+
+IMAGES = {VALIDATION: 200, TEST: 80}
+FOLDS = {str(number): str(number % 5) for number in range(sum(IMAGES.values()))}
+
+
+def make_trial(number: int, val_loss: float, status: str = "finished") -> TrialRecord:
+    return TrialRecord(
+        number, {"backbone": "cnn"}, seed=number, max_epochs=1, status=status, epochs=[make_epoch(1, val_loss)]
+    )
+
+
+def make_folder(path: Path, numbers: list[int], images: dict[str, int] = IMAGES) -> RunFolder:
+    """A run folder with random predictions that lean towards the truth; pneumonia is called too often."""
+    folder = RunFolder(str(path))
+    config = {"data": {"size": 8, "channels": 1}}
+    folder.write_run(RunRecord("one", 0.0, "", "val_loss", ("normal", "pneumonia"), config, {}, {"fingerprint": "f"}))
+    datasets = [name for name, count in images.items() for _ in range(count)]
+    labels = np.arange(len(datasets)) % 2
+    for number in numbers:
+        logit = np.random.default_rng(number).normal(2.0 * labels, 1.0)
+        p = (1 / (1 + np.exp(-logit))).astype(np.float32)
+        columns = {"dataset": datasets, "image_id": list(map(str, range(len(labels)))), "label": labels}
+        write_predictions(folder, pa.table({**columns, "p_normal": 1 - p, "p_pneumonia": p}), f"{number:04d}")
+    return folder
+
+
+def by_dataset(winner: Winner) -> dict[str, Evaluation]:
+    return {entry.dataset: entry for entry in winner.evaluations}
+
+
+def test_the_best_finished_trials_are_the_winner() -> None:
+    settings = Settings()
+    settings.evaluate.ensemble = 2
+    trials = [make_trial(0, 0.3), make_trial(1, 0.1, "stopped"), make_trial(2, 0.2), make_trial(3, 0.4)]
+    assert [trial.number for trial in best_trials(trials, settings)] == [2, 0]
+
+
+def test_repeats_on_splits_of_their_own_win_as_a_configuration() -> None:
+    settings = Settings()
+    settings.evaluate.ensemble, settings.data.split.redraw = 2, True
+    lucky, steady = {"layers": 1}, {"layers": 2}
+    losses = [(lucky, 0.1), (steady, 0.2), (lucky, 0.9), (steady, 0.3)]
+    trials = [dataclasses.replace(make_trial(n, loss), parameters=own) for n, (own, loss) in enumerate(losses)]
+    assert [trial.number for trial in best_trials(trials, settings)] == [1, 3]
+
+
+def test_one_trial_as_it_is_has_its_own_predictions(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, [4])
+    winner = make_winner(folder, [make_trial(4, 0.1)], EvaluateSettings(), {})
+    assert read_predictions(folder, "winner") == read_predictions(folder, "0004")
+    folder.write_winner(winner)
+    assert winner == folder.read_winner()
+    assert winner.what == "trial 0004"
+    assert {name: entry.images for name, entry in by_dataset(winner).items()} == IMAGES
+
+
+def test_predictions_say_what_they_were_made_from(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, [4])
+    write_predictions(folder, read_predictions(folder, "0004"), "0004", "best, of set a")
+    assert predictions_source(folder, "0004") == "best, of set a"
+    assert predictions_source(folder, "0005") is None
+    folder.write(b"cut short", "predictions", "0004.parquet")
+    assert predictions_source(folder, "0004") is None
+
+
+def test_an_ensemble_is_the_mean_and_better_than_its_members(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, [0, 1, 2])
+    members = [make_trial(number, 0.1) for number in range(3)]
+    winner = make_winner(folder, members, EvaluateSettings(), {})
+    each = [probabilities_of(read_predictions(folder, trial.name)) for trial in members]
+    np.testing.assert_allclose(probabilities_of(read_predictions(folder, "winner")), np.mean(each, axis=0), atol=1e-6)
+    alone = [make_winner(make_folder(tmp_path, [n]), [members[n]], EvaluateSettings(), {}) for n in range(3)]
+    assert by_dataset(winner)[TEST].auc > max(by_dataset(one)[TEST].auc for one in alone)
+    assert winner.what == "the mean of trials 0000, 0001, 0002"
+
+
+def test_calibration_is_fitted_on_validation_alone(tmp_path: Path) -> None:
+    settings = EvaluateSettings(calibrate=True)
+    folder = make_folder(tmp_path / "a", [0])
+    winner = make_winner(folder, [make_trial(0, 0.1)], settings, FOLDS)
+    raw = make_winner(make_folder(tmp_path / "b", [0]), [make_trial(0, 0.1)], EvaluateSettings(), {})
+    assert winner.calibrated_on == VALIDATION
+    assert by_dataset(winner)[TEST].loss < by_dataset(raw)[TEST].loss - 0.05
+    assert by_dataset(winner)[TEST].balanced_accuracy > by_dataset(raw)[TEST].balanced_accuracy
+    # Other test labels, the same calibration.
+    table = read_predictions(folder, "0000")
+    labels, datasets = table["label"].to_numpy().copy(), np.array(table["dataset"].to_pylist())
+    labels[datasets == TEST] = 1 - labels[datasets == TEST]
+    write_predictions(folder, table.set_column(2, "label", pa.array(labels)), "0000")
+    other = make_winner(folder, [make_trial(0, 0.1)], settings, FOLDS)
+    assert (other.slope, other.bias) == (winner.slope, winner.bias)
+    assert other.evaluations != winner.evaluations
+    assert "on patients it was not fitted on, calibration takes the loss from" in winner.why_calibrated
+
+
+def test_a_model_that_is_calibrated_already_stays_as_it_is(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, [0])
+    table = read_predictions(folder, "0000")
+    own = np.array(table["dataset"].to_pylist()) == VALIDATION
+    best = fit_calibration(table["label"].to_numpy()[own], probabilities_of(table)[own])
+    for place, column in enumerate(best.apply(probabilities_of(table)).T):
+        table = table.set_column(3 + place, table.column_names[3 + place], pa.array(column.astype(np.float32)))
+    write_predictions(folder, table, "0000")
+    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), FOLDS)
+    assert winner.calibrated_on == ""
+    assert winner.held_out_losses[1] > winner.held_out_losses[0]
+
+
+def shifted_folder(path: Path, faults: tuple[float, float]) -> tuple[RunFolder, dict[str, str]]:
+    """A run folder whose shifted copy has two ways, with the probabilities of each leaning to one class."""
+    folder = make_folder(path, [0], {VALIDATION: 100, SHIFTED: 200, TEST: 50})
+    table = read_predictions(folder, "0000")
+    ways = {name: ("blur", "noise")[place // 2 % 2] for place, name in enumerate(table["image_id"].to_pylist())}
+    p = probabilities_of(table)
+    lean = np.array([faults[way == "noise"] for way in ways.values()])
+    odds = p[:, 1] / p[:, 0] * np.exp(lean)
+    for place, column in ((3, 1 / (1 + odds)), (4, odds / (1 + odds))):
+        table = table.set_column(place, table.column_names[place], pa.array(column.astype(np.float32)))
+    write_predictions(folder, table, "0000")
+    return folder, ways
+
+
+def test_calibration_goes_by_the_shifted_copy_where_there_is_one(tmp_path: Path) -> None:
+    folder, ways = shifted_folder(tmp_path, (0.0, 0.0))
+    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), ways)
+    table = read_predictions(folder, "0000")
+    own = np.array(table["dataset"].to_pylist()) == SHIFTED
+    expected = fit_calibration(table["label"].to_numpy()[own], probabilities_of(table)[own])
+    assert (winner.calibrated_on, winner.slope, winner.bias) == (SHIFTED, expected.slope, expected.bias)
+    as_is, calibrated = winner.held_out_losses
+    assert calibrated < as_is
+    folder.write_winner(winner)
+    assert folder.read_winner() == winner
+
+
+def test_calibration_that_does_not_help_with_a_way_it_has_not_seen_is_left_out(tmp_path: Path) -> None:
+    folder, ways = shifted_folder(tmp_path, (-4.0, 2.0))
+    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), ways)
+    as_is, calibrated = winner.held_out_losses
+    assert calibrated > as_is
+    assert (winner.calibrated_on, winner.slope, winner.bias) == ("", 1.0, (0.0, 0.0))
+    assert read_predictions(folder, "winner") == read_predictions(folder, "0000")
+    line = next(winner_lines(winner))
+    assert line.startswith("not calibrated: on images changed in a way that it was not fitted on")
+    assert f"from {as_is:.4f} to {calibrated:.4f}" in line
+    assert line in folder.read("winner", "card.md").decode()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras', while it saves
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("calibrated_on", ["", VALIDATION])
+def test_the_exported_model_gives_the_winners_probabilities(
+    classes: int, count: int, calibrated_on: str, tmp_path: Path
+) -> None:
+    import keras
+
+    from models.cnn import CnnConfig, build_cnn
+    from search.trial.training import predict
+
+    members = [build_cnn(CnnConfig(1, 2, normalize=True), (16, 16, 1), classes, seed) for seed in range(count)]
+    calibration = Calibration(0.7, (0.0, 0.5, -0.3)[:classes]) if calibrated_on else Calibration.none(classes)
+    winner = Winner(tuple(range(count)), calibrated_on, calibration.slope, calibration.bias, ())
+    file = tmp_path / "model.keras"
+    winner_model(members, winner).save(file)
+    loaded = keras.models.load_model(file, safe_mode=True)
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1), np.uint8)
+    rows = np.arange(5)
+    mean = np.mean([predict(model, images, rows) for model in members], axis=0)
+    np.testing.assert_allclose(predict(loaded, images, rows), calibration.apply(mean), atol=1e-5)
+
+
+def test_accuracies_have_their_intervals() -> None:
+    entry = Evaluation(2, "test", "best", 1, 263, 0.5, 81 / 263, 0.5, 0.7, 0.4, 0.6, [[40, 100], [82, 41]])
+    assert list(winner_lines(Winner((2,), "", 1.0, (0.0, 0.0), (entry,)))) == [
+        "test: accuracy 0.308 (95 % interval 0.255 to 0.366, 263 images), loss 0.500, AUC 0.700, "
+        "sensitivity 0.400, specificity 0.600"
+    ]
+
+
+def test_an_image_counts_for_those_that_were_scored_on_it() -> None:
+    def table(dataset: str, names: list[str], p: list[float]) -> pa.Table:
+        return prediction_table(dataset, names, np.ones(len(p), np.int64), np.array([p, p], np.float32).T, ("a", "b"))
+
+    first = pa.concat_tables([table(VALIDATION, ["x", "y"], [0.2, 0.4]), table(TEST, ["y"], [1.0])])
+    second = pa.concat_tables([table(VALIDATION, ["y", "z"], [0.6, 0.8]), table(TEST, ["y"], [0.0])])
+    mean = mean_predictions([first, second])
+    assert mean["dataset"].to_pylist() == [VALIDATION, VALIDATION, TEST, VALIDATION]
+    assert mean["image_id"].to_pylist() == ["x", "y", "y", "z"]
+    np.testing.assert_allclose(probabilities_of(mean)[:, 0], [0.2, 0.5, 0.5, 0.8], rtol=1e-6)
+    assert mean.schema.equals(first.schema)

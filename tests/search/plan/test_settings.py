@@ -1,0 +1,109 @@
+import pytest
+
+from search.plan.settings import (
+    Settings,
+    SettingsError,
+    changed_settings,
+    load_settings,
+    resume_settings,
+    space_names,
+)
+from search.plan.spaces import read_space
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("search.num_trial=3", r"no setting called 'search.num_trial'.*search.num_trials"),
+        ("space=cn2", r"no space called 'cn2'.*cnn2"),
+        ("data=kagle", r"no data called 'kagle'.*kaggle"),
+        ("search.num_trials=many", r"search.num_trials.*many"),
+        ("data.split.redraw=true", r"data.split.redraw.*got search.repeats=1"),
+        ("search.num_trials=0", r"search.num_trials must be at least 1; got 0"),
+        ("search.searcher=tpee", r"search.searcher must be one of.*tpee.*tpe"),
+        ("train.learning_rate=-1", r"train.learning_rate must be greater than 0; got -1"),
+        ("search.asha.grace_period=11", r"must not exceed search.max_epochs"),
+        ("search.asha.reduction_factor=1", r"must be greater than 1"),
+        ("run.name=../../x", r"run.name is one folder name"),
+        ("resources.gpus_per_trial=-0.5", r"at least 0; got -0.5"),
+        ("num_trials", r"key=value; got 'num_trials'"),
+        ("data.extra_tests={shifted: folder}", r"'shifted' is the name of a set that every run has"),
+        ("search=3", r"'search' is a group of settings.*search.num_trials=VALUE"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        load_settings([override])
+    assert "\n" not in str(caught.value)
+
+
+def test_every_shipped_space_is_read() -> None:
+    names = space_names()
+    assert len(names) == 13
+    for name in names:
+        settings = load_settings([f"space={name}"])
+        space = read_space(settings)
+        assert settings.space.name == name
+        assert space.parameters or space.rows
+        assert settings.space.question
+
+
+def test_the_command_line_wins_over_the_space() -> None:
+    assert load_settings(["space=report3"]).search.scheduler == "none"
+    assert load_settings(["space=report3", "search.scheduler=asha"]).search.scheduler == "asha"
+
+
+def test_a_space_is_changed_from_the_command_line() -> None:
+    settings = load_settings(["space=cnn2", "space.parameters.filters={choice: [4]}"])
+    assert settings.space.parameters["filters"] == {"choice": [4]}
+
+
+def test_settings_survive_their_record() -> None:
+    settings = load_settings(["space=all3", "search.num_trials=7"])
+    assert resume_settings(settings.to_dict(), []) == settings
+
+
+def test_a_resumed_run_may_grow_but_not_change() -> None:
+    stored = load_settings(["space=cnn2"]).to_dict()
+    assert resume_settings(stored, ["search.num_trials=99", "resume=auto", "space=cnn2"]).search.num_trials == 99
+    assert resume_settings(stored, ["search.repeats=5"]).search.repeats == 5
+    stored["data"]["extra_tests"] = {"a": "/a", "b": "/b"}
+    assert resume_settings(stored, ["data.extra_tests={a: /c}"]).data.extra_tests == {"a": "/c"}
+    assert resume_settings(stored, ["data.extra_tests.a=/c"]).data.extra_tests == {"a": "/c", "b": "/b"}
+    with pytest.raises(SettingsError, match=r"train\.batch_size"):
+        resume_settings(stored, ["train.batch_size=64"])
+    with pytest.raises(SettingsError, match="space"):
+        resume_settings(stored, ["space=cnn3"])
+    stored["search"]["repeats"] = 5
+    with pytest.raises(SettingsError, match="more repeats, not fewer: it has 5"):
+        resume_settings(stored, ["search.repeats=3"])
+
+
+def test_single_settings_are_set_anew() -> None:
+    settings = load_settings(["space=cnn3"])
+    found = changed_settings(settings, ["data.root=/images", "data.extra_tests={a: /b}", "search.num_trials=7"])
+    assert (found.data.root, found.data.extra_tests, found.search.num_trials) == ("/images", {"a": "/b"}, 7)
+    assert (found.data.labels, found.space) == ("three_class", settings.space)
+    assert settings.search.num_trials != 7
+    for word, message in (
+        ("space=cnn2", r"got 'space=cnn2'. Use space\.NAME=VALUE"),
+        ("data=kaggle", r"data\.NAME=VALUE"),
+        ("search.num_trials=many", r"search\.num_trials.*many"),
+        ("search.num_trial=2", "There is no setting called"),
+        ("search.seed=1,2", "one value, key=value; got 'search.seed=1,2'"),
+        ("~search.seed=1", "one value, key=value; got '~search.seed=1'"),
+        ("dry_run", "key=value"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            changed_settings(settings, [word])
+
+
+def test_defaults_in_the_files_and_in_the_classes_agree() -> None:
+    composed = load_settings(["space=cnn2"]).to_dict()
+    defaults = Settings().to_dict()
+    del composed["space"], defaults["space"]
+    assert composed == defaults
+
+
+def test_a_pattern_keeps_its_backslashes() -> None:
+    assert load_settings([r"data.patient='(\d+)_'"]).data.patient == r"(\d+)_"

@@ -1,0 +1,146 @@
+import pytest
+
+from models.registry import PUBLISHED
+from search.plan.settings import SettingsError, load_settings
+from search.plan.spaces import (
+    check_unused,
+    count_configurations,
+    grid,
+    largest_batch,
+    listed_plans,
+    model_settings,
+    model_variants,
+    read_space,
+    resolve,
+)
+
+GRID = [
+    "space.parameters.learning_rate=0.001",
+    "space.parameters.dropout=0.0",
+    "search.searcher=grid",
+]
+
+
+def space_of(*parameters: str, space: str = "cnn2"):
+    return read_space(load_settings([f"space={space}", *parameters]))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("space.parameters.filterz={choice: [8]}", r"'filterz' is no parameter.*filters"),
+        ("space.parameters.layers={integr: [1, 2]}", r"needs one domain; got integr.*integer"),
+        ("space.parameters.layers={integer: [3, 1]}", r"low <= high; got \[3, 1\]"),
+        ("space.parameters.learning_rate={log_uniform: [0, 1]}", r"0 < low <= high"),
+        ("space.parameters.layers={integer: [1.5, 2]}", r"whole numbers"),
+        ("space.parameters.layers={choice: []}", r"choice takes a list"),
+        ("space.parameters.backbone=vgg61", r"no backbone called 'vgg61'.*vgg16"),
+        ("space.parameters.optimizer={choice: [adam, sgd]}", r"space.parameters.optimizer must be one of adam, adamw"),
+        ("space.parameters.augment={choice: [none, storng]}", r"one of none, .*'storng'.*strong"),
+        ("space.parameters.class_weights=balancd", r"'balancd'.*balanced"),
+        ("space.parameters.label_smoothing={uniform: [0.0, 1.0]}", r"between 0 and 1, 1 excluded; got 1.0"),
+        ("space.parameters.batch_size={choice: [16.5]}", r"takes a whole number; got 16.5"),
+        ("space.parameters.learning_rate={choice: [fast]}", r"takes a number; got 'fast'"),
+        ("space.parameters.kernel={choice: [3], when: {later: 1}}", r"stand before it; got 'later'"),
+        ("space.parameters.kernel={choice: [3], when: {backbone: CNN}}", r"backbone='CNN', which backbone never is"),
+    ],
+)
+def test_a_wrong_space_is_refused(parameter: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        space_of(parameter)
+
+
+def test_settings_that_a_space_would_replace_are_refused() -> None:
+    for words, instead in (
+        (["space=cnn2", "train.batch_size=8"], r"space\.parameters\.batch_size=8\."),
+        (["space=report2", "train.learning_rate=0.1"], "Published rows are trained as the report says"),
+    ):
+        settings = load_settings(words)
+        with pytest.raises(SettingsError, match=instead):
+            check_unused(read_space(settings), settings)
+    settings = load_settings(["space=cnn2", "train.weight_decay=0.1"])
+    check_unused(read_space(settings), settings)
+
+
+def test_a_parameter_of_one_backbone_needs_a_condition() -> None:
+    with pytest.raises(SettingsError, match="no parameter of vgg16 or of training"):
+        space_of("space.parameters.backbone={choice: [cnn, vgg16]}")
+
+
+def test_conditional_parameters_are_there_only_where_they_belong() -> None:
+    space = space_of(space="all2")
+    last = resolve(space, lambda parameter: list(getattr(parameter.domain, "values", [0.1]))[-1])
+    assert last["backbone"] == "resnet152"
+    assert "layers" not in last
+    assert last["frozen"] == "all"
+    first = resolve(space, lambda parameter: next(iter(getattr(parameter.domain, "values", [0.1]))))
+    assert first["layers"] == 1
+    assert "frozen" not in first
+
+
+def test_a_grid_has_every_configuration_once() -> None:
+    space = space_of(*GRID)
+    configurations = [str(entry) for entry in grid(space)]
+    # batch size 3, augment 3, class weights 2, layers 3, filters 2, kernel 2, batch norm 4, dense 4
+    assert len(configurations) == len(set(configurations)) == 3 * 3 * 2 * 3 * 2 * 2 * 4 * 4
+    assert count_configurations(space) == len(configurations)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["space=cnn2"], 64),
+        (["space=cnn2", "space.parameters.batch_size={integer: [8, 48]}"], 48),
+        (["space=cnn2", "space.parameters.batch_size=16"], 16),
+        (["space=report2"], 32),
+    ],
+)
+def test_the_largest_batch_of_a_space(words: list[str], expected: int) -> None:
+    settings = load_settings(words)
+    assert largest_batch(read_space(settings), settings) == expected
+
+
+def test_a_grid_refuses_a_continuous_parameter() -> None:
+    with pytest.raises(SettingsError, match="learning_rate is continuous"):
+        list(grid(space_of("search.searcher=grid")))
+
+
+def test_published_rows_are_listed_with_their_repeats() -> None:
+    settings = load_settings(["space=report3", "search.repeats=2"])
+    plans = listed_plans(read_space(settings), settings)
+    assert [(plan.row, plan.repeat) for plan in plans[6:10]] == [
+        ("table2/7", 0),
+        ("table2/8", 0),
+        ("table2/1", 1),
+        ("table2/2", 1),
+    ]
+    assert len(plans) == 16
+    assert {plan.row: plan.max_epochs for plan in plans}["table2/6"] == 20
+    for plan in plans:
+        assert model_settings(plan.parameters) == PUBLISHED[plan.row].config
+
+
+def test_more_repeats_only_add_to_the_list() -> None:
+    fewer, more = (load_settings(["space=report3", f"search.repeats={repeats}"]) for repeats in (2, 3))
+    plans = listed_plans(read_space(fewer), fewer) or []
+    assert (listed_plans(read_space(more), more) or [])[: len(plans)] == plans
+
+
+def test_repeats_of_a_sampler_are_refused() -> None:
+    settings = load_settings(["space=cnn2", "search.repeats=2"])
+    with pytest.raises(SettingsError, match=r"search\.repeats"):
+        listed_plans(read_space(settings), settings)
+
+
+def test_continuous_parameters_of_a_model_are_looked_at_from_both_ends() -> None:
+    space = space_of("space.parameters.dropout={uniform: [0.0, 0.5]}", "space.parameters.layers=1")
+    assert {variant["dropout"] for variant in model_variants(space)} == {0.0, 0.5}
+
+
+def test_every_variant_of_every_shipped_space_is_a_model() -> None:
+    seen = 0
+    for name in ("cnn2", "cnn3", "vgg2", "resnet3", "all2", "all3", "report_transfer"):
+        for variant in model_variants(space_of(space=name)):
+            model_settings(variant)
+            seen += 1
+    assert seen > 100

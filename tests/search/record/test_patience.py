@@ -1,0 +1,95 @@
+import resource
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.record import EventLog, RunFolder, patience
+from search.record.patience import patiently
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that only sleeping moves; holds how long was slept each time."""
+    slept: list[float] = []
+    monkeypatch.setattr(patience.time, "sleep", slept.append)
+    monkeypatch.setattr(patience.time, "monotonic", lambda: sum(slept))
+    return slept
+
+
+class Failing:
+    """Work that fails so many times, or for ever."""
+
+    def __init__(self, failures: float, error: Exception | None = None) -> None:
+        self.failures = failures
+        self.error = error or OSError("out of reach")
+
+    def __call__(self) -> str:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise self.error
+        return "done"
+
+
+def test_a_storage_that_comes_back_is_waited_for_and_spoken_of_once(clock: list[float]) -> None:
+    said: list[str] = []
+    assert patiently(Failing(5), 60, said.append) == "done"
+    assert clock == [1, 2, 4, 8, 10]
+    assert said == [
+        "The storage fails (out of reach); tried again for 60 s (run.patience).",
+        "The storage works again, after 25 s.",
+    ]
+
+
+def test_patience_ends_and_the_last_error_is_raised(clock: list[float]) -> None:
+    with pytest.raises(OSError, match="out of reach"):
+        patiently(Failing(1000), 30, lambda text: None)
+    assert sum(clock) == 30
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(), PermissionError(), IsADirectoryError()])
+def test_what_no_waiting_mends_is_raised_at_once(error: OSError, clock: list[float]) -> None:
+    with pytest.raises(type(error)):
+        patiently(Failing(1, error), 60, lambda text: None)
+    assert clock == []
+
+
+def test_errors_of_an_object_store_s_client_are_waited_for_too(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder("memory://bucket/waiting").patient(60, lambda text: None)
+    keep = folder.fs.pipe_file
+    failing = Failing(2, RuntimeError("EndpointConnectionError"))  # botocore's errors are not OSErrors
+
+    def pipe(*given: Any) -> None:
+        failing()
+        keep(*given)
+
+    monkeypatch.setattr(folder.fs, "pipe_file", pipe)
+    folder.write(b"kept", "a", "b")
+    assert folder.read("a", "b") == b"kept"
+    failing.failures = 1000
+    with pytest.raises(OSError, match="RuntimeError: EndpointConnectionError"):
+        folder.write(b"lost", "a", "b")
+
+
+def test_a_line_that_did_not_fit_on_the_disk_leaves_no_part_of_itself(tmp_path: Path) -> None:
+    """The limit on a file's size stands for the full disk: a write takes what fits, the next one fails."""
+    folder = RunFolder(str(tmp_path))
+    log = EventLog(folder)
+    log.append("first", note="x" * 50)
+    (file,) = tmp_path.glob("log/*.jsonl")
+    room = file.stat().st_size + 40
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            log.append("second", note="y" * 50)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    log.append("third")
+    log.close()
+    assert [event["event"] for event in folder.read_events()] == ["first", "third"]
+    assert folder.damaged_lines() == {}

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
+
+from search.trial.metrics import mean_auc, score, wilson_interval
+
+
+def random_predictions(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, 200)
+    raw = rng.random((200, classes)) + np.eye(classes)[labels] * 0.5
+    rounded = np.round(raw, 1) + 0.05  # rounded: there are ties
+    return labels, rounded / rounded.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_scores_agree_with_scikit_learn(classes: int, seed: int) -> None:
+    labels, p = random_predictions(classes, seed)
+    found = score(labels, p)
+    predicted = p.argmax(axis=1)
+    assert found.accuracy == pytest.approx((predicted == labels).mean())
+    assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert found.loss == pytest.approx(log_loss(labels, p))
+    np.testing.assert_array_equal(found.confusion, confusion_matrix(labels, predicted))
+    expected = roc_auc_score(labels, p[:, 1]) if classes == 2 else roc_auc_score(labels, p, multi_class="ovr")
+    assert found.auc == pytest.approx(expected)
+
+
+def test_sensitivity_is_of_class_1_and_specificity_of_class_0() -> None:
+    labels = np.array([0, 0, 0, 1, 1])
+    p = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6], [0.6, 0.4]])
+    found = score(labels, p)
+    assert (found.sensitivity, found.specificity) == (0.5, pytest.approx(2 / 3))
+
+
+def test_three_classes_have_no_sensitivity() -> None:
+    labels, p = random_predictions(3, 0)
+    assert score(labels, p).sensitivity is None
+
+
+def test_nan_probabilities_are_wrong_and_their_loss_is_nan() -> None:
+    labels = np.array([0, 1])
+    found = score(labels, np.array([[np.nan, np.nan], [0.1, 0.9]]))
+    assert np.isnan(found.loss)
+    assert found.accuracy == 0.5
+    assert found.auc is None
+
+
+def test_auc_needs_both_classes() -> None:
+    assert mean_auc(np.zeros(4, np.int64), np.full((4, 2), 0.5)) is None
+
+
+def test_wilson_interval_of_a_published_example() -> None:
+    # Newcombe 1998, table I: 81 of 263.
+    assert wilson_interval(81, 263) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))

@@ -1,0 +1,196 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from data_pipeline.share import TrainingData
+from data_pipeline.shift import shifted
+from models.cnn import CnnConfig
+from models.transfer import TransferConfig
+from search.plan.settings import TrainSettings
+from search.record import EpochRecord
+from search.trial.metrics import score
+from search.trial.process import release_memory
+from search.trial.training import (
+    TrialConfig,
+    TrialModel,
+    assign,
+    image_inputs,
+    learning_rate,
+    one_hot,
+    predict,
+    should_stop,
+)
+from tests.conftest import make_epoch
+
+CNN = CnnConfig(layers=1, filters=4, batch_norm="conv+flatten", dense=(8,), dropout=0.3)
+
+
+def make_model(data: TrainingData, epochs: int = 4, model=CNN, **train) -> TrialModel:
+    small = dataclasses.replace(data, train=data.train[::4], validation=data.validation[::2])
+    return TrialModel(
+        TrialConfig(model, TrainSettings(**{"precision": "float32", **train}), epochs, seed=5),
+        small,
+        image_inputs(small),
+    )
+
+
+def outcome(history: list[EpochRecord]) -> list[tuple]:
+    """The numbers of a history that must be reproduced: all but times and memory."""
+    return [(e.epoch, e.learning_rate, e.train_loss, e.val_loss, e.val_auc) for e in history]
+
+
+@pytest.mark.parametrize("change", [{}, {"augment": "strong"}, {"weight_average": 0.9, "label_smoothing": 0.1}])
+def test_an_interrupted_trial_ends_as_it_would_have(small_data: TrainingData, change: dict) -> None:
+    settings = {"class_weights": "balanced", "plateau": 1, "optimizer": "adamw", **change}
+    whole = make_model(small_data, **settings)
+    for _ in range(4):
+        whole.run_epoch()
+    first = make_model(small_data, **settings)
+    first.run_epoch()
+    first.run_epoch()
+    saved = [array.copy() for array in first.weights()], [array.copy() for array in first.optimizer_state()]
+    second = make_model(small_data, **settings)
+    second.restore(*saved, first.history)
+    second.run_epoch()
+    second.run_epoch()
+    assert outcome(second.history) == outcome(whole.history)
+    assert second.is_done
+
+
+def test_another_seed_gives_another_history(small_data: TrainingData) -> None:
+    one, other = make_model(small_data), make_model(small_data)
+    other.config = dataclasses.replace(other.config, seed=6)
+    assert one.run_epoch().train_loss != other.run_epoch().train_loss
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_a_trial_with_equal_graphs_starts_anew_in_them(small_data: TrainingData, optimizer: str) -> None:
+    settings = {"augment": "strong", "learning_rate": 3e-3, "class_weights": "balanced", "optimizer": optimizer}
+    fresh = make_model(small_data, **settings)
+    used = make_model(small_data, optimizer=optimizer)
+    used.run_epoch()
+    traced = used.model.train_function
+    assert used.restart(fresh.config, used.data, image_inputs(used.data))
+    for model in (fresh, used):
+        model.run_epoch()
+        model.run_epoch()
+    assert outcome(used.history) == outcome(fresh.history)
+    assert used.model.train_function is traced
+
+
+OTHER_GRAPHS = [
+    {"batch_size": 16},
+    {"weight_decay": 0.1},
+    {"optimizer": "adamw"},
+    {"weight_average": 0.9},
+    {"label_smoothing": 0.1},
+]
+
+
+@pytest.mark.parametrize("change", OTHER_GRAPHS)
+def test_a_trial_with_other_graphs_is_built_anew(small_data: TrainingData, change: dict) -> None:
+    model = make_model(small_data)
+    assert not model.restart(make_model(small_data, **change).config, model.data, image_inputs(model.data))
+    other = make_model(small_data, model=dataclasses.replace(CNN, dropout=0.2))
+    assert not model.restart(other.config, model.data, image_inputs(model.data))
+
+
+def test_labels_are_smoothed(small_data: TrainingData) -> None:
+    model = make_model(small_data, label_smoothing=0.2).model
+    # The target 1 becomes 0.9.
+    expected = -(0.9 * math.log(0.7) + 0.1 * math.log(0.3))
+    assert float(model.loss(np.array([[1.0]]), np.array([[0.7]]))) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_weights_of_an_epoch_are_the_average_over_its_steps(small_data: TrainingData) -> None:
+    plain, averaged = (make_model(small_data, batch_size=96, weight_average=share) for share in (0.0, 0.5))
+    before = plain.model.trainable_variables[0].numpy().copy()
+    plain.run_epoch()  # one step: 96 images
+    averaged.run_epoch()
+    np.testing.assert_array_equal(averaged.weights()[0], plain.weights()[0])  # the average of one
+    plain.run_epoch()
+    averaged.run_epoch()
+    first = make_model(small_data, batch_size=96)
+    first.run_epoch()
+    once, twice = first.weights()[0], plain.weights()[0]
+    assert not np.array_equal(before, once)
+    np.testing.assert_allclose(averaged.weights()[0], 0.5 * once + 0.5 * twice, rtol=1e-4, atol=1e-6)
+
+
+def test_shifted_validation_is_scored_where_there_is_one(small_data: TrainingData) -> None:
+    assert make_model(small_data).run_epoch().shifted_loss is None
+    copy = shifted(small_data.images, small_data.validation[::2])
+    model = make_model(dataclasses.replace(small_data, shifted=copy))
+    epoch, labels = model.run_epoch(), small_data.labels[model.data.validation]
+    expected = score(labels, predict(model.model, copy, np.arange(len(copy))))
+    assert (epoch.shifted_loss, epoch.shifted_auc) == (expected.loss, expected.auc)
+    assert epoch.shifted_loss != epoch.val_loss
+
+
+def test_only_what_is_trained_is_saved(small_data: TrainingData) -> None:
+    model = make_model(small_data, model=TransferConfig("vgg16", dense=(4,)))
+    sizes = sum(array.size for array in model.weights())
+    assert sizes == 512 * 4 + 4 + 4 + 1
+
+
+def test_a_huge_learning_rate_is_seen_as_divergence(small_data: TrainingData) -> None:
+    model = make_model(small_data, model=CnnConfig(filters=4), learning_rate=1e30)
+    model.run_epoch()
+    assert model.is_diverged
+
+
+def test_predictions_are_probabilities_of_every_class(small_data: TrainingData) -> None:
+    model = make_model(small_data)
+    p = predict(model.model, small_data.images, small_data.validation[:70])
+    assert p.shape == (70, 2)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_images_stay_shared_and_unchanged(small_data: TrainingData) -> None:
+    model = make_model(small_data, augment="report")
+    model.run_epoch()
+    assert model.data.images is small_data.images
+    assert not small_data.images.flags.writeable
+
+
+def test_memory_stays_flat_over_trials(small_data: TrainingData) -> None:
+    from tensorflow.python.framework import ops
+
+    def traced() -> int:
+        return sum(name.startswith("CustomGradient-") for name in ops.gradient_registry.list())
+
+    for _ in range(2):
+        model = make_model(small_data)
+        model.run_epoch()
+        assert traced() > 0
+        del model
+        release_memory()
+        assert traced() == 0
+
+
+def test_wrong_weights_are_refused(small_data: TrainingData) -> None:
+    model = make_model(small_data)
+    with pytest.raises(ValueError, match="belong to another configuration"):
+        assign(model.model.weights, [np.zeros(3)])
+
+
+def test_targets() -> None:
+    np.testing.assert_array_equal(one_hot(np.array([0, 1]), 2), [[0], [1]])
+    np.testing.assert_array_equal(one_hot(np.array([2]), 3), [[0, 0, 1]])
+
+
+def test_the_rate_falls_after_each_plateau() -> None:
+    train = TrainSettings(learning_rate=1.0, plateau=2, plateau_factor=0.1)
+    losses = [0.5, 0.6, 0.7, 0.6, 0.55, 0.4]
+    history = [make_epoch(n + 1, loss) for n, loss in enumerate(losses)]
+    rates = [learning_rate(train, history[:n]) for n in range(len(losses) + 1)]
+    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert learning_rate(TrainSettings(learning_rate=1.0), history) == 1.0
+
+
+def test_early_stopping_waits_for_its_patience() -> None:
+    history = [make_epoch(n + 1, loss) for n, loss in enumerate([0.5, 0.4, 0.45, math.nan, 0.41])]
+    assert [should_stop(history[:n], 2) for n in range(6)] == [False, False, False, False, True, True]
+    assert not should_stop(history, 0)
