@@ -12,7 +12,7 @@ import numpy as np
 
 from models.counts import ParameterCount
 from search import record
-from search.plan.asha import Asha
+from search.plan.scheduler import build_scheduler
 from search.plan.searcher import Searcher
 from search.plan.settings import Settings
 from search.plan.spaces import Plan, model_settings, train_settings
@@ -57,7 +57,7 @@ class SearchState:
         self.retried: list[int] = []
         self._best = self._best_of(self.trials.values())
         self._next = max(self.trials, default=-1) + 1
-        self._asha = Asha(settings.search, self.num_trials)
+        self._scheduler = build_scheduler(settings.search, self.num_trials)
 
     @property
     def num_trials(self) -> int:
@@ -79,11 +79,11 @@ class SearchState:
             if not trial.is_final:
                 self._adopt_checkpoint(trial)
         for trial in self.trials.values():
-            self._asha.place(trial)
+            self._scheduler.place(trial)
         self._interrupted = [
             trial.number
             for trial in self.trials.values()
-            if not trial.is_final and self._asha.judged_epochs(trial) < max(1, len(trial.epochs))
+            if not trial.is_final and self._scheduler.judged_epochs(trial) < max(1, len(trial.epochs))
         ]
         self._searcher.restore([self._as_judged(trial) for trial in self.trials.values()])
         self._drop_outdone()
@@ -103,19 +103,19 @@ class SearchState:
         """
         if self._interrupted:
             return self.trials[self._interrupted.pop(0)]
-        promoted = self._asha.promote()
+        promoted = self._scheduler.promote()
         if promoted is not None:
             return self.trials[promoted]
         return self._new_trial() if self._next < self._searcher.num_trials else None
 
     def target(self, number: int) -> int:
         """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""
-        return self._asha.target(self.trials[number])
+        return self._scheduler.target(self.trials[number])
 
     def is_at_rung(self, trial: TrialRecord) -> bool:
         """Whether a trial waits to be seen among the best where it has come to."""
         epochs = len(trial.epochs)
-        return trial.status == record.WAITING and 0 < epochs == self._asha.judged_epochs(trial)
+        return trial.status == record.WAITING and 0 < epochs == self._scheduler.judged_epochs(trial)
 
     def _new_trial(self) -> TrialRecord:
         number, self._next = self._next, self._next + 1
@@ -132,7 +132,7 @@ class SearchState:
             parameter_count=count.total,
             trainable_count=count.trainable,
         )
-        self._asha.place(self.trials[number])
+        self._scheduler.place(self.trials[number])
         return self.trials[number]
 
     def start(self, number: int) -> None:
@@ -164,17 +164,17 @@ class SearchState:
     def _settle(self, number: int) -> None:
         """Tell searcher and rungs how far a trial came, and end those that this leaves without hope."""
         self._searcher.tell(self._as_judged(self.trials[number]))
-        self._asha.place(self.trials[number])
+        self._scheduler.place(self.trials[number])
         self._drop_outdone()
 
     def _drop_outdone(self) -> None:
-        for number in self._asha.drop():
+        for number in self._scheduler.drop():
             self._mark_ended(number, record.STOPPED, "")
             self._searcher.tell(self.trials[number])
 
     def _as_judged(self, trial: TrialRecord) -> TrialRecord:
         """The trial as its last rung saw it: what a searcher knows must not depend on when a search was interrupted."""
-        return replace(trial, epochs=trial.epochs[: self._asha.judged_epochs(trial)])
+        return replace(trial, epochs=trial.epochs[: self._scheduler.judged_epochs(trial)])
 
     def _mark_ended(self, number: int, status: str, reason: str) -> None:
         is_news = not self.trials[number].is_final

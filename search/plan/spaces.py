@@ -237,10 +237,17 @@ def largest_batch(space: Space, settings: Settings) -> int:
     return max(sizes, default=settings.train.batch_size)
 
 
+def last_epochs(space: Space, settings: Settings) -> list[int]:
+    """Of every trial of a search, the epoch after which it ends if it is not stopped."""
+    plans = listed_plans(space, settings)
+    if plans is None:
+        return [settings.search.max_epochs] * settings.search.num_trials
+    return [plan.max_epochs for plan in plans]
+
+
 def count_trials(space: Space, settings: Settings) -> int:
     """How many trials a search of the space has."""
-    plans = listed_plans(space, settings)
-    return settings.search.num_trials if plans is None else len(plans)
+    return len(last_epochs(space, settings))
 
 
 def train_settings(defaults: TrainSettings, parameters: Mapping[str, Any]) -> TrainSettings:
