@@ -39,6 +39,7 @@ from search.driver.runs import (
     update_run,
 )
 from search.driver.session import Session, check_models, data_settings, open_session
+from search.driver.share import FeatureNews, models_with_features
 from search.plan.refit import refit_settings
 from search.plan.scheduler import epochs_line, expected_epochs
 from search.plan.settings import (
@@ -60,7 +61,6 @@ from search.plan.spaces import (
     read_space,
 )
 from search.record import RecordError, RunFolder
-from search.trial.features import FeatureNews, models_with_features
 
 if TYPE_CHECKING:
     from rich.console import Console

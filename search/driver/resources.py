@@ -21,8 +21,9 @@ from models.transfer import TransferConfig
 from search.plan.settings import ResourceSettings, Settings, SettingsError
 from search.plan.spaces import Space, count_trials, largest_batch
 from search.trial.features import build_extractor, has_frozen_part
+from search.trial.feed import Inputs, image_inputs
 from search.trial.process import has_gpu, prepare_process
-from search.trial.training import Inputs, TrialConfig, TrialModel, image_inputs
+from search.trial.training import TrialConfig, TrialModel
 
 _CPU_TRIAL_MB = 1_000  # a process that trains a CNN: 810 MB measured over 50 trials in a row
 _BACKBONE_TRIAL_MB = 3_000  # while it runs a backbone over 16 images

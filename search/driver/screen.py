@@ -23,7 +23,7 @@ from search.driver.state import SearchState
 from search.record import TrialRecord, rank
 
 if TYPE_CHECKING:
-    from search.trial.features import FeatureNews
+    from search.driver.share import FeatureNews
 
 _LINE_SECONDS = 30.0  # how often a screen that is no terminal hears of a search in which nothing ends
 

@@ -12,9 +12,10 @@ from data_pipeline.split import Split, SplitSettings, repeat_splits
 from models import ONEDNN
 from models.registry import PUBLISHED, ModelConfig, count_parameters
 from search.driver.resources import TrialResources, plan_resources
+from search.driver.share import share_backbones
 from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
-from search.trial.features import Backbones, share_backbones
+from search.trial.features import Backbones
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

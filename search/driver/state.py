@@ -19,7 +19,7 @@ from search.plan.spaces import Plan, model_settings, train_settings
 from search.record import EventLog, RunFolder, TrialRecord, apply_event, rank
 from search.trial.checkpoint import drop_checkpoints, read_checkpoint
 from search.trial.feature_store import FeatureCost
-from search.trial.training import should_stop
+from search.trial.plateau import should_stop
 
 
 class SearchState:
