@@ -55,7 +55,7 @@ def draw_best_so_far(found: Mapping[str, "pd.DataFrame"], metric: str) -> "go.Fi
 
 @dataclass(frozen=True)
 class Rungs:
-    """What ASHA compared, and whom it let go on.
+    """The trials that ASHA compared at each rung, and those that it promoted.
 
     Attributes:
         epochs: the rungs, lowest first.

@@ -29,7 +29,7 @@ from search.trial.process import has_gpu
 if TYPE_CHECKING:
     import keras
 
-# Images a prediction holds as float32 at once: 64 x 224 x 224 is 13 MB.
+# Images that a prediction holds as float32 at once: 64 x 224 x 224 is 13 MB.
 PREDICT_BATCH = 64
 
 
@@ -164,12 +164,12 @@ class TrialModel:
         return record
 
     def score_validation(self) -> Scores:
-        """The scores of the present weights on the validation images."""
+        """The scores of the current weights on the validation images."""
         rows = self.data.validation
         return score(self.data.labels[rows], predict(self.model, self._inputs.plain, rows))
 
     def score_shifted(self) -> Scores | None:
-        """The scores of the present weights on the shifted copy of the validation images; None where there is none."""
+        """The scores of the current weights on the shifted copy of the validation images; None where there is none."""
         images = self._inputs.shifted
         if images is None:
             return None
@@ -207,17 +207,17 @@ class TrialModel:
 
 
 def predict(model: "keras.Model", inputs: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Class probabilities of some images: float32 (len(rows), K), rows sum to 1.
+    """Class probabilities of images: float32 (len(rows), K), rows sum to 1.
 
     Args:
         model: from float images in [0, 1], or features, to probabilities; one column is that of class 1.
         inputs: images, uint8 (N, H, W, C), or features, float (N, ...).
-        rows: which of them, int64.
+        rows: of `inputs` to predict, int64.
     """
     parts = []
     for start in range(0, len(rows), PREDICT_BATCH):
         batch = inputs[rows[start : start + PREDICT_BATCH]]
-        # In one pass over memory: this is the only work of a prediction besides the model's own.
+        # In one pass over memory: the only work of a prediction besides the model's.
         floats = np.divide(batch, 255 if batch.dtype == np.uint8 else 1, dtype=np.float32)
         parts.append(np.asarray(model.predict_on_batch(floats), np.float32))
     outputs = np.concatenate(parts)
@@ -246,11 +246,11 @@ def assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
 def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
     import keras
 
-    # Keras' Adam takes decoupled weight decay too, but only AdamW takes a decay of 0.
+    # Keras' Adam accepts decoupled weight decay too, but only AdamW accepts a decay of 0.
     optimizer = keras.optimizers.AdamW if train.weight_decay or train.optimizer == "adamw" else keras.optimizers.Adam
     options: dict[str, Any] = {"weight_decay": train.weight_decay} if optimizer is keras.optimizers.AdamW else {}
     if train.weight_average:
-        # Keras puts the average in the weights' place at the end of `fit`, which is one epoch here.
+        # Keras replaces the weights by their average at the end of `fit`, which is one epoch here.
         options |= {"use_ema": True, "ema_momentum": train.weight_average}
     losses = keras.losses
     loss = losses.BinaryCrossentropy if classes == 2 else losses.CategoricalCrossentropy
