@@ -59,9 +59,35 @@ def run_search(
         SearchInterruptedError: Ctrl-C or SIGTERM; a resumed run continues its trials from their last epoch.
         OSError: the run's folder can no longer be written; once that is fixed, the run can be resumed.
     """
-    settings, resources = session.settings, session.resources
     if state.is_over:
         return
+    tuner = _build_tuner(session, state, on_change, trainable)
+    # Batch systems and spot hosts end a process with SIGTERM: treated as Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    try:
+        tuner.fit()
+    except _SearchOverError:
+        pass
+    except Exception:
+        if state.storage_error is not None:
+            raise state.storage_error from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with contextlib.suppress(OSError, ray.exceptions.RayError):  # neither may hide an earlier error
+            state.add_feature_costs(session.backbones.costs())
+        state.flush()
+        if state.folder.is_local:
+            shutil.rmtree(state.folder.child("tune"), ignore_errors=True)
+    if not state.is_over:
+        raise SearchInterruptedError
+
+
+def _build_tuner(
+    session: Session, state: SearchState, on_change: Callable[[], None], trainable: type[ImageTrial]
+) -> tune.Tuner:
+    """Tune set up for this search: its trials from the state, its events to the state, no files of its own."""
+    settings, resources = session.settings, session.resources
     context = TrialContext(
         run_url=state.folder.absolute_url,
         patience=settings.run.patience,
@@ -71,7 +97,7 @@ def run_search(
         backbones=session.backbones,
         threads=resources.threads,
     )
-    tuner = tune.Tuner(
+    return tune.Tuner(
         tune.with_resources(
             tune.with_parameters(trainable, context=context),
             {"cpu": resources.cpu, "gpu": resources.gpu},
@@ -97,25 +123,6 @@ def run_search(
             verbose=0,
         ),
     )
-    # Batch systems and spot hosts end a process with SIGTERM: treated as Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    try:
-        tuner.fit()
-    except _SearchOverError:
-        pass
-    except Exception:
-        if state.storage_error is not None:
-            raise state.storage_error from None
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        with contextlib.suppress(OSError, ray.exceptions.RayError):  # neither may hide an earlier error
-            state.add_feature_costs(session.backbones.costs())
-        state.flush()
-        if state.folder.is_local:
-            shutil.rmtree(state.folder.child("tune"), ignore_errors=True)
-    if not state.is_over:
-        raise SearchInterruptedError
 
 
 class _NotPickled:

@@ -359,37 +359,45 @@ def _check_names(parameters: list[Parameter]) -> None:
     for backbone in backbones:
         if backbone not in BUILDERS:
             raise SettingsError(f"Unknown backbone. Received: {backbone!r}. {nearest(str(backbone), tuple(BUILDERS))}")
-    seen: set[str] = set()
+    seen: dict[str, Parameter] = {}
     for parameter in parameters:
-        for name, values in parameter.when:
-            if name not in seen:
-                raise SettingsError(
-                    f"space.parameters.{parameter.name}: 'when' names parameters that stand before it. "
-                    f"Received: {name!r}. Move {name!r} up, or correct its name."
-                )
-            domain = by_name[name].domain
-            if isinstance(domain, Uniform):
-                continue
-            never = [each for each in values if each not in domain.values]
-            if never:
-                raise SettingsError(
-                    f"space.parameters.{parameter.name}: 'when' needs values that {name} can have. "
-                    f"Received: {name}={never[0]!r}. "
-                    f"{nearest(never[0], map(str, domain.values))}"
-                )
-        seen.add(parameter.name)
-        if parameter.name == "backbone" or parameter.name in TRAINING_PARAMETERS:
+        _check_conditions(parameter, seen)
+        seen[parameter.name] = parameter
+        if parameter.name != "backbone" and parameter.name not in TRAINING_PARAMETERS:
+            _check_owners(parameter, backbones)
+
+
+def _check_conditions(parameter: Parameter, earlier: Mapping[str, Parameter]) -> None:
+    """Refuse a condition on a parameter that does not stand before, or on a value that it cannot have."""
+    for name, values in parameter.when:
+        if name not in earlier:
+            raise SettingsError(
+                f"space.parameters.{parameter.name}: 'when' names parameters that stand before it. "
+                f"Received: {name!r}. Move {name!r} up, or correct its name."
+            )
+        domain = earlier[name].domain
+        if isinstance(domain, Uniform):
             continue
-        condition = dict(parameter.when).get("backbone", backbones)
-        for backbone in (backbone for backbone in backbones if backbone in condition):
-            valid = tuple(name for name in model_parameters(backbone) if name != "backbone")
-            if parameter.name not in valid:
-                raise SettingsError(
-                    f"A parameter belongs to training or to its backbone. Received: {parameter.name!r}, which is no "
-                    f"parameter of {backbone} or of training. "
-                    f"{nearest(parameter.name, valid + TRAINING_PARAMETERS)} "
-                    "A parameter of only some backbones needs 'when: {backbone: [...]}'."
-                )
+        never = [each for each in values if each not in domain.values]
+        if never:
+            raise SettingsError(
+                f"space.parameters.{parameter.name}: 'when' needs values that {name} can have. "
+                f"Received: {name}={never[0]!r}. {nearest(never[0], map(str, domain.values))}"
+            )
+
+
+def _check_owners(parameter: Parameter, backbones: tuple[Any, ...]) -> None:
+    """Refuse a parameter of the model that a backbone it is active for does not have."""
+    condition = dict(parameter.when).get("backbone", backbones)
+    for backbone in (backbone for backbone in backbones if backbone in condition):
+        valid = tuple(name for name in model_parameters(backbone) if name != "backbone")
+        if parameter.name not in valid:
+            raise SettingsError(
+                f"A parameter belongs to training or to its backbone. Received: {parameter.name!r}, which is no "
+                f"parameter of {backbone} or of training. "
+                f"{nearest(parameter.name, valid + TRAINING_PARAMETERS)} "
+                "A parameter of only some backbones needs 'when: {backbone: [...]}'."
+            )
 
 
 def _check_training(parameter: Parameter, defaults: TrainSettings) -> None:
