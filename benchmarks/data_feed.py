@@ -27,8 +27,9 @@ from data_pipeline.dataset import DataSettings, prepare_dataset
 from data_pipeline.share import TrainingData, training_data
 from models.cnn import CnnConfig
 from search.plan.settings import TrainSettings
+from search.trial.feed import image_inputs
 from search.trial.process import prepare_process, release_memory
-from search.trial.training import TrialConfig, TrialModel, image_inputs
+from search.trial.training import TrialConfig, TrialModel
 
 SMALL, LARGE = "small CNN", "large CNN"
 MODELS = {SMALL: CnnConfig(1, 8, dense=(16,)), LARGE: CnnConfig(3, 16, kernel=4, dense=(16, 8))}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, kept_search, listed_words, run_command
-from search.plan.rungs import halving_epochs
+from search.plan.scheduler import build_scheduler
 from search.plan.settings import SearchSettings
 from search.record import FINISHED, TEST, WAITING, Evaluation, RunFolder, TrialRecord, rank
 
@@ -190,7 +190,7 @@ def num_trials(scheduler: str, epochs: int) -> int:
     """How many trials of up to so many epochs spend the budget."""
     settings = SearchSettings(max_epochs=epochs, scheduler=scheduler)
     number = 1
-    while halving_epochs(number + 1, settings) <= budget(epochs):
+    while build_scheduler(settings, number + 1).expected_epochs([epochs] * (number + 1)) <= budget(epochs):
         number += 1
     return number
 

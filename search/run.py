@@ -39,8 +39,9 @@ from search.driver.runs import (
     update_run,
 )
 from search.driver.session import Session, check_models, data_settings, open_session
+from search.driver.share import FeatureNews, models_with_features
 from search.plan.refit import refit_settings
-from search.plan.rungs import expected_epochs, most_epochs
+from search.plan.scheduler import epochs_line, expected_epochs
 from search.plan.settings import (
     ClusterSettings,
     Settings,
@@ -60,7 +61,6 @@ from search.plan.spaces import (
     read_space,
 )
 from search.record import RecordError, RunFolder
-from search.trial.features import FeatureNews, models_with_features
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -200,7 +200,7 @@ def _dry_run(settings: Settings, space: Space) -> int:
     console.print(f"  {combinations_of(space)}; {count_trials(space, settings)} trials will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
-    console.print(_epochs_line(settings, space))
+    console.print(epochs_line(space, settings))
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
     if cuts:
         console.print(f"computed once for all trials: features of {', '.join(cuts)}")
@@ -214,13 +214,6 @@ def _row_line(row: PublishedRow, shape: tuple[int, int, int]) -> str:
     count = count_parameters(row.config, shape, row.classes).total
     printed = "" if count == row.published_parameters else f" (published: {row.published_parameters:,})"
     return f"{row.model:16} {count:>11,} parameters{printed}"
-
-
-def _epochs_line(settings: Settings, space: Space) -> str:
-    most, expected = most_epochs(space, settings), expected_epochs(space, settings)
-    if settings.search.scheduler == "none":
-        return f"epochs: {most} at the most, no early stopping"
-    return f"epochs: about {expected:.0f} expected under ASHA, of {most}"
 
 
 def _print_images(console: "Console", manifest: Manifest, split: Split, data: DataSettings) -> None:

@@ -10,7 +10,6 @@ from analysis.figures.course import (
     draw_best_so_far,
     draw_rungs,
     draw_timeline,
-    rung_epochs,
     rungs,
     timeline,
 )
@@ -97,7 +96,6 @@ __all__ = [
     "place_at",
     "precision_bands",
     "roc_bands",
-    "rung_epochs",
     "rungs",
     "sampled",
     "scale_of",

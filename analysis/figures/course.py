@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import style
 from analysis.figures.scales import MOST_POINTS, sampled
 from search import record
+from search.record.rungs import rung_epochs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def draw_best_so_far(found: Mapping[str, "pd.DataFrame"], metric: str) -> "go.Fi
 
 @dataclass(frozen=True)
 class Rungs:
-    """What ASHA compared, and whom it let go on.
+    """The trials that ASHA compared at each rung, and those that it promoted.
 
     Attributes:
         epochs: the rungs, lowest first.
@@ -66,15 +67,6 @@ class Rungs:
     epochs: tuple[int, ...]
     points: "pd.DataFrame"
     reached: "pd.DataFrame"
-
-
-def rung_epochs(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[int, ...]:
-    """The epochs at which ASHA compares trials: `grace_period` times the powers of `reduction_factor`."""
-    rungs, rung = [], float(grace_period)
-    while rung < max_epochs:
-        rungs.append(int(rung))
-        rung *= reduction_factor
-    return tuple(dict.fromkeys(rungs))
 
 
 def rungs(curves: "pd.DataFrame", metric: str, search: Mapping[str, Any]) -> Rungs | None:

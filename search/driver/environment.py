@@ -1,4 +1,4 @@
-"""What a run was made with: versions, git commit, hardware, oneDNN. No other environment variable: no secrets."""
+"""Describes what a run was made with: versions, git commit, hardware, oneDNN; no other variable, hence no secret."""
 
 import os
 import platform
@@ -28,14 +28,14 @@ def describe_environment() -> dict[str, Any]:
 
 
 def set_onednn(recorded: str | None = None, users: str | None = USERS_ONEDNN) -> str:
-    """Set oneDNN for this process and all that it starts, before TensorFlow is imported.
+    """Set oneDNN for this process and its children, before TensorFlow is imported.
 
     Args:
-        recorded: the value that a run to be resumed began with; None for a new run, and for one that recorded none.
-        users: the value that the user has set, which wins.
+        recorded: the value that the resumed run began with; None for a new run, and for a run that recorded none.
+        users: the value that the user has set; it takes precedence.
 
     Returns:
-        What the user should know of it, a sentence; empty when there is nothing to say.
+        A sentence for the user; empty when there is nothing to report.
     """
     os.environ[ONEDNN] = value = users or recorded or "1"
     if recorded not in (None, value):
@@ -52,7 +52,7 @@ def set_onednn(recorded: str | None = None, users: str | None = USERS_ONEDNN) ->
 
 
 def recorded_onednn(environment: Mapping[str, Any]) -> str | None:
-    """The value that a run's recorded environment has; None for a run of before it was recorded."""
+    """The value in a run's recorded environment; None for runs from before it was recorded."""
     value: str | None = environment.get("variables", {}).get(ONEDNN)
     return value
 
@@ -65,7 +65,7 @@ def _version(name: str) -> str:
 
 
 def _commit() -> str:
-    """The commit of this source tree, marked when files differ from it; empty outside a git checkout."""
+    """The commit of this source tree, marked if files differ from it; empty outside a git checkout."""
     folder = Path(__file__).parents[2]
     try:
         found = subprocess.run(

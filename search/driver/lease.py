@@ -1,4 +1,4 @@
-"""One driver a run: a file in the run's folder says who drives it, and is renewed for as long as that is true."""
+"""Holds a run to one driver: a file in the run's folder names the driver, which renews it as long as it drives."""
 
 import contextlib
 import json
@@ -14,12 +14,14 @@ from search.record import RecordError, RunFolder
 
 FILE = "driver.json"
 _RENEW_SECONDS = 10.0
-_LOST_SECONDS = 60.0  # without a renewal: the driver, or its host, is gone
+_LOST_SECONDS = 60.0  # without a renewal, the driver or its host counts as lost
 
 
 @contextlib.contextmanager
 def drive(folder: RunFolder) -> Iterator[None]:
-    """Be the run's only driver for the block; who was silent for so long that another took over is sent SIGTERM.
+    """Be the run's only driver for the block. A driver that loses its lease receives SIGTERM.
+
+    It loses the lease if another driver takes over after a minute without a renewal.
 
     Raises:
         RecordError: another process drives the run.
@@ -27,7 +29,7 @@ def drive(folder: RunFolder) -> Iterator[None]:
     _refuse_if_driven(folder)
     token, ended = uuid.uuid4().hex, threading.Event()
     _renew(folder, token)
-    if _read(folder).get("token") != token:  # another began in the same moment
+    if _read(folder).get("token") != token:  # another began at the same moment
         _refuse_if_driven(folder)
     thread = threading.Thread(target=_keep, args=(folder, token, ended), daemon=True)
     thread.start()
@@ -47,13 +49,14 @@ def _refuse_if_driven(folder: RunFolder) -> None:
     if silent > _LOST_SECONDS or _is_dead(holder):
         return
     raise RecordError(
-        f"A run has one driver; {folder.url} is driven by process {holder['process']} on {holder['host']}, heard of "
-        f"{silent:.0f} s ago. Wait for it or stop it; a driver that was lost is forgotten after {_LOST_SECONDS:.0f} s."
+        f"A run has one driver. Received: {folder.url}, driven by process {holder['process']} on {holder['host']}, "
+        f"whose lease is {silent:.0f} s old. Wait for it or stop it; the lease of a lost driver ends after "
+        f"{_LOST_SECONDS:.0f} s."
     )
 
 
 def _is_dead(holder: dict[str, object]) -> bool:
-    """Whether the holder was a process of this host that is no more."""
+    """Whether the holder was a process of this host that no longer exists."""
     if holder.get("host") != socket.gethostname():
         return False
     try:
@@ -80,7 +83,7 @@ def _renew(folder: RunFolder, token: str) -> None:
 
 def _keep(folder: RunFolder, token: str, ended: threading.Event) -> None:
     while not ended.wait(_RENEW_SECONDS):
-        # A storage that fails is for the search to notice and to say.
+        # The search itself notices and reports a storage that fails.
         with contextlib.suppress(OSError):
             if _read(folder).get("token") != token:  # this process slept, or its host was cut off
                 os.kill(os.getpid(), signal.SIGTERM)

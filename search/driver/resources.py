@@ -1,64 +1,30 @@
-"""What each trial gets of the machine: chosen from what there is, with the reason of every choice.
+"""Chooses each trial's share of the machine, and gives the reason of every choice.
 
-`choose_resources` is a pure function; `plan_resources` looks at the machine for it.
+`choose_resources` is a pure function; `plan_resources` finds the machine and measures the largest model for it.
 """
 
 import math
-import resource
-import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import yaml
-
-from data_pipeline.share import TrainingData
 from models.registry import ModelConfig
 from models.transfer import TransferConfig
+from search.driver.machine import Machine, find_machine
 from search.plan.settings import ResourceSettings, Settings, SettingsError
 from search.plan.spaces import Space, count_trials, largest_batch
-from search.trial.features import build_extractor, has_frozen_part
-from search.trial.process import has_gpu, prepare_process
-from search.trial.training import Inputs, TrialConfig, TrialModel, image_inputs
+from search.trial.features import has_frozen_part
+from search.trial.peak import measure_peak
+from search.trial.training import TrialConfig
 
 _CPU_TRIAL_MB = 1_000  # a process that trains a CNN: 810 MB measured over 50 trials in a row
 _BACKBONE_TRIAL_MB = 3_000  # while it runs a backbone over 16 images
-_GPU_CONTEXT_MB = 600  # what CUDA and cuDNN take in every process, beside the tensors
+_GPU_CONTEXT_MB = 600  # of CUDA and cuDNN in every process, beside the tensors
 _MOST_PER_GPU = 8
-_REGISTER_SECONDS = 30.0
-_CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml").expanduser()  # where `ray up` leaves its file on the head
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the trials run on; of several hosts, all together.
-
-    Attributes:
-        cpus, gpus: as Ray counts them.
-        memory_mb: main memory that Ray offers.
-        gpu_memory_mb: of the smallest GPU of one host, which the others are taken to be like; 0 where there is none.
-        compute_capability: of that GPU, such as (8, 0).
-        host_cpus: of the largest host, which no trial can exceed.
-    """
-
-    cpus: float
-    gpus: float = 0.0
-    memory_mb: float = math.inf
-    gpu_memory_mb: float = 0.0
-    compute_capability: tuple[int, int] = (0, 0)
-    host_cpus: float = math.inf
-
-    def __str__(self) -> str:
-        gpus = f"{self.gpus:g} GPUs, " if self.gpus else ""
-        return f"{self.cpus:g} CPUs, {gpus}{self.memory_mb / 1000:.0f} GB of memory"
 
 
 @dataclass(frozen=True)
 class TrialResources:
-    """What a trial gets, how many run at a time, and why.
+    """The resources of each trial, how many trials run at a time, and why.
 
     Attributes:
         cpu: CPUs of a trial.
@@ -80,18 +46,18 @@ class TrialResources:
 def choose_resources(
     asked: ResourceSettings, precision: str, machine: Machine, trials: int, backbones: bool, peak_mb: float = 0.0
 ) -> TrialResources:
-    """The resources of a trial: as asked, and for what was left open as suits the machine.
+    """The resources of a trial: as set, and for what was left open chosen for the machine.
 
     Args:
         asked: settings; None leaves a choice open.
         precision: a dtype policy, or "auto".
-        machine: what there is.
+        machine: what the trials run on.
         trials: how many trials the search has.
         backbones: whether the space has pretrained backbones.
         peak_mb: GPU memory that the largest model took in a trial step; 0 where it was not measured.
 
     Raises:
-        SettingsError: a trial asks for more than there is; it would wait for ever.
+        SettingsError: a trial asks for more than the machine has; it would wait for ever.
     """
     _check_enough(asked, machine)
     gpu, gpu_reason = _choose_gpu(asked, machine, peak_mb)
@@ -121,11 +87,15 @@ def _check_enough(asked: ResourceSettings, machine: Machine) -> None:
         ("resources.gpus_per_trial", asked.gpus_per_trial, machine.gpus, "GPU"),
     ):
         if (wanted or 0) > found:
-            raise SettingsError(f"{key}={wanted:g} is more than there is: Ray has {found:g} {kind}. Lower {key}.")
+            raise SettingsError(
+                f"A trial cannot have more than the machine has. Received: {key}={wanted:g}, but Ray has {found:g} "
+                f"{kind}. Lower {key}."
+            )
     if (asked.gpus_per_trial or 0) > 1:
         raise SettingsError(
-            f"A trial trains on one GPU, or on a share of one; got resources.gpus_per_trial={asked.gpus_per_trial:g}. "
-            "More GPUs train more trials side by side."
+            "A trial trains on one GPU, or on a share of one. "
+            f"Received: resources.gpus_per_trial={asked.gpus_per_trial:g}. Set 1 or less; more GPUs train more trials "
+            "side by side."
         )
 
 
@@ -147,7 +117,7 @@ def _choose_gpu(asked: ResourceSettings, machine: Machine, peak_mb: float) -> tu
 
 
 def _room(machine: Machine, cpus: float, gpu: float, backbones: bool) -> int:
-    """How many trials of so many CPUs and such a share of a GPU have room side by side."""
+    """How many trials of so many CPUs and such a share of a GPU fit side by side."""
     trial_mb = _BACKBONE_TRIAL_MB if backbones else _CPU_TRIAL_MB
     fits = min(machine.cpus / cpus, machine.memory_mb / trial_mb)
     if gpu:
@@ -190,10 +160,10 @@ def plan_resources(
         largest: its model with the most parameters.
         shape: of an image, (H, W, C).
         classes: of the data set.
-        say: tells the user what is waited for.
+        say: tells the user what the search waits for.
 
     Raises:
-        SettingsError: a trial asks for more than there is.
+        SettingsError: a trial asks for more than the machine has.
     """
     import ray
 
@@ -208,107 +178,10 @@ def plan_resources(
         try:
             peak = ray.get(measured)
         except ray.exceptions.RayTaskError as error:
-            say(f"What the largest model needs could not be measured ({_first_line(error.cause)}): a GPU a trial.")
+            say(f"The memory of the largest model could not be measured ({_first_line(error.cause)}): a GPU a trial.")
     backbones = isinstance(largest, TransferConfig)
     return choose_resources(asked, precision, machine, count_trials(space, settings), backbones, peak)
 
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)[:200]
-
-
-def find_machine(say: Callable[[str], None]) -> Machine:
-    """What Ray's workers have, those that an autoscaler may still start included; needs a running Ray."""
-    import ray
-
-    planned, largest = _planned(_CLUSTER_FILE)
-    found: Mapping[str, float] = ray.cluster_resources()
-    deadline = time.monotonic() + _REGISTER_SECONDS
-    while not planned and "CPU" not in found and time.monotonic() < deadline:
-        time.sleep(0.1)  # on a busy machine Ray lists a new node late
-        found = ray.cluster_resources()
-    machine = Machine(
-        max(found.get("CPU", 0.0), planned.get("CPU", 0.0)) or 1.0,
-        max(found.get("GPU", 0.0), planned.get("GPU", 0.0)),
-        math.inf if planned else found.get("memory", math.inf) / 2**20,
-        host_cpus=max(largest, *(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])),
-    )
-    if not machine.gpus:
-        return machine
-    if not found.get("GPU"):
-        say("Waiting for a first GPU worker, to measure what fits into it ...")
-    listing = ray.get(ray.remote(num_cpus=0, num_gpus=1)(query_gpus).remote())
-    memory, capability = parse_gpus(listing)
-    return replace(machine, gpu_memory_mb=memory, compute_capability=capability)
-
-
-def _planned(file: Path) -> tuple[dict[str, float], float]:
-    """`planned_resources` of the cluster that this machine is the head of; nothing where it is none's."""
-    return planned_resources(yaml.safe_load(file.read_text())) if file.is_file() else ({}, 0.0)
-
-
-def planned_resources(cluster: Mapping[str, Any]) -> tuple[dict[str, float], float]:
-    """What the workers of a cluster file have when all are there, and the CPUs of the largest.
-
-    Nothing where the file does not say their resources.
-
-    Args:
-        cluster: a file of `ray up`, with max_workers and available_node_types.
-    """
-    left, largest = int(cluster.get("max_workers", 0)), 0.0
-    total: dict[str, float] = {}
-    for name, node in cluster.get("available_node_types", {}).items():
-        count = 0 if name == cluster.get("head_node_type") else min(left, int(node.get("max_workers", 0)))
-        left -= count
-        for kind, amount in (node.get("resources") or {}).items() if count else ():
-            total[kind] = total.get(kind, 0.0) + count * float(amount)
-            largest = max(largest, float(amount)) if kind == "CPU" else largest
-    return total, largest
-
-
-def query_gpus() -> str:
-    """A line a GPU of this host, memory in MiB and compute capability; empty where NVIDIA's tool is missing."""
-    command = ["nvidia-smi", "--query-gpu=memory.total,compute_cap", "--format=csv,noheader,nounits"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-def parse_gpus(listing: str) -> tuple[float, tuple[int, int]]:
-    """Memory in MB and compute capability of the smallest GPU that `query_gpus` lists; (0, (0, 0)) without any."""
-    gpus = []
-    for line in listing.strip().splitlines():
-        memory, _, capability = line.partition(",")
-        major, _, minor = capability.strip().partition(".")
-        gpus.append((float(memory), (int(major), int(minor))))
-    return min(gpus, default=(0.0, (0, 0)))
-
-
-def measure_peak(config: TrialConfig, shape: tuple[int, int, int], classes: int, features: bool) -> float:
-    """Memory in MB that a trial of this configuration takes at its peak, tried out on noise in this process.
-
-    Args:
-        config: of the largest model.
-        shape: of an image, (H, W, C).
-        classes: of the data set.
-        features: whether its frozen part is run once for all trials.
-
-    Returns:
-        The GPU's peak; without a GPU, the peak of this process' main memory.
-    """
-    import tensorflow as tf
-
-    prepare_process(1)
-    count = 2 * config.train.batch_size
-    images = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
-    labels, rows = np.arange(count) % classes, np.arange(count)
-    data = TrainingData(images, labels, rows, rows, tuple(map(str, range(classes))), "noise")
-    inputs = image_inputs(data)
-    if features:
-        outputs: Any = build_extractor(config, shape, None)(images)
-        inputs = Inputs((outputs,), rows, outputs)
-    TrialModel(config, data, inputs).run_epoch()
-    if has_gpu():
-        return float(tf.config.experimental.get_memory_info("GPU:0")["peak"]) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,6 +1,6 @@
-"""What the user sees: a live view on a terminal, a line now and then elsewhere, tables at the end.
+"""Shows a search to the user: a live view on a terminal, occasional lines elsewhere, tables at the end.
 
-Ray's and TensorFlow's own output goes to a log file; only what is written here reaches the screen.
+Output of Ray and TensorFlow goes to a log file; only the console that `chatter_to` yields reaches the screen.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from search.driver.state import SearchState
 from search.record import TrialRecord, rank
 
 if TYPE_CHECKING:
-    from search.trial.features import FeatureNews
+    from search.driver.share import FeatureNews
 
-_LINE_SECONDS = 30.0  # how often a screen that is no terminal hears of a search in which nothing ends
+_LINE_SECONDS = 30.0  # between two lines on a screen that is no terminal, if no trial ends
 
 
 @contextlib.contextmanager
 def chatter_to(log: Path) -> Iterator[Console]:
-    """Send all that this process and its children print to a file; yields a console on the real screen.
+    """Send the output of this process and its children to a file; yields a console on the real screen.
 
     Works on file descriptors, because Ray and TensorFlow also print from C++ and from other threads.
     """
@@ -62,13 +62,13 @@ def image_progress(console: Console) -> Iterator[Any]:
 
 
 class SearchView:
-    """The state of a running search on the screen.
+    """Shows the state of a running search on the screen.
 
     Args:
         console: the real screen.
         state: read at every refresh.
         expected_epochs: how many epochs the whole search is expected to take.
-        features: what is being computed and what was completed, a line each; None without frozen backbones.
+        features: progress of the feature store; None without frozen backbones.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class SearchView:
             get_renderable=self._render,
             refresh_per_second=2,
             transient=True,
-            # rich would otherwise print on the screen what Ray writes to sys.stdout: that is the log's.
+            # rich would otherwise show what Ray writes to sys.stdout, which belongs in the log.
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -102,10 +102,10 @@ class SearchView:
             self._live.stop()
 
     def on_change(self) -> None:
-        """Tell what features are complete and which trials lost their process; a screen that is no terminal is also
-        told what has ended, or that the search goes on.
+        """Print completed features and trials that lost their process; without a terminal, also trials that ended.
 
-        To be called several times a second.
+        Without a terminal, a line of counts follows when nothing was printed for a while. To be called several times
+        a second.
         """
         if self._features is not None:
             for line in self._features.poll():
@@ -194,7 +194,7 @@ def ranked_table(trials: Sequence[TrialRecord], metric: str, weights: str, most:
 
 
 def status_line(trials: Sequence[TrialRecord]) -> str:
-    """How the trials ended, and what early stopping saved."""
+    """How the trials ended, and how many epochs early stopping saved."""
     found = Counter(trial.status for trial in trials)
     ends = ", ".join(f"{found[status]} {status}" for status in record.FINAL if found[status])
     spent, most = _epochs(trials), sum(trial.max_epochs for trial in trials)

@@ -1,4 +1,4 @@
-"""All that a search or an evaluation has at hand once its data is ready: Ray, shared backbones, resources."""
+"""Opens what a search or an evaluation needs once its data is ready: Ray, shared backbones, resources."""
 
 import contextlib
 import os
@@ -12,19 +12,20 @@ from data_pipeline.split import Split, SplitSettings, repeat_splits
 from models import ONEDNN
 from models.registry import PUBLISHED, ModelConfig, count_parameters
 from search.driver.resources import TrialResources, plan_resources
+from search.driver.share import share_backbones
 from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
-from search.trial.features import Backbones, share_backbones
+from search.trial.features import Backbones
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Trials write nothing to the working directory, and relative paths must mean what they meant.
+    # Trials write nothing to the working directory, and relative paths must keep their meaning.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # Our log is the record; Tune's CSV, JSON and TensorBoard files of every trial cost 8 ms a trial.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Likewise its own snapshots, whose size grows with the number of trials.
+    # The same holds for its snapshots, whose size grows with the number of trials.
     "TUNE_GLOBAL_CHECKPOINT_S": "100000000",
-    # Without a GPU request a trial must not see the GPUs of others.
+    # Without a GPU request a trial must not see other trials' GPUs.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
@@ -35,8 +36,8 @@ class Session:
     """What the trials of a search share.
 
     Attributes:
-        settings: of the run, their precision chosen.
-        dataset: prepared images; trials get the pool alone.
+        settings: of the run, with the precision that was chosen for the machine.
+        dataset: prepared images; trials get only the pool.
         backbones: pretrained weights and features.
         resources: of every trial.
     """
@@ -49,7 +50,7 @@ class Session:
 
     @property
     def repeats(self) -> tuple[Split, ...]:
-        """The splits of every repeat of a configuration, where each draws its own; else empty."""
+        """The split of every repeat of a configuration where each repeat draws its own; else empty."""
         if not self.settings.data.split.redraw:
             return ()
         split = data_settings(self.settings).split
@@ -66,7 +67,7 @@ def open_session(
         settings: of the run.
         space: of the run.
         dataset: prepared images.
-        say: tells the user what is waited for.
+        say: tells the user what the search waits for.
 
     Raises:
         SettingsError: a trial asks for more than the machine has.
@@ -84,10 +85,10 @@ def open_session(
 
 @contextlib.contextmanager
 def ray_session(mode: str = "auto") -> Iterator[None]:
-    """Ray for the time of a search.
+    """A running Ray; ends with the block.
 
     Args:
-        mode: "auto", the cluster that RAY_ADDRESS names or that runs here, else this machine alone; or "local".
+        mode: "auto" for the cluster that RAY_ADDRESS names or that runs here, else this machine alone; or "local".
     """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -134,8 +135,8 @@ def check_models(space: Space, settings: Settings, classes: int) -> tuple[tuple[
     for row in space.rows:
         if PUBLISHED[row].classes != classes:
             raise SettingsError(
-                f"Published row {row} has {PUBLISHED[row].classes} classes; data.labels={settings.data.labels} gives "
-                f"{classes}. Leave data.labels to the space."
+                f"Published row {row} has {PUBLISHED[row].classes} classes. Received: "
+                f"data.labels={settings.data.labels}, which gives {classes}. Leave data.labels to the space."
             )
     counted: list[tuple[int, int, ModelConfig]] = []
     shape = data_settings(settings).image.shape
@@ -143,7 +144,7 @@ def check_models(space: Space, settings: Settings, classes: int) -> tuple[tuple[
         try:
             model = model_settings(variant)
             count = count_parameters(model, shape, classes)
-            # Of models of one size, the one of which more is trained needs more memory; a part, if it is not known.
+            # Of models of one size, the one with more trainable parameters needs more memory; half, where not known.
             counted.append((count.total, count.total // 2 if count.trainable is None else count.trainable, model))
         except ValueError as error:
             raise SettingsError(f"Space {space.name!r} has a model that cannot be built: {error}") from error

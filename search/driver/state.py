@@ -1,7 +1,7 @@
-"""A search's state in the driver: its trials, kept in step with the log, and what to run next.
+"""Keeps a search's state in the driver: its trials, in step with the log, and the trial to run next.
 
-Every change goes through the log first and is then applied to memory by the same code that reads a
-log back, so that what is in memory is always what a resume would find.
+Every change is appended to the log first. The code that reads a log back then applies it to memory, so that the
+state in memory is always the state that a resume would find.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,14 +12,14 @@ import numpy as np
 
 from models.counts import ParameterCount
 from search import record
-from search.plan.asha import Asha
+from search.plan.scheduler import build_scheduler
 from search.plan.searcher import Searcher
 from search.plan.settings import Settings
 from search.plan.spaces import Plan, model_settings, train_settings
 from search.record import EventLog, RunFolder, TrialRecord, apply_event, rank
 from search.trial.checkpoint import drop_checkpoints, read_checkpoint
 from search.trial.feature_store import FeatureCost
-from search.trial.training import should_stop
+from search.trial.plateau import should_stop
 
 
 class SearchState:
@@ -27,14 +27,14 @@ class SearchState:
 
     Args:
         folder: the run's folder.
-        searcher: plans trials by number.
+        searcher: suggests trials by number.
         settings: of the run.
         count: the number of parameters of a model configuration.
 
     Attributes:
         trials: by number.
-        ended: the numbers of those that have ended for good, in that order (of earlier sessions: by number).
-        retried: the numbers of those whose process was lost in this session, once for each time.
+        ended: the numbers of the trials that have ended, in that order (of earlier sessions: by number).
+        retried: the numbers of the trials whose process was lost in this session, once for each loss.
     """
 
     def __init__(
@@ -47,43 +47,43 @@ class SearchState:
         self.folder = folder
         self.settings = settings
         self.trials: dict[int, TrialRecord] = folder.read_trials()
-        # Why the run's folder could no longer be written; Tune hides what is raised in its callbacks.
+        # The error that made the run's folder unwritable; Tune hides errors that its callbacks raise.
         self.storage_error: OSError | None = None
         self._searcher = searcher
         self._count = count
         self._log = EventLog(folder)
-        self._interrupted: list[int] = []  # trials of an earlier session, to be taken up where it left them
+        self._interrupted: list[int] = []  # trials of an earlier session, resumed before others begin
         self.ended = [trial.number for trial in self.trials.values() if trial.is_final]
         self.retried: list[int] = []
         self._best = self._best_of(self.trials.values())
         self._next = max(self.trials, default=-1) + 1
-        self._asha = Asha(settings.search, self.num_trials)
+        self._scheduler = build_scheduler(settings.search, self.num_trials)
 
     @property
     def num_trials(self) -> int:
         """How many trials the search has in all.
 
-        Those that there are, and those still to come: a resume may ask for fewer than there are already, and a damaged
-        line of the log leaves a gap in their numbers.
+        These are the known trials and those still to come: a resume may ask for fewer than there are already, and a
+        damaged line of the log leaves a gap in their numbers.
         """
         return len(self.trials) + max(0, self._searcher.num_trials - self._next)
 
     @property
     def is_over(self) -> bool:
-        """Whether every trial has ended and no more are to come."""
+        """Whether every trial has ended and none is still to come."""
         return self._next >= self._searcher.num_trials and len(self.ended) == len(self.trials)
 
     def restore(self) -> None:
-        """Take up an interrupted search: epochs that were trained but not logged, the rungs, then the searcher."""
+        """Restore an interrupted search: epochs that were trained but not logged, the scheduler, then the searcher."""
         for trial in self.trials.values():
             if not trial.is_final:
                 self._adopt_checkpoint(trial)
         for trial in self.trials.values():
-            self._asha.place(trial)
+            self._scheduler.place(trial)
         self._interrupted = [
             trial.number
             for trial in self.trials.values()
-            if not trial.is_final and self._asha.judged_epochs(trial) < max(1, len(trial.epochs))
+            if not trial.is_final and self._scheduler.judged_epochs(trial) < max(1, len(trial.epochs))
         ]
         self._searcher.restore([self._as_judged(trial) for trial in self.trials.values()])
         self._drop_outdone()
@@ -97,25 +97,25 @@ class SearchState:
             self._mark_ended(trial.number, record.FINISHED, "")
 
     def next_trial(self) -> TrialRecord | None:
-        """What a free process trains: an interrupted trial, the best one at a rung, a new one; `None` for now or ever.
+        """The trial that a free process trains up to its `target`: an interrupted one, a promoted one, or a new one.
 
-        It trains up to `target`.
+        `None` if there is none at the moment, or none any more.
         """
         if self._interrupted:
             return self.trials[self._interrupted.pop(0)]
-        promoted = self._asha.promote()
+        promoted = self._scheduler.promote()
         if promoted is not None:
             return self.trials[promoted]
         return self._new_trial() if self._next < self._searcher.num_trials else None
 
     def target(self, number: int) -> int:
         """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""
-        return self._asha.target(self.trials[number])
+        return self._scheduler.target(self.trials[number])
 
     def is_at_rung(self, trial: TrialRecord) -> bool:
-        """Whether a trial waits to be seen among the best where it has come to."""
+        """Whether a trial waits at a rung for a promotion."""
         epochs = len(trial.epochs)
-        return trial.status == record.WAITING and 0 < epochs == self._asha.judged_epochs(trial)
+        return trial.status == record.WAITING and 0 < epochs == self._scheduler.judged_epochs(trial)
 
     def _new_trial(self) -> TrialRecord:
         number, self._next = self._next, self._next + 1
@@ -132,49 +132,49 @@ class SearchState:
             parameter_count=count.total,
             trainable_count=count.trainable,
         )
-        self._asha.place(self.trials[number])
+        self._scheduler.place(self.trials[number])
         return self.trials[number]
 
     def start(self, number: int) -> None:
-        """A trial was given to a process."""
+        """Record that a process has started the trial."""
         self._append("started", number)
 
     def add_epoch(self, number: int, metrics: dict[str, Any], host: str = "", process: int = 0) -> None:
-        """An epoch ended; one that is known already (a restarted trial repeats its last) is passed over."""
+        """Record an epoch; one that is already known (a restarted trial repeats its last) is skipped."""
         if metrics["epoch"] == len(self.trials[number].epochs) + 1:
             self._append("epoch", number, metrics=metrics, host=host, process=process)
-            # One trial is compared, not all of them: a driver's work at an event must not grow with the trials.
+            # Compares one trial, not all of them: the driver's work at an event must not grow with the trials.
             self._best = self._best_of(filter(None, (self._best, self.trials[number])))
 
     def retry(self, number: int, reason: str) -> None:
-        """A trial's process was lost; it goes on from its checkpoint."""
+        """Record that the trial's process was lost; the trial resumes from its checkpoint."""
         self._append("retried", number, reason=reason)
         self.retried.append(number)
 
     def wait(self, number: int) -> None:
-        """A trial came to its target and waits there until it is seen whether it goes on."""
+        """Record that a trial has reached its target, where it waits until the scheduler promotes or drops it."""
         self._append("paused", number)
         self._settle(number)
 
     def end(self, number: int, status: str, reason: str = "") -> None:
-        """A trial ended for good: recorded, told to the searcher, its spare checkpoints removed."""
+        """Record that a trial has ended, give it to the searcher, and remove its spare checkpoints."""
         self._mark_ended(number, status, reason)
         self._settle(number)
 
     def _settle(self, number: int) -> None:
-        """Tell searcher and rungs how far a trial came, and end those that this leaves without hope."""
+        """Give searcher and scheduler the trial's state, and end the trials that can no longer be promoted."""
         self._searcher.tell(self._as_judged(self.trials[number]))
-        self._asha.place(self.trials[number])
+        self._scheduler.place(self.trials[number])
         self._drop_outdone()
 
     def _drop_outdone(self) -> None:
-        for number in self._asha.drop():
+        for number in self._scheduler.drop():
             self._mark_ended(number, record.STOPPED, "")
             self._searcher.tell(self.trials[number])
 
     def _as_judged(self, trial: TrialRecord) -> TrialRecord:
-        """The trial as its last rung saw it: what a searcher knows must not depend on when a search was interrupted."""
-        return replace(trial, epochs=trial.epochs[: self._asha.judged_epochs(trial)])
+        """The trial up to its last rung: what a searcher knows must not depend on when the search was interrupted."""
+        return replace(trial, epochs=trial.epochs[: self._scheduler.judged_epochs(trial)])
 
     def _mark_ended(self, number: int, status: str, reason: str) -> None:
         is_news = not self.trials[number].is_final
@@ -184,7 +184,7 @@ class SearchState:
         drop_checkpoints(self.folder, self.trials[number].name, keep=1)
 
     def add_feature_costs(self, costs: Iterable[FeatureCost]) -> None:
-        """What the features of frozen backbones cost in this session."""
+        """Record what the features of frozen backbones cost in this session."""
         for cost in costs:
             self._log.append("features", **asdict(cost))
 
@@ -196,7 +196,7 @@ class SearchState:
         return next(iter(rank(trials, self.settings.search.metric)), None)
 
     def flush(self) -> None:
-        """Make the log durable where that is not done line by line."""
+        """Make the log durable on a storage that is not written line by line."""
         self._log.flush()
 
     def close(self) -> None:
@@ -207,8 +207,8 @@ class SearchState:
         try:
             entry = self._log.append(event, number, **content)
             if event == "suggested":
-                # A bucket's log is written in parts. No trial begins before its suggestion is kept: a checkpoint
-                # without one would be taken for that of whatever is suggested in its place.
+                # A bucket's log is written in parts. No trial begins before its suggestion is stored: after a crash,
+                # its checkpoint would otherwise be taken for that of the trial suggested in its place.
                 self._log.flush()
         except OSError as error:
             self.storage_error = error
@@ -217,9 +217,9 @@ class SearchState:
 
 
 def trial_seed(search_seed: int, number: int, plan: Plan) -> int:
-    """A trial's seed in [0, 2**31): of its number, or of its repeat where configurations are listed.
+    """A trial's seed in [0, 2**31): from its number, or from its repeat where configurations are listed.
 
-    Listed configurations share the seeds of their repeats, so that two of them differ in nothing else.
+    Listed configurations share the seeds of their repeats, so that two of them differ in nothing but their values.
     """
     source = [search_seed, plan.repeat] if plan.listed else [search_seed, plan.repeat, number]
     return int(np.random.SeedSequence(source).generate_state(1)[0]) % 2**31

@@ -1,39 +1,48 @@
-"""Asynchronous successive halving: which trials may train on past a rung, told from their epochs alone.
+"""Asynchronous successive halving: which trials train on past a rung, decided by their epochs alone.
 
-Ray's ASHA stops trials and never takes one up again, so that whoever comes to a rung first goes on unjudged: with two
-workers the first two trials of every search ran to their end. Here, as in the paper, a trial waits at its rung until
-it is among the best 1 in `reduction_factor` that came there. All of that follows from the trials' epochs, so that a
-resumed search decides as it would have without the break (Ray's rungs come back empty: ray-project/ray#30838).
+Ray's ASHA stops trials and never resumes one, so the first trial at a rung goes on without a comparison: with two
+workers, the first two trials of every search trained to their last epoch. Here, as in the paper, a trial waits at its
+rung until it is among the best 1 in `reduction_factor` of the trials that reached it. All of this follows from the
+trials' epochs, so a resumed search decides as it would have without the interruption (Ray's rungs are empty after a
+resume: ray-project/ray#30838).
 
 Source: Li et al. 2020, 'A System for Massively Parallel Hyperparameter Tuning', algorithm 2.
 """
 
 import math
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 
 from search import record
 from search.plan.settings import SearchSettings
 from search.record import TrialRecord
+from search.record.rungs import rung_epochs
 
 _Place = tuple[float, int]  # a trial's score, smaller is better, and its number
 
 
-def rung_epochs(search: SearchSettings) -> tuple[int, ...]:
-    """The epochs after which only the best trials go on, in order; none without ASHA."""
-    if search.scheduler == "none":
-        return ()
-    epochs, epoch = [], float(search.asha.grace_period)
-    while epoch < search.max_epochs:
-        epochs.append(int(epoch))
-        epoch *= search.asha.reduction_factor
-    return tuple(dict.fromkeys(epochs))  # a small factor gives some twice
+def search_rungs(search: SearchSettings) -> tuple[int, ...]:
+    """The epochs of a search's rungs, lowest first."""
+    return rung_epochs(search.max_epochs, search.asha.grace_period, search.asha.reduction_factor)
+
+
+def halving_epochs(num_trials: int, search: SearchSettings) -> int:
+    """The epochs of successive halving: at each rung 1 trial in `reduction_factor` is promoted, at least one.
+
+    Source: Li et al. 2020, algorithm 1.
+    """
+    spent, alive, trained = 0, num_trials, 0
+    for rung in search_rungs(search):
+        spent += alive * (rung - trained)
+        alive, trained = max(1, int(alive // search.asha.reduction_factor)), rung
+    return spent + alive * (search.max_epochs - trained)
 
 
 class _Rung:
-    """An epoch with the trials that came there, best first, and those among them that wait for their turn.
+    """An epoch with the trials that reached it, best first, and those of them that wait for a promotion.
 
     Attributes:
-        ahead: numbers of trials that are on their way here.
+        ahead: numbers of the trials that are training towards it.
     """
 
     def __init__(self, epoch: int) -> None:
@@ -43,23 +52,29 @@ class _Rung:
         self.ahead: set[int] = set()
 
     def rank(self, place: _Place) -> int:
-        """How many that came here are better."""
+        """How many of the trials that reached the rung are better."""
         return bisect_left(self.came, place)
 
 
 class Asha:
-    """The rungs of one search.
+    """ASHA's rungs in one search; a `search.plan.scheduler.Scheduler`.
 
     Args:
         search: epochs, rungs and the metric.
         num_trials: how many trials the search has in all.
     """
 
+    name = "ASHA"
+
     def __init__(self, search: SearchSettings, num_trials: int) -> None:
-        self._metric, self._factor = search.metric, search.asha.reduction_factor
-        self._rungs = [_Rung(epoch) for epoch in rung_epochs(search)]
+        self._search, self._factor = search, search.asha.reduction_factor
+        self._rungs = [_Rung(epoch) for epoch in search_rungs(search)]
         self._new = num_trials  # trials that have not begun
-        self._passed: dict[int, int] = {}  # how many rungs each trial has come to
+        self._passed: dict[int, int] = {}  # how many rungs each trial has reached
+
+    def expected_epochs(self, last_epochs: Sequence[int]) -> int:
+        """The epochs that successive halving takes for so many trials, each of up to `search.max_epochs`."""
+        return halving_epochs(len(last_epochs), self._search)
 
     def target(self, trial: TrialRecord) -> int:
         """The epoch up to which the trial trains now: its next rung, or its last epoch."""
@@ -67,7 +82,7 @@ class Asha:
         return min(next(later, trial.max_epochs), trial.max_epochs)
 
     def judged_epochs(self, trial: TrialRecord) -> int:
-        """How many of the trial's epochs a rung has seen; all, once it has ended."""
+        """How many of the trial's epochs a rung has compared; all of them once the trial has ended."""
         if trial.is_final:
             return len(trial.epochs)
         return max((rung.epoch for rung in self._rungs if rung.epoch <= len(trial.epochs)), default=0)
@@ -93,7 +108,7 @@ class Asha:
             self._rungs[passed].ahead.add(trial.number)
 
     def promote(self) -> int | None:
-        """The trial that goes on now, taken from the highest rung that has one, or `None`; it no longer waits."""
+        """The trial that trains on now, from the highest rung that has one, or `None`; it no longer waits."""
         for level in reversed(range(len(self._rungs))):
             rung = self._rungs[level]
             least = 0 if self._coming(level) else 1
@@ -105,7 +120,7 @@ class Asha:
         return None
 
     def drop(self) -> list[int]:
-        """The trials whose turn can no longer come; they no longer wait."""
+        """The waiting trials that can no longer be promoted; they no longer wait."""
         dropped = []
         for level, rung in enumerate(self._rungs):
             most = max(1, int((len(rung.came) + self._coming(level)) // self._factor))
@@ -114,11 +129,12 @@ class Asha:
         return dropped
 
     def _coming(self, level: int) -> int:
-        """How many trials may still come to a rung."""
+        """How many trials may still reach a rung."""
         below = self._rungs[:level]
         return self._new + len(self._rungs[level].ahead) + sum(len(rung.waiting) + len(rung.ahead) for rung in below)
 
     def _place(self, trial: TrialRecord, rung: _Rung) -> _Place:
-        sign = 1 if record.lower_is_better(self._metric) else -1
-        values = [getattr(epoch, self._metric) for epoch in trial.epochs[: rung.epoch]]
+        metric = self._search.metric
+        sign = 1 if record.lower_is_better(metric) else -1
+        values = [getattr(epoch, metric) for epoch in trial.epochs[: rung.epoch]]
         return min((sign * value for value in values if value is not None), default=math.inf), trial.number

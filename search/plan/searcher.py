@@ -1,7 +1,8 @@
-"""Which hyperparameters the next trial gets: a list walked in order, or an Optuna sampler.
+"""Suggests the hyperparameters of the next trial: from a list in order, or by an Optuna sampler.
 
 A suggestion depends only on the trials before it, the search's seed and the trial's number: the
-sampler is seeded anew for every trial. A resumed search therefore goes on as if nothing had happened.
+sampler is seeded anew for every trial. A resumed search therefore suggests what it would have without the
+interruption.
 """
 
 import warnings
@@ -18,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class Searcher(Protocol):
-    """Suggests trials by number, and learns from those that ended."""
+    """Suggests trials by number, and learns from the trials that were compared or ended."""
 
     @property
     def num_trials(self) -> int:
         """How many trials the search has in all."""
 
     def suggest(self, number: int) -> Plan:
-        """The plan of trial `number`; numbers are asked in order."""
+        """The plan of trial `number`; numbers are requested in order."""
 
     def tell(self, trial: TrialRecord) -> None:
-        """Learn how far a trial came, at a rung or at its end; it replaces what was told of the trial before."""
+        """Learn a trial's state at a rung or at its end; it replaces the trial's earlier state."""
 
     def restore(self, trials: Iterable[TrialRecord]) -> None:
-        """Take up the trials of an interrupted search, ended or not, in order of their numbers."""
+        """Learn the trials of an interrupted search, ended or not, in order of their numbers."""
 
 
 def build_searcher(space: Space, settings: Settings) -> Searcher:
@@ -41,7 +42,7 @@ def build_searcher(space: Space, settings: Settings) -> Searcher:
 
 
 class ListSearcher:
-    """Walks a list of plans: a grid, or the published rows."""
+    """Suggests the plans of a list in order: a grid, or the published rows."""
 
     def __init__(self, plans: list[Plan]) -> None:
         self._plans = plans
@@ -52,22 +53,22 @@ class ListSearcher:
         return len(self._plans)
 
     def suggest(self, number: int) -> Plan:
-        """The plan at that place of the list."""
+        """The plan at that position of the list."""
         return self._plans[number]
 
     def tell(self, trial: TrialRecord) -> None:
         """Nothing to learn: the list is fixed."""
 
     def restore(self, trials: Iterable[TrialRecord]) -> None:
-        """Nothing to take up: the list is fixed."""
+        """Nothing to restore: the list is fixed."""
 
 
 class StudySearcher:
     """Samples with Optuna: TPE (multivariate, grouped by condition) or uniformly at random.
 
-    A trial that waits at a rung or was stopped there is told as pruned with its epochs' values, so that TPE does not
-    take its early value for a final one; a diverged trial as pruned without any, which ranks last; a failed one as
-    failed, which TPE passes over.
+    Optuna gets a trial that waits at a rung or was stopped there as pruned with its epochs' values, so that TPE does
+    not take its early value for a final one; a diverged trial as pruned without values, which ranks last; a failed one
+    as failed, which TPE ignores.
 
     Source: Bergstra et al. 2011 (TPE); Falkner et al. 2018 (multivariate); Optuna, TPESampler.
     """
@@ -101,11 +102,11 @@ class StudySearcher:
         return Plan(resolve(self._space, lambda parameter: _suggest(trial, parameter)), self._max_epochs)
 
     def tell(self, trial: TrialRecord) -> None:
-        """Tell the study how far the trial came."""
+        """Give the study the trial's state and the values of its epochs."""
         from optuna.trial import TrialState
 
         number = self._ids[trial.number]
-        if trial.status == record.DIVERGED:  # what it was told with at a rung; the storage gives its own trial away
+        if trial.status == record.DIVERGED:  # its values from a rung; the storage returns its own object, not a copy
             self._storage.get_trial(number).intermediate_values.clear()
         for step, value in _values(trial, self._search.metric).items():
             self._storage.set_trial_intermediate_value(number, step, value)
@@ -118,10 +119,10 @@ class StudySearcher:
             self._storage.set_trial_state_values(number, state)
 
     def restore(self, trials: Iterable[TrialRecord]) -> None:
-        """Ask each trial again with the parameters that it had, and tell what is known of it."""
+        """Ask for each trial again with its recorded parameters, and give the study its state and values."""
         import optuna
 
-        self._study.sampler = optuna.samplers.RandomSampler(seed=0)  # is asked, but everything is given
+        self._study.sampler = optuna.samplers.RandomSampler(seed=0)  # never used: every parameter is given
         for trial in sorted(trials, key=lambda entry: entry.number):
             self._study.enqueue_trial(study_parameters(self._space, trial.parameters))
             self._ask(trial.number)
@@ -140,26 +141,26 @@ class StudySearcher:
                 seed=seed,
                 multivariate=True,
                 group=True,  # conditional parameters are modelled together with those they depend on
-                constant_liar=True,  # trials at work count as poor: workers do not crowd one place
-                # A quarter of a short search is left to chance; ten trials, Optuna's own default, at most.
+                constant_liar=True,  # running trials count as poor, so that workers do not sample the same region
+                # A quarter of a short search is random; at most ten trials, Optuna's own default.
                 n_startup_trials=min(10, max(4, self._search.num_trials // 4)),
             )
 
 
 def _revisable_storage() -> "optuna.storages.InMemoryStorage":
-    """Optuna's storage in memory, in which a told trial may be told again: it went on from its rung."""
+    """Optuna's storage in memory, with trials that can be updated again after they trained on from a rung."""
     from optuna.storages import InMemoryStorage
     from optuna.trial import TrialState
 
     class RevisableStorage(InMemoryStorage):
         def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
-            """Every trial is."""
+            """Allow every update."""
 
     return RevisableStorage()
 
 
 def study_parameters(space: Space, parameters: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as Optuna holds it: lists and the like by their labels, constants left out."""
+    """A configuration as Optuna stores it: lists and mappings by their labels, without constants."""
     return {
         parameter.name: parameter.domain.label(parameters[parameter.name])
         if isinstance(parameter.domain, Choice)
@@ -206,7 +207,7 @@ def _is_constant(parameter: Parameter) -> bool:
 
 
 def _values(trial: TrialRecord, metric: str) -> dict[int, float]:
-    """The metric by epoch; nothing for a diverged trial, whose earlier values are no merit."""
+    """The metric by epoch; empty for a diverged trial, whose earlier values must not count for it."""
     if trial.status == record.DIVERGED:
         return {}
     values = {epoch.epoch: getattr(epoch, metric) for epoch in trial.epochs}

@@ -1,6 +1,6 @@
-"""A space file's parameters as typed domains, and the configurations that they allow.
+"""Reads a space file's parameters as typed domains, and lists the configurations that they allow.
 
-A space file names each hyperparameter with what it may be:
+A space file gives each hyperparameter its domain:
 
 ```yaml
 backbone: {choice: [cnn, vgg16]}
@@ -12,7 +12,7 @@ pooling: average
 
 A bare value is a constant. `when` makes a parameter conditional on earlier ones. `resolve` walks the
 parameters in order and asks a function for each value, so that a sampler, a grid and a size estimate
-all see the same conditional space.
+share the same conditional space.
 """
 
 import itertools
@@ -37,21 +37,21 @@ class Choice:
 
     @property
     def labels(self) -> tuple[Any, ...]:
-        """The values as scalars: what is none is named by its JSON text."""
+        """The values as scalars: a list or a mapping is represented by its JSON text."""
         return tuple(value if _is_scalar(value) else json.dumps(value) for value in self.values)
 
     def value(self, label: Any) -> Any:
-        """The value that a label stands for."""
+        """The value of a label."""
         return self.values[self.labels.index(label)]
 
     def label(self, value: Any) -> Any:
-        """The label that stands for a value."""
+        """The label of a value."""
         return value if _is_scalar(value) else json.dumps(value)
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """A real number in [low, high], even or even in its logarithm."""
+    """A real number in [low, high], uniform or log-uniform."""
 
     low: float
     high: float
@@ -60,7 +60,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number in [low, high], even or even in its logarithm."""
+    """A whole number in [low, high], uniform or log-uniform."""
 
     low: int
     high: int
@@ -68,7 +68,7 @@ class Integer:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """All of them."""
+        """All whole numbers of the domain."""
         return tuple(range(self.low, self.high + 1))
 
 
@@ -77,7 +77,7 @@ Domain = Choice | Uniform | Integer
 
 @dataclass(frozen=True)
 class Parameter:
-    """A named hyperparameter, its domain, and the earlier values that it needs to be there at all."""
+    """A named hyperparameter, its domain, and the values of earlier parameters that make it active."""
 
     name: str
     domain: Domain
@@ -90,7 +90,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched: parameters, or the published rows to replay."""
+    """A search space: parameters, or published rows to replay."""
 
     name: str
     parameters: tuple[Parameter, ...] = ()
@@ -99,7 +99,7 @@ class Space:
 
 @dataclass(frozen=True)
 class Plan:
-    """One trial to run: its hyperparameters, and where they come from."""
+    """One trial to run: its hyperparameters, its epochs and its origin."""
 
     parameters: dict[str, Any]
     max_epochs: int
@@ -117,7 +117,7 @@ def read_space(settings: Settings) -> Space:
     choice = settings.space
     if bool(choice.parameters) == bool(choice.rows):
         raise SettingsError(
-            f"A space has either parameters or rows; space {choice.name!r} has "
+            f"A space has either parameters or rows. Received: space {choice.name!r} with "
             f"{'both' if choice.rows else 'neither'}. See search/conf/space/cnn2.yaml for an example."
         )
     if choice.rows:
@@ -134,7 +134,7 @@ def check_unused(space: Space, settings: Settings) -> None:
     """Refuse settings that the space's own values would silently replace.
 
     Raises:
-        SettingsError: a default of training is set that every trial of the space has a value of its own for.
+        SettingsError: a training default is set for which every trial of the space has its own value.
     """
     default = TrainSettings()
     sampled = [name for row in space.rows for name in _row_parameters(row)]
@@ -144,8 +144,8 @@ def check_unused(space: Space, settings: Settings) -> None:
             if space.parameters:
                 instead = f"Use space.parameters.{name}={getattr(settings.train, name)}"
             raise SettingsError(
-                f"train.{name} is for spaces that say nothing of it, and space {space.name!r} does; got "
-                f"train.{name}={getattr(settings.train, name)}. {instead}."
+                f"train.{name} is for spaces that do not set {name}, and space {space.name!r} does. "
+                f"Received: train.{name}={getattr(settings.train, name)}. {instead}."
             )
 
 
@@ -167,14 +167,15 @@ def grid(space: Space) -> Iterator[dict[str, Any]]:
     for parameter in space.parameters:
         if isinstance(parameter.domain, Uniform):
             raise SettingsError(
-                f"search.searcher=grid needs parameters with listed values; {parameter.name} is continuous. "
-                f"Give a list: 'space.parameters.{parameter.name}={{choice: [...]}}', or use tpe or random."
+                "search.searcher=grid needs parameters with listed values. "
+                f"Received: {parameter.name} with a continuous domain. Give a list: "
+                f"'space.parameters.{parameter.name}={{choice: [...]}}', or use tpe or random."
             )
     yield from _expand(space.parameters, {})
 
 
 def backbones_of(space: Space) -> tuple[str, ...]:
-    """Every backbone that a trial of the space may have, in order of first mention."""
+    """Every backbone that a trial of the space may have, in the order of the space."""
     return tuple(dict.fromkeys(variant["backbone"] for variant in model_variants(space)))
 
 
@@ -190,7 +191,7 @@ def count_configurations(space: Space) -> int | None:
 def model_variants(space: Space) -> Iterator[dict[str, Any]]:
     """Every combination of the parameters that shape the model, each with its backbone.
 
-    Continuous ones come with both their ends.
+    A continuous parameter is represented by both its ends.
     """
     if space.rows:
         yield from (_row_parameters(row) for row in space.rows)
@@ -202,11 +203,11 @@ def model_variants(space: Space) -> Iterator[dict[str, Any]]:
 def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
     """The trials of a space of rows or a grid; `None` where a sampler chooses.
 
-    All configurations come once before any comes again: an interrupted search has whole repeats, and a resumed one
-    may be given more.
+    All configurations come once before any is repeated: an interrupted search then has complete repeats, and a resumed
+    one may add more.
 
     Raises:
-        SettingsError: repeats were asked of a sampler.
+        SettingsError: a sampler was given repeats.
     """
     search = settings.search
     if space.rows:
@@ -215,7 +216,7 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
         configurations = [(parameters, "", search.max_epochs) for parameters in grid(space)]
     elif search.repeats > 1:
         raise SettingsError(
-            f"search.repeats needs listed configurations (searcher grid, or a space of rows); got searcher "
+            "search.repeats needs listed configurations (searcher grid, or a space of rows). Received: searcher "
             f"{search.searcher!r} with search.repeats={search.repeats}. Use search.repeats=1."
         )
     else:
@@ -228,7 +229,7 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
 
 
 def largest_batch(space: Space, settings: Settings) -> int:
-    """The most images that a trial of the space takes at once."""
+    """The largest batch size of a trial of the space."""
     sizes = [_row_parameters(row).get("batch_size", settings.train.batch_size) for row in space.rows]
     for parameter in space.parameters:
         if parameter.name == "batch_size":
@@ -237,14 +238,21 @@ def largest_batch(space: Space, settings: Settings) -> int:
     return max(sizes, default=settings.train.batch_size)
 
 
+def last_epochs(space: Space, settings: Settings) -> list[int]:
+    """Of every trial of a search, the epoch after which it ends if it is not stopped."""
+    plans = listed_plans(space, settings)
+    if plans is None:
+        return [settings.search.max_epochs] * settings.search.num_trials
+    return [plan.max_epochs for plan in plans]
+
+
 def count_trials(space: Space, settings: Settings) -> int:
     """How many trials a search of the space has."""
-    plans = listed_plans(space, settings)
-    return settings.search.num_trials if plans is None else len(plans)
+    return len(last_epochs(space, settings))
 
 
 def train_settings(defaults: TrainSettings, parameters: Mapping[str, Any]) -> TrainSettings:
-    """The training settings of one trial: the defaults, with what the space chose in their place."""
+    """The training settings of one trial: the defaults, replaced by the values that the space chose."""
     values = {entry.name: getattr(defaults, entry.name) for entry in fields(TrainSettings)}
     return TrainSettings(**{**values, **{key: parameters[key] for key in values if key in parameters}})
 
@@ -275,7 +283,7 @@ def _read_rows(wanted: list[str]) -> tuple[str, ...]:
     for name in wanted:
         found = [row for row in PUBLISHED if row == name or row.startswith(f"{name}/")]
         if not found:
-            raise SettingsError(f"There is no published row called {name!r}. {nearest(name, tuple(PUBLISHED))}")
+            raise SettingsError(f"Unknown published row. Received: {name!r}. {nearest(name, tuple(PUBLISHED))}")
         rows += found
     return tuple(rows)
 
@@ -308,7 +316,7 @@ def _read_parameter(name: str, entry: Any) -> Parameter:
     if len(kinds) != 1 or kinds[0] not in _DOMAINS:
         given = ", ".join(map(str, kinds)) or "nothing"
         hint = nearest(str(kinds[0]), _DOMAINS) if kinds else f"Valid are: {', '.join(_DOMAINS)}."
-        raise SettingsError(f"space.parameters.{name} needs one domain; got {given}. {hint}")
+        raise SettingsError(f"space.parameters.{name} needs one domain. Received: {given}. {hint}")
     return Parameter(name, _read_domain(name, kinds[0], entry[kinds[0]]), when)
 
 
@@ -317,71 +325,92 @@ def _read_domain(name: str, kind: str, given: Any) -> Domain:
         return Choice((given,))
     if kind == "choice":
         if not isinstance(given, list) or not given:
-            raise SettingsError(f"space.parameters.{name}: choice takes a list of values; got {given!r}.")
+            raise SettingsError(
+                f"space.parameters.{name}: choice takes a list of values. Received: {given!r}. Try [1, 2]."
+            )
         return Choice(tuple(given))
     if not isinstance(given, list) or len(given) != 2 or not all(_is_number(bound) for bound in given):
-        raise SettingsError(f"space.parameters.{name}: {kind} takes [low, high]; got {given!r}.")
+        raise SettingsError(
+            f"space.parameters.{name}: {kind} takes [low, high]. Received: {given!r}. Give two numbers."
+        )
     low, high = given
     log = kind.startswith("log")
     if low > high or (log and low <= 0):
         rule = "0 < low <= high" if log else "low <= high"
-        raise SettingsError(f"space.parameters.{name}: {kind} needs {rule}; got {given!r}.")
+        raise SettingsError(f"space.parameters.{name}: {kind} needs {rule}. Received: {given!r}. Change its ends.")
     if kind.endswith("integer"):
         if not all(isinstance(bound, int) for bound in given):
-            raise SettingsError(f"space.parameters.{name}: {kind} takes whole numbers; got {given!r}.")
+            raise SettingsError(
+                f"space.parameters.{name}: {kind} takes whole numbers. Received: {given!r}. Round its ends."
+            )
         return Integer(low, high, log)
     return Uniform(float(low), float(high), log)
 
 
 def _check_names(parameters: list[Parameter]) -> None:
-    """Every parameter belongs to training or to each model that it can be given to."""
+    """Refuse a parameter that belongs neither to training nor to every backbone that it is active for."""
     by_name = {parameter.name: parameter for parameter in parameters}
     if "backbone" not in by_name or not isinstance(by_name["backbone"].domain, Choice):
-        raise SettingsError("A space names its backbone: 'backbone: cnn' or 'backbone: {choice: [...]}'.")
+        given = "a range" if "backbone" in by_name else "none"
+        raise SettingsError(
+            f"A space lists its backbones. Received: {given}. Give 'backbone: cnn' or 'backbone: {{choice: [...]}}'."
+        )
     backbones = by_name["backbone"].domain.values
     for backbone in backbones:
         if backbone not in BUILDERS:
-            raise SettingsError(f"There is no backbone called {backbone!r}. {nearest(str(backbone), tuple(BUILDERS))}")
-    seen: set[str] = set()
+            raise SettingsError(f"Unknown backbone. Received: {backbone!r}. {nearest(str(backbone), tuple(BUILDERS))}")
+    seen: dict[str, Parameter] = {}
     for parameter in parameters:
-        for name, values in parameter.when:
-            if name not in seen:
-                raise SettingsError(
-                    f"space.parameters.{parameter.name}: 'when' names parameters that stand before it; "
-                    f"got {name!r}. Move {name!r} up, or mend its name."
-                )
-            domain = by_name[name].domain
-            if isinstance(domain, Uniform):
-                continue
-            never = [each for each in values if each not in domain.values]
-            if never:
-                raise SettingsError(
-                    f"space.parameters.{parameter.name}: 'when' waits for {name}={never[0]!r}, which {name} never is. "
-                    f"{nearest(never[0], map(str, domain.values))}"
-                )
-        seen.add(parameter.name)
-        if parameter.name == "backbone" or parameter.name in TRAINING_PARAMETERS:
+        _check_conditions(parameter, seen)
+        seen[parameter.name] = parameter
+        if parameter.name != "backbone" and parameter.name not in TRAINING_PARAMETERS:
+            _check_owners(parameter, backbones)
+
+
+def _check_conditions(parameter: Parameter, earlier: Mapping[str, Parameter]) -> None:
+    """Refuse a condition on a parameter that does not stand before, or on a value that it cannot have."""
+    for name, values in parameter.when:
+        if name not in earlier:
+            raise SettingsError(
+                f"space.parameters.{parameter.name}: 'when' names parameters that stand before it. "
+                f"Received: {name!r}. Move {name!r} up, or correct its name."
+            )
+        domain = earlier[name].domain
+        if isinstance(domain, Uniform):
             continue
-        condition = dict(parameter.when).get("backbone", backbones)
-        for backbone in (backbone for backbone in backbones if backbone in condition):
-            valid = tuple(name for name in model_parameters(backbone) if name != "backbone")
-            if parameter.name not in valid:
-                raise SettingsError(
-                    f"{parameter.name!r} is no parameter of {backbone} or of training. "
-                    f"{nearest(parameter.name, valid + TRAINING_PARAMETERS)} "
-                    "A parameter of some backbones only takes 'when: {backbone: [...]}'."
-                )
+        never = [each for each in values if each not in domain.values]
+        if never:
+            raise SettingsError(
+                f"space.parameters.{parameter.name}: 'when' needs values that {name} can have. "
+                f"Received: {name}={never[0]!r}. {nearest(never[0], map(str, domain.values))}"
+            )
+
+
+def _check_owners(parameter: Parameter, backbones: tuple[Any, ...]) -> None:
+    """Refuse a parameter of the model that a backbone it is active for does not have."""
+    condition = dict(parameter.when).get("backbone", backbones)
+    for backbone in (backbone for backbone in backbones if backbone in condition):
+        valid = tuple(name for name in model_parameters(backbone) if name != "backbone")
+        if parameter.name not in valid:
+            raise SettingsError(
+                f"A parameter belongs to training or to its backbone. Received: {parameter.name!r}, which is no "
+                f"parameter of {backbone} or of training. "
+                f"{nearest(parameter.name, valid + TRAINING_PARAMETERS)} "
+                "A parameter of only some backbones needs 'when: {backbone: [...]}'."
+            )
 
 
 def _check_training(parameter: Parameter, defaults: TrainSettings) -> None:
-    """Every value of a training parameter, or its domain's ends, has the type and the range of the setting."""
+    """Refuse values of a training parameter, or ends of its domain, outside the setting's type and range."""
     domain = parameter.domain
     default = getattr(defaults, parameter.name)
     kind = "text" if isinstance(default, str) else "a number" if isinstance(default, float) else "a whole number"
     for value in domain.values if isinstance(domain, Choice) else (domain.low, domain.high):
         number = int | float if isinstance(default, float) else type(default)
         if isinstance(value, bool) or not isinstance(value, number):
-            raise SettingsError(f"space.parameters.{parameter.name} takes {kind}; got {value!r}.")
+            raise SettingsError(
+                f"space.parameters.{parameter.name} takes {kind}. Received: {value!r}. Its default is {default!r}."
+            )
         check_train(train_settings(defaults, {parameter.name: value}), "space.parameters")
 
 

@@ -1,7 +1,7 @@
-"""A trial's state on disk: weights and optimizer as plain arrays, and the history that led there.
+"""Writes and reads a trial's checkpoints: weights and optimizer as plain arrays, and the history up to there.
 
-A checkpoint is an `.npz` file: no pickle, and the zip's own checksums tell a file that was cut short or
-changed. Every epoch writes one; the last two are kept, so that a broken one has a predecessor.
+A checkpoint is an `.npz` file: it holds no pickle, and the zip's own checksums reveal a truncated or
+changed file. Every epoch writes one; the last two are kept, so that a damaged one has a predecessor.
 """
 
 import io
@@ -22,7 +22,7 @@ _KEPT = 2
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is missing or damaged."""
+    """A checkpoint is missing or damaged."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Checkpoint:
     """A trial after `len(history)` epochs.
 
     Attributes:
-        weights: what training changes, in the model's order; never a frozen backbone.
+        weights: those that training changes, in the model's order; never a frozen backbone's.
         optimizer: the optimizer's variables; empty in `best.npz`.
     """
 
@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: RunFolder, trial: str, checkpoint: Checkpoint, is_best: bool) -> None:
-    """Write the state after an epoch, and its weights as the best ones if they are."""
+    """Write the state after an epoch, and its weights as the trial's best ones if `is_best`."""
     folder.write(_pack(checkpoint), "trials", trial, _name(checkpoint.epoch))
     if is_best:
         write_best(folder, trial, checkpoint)
@@ -58,7 +58,7 @@ def write_best(folder: RunFolder, trial: str, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(folder: RunFolder, trial: str) -> tuple[Checkpoint | None, list[str]]:
-    """The trial's newest sound checkpoint, and the names of damaged ones that were passed over."""
+    """The trial's newest sound checkpoint, and the names of the damaged ones that were skipped."""
     damaged: list[str] = []
     for name in reversed(_names(folder, trial)):
         try:
@@ -77,11 +77,11 @@ def read_best(folder: RunFolder, trial: str) -> Checkpoint:
     try:
         return _unpack(folder.read("trials", trial, BEST))
     except FileNotFoundError as error:
-        raise CheckpointError(f"Trial {trial} has no {BEST}; it never finished an epoch.") from error
+        raise CheckpointError(f"Trial {trial} has no {BEST}: it never finished an epoch.") from error
 
 
 def drop_checkpoints(folder: RunFolder, trial: str, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints; the best weights stay."""
+    """Remove all but the newest `keep` checkpoints; the best weights are kept."""
     for name in _names(folder, trial)[:-keep]:
         folder.remove("trials", trial, name)
 

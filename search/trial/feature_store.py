@@ -1,8 +1,8 @@
-"""The features of a run: kept on disk between runs, and in Ray's object store while trials read them.
+"""Stores the features of a run: on disk between runs, and in Ray's object store while trials read them.
 
-A frozen backbone gives the same features to every trial, so they are computed once. No process is set aside for it:
-whoever needs features asks the store and is handed a block of images to compute until none is left. All workers that
-wait for the same features thus share the work, with the threads and the GPU that they own anyway.
+A frozen backbone gives the same features to every trial, so they are computed once. No process is reserved for it:
+a trial that needs features asks the store, and computes blocks of images until none is left. All workers that wait
+for the same features thus share the work, with the threads and the GPU that they own anyway.
 """
 
 import contextlib
@@ -22,24 +22,24 @@ from numpy.typing import NDArray
 from data_pipeline.augment import find_policy
 
 BLOCK = 64  # images that a process computes at a time
-_FORMAT = 1  # raise it when the way from image to features changes: old files are then not read
-_LEASE_SECONDS = 60.0  # at least so long a process may take over a block before another gets it
+_FORMAT = 1  # increase it when the computation of features changes: old files are then not read
+_LEASE_SECONDS = 60.0  # a process has at least this long for a block before another process gets it
 
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """All that features depend on: equal keys have equal features.
+    """Everything that features depend on: equal keys have equal features.
 
     Attributes:
         backbone: a name of BACKBONES.
-        weights: hash of the backbone's weights, or what its random ones depend on.
-        cut: where the frozen part ends, as `feature_cut` says it.
+        weights: hash of the backbone's weights; for random ones, the seed that they depend on.
+        cut: where the frozen part ends, as `feature_cut` gives it.
         images: fingerprint of the prepared images.
-        precision: the dtype policy that the frozen part runs under.
+        precision: the dtype policy of the frozen part.
         dtype: of the features, "float32" or "float16".
         policy: the augmentation.
-        view: which of the fixed draws of that augmentation.
-        rows: "all", or a fingerprint of the rows of the images that these features are of.
+        view: number of the fixed draw of that augmentation.
+        rows: "all", or a fingerprint of the rows of the images.
     """
 
     backbone: str
@@ -55,7 +55,7 @@ class FeatureKey:
     @property
     def name(self) -> str:
         """A name for files: 32 hexadecimal digits."""
-        # A policy may be changed under its name; one that learns a new kind of change at strength 0 stays the same.
+        # A policy may change under its name. A new kind of change at strength 0 leaves it the same.
         strengths = {name: strength for name, strength in asdict(find_policy(self.policy)).items() if strength}
         text = json.dumps([_FORMAT, asdict(self), strengths], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -67,11 +67,11 @@ class FeatureKey:
 
 @dataclass(frozen=True)
 class Claim:
-    """The store's answer: where the features are, or a block to compute, or neither; then ask again later.
+    """The store's answer: where the features are, or a block to compute; if neither, ask again later.
 
     Attributes:
         reference: of the array in the object store.
-        file: the array as an .npy file, where the object store has no room for it.
+        file: path of the array as an .npy file, if the object store has no room for it.
         block: number of the block; it begins at row `block * BLOCK`.
     """
 
@@ -82,12 +82,12 @@ class Claim:
 
 @dataclass
 class FeatureCost:
-    """What the features of one backbone cost a run.
+    """The cost of one backbone's features in a run.
 
     Attributes:
         backbone: a name of BACKBONES.
-        images: how many were passed through its frozen part, each view of an augmentation counted.
-        seconds: that processes took for it, added up over all of them.
+        images: how many passed through its frozen part; every view of an augmentation counts.
+        seconds: time that processes took, summed over all of them.
     """
 
     backbone: str
@@ -97,10 +97,11 @@ class FeatureCost:
 
 @dataclass
 class Work:
-    """Who computes what of one key's features.
+    """The blocks of one key's features that are being computed.
 
     Attributes:
-        count: images.
+        count: number of images.
+        started: when the first block was requested (time.monotonic()).
         taken: blocks that a process computes, and when it took them (time.monotonic()).
         slowest: seconds that the slowest block took.
     """
@@ -111,7 +112,7 @@ class Work:
     slowest: float = 0.0
 
     def take(self, done: set[int]) -> int | None:
-        """A block that is neither done nor computed by a process that still lives; None when there is none."""
+        """A block that is neither done nor being computed by a live process; None when there is none."""
         now = time.monotonic()
         lost = now - max(_LEASE_SECONDS, 10 * self.slowest)
         for block in range(count_blocks(self.count)):
@@ -121,7 +122,7 @@ class Work:
         return None
 
     def finish(self, block: int) -> float:
-        """A block is done; returns the seconds that it took, 0 where nobody was known to compute it."""
+        """Mark a block as done; returns the seconds that it took, 0 if no process had taken it."""
         if block not in self.taken:
             return 0.0
         seconds = time.monotonic() - self.taken.pop(block)
@@ -130,19 +131,19 @@ class Work:
 
 
 def count_blocks(count: int) -> int:
-    """How many blocks so many images make."""
+    """The number of blocks that `count` images make."""
     return math.ceil(count / BLOCK)
 
 
 class FeatureFiles:
-    """Features on disk: `NAME.npy` when complete, before that `NAME.partial` and a list of its blocks, `NAME.done`.
+    """Keeps features on disk: `NAME.npy` when complete; until then `NAME.partial` and `NAME.done`, its blocks.
 
-    Blocks are written in place and listed afterwards, so that a killed run goes on where it was. Two runs at the
-    same time write the same bytes to the same places.
+    Blocks are written in place and listed afterwards, so that a resumed run continues after the last block. Two runs
+    at the same time write the same bytes to the same places.
 
     Args:
-        folder: made if it is missing.
-        limit: bytes that all its files may take; what is needed now is written all the same.
+        folder: created if it is missing.
+        limit: bytes that all files may take together; features needed now are written even beyond it.
     """
 
     def __init__(self, folder: str | Path, limit: float) -> None:
@@ -165,24 +166,24 @@ class FeatureFiles:
             return None
         if len(features) != count:
             return None
-        os.utime(path)  # the oldest go first: this one was just used
+        os.utime(path)  # files used longest ago are removed first
         return np.asarray(features)
 
     def done(self, key: FeatureKey) -> set[int]:
-        """The blocks that are written, by this run or another."""
+        """The blocks already written, by this run or another."""
         try:
             return {int(line) for line in self._done(key).read_text().split()}
         except FileNotFoundError:
             return set()
 
     def write(self, key: FeatureKey, block: int, features: NDArray[Any], count: int) -> None:
-        """Write one block of features (n, ...); with the last one they are complete.
+        """Write one block of features (n, ...); the last one completes them.
 
         Raises:
             OSError: the disk is full or cannot be written.
         """
         if self.path(key).exists():
-            return  # another run was first
+            return  # another run has written it
         shape = (count, *features.shape[1:])
         size = int(np.prod(shape)) * features.itemsize
         if not self._partial(key).exists():
@@ -202,7 +203,7 @@ class FeatureFiles:
         self.finish(key, count)
 
     def finish(self, key: FeatureKey, count: int) -> None:
-        """Give the features their name if all blocks are written."""
+        """Give the features their final name if all blocks are written."""
         if len(self.done(key)) < count_blocks(count):
             return
         with contextlib.suppress(FileNotFoundError):  # another run has just done it
@@ -216,7 +217,7 @@ class FeatureFiles:
         return self._folder / f"{key.name}.done"
 
     def _make_room(self, size: int) -> None:
-        """Remove the features that were used longest ago, but none of this run, until there is room."""
+        """Remove features until there is room, those used longest ago first; never those of this run."""
         files = sorted(self._folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
         total = sum(file.stat().st_size for file in files)
         for file in (file for file in files if file.stem not in self._used):
@@ -232,21 +233,21 @@ class FeatureStore:
 
     Args:
         folder: of the files.
-        disk: bytes that they may take together.
-        memory: bytes of features in the object store; beyond them, those asked for longest ago are given up, and
-            an array that is larger by itself is read from its file.
+        disk: bytes that the files may take together.
+        memory: bytes of features in the object store; beyond them, the features requested longest ago are released,
+            and an array that is larger by itself is read from its file.
     """
 
     def __init__(self, folder: str, disk: float, memory: float) -> None:
         self._files = FeatureFiles(folder, disk)
         self._memory = memory
-        self._shared: OrderedDict[FeatureKey, tuple[Claim, int]] = OrderedDict()  # and bytes in the object store
+        self._shared: OrderedDict[FeatureKey, tuple[Claim, int]] = OrderedDict()  # with its bytes in the object store
         self._work: dict[FeatureKey, Work] = {}
         self._costs: dict[str, FeatureCost] = {}
         self._news: list[str] = []
 
     def claim(self, key: FeatureKey, count: int) -> Claim:
-        """What a process that needs the features of `count` images is to do."""
+        """What a process that needs the features of `count` images does next."""
         if key in self._shared:
             self._shared.move_to_end(key)
             return self._shared[key][0]
@@ -258,12 +259,12 @@ class FeatureStore:
         return Claim(block=work.take(self._files.done(key)))
 
     def add(self, key: FeatureKey, block: int, features: NDArray[Any]) -> None:
-        """Take a computed block.
+        """Store a computed block.
 
         Raises:
             OSError: the cache cannot be written.
         """
-        if key in self._work:  # else it comes from a process that was thought lost
+        if key in self._work:  # else it comes from a process that counted as lost
             work = self._work[key]
             self._files.write(key, block, features, work.count)
             cost = self._costs.setdefault(key.backbone, FeatureCost(key.backbone))
@@ -271,11 +272,11 @@ class FeatureStore:
             cost.seconds += work.finish(block)
 
     def costs(self) -> list[FeatureCost]:
-        """What was computed since this run began or was resumed, by backbone; nothing of what the cache had."""
+        """The cost of features by backbone since this run began or was resumed, without those read from the cache."""
         return list(self._costs.values())
 
     def news(self) -> tuple[list[str], list[str]]:
-        """What was completed since the last call, and what is being computed, a line each."""
+        """Features completed since the last call, and features being computed, a line each."""
         completed, self._news = self._news, []
         computing = []
         for key, work in self._work.items():

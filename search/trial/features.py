@@ -1,6 +1,6 @@
-"""What all trials of a run share of pretrained backbones: weights, and what leaves a frozen part, computed once.
+"""Gives a trial its inputs: the images, or the features of its frozen backbone, which are computed once for all trials.
 
-With the backbone frozen, wholly or up to a layer, its output depends on backbone, weights, image and augmentation
+The output of a backbone that is frozen, wholly or up to a layer, depends on backbone, weights, image and augmentation
 alone (`FeatureKey`). An augmentation is drawn as a few fixed views of every image; epoch e trains on view e modulo
 their number.
 """
@@ -9,7 +9,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +18,10 @@ from data_pipeline.augment import Policy, augment, find_policy
 from data_pipeline.share import TrainingData
 from data_pipeline.shift import shifted_fingerprint
 from models.registry import ModelConfig
-from models.transfer import (
-    TransferConfig,
-    build_transfer,
-    feature_cut,
-    frozen_part,
-    load_backbone_weights,
-    weights_hash,
-)
-from search.plan.settings import Settings
-from search.plan.spaces import Space, backbones_of, model_settings, model_variants
-from search.trial.feature_store import BLOCK, FeatureCost, FeatureKey, FeatureStore
-from search.trial.training import Inputs, TrialConfig, image_inputs
+from models.transfer import TransferConfig, build_transfer, feature_cut, frozen_part
+from search.trial.feature_store import BLOCK, FeatureCost, FeatureKey
+from search.trial.feed import Inputs, image_inputs
+from search.trial.training import TrialConfig
 
 _BATCH = 16  # images that a backbone takes at once: VGG16's first maps of 16 images are 205 MB
 _ASK_SECONDS = 0.2
@@ -51,11 +42,11 @@ class BackboneWeights:
 
 @dataclass(frozen=True)
 class Backbones:
-    """What the processes of a run share of pretrained backbones: their weights, and the features of frozen ones.
+    """Pretrained backbones that the processes of a run share: their weights, and the features of frozen ones.
 
     Attributes:
-        weights: of every backbone of the space; empty for random ones.
-        store: handle of the `FeatureStore` actor; None when every model is trained from its images.
+        weights: of every backbone of the space; empty if they are random.
+        store: handle of the `FeatureStore` actor; None if every model trains on images.
         dtype: of the features, "float32" or "float16".
         views: fixed draws of an augmentation policy.
     """
@@ -66,14 +57,14 @@ class Backbones:
     views: int = 1
 
     def arrays(self, model: ModelConfig) -> tuple[NDArray[Any], ...] | None:
-        """The pretrained arrays of a model's backbone, views of shared memory; None for random ones and for CNNs."""
+        """The pretrained arrays of a model's backbone, views of shared memory; None for random weights and for CNNs."""
         import ray
 
         known = self.weights.get(model.backbone) if isinstance(model, TransferConfig) else None
         return None if known is None else ray.get(known.arrays)
 
     def has_features(self, model: ModelConfig) -> bool:
-        """Whether a model's frozen part is run once for all trials that share it."""
+        """Whether a model's frozen part runs once for all trials that share it."""
         return self.store is not None and has_frozen_part(model)
 
     def costs(self) -> list[FeatureCost]:
@@ -97,14 +88,14 @@ class Backbones:
         model = config.model
         cut, known = feature_cut(model), self.weights.get(model.backbone)
         if cut is None:
-            raise ValueError(f"{model} has no frozen part. Train it on images.")
+            raise ValueError(f"Features need a frozen part. Received: {model}, which has none. Train it on images.")
         weights = f"random, seed {config.seed}" if known is None else known.hash
         return FeatureKey(model.backbone, weights, cut, images, config.train.precision, self.dtype, **view)
 
     def _get(
         self, config: TrialConfig, images: NDArray[np.uint8], rows: NDArray[np.int64], key: FeatureKey
     ) -> NDArray[Any]:
-        """The features of some images from the store; this process computes the blocks that it is handed.
+        """The features of some images from the store; this process computes the blocks that it receives.
 
         Raises:
             OSError: the features can be neither written nor read.
@@ -131,7 +122,7 @@ class Backbones:
 
 
 class Views(Sequence[NDArray[Any]]):
-    """The views of an augmentation, each asked for when its first epoch comes: many trials end before."""
+    """The views of an augmentation, each requested at the first epoch that trains on it: many trials end before."""
 
     def __init__(self, get: Callable[[int], NDArray[Any]], number: int) -> None:
         self._get = get
@@ -147,7 +138,7 @@ class Views(Sequence[NDArray[Any]]):
 
 
 def trial_inputs(backbones: Backbones, config: TrialConfig, data: TrainingData) -> Inputs:
-    """What a trial trains on and is validated on: features of its model's frozen part, or the images."""
+    """The inputs that a trial trains and validates on: features of its model's frozen part, or the images."""
     if not backbones.has_features(config.model):
         return image_inputs(data)
     plain = backbones.plain(config, data.images, data.fingerprint)
@@ -161,28 +152,21 @@ def trial_inputs(backbones: Backbones, config: TrialConfig, data: TrainingData) 
 
 
 def has_frozen_part(model: ModelConfig) -> bool:
-    """Whether a model has a part that training leaves alone."""
+    """Whether a model has a part that training does not change."""
     return isinstance(model, TransferConfig) and feature_cut(model) is not None
-
-
-def models_with_features(settings: Settings, space: Space) -> list[TransferConfig]:
-    """The models of the space whose frozen part is run once for all trials."""
-    if settings.features == "off":
-        return []
-    return [model for model in map(model_settings, model_variants(space)) if has_frozen_part(model)]
 
 
 def build_extractor(
     config: TrialConfig, shape: tuple[int, ...], weights: Sequence[NDArray[Any]] | None
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """A function from images, uint8 (n, H, W, C), to what leaves the frozen part of a trial's model, (n, ...)."""
+    """A function from images, uint8 (n, H, W, C), to the output of the frozen part of a trial's model, (n, ...)."""
     import keras
 
     keras.config.set_dtype_policy(config.train.precision)
     height, width, channels = shape
     frozen = frozen_part(build_transfer(config.model, (height, width, channels), 2, weights, config.seed))
     if frozen is None:
-        raise ValueError(f"{config.model} has no frozen part. Train it on images.")
+        raise ValueError(f"Features need a frozen part. Received: {config.model}, which has none. Train it on images.")
 
     def extract(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
@@ -192,7 +176,7 @@ def build_extractor(
 
 
 def open_features(file: str) -> NDArray[Any]:
-    """Features that are too large for the object store, as a read-only memory map of their file.
+    """Features too large for the object store, as a read-only memory map of their file.
 
     Raises:
         OSError: this host does not see the file.
@@ -201,86 +185,12 @@ def open_features(file: str) -> NDArray[Any]:
         return np.asarray(np.load(file, mmap_mode="r"))
     except (OSError, ValueError) as error:
         raise OSError(
-            f"Features that are larger than the object store must be in a folder that all hosts see; {file} cannot "
-            f"be read here ({error}). Set data.cache to a shared folder, or features=float16, or features=off."
+            "Features larger than the object store must be in a folder that all hosts can read. "
+            f"Received: {file}, which this host cannot read ({error}). "
+            "Set data.cache to a shared folder, or features=float16, or features=off."
         ) from error
 
 
 def rows_fingerprint(rows: NDArray[np.int64]) -> str:
     """A hash of rows and their order: 16 hexadecimal digits."""
     return hashlib.sha256(np.ascontiguousarray(rows, np.int64).data).hexdigest()[:16]
-
-
-class FeatureNews:
-    """What the store of a run is at, asked for without ever waiting for the answer.
-
-    Attributes:
-        computing: what is being computed, a line each.
-    """
-
-    def __init__(self, store: Any) -> None:
-        self.computing: Sequence[str] = ()
-        self._store = store
-        self._asked: Any = None
-        self._next = 0.0
-
-    def poll(self) -> Sequence[str]:
-        """What was completed since the last call, a line each; asks the store again once a second."""
-        import ray
-
-        if self._asked is None and time.monotonic() >= self._next:
-            self._asked = self._store.news.remote()
-            self._next = time.monotonic() + 1.0
-        if self._asked is None or not ray.wait([self._asked], timeout=0)[0]:
-            return ()
-        completed: Sequence[str]
-        completed, self.computing = ray.get(self._asked)
-        self._asked = None
-        return completed
-
-
-def share_backbones(settings: Settings, space: Space) -> Backbones:
-    """The weights of every backbone of the space in the object store, and a store for features if they are of use.
-
-    Weights are read in a process beside the driver, where their file is: the driver never imports TensorFlow.
-
-    Raises:
-        models.transfer.WeightsError: weights can be neither read nor downloaded.
-    """
-    import ray
-
-    weights: dict[str, BackboneWeights] = {}
-    load = ray.remote(num_returns=2, num_cpus=0, scheduling_strategy=_beside_driver())(_load_weights)
-    for backbone in backbones_of(space):
-        if backbone != "cnn" and settings.weights != "none":
-            arrays, digest = load.remote(backbone, settings.weights)
-            try:
-                weights[backbone] = BackboneWeights(arrays, ray.get(digest))
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-    if not models_with_features(settings, space):
-        return Backbones(weights)
-    return Backbones(weights, _start_store(settings), settings.features, settings.views)
-
-
-def _load_weights(backbone: str, weights: str) -> tuple[tuple[NDArray[Any], ...], str]:
-    arrays = load_backbone_weights(backbone, weights) or ()
-    return arrays, weights_hash(arrays)
-
-
-def _beside_driver() -> Any:
-    """The scheduling strategy of what must run on the driver's node."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-
-
-def _start_store(settings: Settings) -> Any:
-    """A `FeatureStore` in a process beside the driver; it ends with the run."""
-    import ray
-
-    folder = Path(settings.data.cache).expanduser() / "features"
-    room = min(each["Resources"].get("object_store_memory", 0) for each in ray.nodes() if each["Alive"])
-    actor = ray.remote(num_cpus=0, scheduling_strategy=_beside_driver())(FeatureStore)
-    return actor.remote(str(folder), settings.data.cache_gb * 1e9, room / 2)

@@ -1,4 +1,4 @@
-"""Scores of predicted probabilities: the same function for validation in a trial and for the test set."""
+"""Scores predicted probabilities, with the same function for validation in a trial and for the test set."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Scores:
-    """What predictions are worth; fractions in [0, 1], `None` where undefined.
+    """The scores of predictions; fractions in [0, 1], `None` where undefined.
 
     Attributes:
         loss: cross-entropy, natural logarithm, mean over images.
@@ -34,13 +34,13 @@ def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Sco
         probabilities: float (N, K), rows sum to 1.
 
     Returns:
-        NaN losses where a probability is NaN; accuracies then count such an image as wrong.
+        NaN as the loss if a probability is NaN; accuracies count such an image as wrong.
     """
     count, classes = probabilities.shape
     p = probabilities.astype(np.float64)
     broken = ~np.isfinite(p).all(axis=1)  # (N,)
     own = p[np.arange(count), labels]  # (N,) probability of the true class
-    # Keras' own clip: a sure but wrong answer costs 16.1, not infinity.
+    # Keras' own clip: a confident wrong answer costs 16.1, not infinity.
     loss = float(-np.log(np.clip(own, 1e-7, 1 - 1e-7)).mean())
     predicted = np.where(broken, (labels + 1) % classes, p.argmax(axis=1))
     confusion = np.zeros((classes, classes), np.int64)

@@ -1,4 +1,4 @@
-"""TensorFlow in a worker process: set up once, memory given back after every trial."""
+"""Sets up TensorFlow once in a worker process, and releases its memory after every trial."""
 
 import gc
 
@@ -9,14 +9,14 @@ def prepare_process(threads: int) -> None:
 
     tf.get_logger().setLevel("ERROR")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    # One: the prefetching thread has its own; a second would compete with the training step for its CPU.
+    # One: prefetching has its own thread; a second would compete with the training step for its CPU.
     tf.config.threading.set_inter_op_parallelism_threads(1)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def release_memory() -> None:
-    """Give back what the last trial of this process held: graphs, variables, optimizer.
+    """Release the memory of the last trial of this process: graphs, variables, optimizer.
 
     Call it when nothing refers to the trial's model any more.
     """

@@ -1,4 +1,4 @@
-"""One trial as Ray Tune runs it: one epoch a step up to a target, in a process that goes on from trial to trial.
+"""Runs one trial for Ray Tune: one epoch a step up to a target, in a process that trains one trial after another.
 
 This module imports Ray at the top because a trainable is a subclass; the driver imports it only when
 a search begins.
@@ -24,13 +24,13 @@ from search.trial.training import TrialModel, trial_config
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What all trials of a run have in common.
+    """Settings and data that all trials of a run share.
 
     Attributes:
-        patience: seconds that a storage which fails is waited for.
+        patience: seconds to wait for a storage that fails.
         data: `TrainingData` in the object store: pool images only, by construction no test image.
         backbones: pretrained weights and features.
-        threads: CPUs that a trial owns.
+        threads: TensorFlow's threads in a trial.
     """
 
     run_url: str
@@ -43,16 +43,16 @@ class TrialContext:
 
 
 class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
-    """Trains one configuration; TensorFlow is imported once a process, whatever the number of trials.
+    """Trains one configuration; a process imports TensorFlow once, for any number of trials.
 
-    All that touches TensorFlow is in `prepare_process` and `build_model`: a subclass that overrides both trains
+    Only `prepare_process` and `build_model` use TensorFlow: a subclass that overrides both trains
     something else and keeps the steps, checkpoints and results (benchmarks.no_op_trial).
     """
 
     _model: TrialModel | None
 
     def setup(self, config: dict[str, Any], context: TrialContext) -> None:
-        """Prepare the process, once."""
+        """Set up the process, once, and begin its first trial."""
         self._context = context
         self._folder = RunFolder(context.run_url).patient(context.patience)
         self.prepare_process(context)
@@ -60,7 +60,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take up another trial in the same process, or go on with the one that it has just trained."""
+        """Begin another trial in the same process, or continue the one that it has just trained."""
         model = self._model
         if new_config["number"] == self._trial.number and model and len(model.history) == new_config["trained"]:
             self._target = new_config["target"]
@@ -74,7 +74,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         prepare_process(context.threads)
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch and checkpoint it; or report one that a process checkpointed and died before it reported."""
+        """Train and checkpoint one epoch; or report one that a lost process had checkpointed but not reported."""
         try:
             if self._model is None:
                 self._model = self._build_or_restore()
@@ -83,23 +83,23 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
             self._run_epoch(self._model)
             return self._result()
         except ValueError as error:
-            # The configuration itself cannot be trained: trying again would give the same.
+            # The configuration itself cannot be trained: a second try would fail alike.
             return {"done": True, "status": record.FAILED, "reason": str(error)}
         except OSError as error:
-            # The run's storage is full or gone: every other trial would fail on it too.
+            # The run's storage is full or out of reach: every other trial would fail too.
             return {"done": True, "storage_error": str(error)}
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._trial = TrialRecord(**json.loads(config["trial"]))
         self._trained, self._target = config["trained"], config["target"]
-        # Built in the first step, where a configuration that fails is told apart from a dead process.
+        # Built in the first step, which distinguishes a configuration that fails from a lost process.
         self._model = None
 
     def _build_or_restore(self) -> TrialModel:
         model = self.build_model()
         checkpoint, damaged = read_checkpoint(self._folder, self._trial.name)
         for name in damaged:
-            print(f"{name} is damaged and was passed over; the one before it is used.")
+            print(f"{name} is damaged and was skipped; the one before it is used.")
         if checkpoint is not None:
             model.restore(checkpoint.weights, checkpoint.optimizer, checkpoint.history)
             if self._is_best(model):  # the process may have died before it wrote them
@@ -107,7 +107,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         return model
 
     def build_model(self) -> TrialModel:
-        """The trial's model before its first epoch: the last one started anew, or its memory given back first."""
+        """The trial's model before its first epoch: the last one restarted, or a new one after its memory is freed."""
         config = trial_config(self._trial, self._context.train)
         data = get_training_data(self._context.data).of_repeat(self._trial.repeat)
         backbones = self._context.backbones
@@ -122,7 +122,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
     def _run_epoch(self, model: TrialModel) -> None:
         model.run_epoch()
         if model.is_diverged:
-            return  # weights that are not numbers are of no use to anyone
+            return  # weights that are not finite are useless
         checkpoint = Checkpoint(model.weights(), model.optimizer_state(), model.history)
         write_checkpoint(self._folder, self._trial.name, checkpoint, self._is_best(model))
 

@@ -10,8 +10,6 @@ from analysis import figures, load, panels, style
 from analysis.figures.predictions import GRID
 from analysis.scored import scored_trial, scored_winner, winner
 from benchmarks.analysis_data import write_run
-from search.plan.asha import rung_epochs
-from search.plan.settings import load_settings
 from search.record import FINISHED, STOPPED, RunFolder
 
 SMALL_RUN = {"trials": 40, "epochs": 9, "evaluated": 3}
@@ -74,18 +72,6 @@ def test_learning_curves_are_blue_for_training_and_orange_for_validation():
 def test_a_curve_of_an_unknown_trial_is_refused():
     with pytest.raises(ValueError, match="got 7"):
         figures.learning_curve(one_trial(), epochs(0.9), 7)
-
-
-def test_rungs_are_the_grace_period_times_powers_of_the_reduction_factor():
-    assert figures.rung_epochs(20, 1, 3.0) == (1, 3, 9)
-    assert figures.rung_epochs(4, 4, 3.0) == ()
-
-
-def test_the_rungs_shown_are_those_that_the_search_has():
-    for factor, grace, last in ((4, 1, 10), (3, 2, 30), (1.5, 1, 9), (4, 4, 4)):
-        words = [f"search.asha.reduction_factor={factor}", f"search.asha.grace_period={grace}"]
-        search = load_settings(["space=cnn2", f"search.max_epochs={last}", *words]).search
-        assert figures.rung_epochs(last, grace, factor) == rung_epochs(search)
 
 
 def test_a_rung_sees_the_best_epoch_up_to_it():

@@ -11,7 +11,8 @@ from benchmarks.timed_trial import Parts
 from data_pipeline.share import TrainingData
 from models.cnn import CnnConfig
 from search.plan.settings import TrainSettings
-from search.trial.training import TrialConfig, image_inputs
+from search.trial.feed import image_inputs
+from search.trial.training import TrialConfig
 
 
 def test_overhead_is_all_that_is_not_building_or_training() -> None:

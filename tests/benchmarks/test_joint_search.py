@@ -21,7 +21,7 @@ from benchmarks.joint_search import (
     moment_of,
     num_trials,
 )
-from search.plan.rungs import halving_epochs
+from search.plan.asha import halving_epochs
 from search.plan.settings import SearchSettings, load_settings
 from search.plan.spaces import listed_plans, read_space
 from search.record import Evaluation, TrialRecord

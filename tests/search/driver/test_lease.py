@@ -42,7 +42,8 @@ def test_a_run_is_free_when_its_driver_is_done_or_failed(folder: RunFolder) -> N
 
 def test_a_driver_that_was_killed_here_is_forgotten_at_once(folder: RunFolder) -> None:
     program = (
-        "import os, sys; from search.driver.lease import *; d = drive(RunFolder(sys.argv[1])); d.__enter__(); os._exit(9)"
+        "import os, sys; from search.driver.lease import *; "
+        "d = drive(RunFolder(sys.argv[1])); d.__enter__(); os._exit(9)"
     )
     killed = subprocess.run([sys.executable, "-c", program, folder.url], check=False)
     assert killed.returncode == 9

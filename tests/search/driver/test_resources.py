@@ -1,16 +1,8 @@
-import math
-import shutil
-from pathlib import Path
-
 import pytest
-import yaml
 
-from models.cnn import CnnConfig
-from models.transfer import TransferConfig
-from search.driver import resources
-from search.driver.resources import Machine, choose_resources, measure_peak, parse_gpus, planned_resources, query_gpus
-from search.plan.settings import ResourceSettings, SettingsError, TrainSettings
-from search.trial.training import TrialConfig
+from search.driver.machine import Machine
+from search.driver.resources import choose_resources
+from search.plan.settings import ResourceSettings, SettingsError
 
 ONE_GPU = Machine(cpus=16, gpus=1, memory_mb=64_000, gpu_memory_mb=24_000, compute_capability=(8, 6))
 
@@ -88,46 +80,12 @@ def test_every_choice_has_its_reason() -> None:
 
 def test_more_than_there_is_would_wait_for_ever_and_is_refused() -> None:
     choose(Machine(2, 1), gpus_per_trial=0.5)
-    with pytest.raises(SettingsError, match=r"resources\.gpus_per_trial=0\.5 is more than there is: Ray has 0 GPU"):
+    with pytest.raises(SettingsError, match=r"resources\.gpus_per_trial=0\.5, but Ray has 0 GPU"):
         choose(Machine(2), gpus_per_trial=0.5)
-    with pytest.raises(SettingsError, match=r"resources\.cpus_per_trial=12 is more than there is: Ray has 8 CPU on a"):
+    with pytest.raises(SettingsError, match=r"resources\.cpus_per_trial=12, but Ray has 8 CPU on a"):
         choose(Machine(16, host_cpus=8), cpus_per_trial=12)
     with pytest.raises(SettingsError, match="A trial trains on one GPU"):
         choose(Machine(16, gpus=4), gpus_per_trial=2)
-
-
-def test_the_smallest_gpu_counts() -> None:
-    assert parse_gpus("24564, 8.9\n16376, 7.5\n") == (16_376, (7, 5))
-    assert parse_gpus("") == (0, (0, 0))
-
-
-def test_gpus_are_asked_of_nvidias_own_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho '16376, 7.5'\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    assert parse_gpus(query_gpus()) == (16_376, (7, 5))
-    tool.unlink()
-    if shutil.which("nvidia-smi") is None:
-        assert query_gpus() == ""
-
-
-@pytest.mark.parametrize("model", [CnnConfig(), TransferConfig("vgg16")])
-def test_the_peak_of_a_trial_is_measured(model: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "prepare_process", lambda threads: None)  # TensorFlow of this process is at work
-    config = TrialConfig(model, TrainSettings(batch_size=4, precision="float32"), max_epochs=1, seed=0)
-    peak = measure_peak(config, (32, 32, 1), 2, features=isinstance(model, TransferConfig))
-    assert 100 < peak < math.inf
-
-
-def test_workers_that_an_autoscaler_may_start_count() -> None:
-    cluster = yaml.safe_load((Path(__file__).parents[3] / "cluster.yaml").read_text())
-    assert planned_resources(cluster) == ({"CPU": 64.0, "GPU": 8.0}, 8.0)
-    cluster["available_node_types"]["gpu_on_demand"]["max_workers"] = 5
-    assert planned_resources(cluster)[0] == {"CPU": 64.0, "GPU": 8.0}  # eight in all
-    assert planned_resources(cluster | {"max_workers": 3}) == ({"CPU": 24.0, "GPU": 3.0}, 8.0)
-    local = yaml.safe_load((Path(__file__).parents[3] / "cluster.onprem.yaml").read_text())
-    assert planned_resources(local) == ({}, 0.0)
 
 
 def test_a_trial_fits_into_a_host() -> None:

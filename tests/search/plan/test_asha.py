@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from search import record
-from search.plan.asha import Asha, rung_epochs
-from search.plan.rungs import halving_epochs
+from search.plan.asha import Asha, halving_epochs, search_rungs
 from search.plan.settings import SearchSettings, load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch
@@ -90,7 +89,7 @@ def losses(seed: int) -> Callable[[int, int], float]:
     ],
 )
 def test_rungs_lie_below_the_last_epoch(epochs: int, factor: float, grace: int, expected: tuple[int, ...]) -> None:
-    assert rung_epochs(settings(factor, grace, epochs)) == expected
+    assert search_rungs(settings(factor, grace, epochs)) == expected
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -104,14 +103,14 @@ def test_every_search_ends_with_the_best_of_every_rung_trained_further(seed: int
     assert len(trials) == simulation.number
     assert all(trial.is_final for trial in trials)
     assert any(trial.status == record.FINISHED for trial in trials)
-    for rung in rung_epochs(search):
+    for rung in search_rungs(search):
         came = [trial for trial in trials if len(trial.epochs) >= rung]
         came.sort(key=lambda trial: min(epoch.val_loss for epoch in trial.epochs[:rung]))
         best = came[: max(1, int(len(came) // search.asha.reduction_factor))]
         assert all(len(trial.epochs) > rung for trial in best)
     for trial in trials:
         assert (len(trial.epochs) == search.max_epochs) == (trial.status == record.FINISHED)
-        assert len(trial.epochs) in (*rung_epochs(search), search.max_epochs)
+        assert len(trial.epochs) in (*search_rungs(search), search.max_epochs)
 
 
 def test_with_losses_that_do_not_mislead_asha_trains_what_successive_halving_does() -> None:
@@ -179,8 +178,6 @@ def test_a_higher_score_is_better_where_the_metric_says_so_and_none_is_worst() -
     assert asha.promote() == 1
 
 
-def test_without_asha_every_trial_trains_to_its_end() -> None:
-    search = load_settings(["space=cnn2", "search.scheduler=none"]).search
-    asha, trial = Asha(search, 3), TrialRecord(0, {}, 0, 7)
-    asha.place(trial)
-    assert (asha.target(trial), asha.promote(), asha.drop(), asha.judged_epochs(trial)) == (7, None, [], 0)
+def test_successive_halving() -> None:
+    # 9 trials to epoch 1, 3 of them to epoch 3, 1 to epoch 9.
+    assert halving_epochs(9, settings()) == 9 * 1 + 3 * 2 + 1 * 6

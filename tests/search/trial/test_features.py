@@ -1,7 +1,6 @@
 """Features of frozen backbones: equal to running the backbone, shared through Ray, computed once."""
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from models.transfer import TransferConfig
 from search.plan.settings import TrainSettings
 from search.trial import features as backbones
 from search.trial.feature_store import BLOCK, FeatureStore
-from search.trial.features import Backbones, FeatureNews, build_extractor, trial_inputs
-from search.trial.training import Inputs, TrialConfig, TrialModel, image_inputs, predict
+from search.trial.features import Backbones, build_extractor, trial_inputs
+from search.trial.feed import Inputs, image_inputs
+from search.trial.training import TrialConfig, TrialModel, predict
 
 CONFIGS = [
     TransferConfig("vgg16", dense=(8,), dropout=0.3),
@@ -169,17 +169,3 @@ def test_what_has_no_frozen_part_or_no_store_trains_on_images(data: TrainingData
     for model in (CnnConfig(), TransferConfig("vgg16", frozen="none")):
         assert trial_inputs(shared, make_config(model), data).are_images
     assert trial_inputs(Backbones({}), make_config(TransferConfig("vgg16")), data).are_images
-
-
-def test_news_are_asked_for_without_waiting(
-    shared: Backbones, extractor: CountingExtractor, data: TrainingData
-) -> None:
-
-    trial_inputs(shared, make_config(TransferConfig("vgg16")), data)
-    news, lines = FeatureNews(shared.store), []
-    deadline = time.monotonic() + 20
-    while not lines and time.monotonic() < deadline:
-        lines = list(news.poll())
-        time.sleep(0.01)
-    assert "vgg16 (all, average): 100 images" in lines[0]
-    assert not news.computing

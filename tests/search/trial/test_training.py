@@ -10,27 +10,18 @@ from models.cnn import CnnConfig
 from models.transfer import TransferConfig
 from search.plan.settings import TrainSettings
 from search.record import EpochRecord
+from search.trial.feed import image_inputs
 from search.trial.metrics import score
 from search.trial.process import release_memory
-from search.trial.training import (
-    TrialConfig,
-    TrialModel,
-    assign,
-    image_inputs,
-    learning_rate,
-    one_hot,
-    predict,
-    should_stop,
-)
-from tests.conftest import make_epoch
+from search.trial.training import TrialConfig, TrialModel, assign, predict
 
 CNN = CnnConfig(layers=1, filters=4, batch_norm="conv+flatten", dense=(8,), dropout=0.3)
 
 
-def make_model(data: TrainingData, epochs: int = 4, model=CNN, **train) -> TrialModel:
+def make_model(data: TrainingData, epochs: int = 4, model=CNN, seed: int = 5, **train) -> TrialModel:
     small = dataclasses.replace(data, train=data.train[::4], validation=data.validation[::2])
     return TrialModel(
-        TrialConfig(model, TrainSettings(**{"precision": "float32", **train}), epochs, seed=5),
+        TrialConfig(model, TrainSettings(**{"precision": "float32", **train}), epochs, seed),
         small,
         image_inputs(small),
     )
@@ -60,8 +51,7 @@ def test_an_interrupted_trial_ends_as_it_would_have(small_data: TrainingData, ch
 
 
 def test_another_seed_gives_another_history(small_data: TrainingData) -> None:
-    one, other = make_model(small_data), make_model(small_data)
-    other.config = dataclasses.replace(other.config, seed=6)
+    one, other = make_model(small_data), make_model(small_data, seed=6)
     assert one.run_epoch().train_loss != other.run_epoch().train_loss
 
 
@@ -174,23 +164,3 @@ def test_wrong_weights_are_refused(small_data: TrainingData) -> None:
     model = make_model(small_data)
     with pytest.raises(ValueError, match="belong to another configuration"):
         assign(model.model.weights, [np.zeros(3)])
-
-
-def test_targets() -> None:
-    np.testing.assert_array_equal(one_hot(np.array([0, 1]), 2), [[0], [1]])
-    np.testing.assert_array_equal(one_hot(np.array([2]), 3), [[0, 0, 1]])
-
-
-def test_the_rate_falls_after_each_plateau() -> None:
-    train = TrainSettings(learning_rate=1.0, plateau=2, plateau_factor=0.1)
-    losses = [0.5, 0.6, 0.7, 0.6, 0.55, 0.4]
-    history = [make_epoch(n + 1, loss) for n, loss in enumerate(losses)]
-    rates = [learning_rate(train, history[:n]) for n in range(len(losses) + 1)]
-    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01])
-    assert learning_rate(TrainSettings(learning_rate=1.0), history) == 1.0
-
-
-def test_early_stopping_waits_for_its_patience() -> None:
-    history = [make_epoch(n + 1, loss) for n, loss in enumerate([0.5, 0.4, 0.45, math.nan, 0.41])]
-    assert [should_stop(history[:n], 2) for n in range(6)] == [False, False, False, False, True, True]
-    assert not should_stop(history, 0)

@@ -1,0 +1,118 @@
+"""Feeds a trial: the arrays that its batches are made of, and the batches of each epoch as a tf.data pipeline."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_pipeline.augment import Policy, augment, find_policy
+from data_pipeline.class_weights import class_weights
+from data_pipeline.share import TrainingData
+from search.plan.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The arrays that a trial's batches are made of: images, or the features of a frozen part in their place.
+
+    Attributes:
+        views: of equal shape (n, ...), uint8 images or float features; epoch e trains on views[(e - 1) % len(views)].
+        train: rows of every view that train, int64, in the order of `TrainingData.train`.
+        plain: of every pool image without augmentation, (N, ...); validation is scored on these.
+        shifted: of the shifted copy of the validation images, (m, ...); None where it is not scored.
+    """
+
+    views: Sequence[NDArray[Any]]
+    train: NDArray[np.int64]
+    plain: NDArray[Any]
+    shifted: NDArray[Any] | None = None
+
+    @property
+    def are_images(self) -> bool:
+        """Whether these are images, which are augmented and scaled to [0, 1] on their way to the model."""
+        return self.plain.dtype == np.uint8
+
+
+def image_inputs(data: TrainingData) -> Inputs:
+    """The images themselves."""
+    return Inputs((data.images,), data.train, data.images, data.shifted)
+
+
+class Feed:
+    """Makes the training batches of a trial; order and augmentation follow from (seed, epoch) alone.
+
+    Args:
+        train: batch size, augmentation and class weights.
+        seed: of the trial.
+        data: the pool's labels and split.
+        inputs: images or features of that pool.
+    """
+
+    def __init__(self, train: TrainSettings, seed: int, data: TrainingData, inputs: Inputs) -> None:
+        self.restart(train, seed, data, inputs)
+
+    def restart(self, train: TrainSettings, seed: int, data: TrainingData, inputs: Inputs) -> None:
+        """Feed another trial, with equal shapes and as many steps, through the dataset that was built before."""
+        self._batch_size, self._seed, self._inputs = train.batch_size, seed, inputs
+        self._labels = data.labels[data.train]  # (n,)
+        self._targets = one_hot(self._labels, len(data.classes))
+        self._policy = find_policy(train.augment) if inputs.are_images else Policy()  # features are augmented already
+        self._class_weights = class_weights(train.class_weights, self._labels, len(data.classes))
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch; the last one may be smaller."""
+        return count_steps(len(self._labels), self._batch_size)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Choose the view and the order of the training images."""
+        self._epoch = epoch
+        self._view = self._inputs.views[(epoch - 1) % len(self._inputs.views)]
+        self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._labels))
+
+    def _read_batch(self, number: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """A batch of this epoch: images or features (B, ...), targets (B, 1 or K), sample weights (B,)."""
+        places = self._order[int(number) * self._batch_size : (int(number) + 1) * self._batch_size]
+        inputs = self._view[self._inputs.train[places]]
+        if self._policy != Policy():
+            inputs = augment(inputs, self._policy, np.random.default_rng([self._seed, self._epoch, int(number)]))
+        return inputs, self._targets[places], self._class_weights[self._labels[places]]
+
+    def build_dataset(self) -> Any:
+        """A tf.data pipeline over the batches of the epoch, to be built once a trial: a new one would be traced anew.
+
+        Gathering and augmentation run in tf.data's own thread, up to three batches ahead of the training step, so that
+        the step does not wait for a late batch.
+        """
+        import tensorflow as tf
+
+        kind, shape, images = self._inputs.plain.dtype, self._inputs.plain.shape[1:], self._inputs.are_images
+
+        def read(number: Any) -> Any:
+            inputs, target, weight = tf.numpy_function(self._read_batch, [number], (kind, tf.float32, tf.float32))
+            inputs.set_shape((None, *shape))
+            target.set_shape((None, self._targets.shape[1]))
+            weight.set_shape((None,))
+            floats = tf.cast(inputs, tf.float32)
+            return (floats / 255.0 if images else floats), target, weight
+
+        options = tf.data.Options()
+        # The tuning thread looks after 10 ms, 20 ms, 40 ms ... On busy cores the end of an epoch waited for its next
+        # look: epochs of 21 s took 22 or 43 s. There is nothing to tune here.
+        options.autotune.enabled = False
+        return tf.data.Dataset.range(self.steps).map(read).prefetch(3).with_options(options)
+
+
+def count_steps(images: int, batch_size: int) -> int:
+    """How many batches so many training images make."""
+    return math.ceil(images / batch_size)
+
+
+def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Training targets: float32 (N, 1) of class 1 with two classes, else one-hot (N, K)."""
+    if classes == 2:
+        return labels.astype(np.float32)[:, None]
+    return np.eye(classes, dtype=np.float32)[labels]

@@ -1,0 +1,98 @@
+"""What the trials of a search share, and the check that every model of a space can be built."""
+
+import dataclasses
+import os
+
+import pytest
+import ray
+
+from data_pipeline.dataset import Dataset
+from models.cnn import CnnConfig
+from models.transfer import TransferConfig
+from search.driver.resources import TrialResources
+from search.driver.session import Session, check_models, open_session, ray_session
+from search.plan.settings import Settings, SettingsError, load_settings
+from search.plan.spaces import Choice, Parameter, Space, read_space
+from search.trial.features import Backbones
+
+WORDS = ["space=cnn2", "data.size=32"]
+RESOURCES = TrialResources(1.0, 1, 0.0, 1, "float32", ())
+
+
+def space_of(**parameters: list[object]) -> Space:
+    """A space of these values."""
+    return Space("test", tuple(Parameter(name, Choice(tuple(values))) for name, values in parameters.items()))
+
+
+def test_a_session_has_what_trials_share_and_ends_with_its_block(small_dataset: Dataset) -> None:
+    settings = load_settings([*WORDS, "cluster.mode=local", "resources.cpus_per_trial=1"])
+    assert settings.train.precision == "auto"
+    with open_session(settings, read_space(settings), small_dataset) as session:
+        assert ray.is_initialized()
+        assert session.settings.train.precision == session.resources.precision != "auto"
+        assert dataclasses.replace(session.settings, train=settings.train) == settings
+        assert (session.resources.cpu, session.resources.threads) == (1.0, 1)
+        assert (session.backbones.weights, session.backbones.store) == ({}, None)
+        assert session.dataset is small_dataset
+    assert not ray.is_initialized()
+
+
+def test_ray_ends_with_an_error_too() -> None:
+    with pytest.raises(RuntimeError, match="in the middle"), ray_session("local"):
+        raise RuntimeError("in the middle")
+    assert not ray.is_initialized()
+
+
+def test_what_the_user_has_set_for_ray_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "60")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    monkeypatch.delenv("RAY_CHDIR_TO_TRIAL_DIR", raising=False)
+    with ray_session("local"):
+        names = ("TUNE_GLOBAL_CHECKPOINT_S", "TF_CPP_MIN_LOG_LEVEL", "RAY_CHDIR_TO_TRIAL_DIR")
+        seen = ray.get(ray.remote(num_cpus=0)(lambda: [os.environ.get(name) for name in names]).remote())
+    assert seen == ["60", "0", "0"]
+
+
+def repeats(settings: Settings, dataset: Dataset) -> tuple:
+    return Session(settings, read_space(settings), dataset, Backbones({}), RESOURCES).repeats
+
+
+def test_repeats_have_splits_of_their_own_where_each_draws_one(small_dataset: Dataset) -> None:
+    words = [*WORDS, "space=report2", "search.repeats=3", "data.split.fraction=0.2"]
+    assert repeats(load_settings(words), small_dataset) == ()
+    drawn = repeats(load_settings([*words, "data.split.redraw=true"]), small_dataset)
+    assert len(drawn) == 3
+    validations = {tuple(split.validation) for split in drawn}
+    assert len(validations) == 3
+
+
+def test_the_smallest_and_the_largest_model_of_a_space() -> None:
+    space = space_of(backbone=["cnn"], layers=[1, 2], filters=[8, 4])
+    settings = load_settings(WORDS)
+    (least, smallest), (most, largest) = check_models(space, settings, 2)
+    assert least < most
+    assert (smallest.filters, largest.filters) == (4, 8)
+    one = space_of(backbone=["cnn"])
+    first, last = check_models(one, settings, 2)
+    assert first == last
+    assert first[1] == CnnConfig()
+
+
+def test_of_models_of_one_size_the_one_that_trains_more_of_itself_is_the_largest() -> None:
+    space = space_of(backbone=["vgg16"], frozen=["none", "all", "block4_pool"])
+    (least, smallest), (most, largest) = check_models(space, load_settings(WORDS), 2)
+    assert least == most
+    assert isinstance(smallest, TransferConfig)
+    assert isinstance(largest, TransferConfig)
+    assert (smallest.frozen, largest.frozen) == ("all", "none")
+
+
+def test_a_model_that_cannot_be_built_is_refused_before_ray_starts() -> None:
+    with pytest.raises(SettingsError, match="'test' has a model that cannot be built"):
+        check_models(space_of(backbone=["cnn"], layers=[7]), load_settings(WORDS), 2)
+
+
+def test_a_published_row_needs_its_own_classes() -> None:
+    settings = load_settings(["space=report3", "data.labels=two_class"])
+    with pytest.raises(SettingsError, match=r"3 classes.*two_class"):
+        check_models(read_space(settings), settings, 2)

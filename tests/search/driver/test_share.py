@@ -1,0 +1,101 @@
+"""Backbones are shared once a run: weights read on the driver's node, a feature store where trials can use one."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.transfer import TransferConfig, WeightsError, weights_hash
+from search.driver import share
+from search.driver.share import FeatureNews, models_with_features, share_backbones
+from search.plan.settings import Settings, load_settings
+from search.plan.spaces import Choice, Parameter, Space
+from search.trial.feature_store import Claim, FeatureKey
+
+VGG16 = Parameter("backbone", Choice(("vgg16",)))
+HEADS = Space("heads", (VGG16, Parameter("dense", Choice(([], [8])))))
+THAWED = Space("thawed", (VGG16, Parameter("frozen", Choice(("none",)))))
+CNN = Space("cnn", (Parameter("backbone", Choice(("cnn",))),))
+KEY = FeatureKey("vgg16", "random, seed 5", "all, average", "images", "float32", "float32")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    import ray
+
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+    yield
+    ray.shutdown()
+
+
+def settings(cache: Path, *words: str) -> Settings:
+    return load_settings(["space=cnn2", "weights=none", f"data.cache={cache}", *words])
+
+
+@pytest.mark.parametrize(
+    ("space", "features", "models"),
+    [
+        (HEADS, "float16", [TransferConfig("vgg16", dense=()), TransferConfig("vgg16", dense=(8,))]),
+        (HEADS, "off", []),
+        (THAWED, "float16", []),
+        (CNN, "float16", []),
+    ],
+)
+def test_a_store_is_there_where_a_model_has_a_frozen_part(
+    tmp_path: Path, space: Space, features: str, models: list[TransferConfig]
+) -> None:
+    chosen = settings(tmp_path, f"features={features}", "views=3")
+    assert models_with_features(chosen, space) == models
+    backbones = share_backbones(chosen, space)
+    assert (backbones.store is not None) == bool(models)
+    if models:
+        assert (backbones.dtype, backbones.views) == ("float16", 3)
+        assert backbones.costs() == []
+
+
+def test_weights_are_read_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = (np.arange(6, dtype=np.float32),)
+    digest = weights_hash(arrays)
+    monkeypatch.setattr(share, "_load_weights", lambda backbone, weights: (arrays, digest))
+    chosen = settings(tmp_path, "weights=imagenet", "features=off")
+    backbones = share_backbones(chosen, HEADS)
+    assert backbones.weights["vgg16"].hash == digest
+    shared = backbones.arrays(TransferConfig("vgg16"))
+    assert shared is not None
+    np.testing.assert_array_equal(shared[0], arrays[0])
+    assert not shared[0].flags.writeable
+    assert backbones.arrays(TransferConfig("resnet50")) is None
+
+
+def test_weights_that_cannot_be_read_are_the_users_error(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, f"weights={tmp_path}/none.h5")
+    with pytest.raises(WeightsError, match="path of a file"):
+        share_backbones(chosen, HEADS)
+
+
+def test_news_are_asked_for_without_waiting(tmp_path: Path) -> None:
+    import ray
+
+    chosen = settings(tmp_path)
+    store = share_backbones(chosen, HEADS).store
+    assert ray.get(store.claim.remote(KEY, 3)) == Claim(block=0)
+    news = FeatureNews(store)
+    assert _first_news(news) == ([], [f"features of {KEY}: 0 of 3 images"])
+    ray.get(store.add.remote(KEY, 0, np.zeros((3, 4), np.float32)))
+    assert ray.get(store.claim.remote(KEY, 3)).reference is not None
+    lines, computing = _first_news(news)
+    assert "vgg16 (all, average): 3 images" in lines[0]
+    assert not computing
+
+
+def _first_news(news: FeatureNews) -> tuple[list[str], list[str]]:
+    """What the first answer says that differs from before."""
+    before, deadline = list(news.computing), time.monotonic() + 60
+    while time.monotonic() < deadline:
+        lines = list(news.poll())
+        if lines or list(news.computing) != before:
+            return lines, list(news.computing)
+        time.sleep(0.01)
+    raise AssertionError("The store gave no news within a minute.")
