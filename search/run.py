@@ -372,7 +372,8 @@ def _evaluate(folder: RunFolder, settings: Settings) -> int:
 
 def _print_summary(settings: Settings, folder: RunFolder, console: "Console") -> None:
     from search.driver.screen import ranked_table, status_line
-    from search.evaluate.winner import best_trials, winner_lines
+    from search.evaluate.card import winner_lines
+    from search.evaluate.winner import best_trials
 
     trials = list(folder.read_trials().values())
     metric, weights = settings.search.metric, settings.evaluate.weights

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: a model's, mended by what it is worth on images that it was not trained on."""
+"""Calibrates class probabilities on images that the model was not trained on."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 class Calibration:
     """A change of class probabilities p to softmax(slope * log p + bias).
 
-    The order of images within a class's probability stays (two classes), and so does the AUC; what changes is how sure
-    the model is, and from where on it calls an image by a class.
+    With two classes, the order of images by a class's probability stays the same, and so does the AUC. The model's
+    confidence changes, and so does the threshold between the classes.
 
     Attributes:
-        slope: above 0; below 1 makes a model less sure.
+        slope: above 0; below 1 makes a model less confident.
         bias: one number a class, the first 0.
     """
 
@@ -27,20 +27,20 @@ class Calibration:
         return cls(1.0, (0.0,) * classes)
 
     def apply(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The mended probabilities: float64 (N, K), rows sum to 1; from (N, K)."""
+        """The calibrated probabilities: float64 (N, K), rows sum to 1; from (N, K)."""
         z = self.slope * _logarithm(probabilities) + np.array(self.bias)
         z -= z.max(axis=1, keepdims=True)
         return np.asarray(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), np.float64)
 
 
 def fit_calibration(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Calibration:
-    """The calibration with the least cross-entropy, every class counting the same however many images it has.
+    """The calibration with the lowest cross-entropy; every class has the same weight, whatever its number of images.
 
-    How common a class is differs from hospital to hospital: probabilities are those at equal shares, and the class
-    with the largest one is the one for which balanced accuracy is best.
+    The share of a class differs from hospital to hospital. The calibrated probabilities are those at equal shares, and
+    choosing the class with the largest one gives the best balanced accuracy.
 
     Args:
-        labels: int64 (N,), in [0, K), every class there.
+        labels: int64 (N,), in [0, K); every class occurs.
         probabilities: float (N, K), rows sum to 1.
 
     Source: Platt 1999 (two classes); Guo et al. 2017, 'On Calibration of Modern Neural Networks'.
@@ -55,7 +55,7 @@ def fit_calibration(labels: NDArray[np.int64], probabilities: NDArray[np.floatin
         z = np.exp(theta[0]) * log_p + np.append(0.0, theta[1:])
         z -= z.max(axis=1, keepdims=True)
         own = z[np.arange(len(labels)), labels] - np.log(np.exp(z).sum(axis=1))
-        # A trace of a prior towards no change: images that are told apart without a mistake have no best slope.
+        # A weak prior towards no change: perfectly separated classes have no best slope.
         return float(-(weights * own).sum() + 1e-4 * (theta**2).sum())
 
     theta = minimize(loss, np.zeros(classes), method="BFGS").x
@@ -65,15 +65,15 @@ def fit_calibration(labels: NDArray[np.int64], probabilities: NDArray[np.floatin
 def held_out_losses(
     labels: NDArray[np.int64], probabilities: NDArray[np.floating], groups: NDArray[np.str_]
 ) -> tuple[float, float]:
-    """The cross-entropy as it is, and with the images of each group calibrated on those of all others.
+    """The cross-entropy as it is, and with the images of each group calibrated on those of all other groups.
 
-    The second is what a calibration is worth for images of a kind that it was not fitted on; every class counts the
-    same.
+    The second is the loss to expect for images of a group that the calibration was not fitted on. Every class has the
+    same weight.
 
     Args:
         labels: int64 (N,), in [0, K).
         probabilities: float (N, K), rows sum to 1.
-        groups: of which kind each image is, (N,). Those of a group without which a class is missing stay as they are.
+        groups: the group of each image, (N,). The images of a group without which a class is missing stay as they are.
 
     Source: leave-one-domain-out cross-validation, Gulrajani and Lopez-Paz 2021, 'In Search of Lost Domain
     Generalization'.

@@ -1,6 +1,6 @@
-"""Why the winner was wrong: its surest mistakes on the test set, as pictures with Grad-CAM over them.
+"""Pictures of the winner's most confident mistakes on the test set, with Grad-CAM over them.
 
-Made when a search ends and stored with the run, so that whoever looks at it needs no TensorFlow.
+They are made when a search ends and stored with the run, so that a reader needs no TensorFlow.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.evaluate.sets import EvaluationSet
 from search.record import RunFolder, to_json
 
 if TYPE_CHECKING:
     import keras
-
-    from search.evaluate.score import EvaluationSet
 
 MOST_PICTURES = 24
 
@@ -45,11 +44,11 @@ class Mistake:
 def write_gallery(
     folder: RunFolder,
     model: "keras.Model",
-    test: "EvaluationSet",
+    test: EvaluationSet,
     probabilities: NDArray[np.float32],
     classes: Sequence[str],
 ) -> None:
-    """Write `winner/gallery.json` and its pictures, `winner/gallery/*.png`; those of an earlier winner go.
+    """Write `winner/gallery.json` and its pictures, `winner/gallery/*.png`; pictures of an earlier winner are removed.
 
     Args:
         folder: the run's.
@@ -58,7 +57,7 @@ def write_gallery(
         probabilities: float32 (N, K), the winner's.
         classes: K names.
     """
-    chosen = surest_mistakes(test.labels, probabilities)
+    chosen = most_confident_mistakes(test.labels, probabilities)
     predicted = probabilities[chosen].argmax(axis=1)
     images = test.images[test.rows[chosen]]
     heat = grad_cam(model, images, predicted)
@@ -76,21 +75,20 @@ def write_gallery(
         folder.write(_png(overlay(images[place], heat[place])), "winner", "gallery", entry.cam)
         entries.append(entry)
     folder.write(to_json([asdict(entry) for entry in entries]).encode(), "winner", "gallery.json")
-    for name in set(folder.names("winner", "gallery")) - {
-        name for entry in entries for name in (entry.file, entry.cam)
-    }:
+    written = {name for entry in entries for name in (entry.file, entry.cam)}
+    for name in set(folder.names("winner", "gallery")) - written:
         folder.remove("winner", "gallery", name)
 
 
-def surest_mistakes(
+def most_confident_mistakes(
     labels: NDArray[np.int64], probabilities: NDArray[np.floating], most: int = MOST_PICTURES
 ) -> NDArray[np.int64]:
-    """Which images a model got wrong, the surest mistake first: int64 (M,), M at most `most`.
+    """The images that a model got wrong, the most confident mistake first: int64 (M,), M at most `most`.
 
     Args:
         labels: int64 (N,).
-        probabilities: float (N, K); an image with one that is no number is left out.
-        most: how many are wanted.
+        probabilities: float (N, K); an image with a NaN or infinite one is left out.
+        most: how many to return at most.
     """
     wrong = np.flatnonzero((probabilities.argmax(axis=1) != labels) & np.isfinite(probabilities).all(axis=1))
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:most]
@@ -99,10 +97,10 @@ def surest_mistakes(
 def grad_cam(model: "keras.Model", images: NDArray[np.uint8], classes: NDArray[np.int64]) -> NDArray[np.float32]:
     """Where in each image a model sees a class: heat maps of the size of its last feature maps.
 
-    A map of features counts as much as the class score (before the sigmoid or softmax) rises with it, on
-    average over its pixels. The last feature maps are those that leave a CNN's last block, or a backbone. Where
-    the maps are flattened instead of averaged, the score depends on places too, which Grad-CAM does not tell: its
-    heat then says which kind of pixel counts, less where.
+    The weight of a feature map is the gradient of the class score (before the sigmoid or softmax) with respect to it,
+    averaged over its pixels. The last feature maps are the output of a CNN's last block, or of a backbone. Where the
+    maps are flattened instead of averaged, the score also depends on places, which Grad-CAM does not show: the heat
+    then says which kind of pixel counts rather than where.
 
     Args:
         model: from `models.registry.build_model`.
@@ -160,7 +158,7 @@ def _class_score(judging: Sequence[Any], maps: Any, label: int) -> Any:
 
 
 def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Heat in colours over an image, the warmer the denser: uint8 (H, W, 3).
+    """Heat in colours over an image, more opaque where it is warmer: uint8 (H, W, 3).
 
     Args:
         image: uint8 (H, W, 1 or 3).

@@ -1,4 +1,4 @@
-"""What trained weights say of every image, `predictions/NAME.parquet` of a run, and what that is worth."""
+"""The predictions of trained weights for every image, `predictions/NAME.parquet` of a run, and their scores."""
 
 import io
 from collections.abc import Sequence
@@ -51,8 +51,8 @@ def write_predictions(folder: RunFolder, table: pa.Table, name: str, source: str
     Args:
         folder: the run's.
         table: as `prediction_table`.
-        name: of the trial.
-        source: which weights were scored on which images, in any words that differ where those do.
+        name: of the trial, or `winner`.
+        source: names the weights and the images; any text that differs where those differ.
     """
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({_SOURCE: source.encode()}), buffer)
@@ -60,9 +60,10 @@ def write_predictions(folder: RunFolder, table: pa.Table, name: str, source: str
 
 
 def mean_predictions(tables: Sequence[pa.Table]) -> pa.Table:
-    """What several models say of every image that at least one of them was scored on: the mean of those that were.
+    """The mean of several models' predictions, for every image that at least one of them was scored on.
 
-    Models whose validation images differ are thus averaged over those that did not train on an image.
+    The mean is over the models that were scored on the image. Where models validate on different images, a validation
+    image is thus averaged over the models that did not train on it.
 
     Args:
         tables: as `prediction_table`.
@@ -103,7 +104,7 @@ def probabilities_of(table: pa.Table) -> NDArray[np.float32]:
 def evaluation(
     trial: int, dataset: str, weights: str, epoch: int, labels: NDArray[np.int64], probabilities: NDArray[np.floating]
 ) -> Evaluation:
-    """The record of what predictions (N, K) on a set of images with these labels (N,) are worth."""
+    """The record of the scores of predictions (N, K) on a set of images with these labels (N,)."""
     scores = asdict(score(labels, probabilities))
     scores["confusion"] = scores["confusion"].tolist()
     return Evaluation(trial, dataset, weights, epoch, len(labels), **scores)

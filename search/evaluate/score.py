@@ -1,15 +1,14 @@
-"""Test results, made after the search and only here: `python -m search.evaluate RUN`.
+"""Scores a run's finished trials and exports the winner, in processes of their own (Ray actors).
 
-Every finished trial's weights (of its best validation epoch, or its last) are scored on validation, on
-the test set and on outside test sets. The winner is chosen by validation alone (search.winner), then exported.
-Nothing in this module is imported by what trains, schedules or samples.
+The weights of a trial's best validation epoch, or of its last, are scored on every set of `search.evaluate.sets`. Test
+results are made here and nowhere else, after the search: nothing that trains, schedules or samples imports this module.
+The winner is chosen by validation alone (`search.evaluate.winner`).
 """
 
 import contextlib
 import json
 import sys
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from data_pipeline.dataset import Dataset, read_images
-from data_pipeline.manifest import ImageRow
-from data_pipeline.preprocess import PreparedImages
-from data_pipeline.shift import shift_ways, shifted, shifted_fingerprint
-from data_pipeline.split import Split
 from models.registry import build_model
 from models.transfer import build_trainable_part, trainable_part
 from search.driver.resources import TrialResources
@@ -37,20 +30,10 @@ from search.evaluate.predictions import (
     read_predictions,
     write_predictions,
 )
+from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_sets
 from search.evaluate.winner import WINNER, best_trials, make_winner, winner_model
 from search.plan.settings import TrainSettings
-from search.record import (
-    FINISHED,
-    SHIFTED,
-    TEST,
-    VALIDATION,
-    Evaluation,
-    RecordError,
-    RunFolder,
-    TrialRecord,
-    Winner,
-    to_json,
-)
+from search.record import FINISHED, TEST, Evaluation, RecordError, RunFolder, TrialRecord, Winner, to_json
 from search.trial.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
 from search.trial.features import Backbones
 from search.trial.process import prepare_process, release_memory
@@ -58,33 +41,19 @@ from search.trial.training import TrialConfig, assign, predict, trial_config
 
 
 @dataclass(frozen=True)
-class EvaluationSet:
-    """Images that trained weights are scored on.
-
-    Attributes:
-        images: uint8 (N, H, W, C).
-        rows: the images that are scored, int64 (n,).
-        labels: theirs, int64 (n,).
-        image_ids: their n names, as in the manifest.
-        fingerprint: equal for equal `images`.
-        repeat: whose trials are scored on it; None for all.
-    """
-
-    name: str
-    images: NDArray[np.uint8]
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    image_ids: tuple[str, ...]
-    fingerprint: str
-    repeat: int | None = None
-
-
-@dataclass(frozen=True)
 class EvaluationContext:
-    """What scoring needs of a run; the sets and the backbones lie in the object store.
+    """What scoring needs of a run; the sets and the backbones lie in Ray's object store.
 
     Attributes:
-        source: what the predictions are made from, kept with them.
+        run_url: of the run's folder.
+        patience: how many seconds to wait for a storage that fails.
+        train: of the run's settings.
+        classes: class names, in the order of the labels.
+        sets: a reference to the list of `EvaluationSet`.
+        backbones: pretrained weights and features.
+        which: the weights of each trial that are scored, `best` or `last`.
+        source: what the predictions are made from; stored with them.
+        threads: of each process.
     """
 
     run_url: str
@@ -98,60 +67,13 @@ class EvaluationContext:
     threads: int
 
 
-def evaluation_sets(dataset: Dataset, with_shifted: bool, repeats: Sequence[Split] = ()) -> list[EvaluationSet]:
-    """Validation (and its shifted copy), test and the outside test sets, decoded.
-
-    Args:
-        dataset: of the run.
-        with_shifted: whether trials were judged by the shifted copy.
-        repeats: the splits of every repeat of a configuration, where each has its own.
-    """
-    manifest = dataset.manifest
-    splits: list[tuple[int | None, Split]] = [*enumerate(repeats)] or [(None, dataset.split)]
-    pool = np.asarray(dataset.pool.open())  # once: the sets of all repeats share it in the object store
-    sets = [each for repeat, split in splits for each in _validation_sets(dataset, pool, split, with_shifted, repeat)]
-    sets.append(_test_set(TEST, manifest.test_rows, dataset.test))
-    sets += [_test_set(name, rows, images) for name, (rows, images) in dataset.extra_tests.items()]
-    return sets
-
-
-def _validation_sets(
-    dataset: Dataset, pool: NDArray[np.uint8], split: Split, with_shifted: bool, repeat: int | None
-) -> list[EvaluationSet]:
-    manifest, chosen, fingerprint = dataset.manifest, split.validation, dataset.pool.fingerprint
-    labels, ids = manifest.pool_labels[chosen], tuple(manifest.pool_rows[place].image_id for place in chosen)
-    sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, fingerprint, repeat)]
-    if with_shifted:
-        copy, known_as = shifted(pool, chosen), shifted_fingerprint(fingerprint, chosen)
-        sets.append(EvaluationSet(SHIFTED, copy, np.arange(len(chosen)), labels, ids, known_as, repeat))
-    return sets
-
-
-def _ways_of_change(dataset: Dataset) -> dict[str, str]:
-    """In which way the shifted copy of each image of the pool is changed, by its name."""
-    names = [row.image_id for row in dataset.manifest.pool_rows]
-    return dict(zip(names, shift_ways(np.arange(len(names))), strict=True))
-
-
-def _patient_folds(dataset: Dataset) -> dict[str, str]:
-    """One of ten folds for each image of the pool, by its name; all images of a patient are in the same."""
-    return {row.image_id: str(zlib.crc32(row.group.encode()) % 10) for row in dataset.manifest.pool_rows}
-
-
-def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages) -> EvaluationSet:
-    labels = np.array([row.label for row in rows], np.int64)
-    images, ids = read_images(prepared, rows), tuple(row.image_id for row in rows)
-    return EvaluationSet(name, images, np.arange(len(rows)), labels, ids, prepared.fingerprint)
-
-
 def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
-    """Score every finished trial that is not scored yet, and write evaluations, predictions and the winner.
+    """Score every finished trial that has no scores yet, and write evaluations, predictions and the winner.
 
-    The winner's record comes last: a run that has one is whole. Needs a running Ray. Returns all evaluations of the
+    The winner's record comes last: a run that has one is complete. Needs a running Ray. Returns all evaluations of the
     run.
 
     Raises:
-        DataError: an outside test set cannot be used.
         RecordError: the winner's weights cannot be read.
     """
     import ray
@@ -160,9 +82,8 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
     settings, dataset = session.settings, session.dataset
     sets = evaluation_sets(dataset, settings.search.judges_by_shifted, session.repeats)
     which = settings.evaluate.weights
-    source = _source(which, sets)
-    sound = {trial.number for trial in trials if predictions_source(folder, trial.name) == source}
-    known = {(e.trial, e.dataset): e for e in folder.read_evaluations() if e.trial in sound and e.weights == which}
+    source = scoring_source(which, sets)
+    known = known_evaluations(folder, trials, which, source)
     open_trials = [trial for trial in trials if any((trial.number, each.name) not in known for each in sets)]
     folder.remove("winner", "winner.json")
     if not trials:
@@ -184,27 +105,51 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         evaluations = [known[key] for key in sorted(known)]
         folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
         scored = {entry.trial for entry in evaluations}
-        members = best_trials([trial for trial in trials if trial.number in scored], settings)
-        if members:
-            parts = _ways_of_change(dataset) if settings.search.judges_by_shifted else _patient_folds(dataset)
-            winner = make_winner(folder, members, settings.evaluate, parts)
-            try:
-                ray.get(_first_ready(scorers).export.remote(members, winner))
-            except ray.exceptions.RayTaskError as error:
-                if isinstance(error.cause, CheckpointError):
-                    raise RecordError(f"The winner's weights must be there to be exported: {error.cause}") from None
-                raise
-            folder.write_winner(winner)
+        _export_winner(session, folder, [trial for trial in trials if trial.number in scored], scorers)
     return evaluations
 
 
-def _source(which: str, sets: Sequence[EvaluationSet]) -> str:
+def scoring_source(which: str, sets: Sequence[EvaluationSet]) -> str:
     """What predictions are made from: which weights, on which images."""
     return json.dumps({"weights": which, "sets": {each.name: each.fingerprint for each in sets}})
 
 
+def known_evaluations(
+    folder: RunFolder, trials: Sequence[TrialRecord], which: str, source: str
+) -> dict[tuple[int, str], Evaluation]:
+    """Evaluations that still hold, by trial and set: those whose predictions were made from the same source."""
+    sound = {trial.number for trial in trials if predictions_source(folder, trial.name) == source}
+    return {(e.trial, e.dataset): e for e in folder.read_evaluations() if e.trial in sound and e.weights == which}
+
+
+def _export_winner(session: Session, folder: RunFolder, trials: Sequence[TrialRecord], scorers: Sequence[Any]) -> None:
+    """Make the winner of some scored trials, export its model in one of the processes, and write its record last."""
+    import ray
+
+    settings = session.settings
+    members = best_trials(trials, settings)
+    if not members:
+        return
+    groups = calibration_groups(session.dataset, settings.search.judges_by_shifted)
+    winner = make_winner(folder, members, settings.evaluate, groups)
+    try:
+        ray.get(_first_ready(scorers).export.remote(members, winner))
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, CheckpointError):
+            raise RecordError(
+                f"The winner is exported from its trials' weights. Received: {error.cause} "
+                f"Restore the files below {folder.url}/trials and evaluate the run again."
+            ) from None
+        raise
+    folder.write_winner(winner)
+
+
 class Scorer:
-    """Scores and exports trained weights in a process of its own (a Ray actor)."""
+    """Scores and exports trained weights in a process of its own (a Ray actor).
+
+    Args:
+        context: what it needs of the run.
+    """
 
     def __init__(self, context: EvaluationContext) -> None:
         import ray
@@ -215,13 +160,13 @@ class Scorer:
         self._sets: list[EvaluationSet] = ray.get(context.sets)
 
     def is_ready(self) -> bool:
-        """Whether it has begun."""
+        """True, as soon as the process has started."""
         return True
 
     def score(self, trial: TrialRecord) -> list[Evaluation]:
-        """One trial's evaluations; its per-image probabilities are written to the run's folder.
+        """One trial's evaluations; its predictions are written to the run's folder.
 
-        A trial whose weights are gone or damaged has none: the others go on.
+        There are none for a trial whose weights are missing or damaged: scoring goes on with the other trials.
         """
         try:
             checkpoint = self._read(trial)
@@ -251,7 +196,7 @@ class Scorer:
         return evaluations
 
     def export(self, members: Sequence[TrialRecord], winner: Winner) -> None:
-        """Write the winner as `winner/model.keras`, which Keras loads in safe mode, and its mistakes."""
+        """Write the winner as `winner/model.keras`, which Keras loads in safe mode, and the gallery of its mistakes."""
         models = [
             self._build(trial_config(trial, self._context.train), build_model, self._read(trial)) for trial in members
         ]
@@ -263,7 +208,7 @@ class Scorer:
         test = next(each for each in self._sets if each.name == TEST)
         table = read_predictions(self._folder, WINNER)
         own = np.array(table["dataset"].to_pylist()) == TEST
-        # Where the winner averages several models, the best one says what it looked at.
+        # Where the winner averages several models, Grad-CAM explains the best one.
         write_gallery(self._folder, models[0], test, probabilities_of(table)[own], self._context.classes)
 
     def _build(self, config: TrialConfig, build: Callable[..., Any], checkpoint: Checkpoint) -> Any:
@@ -287,10 +232,10 @@ class Scorer:
 
 @contextlib.contextmanager
 def _scorers(context: EvaluationContext, resources: TrialResources, most: int) -> Iterator[list[Any]]:
-    """Processes that score and export; ended by force: TensorFlow was seen to hang in an orderly exit."""
+    """Processes that score and export; they are killed at the end: TensorFlow was seen to hang in an orderly exit."""
     import ray
 
-    # One that is lost with its host begins again elsewhere, and so does its work.
+    # A process that is lost with its host is restarted elsewhere, and its task is run again.
     actor = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_restarts=-1, max_task_retries=3)(Scorer)
     actors = [actor.remote(context) for _ in range(min(most, resources.at_a_time))]
     try:
@@ -301,7 +246,10 @@ def _scorers(context: EvaluationContext, resources: TrialResources, most: int) -
 
 
 def _score_all(scorers: Sequence[Any], trials: Sequence[TrialRecord]) -> Iterator[list[Evaluation]]:
-    """The evaluations of each trial, as they come; a process that finds no room, its host lost, gets no work."""
+    """The evaluations of each trial, as they are ready; work goes only to processes that have started.
+
+    A process whose host was lost may wait for room for ever.
+    """
     import ray
 
     waiting, missing = list(trials), len(trials)
@@ -313,7 +261,7 @@ def _score_all(scorers: Sequence[Any], trials: Sequence[TrialRecord]) -> Iterato
         try:
             found = ray.get(done)
         except ray.exceptions.RayActorError as error:
-            print(f"A process that scored a trial died again and again: {error}")
+            print(f"A process that scores trials was lost repeatedly: {error}")
             found = []
         if isinstance(found, list):
             missing -= 1
@@ -324,6 +272,7 @@ def _score_all(scorers: Sequence[Any], trials: Sequence[TrialRecord]) -> Iterato
 
 
 def _first_ready(scorers: Sequence[Any]) -> Any:
+    """The first process that answers; others may wait for room."""
     import ray
 
     answers = {scorer.is_ready.remote(): scorer for scorer in scorers}

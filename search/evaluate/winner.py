@@ -1,6 +1,6 @@
-"""What a search is for: the best trials by validation as one model, its probabilities calibrated, with its card."""
+"""The winner of a search: the best trials by validation as one model, with calibrated probabilities."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from search.evaluate.calibration import Calibration, fit_calibration, held_out_losses
+from search.evaluate.card import winner_card
 from search.evaluate.predictions import (
     evaluation,
     mean_predictions,
@@ -22,13 +23,11 @@ from search.record import (
     SHIFTED,
     VALIDATION,
     RunFolder,
-    RunRecord,
     TrialRecord,
     Winner,
     rank,
     rank_configurations,
 )
-from search.trial.metrics import wilson_interval
 
 if TYPE_CHECKING:
     import keras
@@ -37,10 +36,10 @@ WINNER = "winner"  # the name of its predictions, among those of the trials
 
 
 def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[TrialRecord]:
-    """The finished trials that the winner is made of, best first by validation; test results have no part in it.
+    """The finished trials that the winner is made of, best first by validation; test results play no part.
 
-    Repeats that validate on images of their own are not compared one with another: the best would be that with the
-    easiest images. There, the winner is made of repeats of the configuration that is best in the mean.
+    Repeats that each validate on their own images are not compared with each other: the one with the easiest images
+    would win. There, the winner is made of the repeats of the configuration with the best mean.
     """
     finished = [trial for trial in trials if trial.status == FINISHED]
     metric, weights = settings.search.metric, settings.evaluate.weights
@@ -50,19 +49,19 @@ def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[Trial
 
 
 def make_winner(
-    folder: RunFolder, members: Sequence[TrialRecord], settings: EvaluateSettings, parts: Mapping[str, str]
+    folder: RunFolder, members: Sequence[TrialRecord], settings: EvaluateSettings, groups: Mapping[str, str]
 ) -> Winner:
-    """Average the predictions of some trials, calibrate them, and score them on every set; card and predictions are
-    written, the record is left to who exports the model.
+    """Average the predictions of some trials, calibrate them, and score them on every set of images.
 
-    Where trials are judged by the shifted copy, so is calibration. It is left out unless it lowers the loss on images
-    of other parts than those that it was fitted on.
+    Card and predictions are written; the record is not, because it must follow the exported model. Calibration is left
+    out unless it lowers the loss on images of other groups than those that it was fitted on.
 
     Args:
         folder: the run's, with the predictions of every member.
         members: scored trials, best first.
         settings: whether to calibrate, and which weights were scored.
-        parts: of which part an image is, by its name: one way of change of the shifted copy, or a fold of patients.
+        groups: the group of each image that calibration may be fitted on, by its name, as
+            `search.evaluate.sets.calibration_groups`.
     """
     table = mean_predictions([read_predictions(folder, trial.name) for trial in members])
     labels, datasets = table["label"].to_numpy(), np.array(table["dataset"].to_pylist())
@@ -70,14 +69,9 @@ def make_winner(
     calibrated_on, calibration = "", Calibration.none(p.shape[1])
     losses: tuple[float, ...] = ()
     if settings.calibrate:
-        # Where it was made, the shifted copy: on validation itself models are as sure as they never are elsewhere.
-        fitted_on = SHIFTED if SHIFTED in datasets else VALIDATION
-        own = datasets == fitted_on
-        groups = np.array([parts[name] for name in table["image_id"].filter(pa.array(own)).to_pylist()])
-        losses = held_out_losses(labels[own], p[own], groups)
-        if losses[1] < losses[0]:
-            calibrated_on, calibration = fitted_on, fit_calibration(labels[own], p[own])
-            p = calibration.apply(p)
+        calibrated_on, calibration, losses = _choose_calibration(table, groups)
+    if calibrated_on:
+        p = calibration.apply(p)
     evaluations = [
         evaluation(members[0].number, str(dataset), settings.weights, 0, labels[own], p[own])
         for dataset in dict.fromkeys(datasets)
@@ -86,20 +80,33 @@ def make_winner(
     for place, name in enumerate(probability_columns(table)):
         table = table.set_column(table.column_names.index(name), name, pa.array(p[:, place].astype(np.float32)))
     write_predictions(folder, table, WINNER)
-    winner = Winner(
-        tuple(trial.number for trial in members),
-        calibrated_on,
-        calibration.slope,
-        calibration.bias,
-        tuple(evaluations),
-        losses,
-    )
+    numbers = tuple(trial.number for trial in members)
+    winner = Winner(numbers, calibrated_on, calibration.slope, calibration.bias, tuple(evaluations), losses)
     folder.write(winner_card(folder.read_run(), members, winner).encode(), "winner", "card.md")
     return winner
 
 
+def _choose_calibration(table: pa.Table, groups: Mapping[str, str]) -> tuple[str, Calibration, tuple[float, float]]:
+    """The set of images that predictions are calibrated on, their calibration, and the losses that decide on it.
+
+    The set is empty, and the calibration changes nothing, where it does not lower the loss on groups that were held
+    out.
+    """
+    datasets = np.array(table["dataset"].to_pylist())
+    # The shifted copy, where it was made: on validation itself, models are more confident than they are elsewhere.
+    fitted_on = SHIFTED if SHIFTED in datasets else VALIDATION
+    own = datasets == fitted_on
+    labels, p = table["label"].to_numpy()[own], probabilities_of(table)[own]
+    own_groups = np.array([groups[name] for name in table["image_id"].filter(pa.array(own)).to_pylist()])
+    losses = held_out_losses(labels, p, own_groups)
+    as_is, calibrated = losses
+    if calibrated < as_is:
+        return fitted_on, fit_calibration(labels, p), losses
+    return "", Calibration.none(p.shape[1]), losses
+
+
 def winner_model(members: Sequence["keras.Model"], winner: Winner) -> "keras.Model":
-    """One model from images to the mean of the members' probabilities, calibrated; made of Keras' own layers only."""
+    """One model from images to the mean of the members' probabilities, calibrated; it has Keras' own layers only."""
     import keras
 
     calibration = Calibration(winner.slope, winner.bias)
@@ -123,70 +130,3 @@ def _attach_calibration(p: "keras.KerasTensor", calibration: Calibration) -> "ke
         odds = log_p - keras.ops.log(1.0 - clipped)
         return keras.ops.sigmoid(calibration.slope * odds + calibration.bias[1])
     return keras.ops.softmax(calibration.slope * log_p + keras.ops.convert_to_tensor(calibration.bias, "float32"))
-
-
-def winner_lines(winner: Winner) -> Iterator[str]:
-    """Why the winner is calibrated or not, and its results, a line a set, accuracies with 95 % Wilson intervals."""
-    if winner.why_calibrated:
-        yield _calibration_words(winner)
-    for entry in winner.evaluations:
-        correct = sum(entry.confusion[k][k] for k in range(len(entry.confusion)))
-        low, high = wilson_interval(correct, entry.images)
-        auc = "" if entry.auc is None else f", AUC {entry.auc:.3f}"
-        rates = ""
-        if entry.sensitivity is not None and entry.specificity is not None:
-            rates = f", sensitivity {entry.sensitivity:.3f}, specificity {entry.specificity:.3f}"
-        yield (
-            f"{entry.dataset}: accuracy {entry.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}, "
-            f"{entry.images} images), loss {entry.loss:.3f}{auc}{rates}"
-        )
-
-
-def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) -> str:
-    """The model card of the exported winner, in Markdown."""
-    rows = [
-        f"| {e.dataset} | {e.images} | {e.loss:.4f} | {e.accuracy:.4f} | {e.balanced_accuracy:.4f} | "
-        f"{'' if e.auc is None else f'{e.auc:.4f}'} |"
-        for e in winner.evaluations
-    ]
-    data = run.config["data"]
-    parameters = sum(trial.parameter_count for trial in members)
-    output = f"the probability of {run.classes[1]}" if len(run.classes) == 2 else "one probability a class"
-    return "\n".join(
-        [
-            f"# Winner of {run.name}: {winner.what}",
-            "",
-            f"Chosen by {run.metric}, among the finished trials; no test result had a part in it.",
-            "",
-            f"- classes, in the order of the outputs: {', '.join(run.classes)}",
-            f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
-            f"- output: {output}",
-            f"- {_calibration_words(winner)}",
-            *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
-            f"- parameters: {parameters:,}",
-            f"- data fingerprint: `{run.data['fingerprint']}`",
-            f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
-            "",
-            "| images of | number | loss | accuracy | balanced accuracy | AUC |",
-            "|---|---|---|---|---|---|",
-            *rows,
-            "",
-            *(line for trial in members for line in _member_lines(trial)),
-            "A research result on one hospital's images; not a medical device.",
-            "",
-        ]
-    )
-
-
-def _calibration_words(winner: Winner) -> str:
-    done = f"calibrated on {winner.calibrated_on}" if winner.calibrated_on else "not calibrated"
-    return f"{done}: {winner.why_calibrated}" if winner.why_calibrated else done
-
-
-def _formula(winner: Winner) -> str:
-    return f"softmax({winner.slope:.3f} log p + ({', '.join(f'{number:.3f}' for number in winner.bias)}))"
-
-
-def _member_lines(trial: TrialRecord) -> list[str]:
-    values = [f"- {name}: `{value}`" for name, value in trial.parameters.items()]
-    return [f"## Trial {trial.name}, seed {trial.seed}", "", *values, ""]

@@ -1,4 +1,4 @@
-"""A storage that fails for a while (a full disk, a bucket out of reach) is waited for before a search gives up."""
+"""Waits for a storage that fails for a while (a full disk, a bucket out of reach) before a search gives up."""
 
 import time
 from collections.abc import Callable
@@ -6,21 +6,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_FIRST_SECONDS, _LONGEST_SECONDS = 1.0, 10.0  # between two tries; doubled from the one to the other
-# What no waiting mends.
+_FIRST_SECONDS, _LONGEST_SECONDS = 1.0, 10.0  # between two tries: the first pause, doubled up to the longest
+# Errors that no waiting fixes.
 _LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 def patiently(work: Callable[[], T], seconds: float, say: Callable[[str], None]) -> T:
-    """What `work` returns; when it fails it is done again, for so many seconds.
+    """What `work` returns; after a failure it is tried again, for at most so many seconds.
 
     Args:
-        work: reads or writes; doing it twice must do no harm.
-        seconds: 0 to try once.
-        say: told when the waiting begins and when it was worth it.
+        work: reads or writes, and does no harm when it is done twice.
+        seconds: how long to try again; 0 to try once.
+        say: called with a line when the wait begins and when it ends well.
 
     Raises:
-        OSError: of the last try.
+        OSError: the error of the last try.
     """
     began, pause = time.monotonic(), _FIRST_SECONDS
     waited = False

@@ -117,7 +117,7 @@ def test_a_run_to_train_again_is_one_that_every_node_reaches() -> None:
 
 def test_what_is_wrong_with_a_refit_is_told_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["cluster=submit", "refit=one", f"run.storage={tmp_path}", "dry_run=true"]) == 2
-    assert "one has none" in capsys.readouterr().err
+    assert "one, which has none" in capsys.readouterr().err
 
 
 def test_a_dry_run_is_done_here(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from search.evaluate.calibration import Calibration, fit_calibration, held_out_l
 
 
 def overconfident(count: int, shift: float, seed: int = 0):
-    """Labels and probabilities of a model that is three times too sure and leans towards class 1."""
+    """Labels and probabilities of a model that is three times too confident and leans towards class 1."""
     draws = np.random.default_rng(seed)
     labels = (draws.random(count) < 0.3).astype(np.int64)
     logit = 3 * (draws.normal(2 * labels - 1, 1.0)) + shift
@@ -25,14 +25,14 @@ def test_two_classes_are_calibrated_as_by_a_logistic_regression() -> None:
     assert found.bias[1] == pytest.approx(peer.intercept_[0], rel=0.01)
 
 
-def test_what_leans_to_one_class_is_put_upright_and_keeps_its_order() -> None:
+def test_a_lean_to_one_class_is_removed_and_the_order_stays() -> None:
     calibration = fit_calibration(*overconfident(2000, 4.0))
     labels, p = overconfident(2000, 4.0, seed=1)
-    mended = calibration.apply(p)
-    np.testing.assert_allclose(mended.sum(axis=1), 1)
-    before, after = (balanced_accuracy_score(labels, each.argmax(axis=1)) for each in (p, mended))
+    calibrated = calibration.apply(p)
+    np.testing.assert_allclose(calibrated.sum(axis=1), 1)
+    before, after = (balanced_accuracy_score(labels, each.argmax(axis=1)) for each in (p, calibrated))
     assert after > before + 0.05
-    assert roc_auc_score(labels, mended[:, 1]) == pytest.approx(roc_auc_score(labels, p[:, 1]), abs=1e-6)
+    assert roc_auc_score(labels, calibrated[:, 1]) == pytest.approx(roc_auc_score(labels, p[:, 1]), abs=1e-6)
 
 
 def test_three_classes_are_calibrated() -> None:
@@ -45,7 +45,7 @@ def test_three_classes_are_calibrated() -> None:
     np.testing.assert_allclose(found.bias, [0.0, -0.75, 1.5], atol=0.15)
 
 
-def test_classes_that_are_told_apart_without_a_mistake_have_a_finite_calibration() -> None:
+def test_perfectly_separated_classes_have_a_finite_calibration() -> None:
     labels = np.array([0, 0, 1, 1])
     p = np.eye(2)[labels]
     found = fit_calibration(labels, p)
@@ -53,7 +53,7 @@ def test_classes_that_are_told_apart_without_a_mistake_have_a_finite_calibration
     np.testing.assert_array_equal(found.apply(p).argmax(axis=1), labels)
 
 
-def test_a_fault_that_every_group_shares_is_mended_in_a_group_that_was_held_out() -> None:
+def test_a_fault_of_every_group_is_corrected_in_a_group_that_was_held_out() -> None:
     labels, p = overconfident(1400, 2.0)
     as_is, calibrated = held_out_losses(labels, p, np.array([*"abcdefg"] * 200))
     weights = compute_sample_weight("balanced", labels)

@@ -8,8 +8,8 @@ from data_pipeline.share import TrainingData
 from models.cnn import CnnConfig, build_cnn
 from models.registry import build_model
 from models.transfer import TransferConfig
-from search.evaluate.gallery import grad_cam, overlay, surest_mistakes, write_gallery
-from search.evaluate.score import EvaluationSet
+from search.evaluate.gallery import grad_cam, most_confident_mistakes, overlay, write_gallery
+from search.evaluate.sets import EvaluationSet
 from search.record import RunFolder
 
 CLASSES = ("normal", "pneumonia")
@@ -24,12 +24,12 @@ def logit(model, images):
     return np.log(p) - np.log1p(-p)
 
 
-def test_the_surest_mistakes_come_first():
+def test_the_most_confident_mistakes_come_first():
     p = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [np.nan, np.nan], [0.05, 0.95]])
     labels = np.array([0, 0, 0, 1, 0])
-    assert surest_mistakes(labels, p).tolist() == [4, 1, 2]
-    assert surest_mistakes(labels, p, most=1).tolist() == [4]
-    assert surest_mistakes(labels[:1], p[:1]).tolist() == []
+    assert most_confident_mistakes(labels, p).tolist() == [4, 1, 2]
+    assert most_confident_mistakes(labels, p, most=1).tolist() == [4]
+    assert most_confident_mistakes(labels[:1], p[:1]).tolist() == []
 
 
 def test_a_map_counts_by_the_sign_of_its_weight():

@@ -6,15 +6,13 @@ import pyarrow as pa
 import pytest
 
 from search.evaluate.calibration import Calibration, fit_calibration
+from search.evaluate.card import winner_lines
 from search.evaluate.predictions import (
-    mean_predictions,
-    prediction_table,
-    predictions_source,
     probabilities_of,
     read_predictions,
     write_predictions,
 )
-from search.evaluate.winner import best_trials, make_winner, winner_lines, winner_model
+from search.evaluate.winner import best_trials, make_winner, winner_model
 from search.plan.settings import EvaluateSettings, Settings
 from search.record import SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner
 from tests.conftest import make_epoch
@@ -72,15 +70,6 @@ def test_one_trial_as_it_is_has_its_own_predictions(tmp_path: Path) -> None:
     assert winner == folder.read_winner()
     assert winner.what == "trial 0004"
     assert {name: entry.images for name, entry in by_dataset(winner).items()} == IMAGES
-
-
-def test_predictions_say_what_they_were_made_from(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path, [4])
-    write_predictions(folder, read_predictions(folder, "0004"), "0004", "best, of set a")
-    assert predictions_source(folder, "0004") == "best, of set a"
-    assert predictions_source(folder, "0005") is None
-    folder.write(b"cut short", "predictions", "0004.parquet")
-    assert predictions_source(folder, "0004") is None
 
 
 def test_an_ensemble_is_the_mean_and_better_than_its_members(tmp_path: Path) -> None:
@@ -188,24 +177,3 @@ def test_the_exported_model_gives_the_winners_probabilities(
     rows = np.arange(5)
     mean = np.mean([predict(model, images, rows) for model in members], axis=0)
     np.testing.assert_allclose(predict(loaded, images, rows), calibration.apply(mean), atol=1e-5)
-
-
-def test_accuracies_have_their_intervals() -> None:
-    entry = Evaluation(2, "test", "best", 1, 263, 0.5, 81 / 263, 0.5, 0.7, 0.4, 0.6, [[40, 100], [82, 41]])
-    assert list(winner_lines(Winner((2,), "", 1.0, (0.0, 0.0), (entry,)))) == [
-        "test: accuracy 0.308 (95 % interval 0.255 to 0.366, 263 images), loss 0.500, AUC 0.700, "
-        "sensitivity 0.400, specificity 0.600"
-    ]
-
-
-def test_an_image_counts_for_those_that_were_scored_on_it() -> None:
-    def table(dataset: str, names: list[str], p: list[float]) -> pa.Table:
-        return prediction_table(dataset, names, np.ones(len(p), np.int64), np.array([p, p], np.float32).T, ("a", "b"))
-
-    first = pa.concat_tables([table(VALIDATION, ["x", "y"], [0.2, 0.4]), table(TEST, ["y"], [1.0])])
-    second = pa.concat_tables([table(VALIDATION, ["y", "z"], [0.6, 0.8]), table(TEST, ["y"], [0.0])])
-    mean = mean_predictions([first, second])
-    assert mean["dataset"].to_pylist() == [VALIDATION, VALIDATION, TEST, VALIDATION]
-    assert mean["image_id"].to_pylist() == ["x", "y", "y", "z"]
-    np.testing.assert_allclose(probabilities_of(mean)[:, 0], [0.2, 0.5, 0.5, 0.8], rtol=1e-6)
-    assert mean.schema.equals(first.schema)

@@ -1,11 +1,8 @@
-import resource
-import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.record import EventLog, RunFolder, patience
+from search.record import RunFolder, patience
 from search.record.patience import patiently
 
 
@@ -32,7 +29,7 @@ class Failing:
         return "done"
 
 
-def test_a_storage_that_comes_back_is_waited_for_and_spoken_of_once(clock: list[float]) -> None:
+def test_a_storage_that_comes_back_is_waited_for_and_reported_once(clock: list[float]) -> None:
     said: list[str] = []
     assert patiently(Failing(5), 60, said.append) == "done"
     assert clock == [1, 2, 4, 8, 10]
@@ -49,7 +46,7 @@ def test_patience_ends_and_the_last_error_is_raised(clock: list[float]) -> None:
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), PermissionError(), IsADirectoryError()])
-def test_what_no_waiting_mends_is_raised_at_once(error: OSError, clock: list[float]) -> None:
+def test_an_error_that_no_waiting_fixes_is_raised_at_once(error: OSError, clock: list[float]) -> None:
     with pytest.raises(type(error)):
         patiently(Failing(1, error), 60, lambda text: None)
     assert clock == []
@@ -72,24 +69,3 @@ def test_errors_of_an_object_store_s_client_are_waited_for_too(
     failing.failures = 1000
     with pytest.raises(OSError, match="RuntimeError: EndpointConnectionError"):
         folder.write(b"lost", "a", "b")
-
-
-def test_a_line_that_did_not_fit_on_the_disk_leaves_no_part_of_itself(tmp_path: Path) -> None:
-    """The limit on a file's size stands for the full disk: a write takes what fits, the next one fails."""
-    folder = RunFolder(str(tmp_path))
-    log = EventLog(folder)
-    log.append("first", note="x" * 50)
-    (file,) = tmp_path.glob("log/*.jsonl")
-    room = file.stat().st_size + 40
-    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        with pytest.raises(OSError, match="No space left"):
-            log.append("second", note="y" * 50)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-    log.append("third")
-    log.close()
-    assert [event["event"] for event in folder.read_events()] == ["first", "third"]
-    assert folder.damaged_lines() == {}

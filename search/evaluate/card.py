@@ -1,0 +1,73 @@
+"""The winner in words: the lines on the screen and the model card."""
+
+from collections.abc import Iterator, Sequence
+
+from search.record import RunRecord, TrialRecord, Winner
+from search.trial.metrics import wilson_interval
+
+
+def winner_lines(winner: Winner) -> Iterator[str]:
+    """Why the winner is calibrated or not, then one line a set of images; accuracies have 95 % Wilson intervals."""
+    if winner.why_calibrated:
+        yield _calibration_words(winner)
+    for entry in winner.evaluations:
+        correct = sum(entry.confusion[k][k] for k in range(len(entry.confusion)))
+        low, high = wilson_interval(correct, entry.images)
+        auc = "" if entry.auc is None else f", AUC {entry.auc:.3f}"
+        rates = ""
+        if entry.sensitivity is not None and entry.specificity is not None:
+            rates = f", sensitivity {entry.sensitivity:.3f}, specificity {entry.specificity:.3f}"
+        yield (
+            f"{entry.dataset}: accuracy {entry.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}, "
+            f"{entry.images} images), loss {entry.loss:.3f}{auc}{rates}"
+        )
+
+
+def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) -> str:
+    """The model card of the exported winner, in Markdown."""
+    rows = [
+        f"| {e.dataset} | {e.images} | {e.loss:.4f} | {e.accuracy:.4f} | {e.balanced_accuracy:.4f} | "
+        f"{'' if e.auc is None else f'{e.auc:.4f}'} |"
+        for e in winner.evaluations
+    ]
+    data = run.config["data"]
+    parameters = sum(trial.parameter_count for trial in members)
+    output = f"the probability of {run.classes[1]}" if len(run.classes) == 2 else "one probability a class"
+    return "\n".join(
+        [
+            f"# Winner of {run.name}: {winner.what}",
+            "",
+            f"Chosen by {run.metric}, among the finished trials; no test result had a part in it.",
+            "",
+            f"- classes, in the order of the outputs: {', '.join(run.classes)}",
+            f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
+            f"- output: {output}",
+            f"- {_calibration_words(winner)}",
+            *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
+            f"- parameters: {parameters:,}",
+            f"- data fingerprint: `{run.data['fingerprint']}`",
+            f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
+            "",
+            "| images of | number | loss | accuracy | balanced accuracy | AUC |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            *(line for trial in members for line in _member_lines(trial)),
+            "A research result on one hospital's images; not a medical device.",
+            "",
+        ]
+    )
+
+
+def _calibration_words(winner: Winner) -> str:
+    done = f"calibrated on {winner.calibrated_on}" if winner.calibrated_on else "not calibrated"
+    return f"{done}: {winner.why_calibrated}" if winner.why_calibrated else done
+
+
+def _formula(winner: Winner) -> str:
+    return f"softmax({winner.slope:.3f} log p + ({', '.join(f'{number:.3f}' for number in winner.bias)}))"
+
+
+def _member_lines(trial: TrialRecord) -> list[str]:
+    values = [f"- {name}: `{value}`" for name, value in trial.parameters.items()]
+    return [f"## Trial {trial.name}, seed {trial.seed}", "", *values, ""]

@@ -1,0 +1,243 @@
+"""A run's folder: its files, on a disk, in a bucket or packed into one, and the records that they hold."""
+
+import dataclasses
+import json
+import os
+import posixpath
+import uuid
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import fsspec
+
+from search.record.events import fold, read_event
+from search.record.patience import patiently
+from search.record.schema import (
+    SCHEMA_VERSION,
+    Evaluation,
+    RecordError,
+    RunRecord,
+    TrialRecord,
+    Winner,
+    finite,
+    from_json,
+)
+
+T = TypeVar("T")
+
+PACKED = ".zip"
+
+
+class RunFolder:
+    """A run's folder, on a disk or in a bucket (any URL that fsspec opens).
+
+    ```
+    NAME/
+      run.json  config.yaml  manifest.parquet  bad_files.csv    settings, environment and data
+      log/*.jsonl                                               events, one JSON line each
+      trials/0007/                                              checkpoints (weights only)
+      evaluation.jsonl  predictions/{0007,winner}.parquet       made after the search
+      winner/                                                   model.keras, winner.json, card.md, gallery of mistakes
+      trials.jsonl  tensorboard/  optuna.log                    views made from the log
+    ```
+
+    Args:
+        url: the folder itself: `runs/NAME` or `s3://bucket/runs/NAME`; or a packed one, `NAME.zip`.
+        patience: how many seconds to wait for a storage that fails.
+        say: called with a line when the wait begins and when it ends well.
+
+    Raises:
+        RecordError: the packed run or the storage cannot be opened.
+    """
+
+    def __init__(self, url: str, patience: float = 0.0, say: Callable[[str], None] = print) -> None:
+        self.url = url.rstrip("/")
+        # A packed run (search.pack) is read inside its file.
+        try:
+            self.fs, self.path = fsspec.core.url_to_fs(f"zip://::{self.url}" if self.is_packed else self.url)
+        except (FileNotFoundError, zipfile.BadZipFile) as error:
+            raise RecordError(
+                f"A packed run is a file that search.pack wrote. Received: {self.url} ({error}). "
+                "Check the path, or pack the run again."
+            ) from error
+        except (ImportError, ValueError) as error:  # no library for its kind of storage, or no such kind
+            raise RecordError(
+                f"A run lies on a disk or in a storage that fsspec opens. Received: {self.url} ({error}). "
+                "Check the URL, and install the library for its kind of storage."
+            ) from error
+        self.is_local = "file" in _protocols(self.fs)
+        self._patience, self._say = patience, say
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a file that `search.pack` wrote; such a run can only be read."""
+        return self.url.endswith(PACKED)
+
+    def reach(self, work: Callable[[], T]) -> T:
+        """What `work` on the storage returns; after a failure it is tried again until the folder's patience ends.
+
+        Raises:
+            OSError: the storage still fails then.
+        """
+        return patiently(work if self.is_local else lambda: _with_os_errors(work), self._patience, self._say)
+
+    @property
+    def name(self) -> str:
+        """The run's name: the folder's last part."""
+        return posixpath.basename(self.url).removesuffix(PACKED) if self.is_packed else posixpath.basename(self.path)
+
+    @property
+    def absolute_url(self) -> str:
+        """The folder's name for every process, independent of the working directory."""
+        return os.path.realpath(self.path) if self.is_local else self.url
+
+    def patient(self, seconds: float, say: Callable[[str], None] = print) -> "RunFolder":
+        """The same folder, with this patience."""
+        return RunFolder(self.url, seconds, say)
+
+    def child(self, *parts: str) -> str:
+        """The path of something inside the folder, in the file system's own terms."""
+        return posixpath.join(str(self.path), *parts)
+
+    def exists(self, *parts: str) -> bool:
+        """Whether something of that name is in the folder."""
+        return self.reach(lambda: bool(self.fs.exists(self.child(*parts))))
+
+    def read(self, *parts: str) -> bytes:
+        """The content of a file in the folder.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        if self.is_packed and not self.exists(*parts):  # a ZIP file system raises KeyError
+            raise FileNotFoundError(f"{self.url} holds no {'/'.join(parts)}")
+        content: bytes = self.reach(lambda: self.fs.cat_file(self.child(*parts)))
+        return content
+
+    def write(self, content: bytes, *parts: str) -> None:
+        """Write a whole file or nothing: a reader never sees a part of it."""
+        target = self.child(*parts)
+        if self.is_local:
+            self.reach(lambda: _write_whole(target, content))
+        else:
+            self.reach(lambda: self.fs.pipe_file(target, content))  # an object store shows complete objects only
+
+    def remove(self, *parts: str) -> None:
+        """Remove a file of the folder, if it is there."""
+        if self.exists(*parts):
+            self.reach(lambda: self.fs.rm_file(self.child(*parts)))
+
+    def names(self, *parts: str) -> list[str]:
+        """The sorted names of what is in a sub-folder; empty where there is none."""
+        folder = self.child(*parts)
+        if not self.exists(*parts):
+            return []
+        self.fs.invalidate_cache(folder)
+        paths = self.reach(lambda: self.fs.ls(folder, detail=False))
+        return sorted(posixpath.basename(str(path).rstrip("/")) for path in paths)
+
+    def read_run(self) -> RunRecord:
+        """The run's record.
+
+        Raises:
+            RecordError: the folder holds no run, or one of a schema that this version cannot read.
+        """
+        try:
+            content = json.loads(self.read("run.json"))
+        except FileNotFoundError as error:
+            raise RecordError(
+                f"A run's folder holds a run.json. Received: {self.url}, which has none. Give the folder of one run."
+            ) from error
+        except json.JSONDecodeError as error:
+            raise RecordError(
+                f"A run.json is JSON. Received: {self.url}/run.json ({error}). Restore it, or leave this run out."
+            ) from error
+        if content.get("schema") != SCHEMA_VERSION:
+            raise RecordError(
+                f"This version reads runs of schema {SCHEMA_VERSION}. Received: {self.url}, "
+                f"of schema {content.get('schema')}. Use the version of the project that wrote it, "
+                "which run.json names under environment."
+            )
+        return RunRecord(**{**content, "classes": tuple(content["classes"])})
+
+    def write_run(self, run: RunRecord) -> None:
+        """Write the run's record."""
+        self.write(_indented_json(run), "run.json")
+
+    def read_events(self) -> Iterator[dict[str, Any]]:
+        """The log's events in the order in which they were written.
+
+        A damaged line is skipped: it was cut short, because the driver was killed while it wrote, or changed later. A
+        session never appends to another session's file, so only the last line of a file can be cut short.
+        """
+        return (event for _, event in self._read_log() if event is not None)
+
+    def damaged_lines(self) -> dict[str, int]:
+        """How many lines of each file of the log are damaged and skipped; sound files are left out."""
+        return dict(Counter(name for name, event in self._read_log() if event is None))
+
+    def _read_log(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """Each line's file and event, in order; `None` for a line that is damaged."""
+        for name in self.names("log"):
+            for line in self.read("log", name).splitlines() if name.endswith(".jsonl") else ():
+                yield name, read_event(line)
+
+    def read_trials(self) -> dict[int, TrialRecord]:
+        """All trials of the run by number, in order."""
+        return fold(self.read_events())
+
+    def read_evaluations(self) -> list[Evaluation]:
+        """All evaluations of the run; empty before `search.evaluate` wrote them."""
+        if not self.exists("evaluation.jsonl"):
+            return []
+        lines = self.read("evaluation.jsonl").splitlines()
+        return [from_json(Evaluation, json.loads(line)) for line in lines]
+
+    def write_winner(self, winner: Winner) -> None:
+        """Write the winner's record."""
+        self.write(_indented_json(winner), "winner", "winner.json")
+
+    def read_winner(self) -> Winner | None:
+        """The winner's record; `None` before `search.evaluate` wrote it."""
+        if not self.exists("winner", "winner.json"):
+            return None
+        content = json.loads(self.read("winner", "winner.json"))
+        tuples = ("trials", "bias", "held_out_losses")
+        content |= {name: tuple(value) for name, value in content.items() if name in tuples}
+        evaluations = tuple(from_json(Evaluation, entry) for entry in content["evaluations"])
+        return from_json(Winner, {**content, "evaluations": evaluations})
+
+
+def _indented_json(record: RunRecord | Winner) -> bytes:
+    """A record as a JSON file that people read, too."""
+    return json.dumps(finite(dataclasses.asdict(record)), indent=1).encode()
+
+
+def _write_whole(target: str, content: bytes) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+        os.replace(partial, target)
+    except BaseException:
+        if os.path.exists(partial):
+            os.remove(partial)
+        raise
+
+
+def _with_os_errors(work: Callable[[], T]) -> T:
+    """What `work` returns; an error of an object store's own client is raised as an `OSError`."""
+    try:
+        return work()
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    protocol = fs.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)

@@ -1,0 +1,280 @@
+"""The records of a run, its trials, their epochs, their evaluations and its winner, with their JSON."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+SCHEMA_VERSION = 1
+
+# A trial's status. The first two can still go on; the others are final.
+WAITING = "waiting"  # for a process, or at a rung for its turn
+RUNNING = "running"
+FINISHED = "finished"  # all its epochs, or its own early stopping
+STOPPED = "stopped"  # by the scheduler: others at its rung did better
+DIVERGED = "diverged"  # its loss became NaN or infinite
+FAILED = "failed"  # its process died, or it raised, more than `search.max_failures` times
+FINAL = (FINISHED, STOPPED, DIVERGED, FAILED)
+
+# The sets of images that trials are scored on; outside test sets have names of their own.
+VALIDATION = "validation"
+SHIFTED = "shifted"  # validation as another hospital might have made it
+TEST = "test"
+
+
+class RecordError(ValueError):
+    """A run folder that cannot be read as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch of one trial; accuracies, AUC and rates in [0, 1], `None` where undefined.
+
+    Fields that begin with `shifted` are scores on a copy of validation as another hospital might have made it
+    (data_pipeline.shift). They are measured only where `search.metric` asks for them.
+
+    Attributes:
+        epoch: 1 for the first.
+        seconds: wall time of the epoch, training and validation.
+        learning_rate: the rate that this epoch was trained with.
+        memory_mb: peak resident memory of the trial's process so far, in MiB.
+        time: when the epoch ended, in seconds since 1970.
+    """
+
+    epoch: int
+    seconds: float
+    learning_rate: float
+    train_loss: float | None
+    train_accuracy: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    val_balanced_accuracy: float | None
+    val_auc: float | None
+    val_sensitivity: float | None = None
+    val_specificity: float | None = None
+    shifted_loss: float | None = None
+    shifted_accuracy: float | None = None
+    shifted_balanced_accuracy: float | None = None
+    shifted_auc: float | None = None
+    memory_mb: float = 0.0
+    time: float = 0.0
+
+
+@dataclass
+class TrialRecord:
+    """One trial as the log tells it.
+
+    Attributes:
+        number: 0 for the first trial of the run.
+        parameters: the hyperparameters that were sampled or listed, by name.
+        seed: of weights, shuffling, augmentation and dropout.
+        max_epochs: how many epochs it may train.
+        row: the published row that it repeats (`table2/6`), or empty.
+        repeat: 0 for the first seed of a configuration.
+        status: one of `WAITING`, `RUNNING` and `FINAL`.
+        reason: why it ended, in words; empty while it runs.
+        epochs: one record an epoch, in order.
+        parameter_count: weights of the whole model.
+        trainable_count: weights that training changes; `None` where the number is not known.
+        host, process: where its latest epoch ran: the machine's name and the process id.
+        retries: how often its process was lost.
+        suggested, started, ended: seconds since 1970; 0 where that has not happened yet.
+    """
+
+    number: int
+    parameters: dict[str, Any]
+    seed: int
+    max_epochs: int
+    row: str = ""
+    repeat: int = 0
+    status: str = WAITING
+    reason: str = ""
+    epochs: list[EpochRecord] = field(default_factory=list)
+    parameter_count: int = 0
+    trainable_count: int | None = 0
+    host: str = ""
+    process: int = 0
+    retries: int = 0
+    suggested: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The trial's name in folders and tables: its number in four digits."""
+        return trial_name(self.number)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the trial has ended for good."""
+        return self.status in FINAL
+
+    @property
+    def busy_seconds(self) -> float:
+        """Wall time of all its epochs, in seconds."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+    def scored_epoch(self, metric: str, weights: str = "best") -> EpochRecord | None:
+        """The epoch that the trial is judged by: its best one, or its `last` one as in the report."""
+        if weights == "last":
+            return self.epochs[-1] if self.epochs else None
+        return self.best_epoch(metric)
+
+    def scored_value(self, metric: str, weights: str = "best") -> float | None:
+        """The `metric` of the epoch that the trial is judged by; `None` where there is none."""
+        epoch = self.scored_epoch(metric, weights)
+        return getattr(epoch, metric) if epoch else None
+
+    def best_epoch(self, metric: str) -> EpochRecord | None:
+        """The epoch with the best `metric`; the first of equals; `None` before the first epoch."""
+        values = [(getattr(epoch, metric), epoch) for epoch in self.epochs]
+        scored = [epoch for value, epoch in values if value is not None and math.isfinite(value)]
+        if not scored:
+            return None
+        sign = 1 if lower_is_better(metric) else -1
+        return min(scored, key=lambda epoch: (sign * getattr(epoch, metric), epoch.epoch))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one trial's weights on one set of images; fractions in [0, 1].
+
+    Attributes:
+        trial: the trial's number.
+        dataset: `VALIDATION`, `SHIFTED`, `TEST`, or the name of an outside test set.
+        weights: `best` (best validation epoch) or `last`.
+        epoch: the epoch that those weights come from.
+        images: how many images were scored.
+        confusion: rows are true classes, columns predicted ones.
+    """
+
+    trial: int
+    dataset: str
+    weights: str
+    epoch: int
+    images: int
+    loss: float
+    accuracy: float
+    balanced_accuracy: float
+    auc: float | None
+    sensitivity: float | None
+    specificity: float | None
+    confusion: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The model that a search exports: the mean of the best trials' probabilities, calibrated.
+
+    Attributes:
+        trials: the numbers of its members, best first. The weights of each are those that were evaluated.
+        calibrated_on: the set of images that slope and bias were fitted on; empty where it is not calibrated.
+        slope, bias: probabilities p become softmax(slope * log p + bias), one bias a class.
+        evaluations: of the winner, one a set of images; their `trial` is the first member, their `epoch` is 0.
+        held_out_losses: what decides on calibration: the loss as it is, and the loss with each group of images
+            calibrated on all other groups. A group is one way of change of the shifted copy or, without a shifted
+            copy, one fold of patients. Empty where calibration was not tried.
+    """
+
+    trials: tuple[int, ...]
+    calibrated_on: str
+    slope: float
+    bias: tuple[float, ...]
+    evaluations: tuple[Evaluation, ...]
+    held_out_losses: tuple[float, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """What it is, in words: `trial 0007, calibrated on validation`."""
+        names = [trial_name(number) for number in self.trials]
+        what = f"trial {names[0]}" if len(names) == 1 else f"the mean of trials {', '.join(names)}"
+        return what + (f", calibrated on {self.calibrated_on}" if self.calibrated_on else "")
+
+    @property
+    def why_calibrated(self) -> str:
+        """The losses that decided on calibration, in words; empty where calibration was not tried."""
+        if not self.held_out_losses:
+            return ""
+        as_is, calibrated = self.held_out_losses
+        shifted = any(entry.dataset == SHIFTED for entry in self.evaluations)
+        where = (
+            "on images changed in a way that it was not fitted on" if shifted else "on patients it was not fitted on"
+        )
+        return f"{where}, calibration takes the loss from {as_is:.4f} to {calibrated:.4f}"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run's settings, data and environment, written when the run is created.
+
+    Attributes:
+        created: seconds since 1970.
+        command: as it was typed.
+        metric: the validation score that trials are ranked by.
+        classes: in the order of labels and probabilities.
+        config: the resolved configuration, as nested dictionaries.
+        environment: versions, git commit, hardware.
+        data: fingerprint, classes, counts per split and class.
+        schema: the version of the records, `SCHEMA_VERSION`.
+    """
+
+    name: str
+    created: float
+    command: str
+    metric: str
+    classes: tuple[str, ...]
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    data: dict[str, Any]
+    schema: int = SCHEMA_VERSION
+
+
+def trial_name(number: int) -> str:
+    """The name of trial `number`: `0007`."""
+    return f"{number:04d}"
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of `metric` is the better one (losses)."""
+    return metric.endswith("loss")
+
+
+def finite(value: Any) -> Any:
+    """`value` with every NaN and infinity, at any depth, replaced by `None`: strict JSON has neither."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def to_json(value: Any) -> str:
+    """One line of strict JSON for a dataclass, dictionary or list."""
+    # Python's own json, because records stay byte for byte as earlier versions wrote them. msgspec 0.22 was tried: it
+    # writes 0.00001 where Python writes 1e-05, and non-ASCII text as it is (592 of the 3,251 lines in docs/results
+    # differ). Its decoder alone would replace `from_json`, and would refuse a loss of null, which stands for NaN.
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    return json.dumps(finite(value), allow_nan=False, separators=(",", ":"))
+
+
+def from_json(record: type[R], content: Mapping[str, Any]) -> R:
+    """The record that a JSON object holds.
+
+    Entries that are no fields of the record are left out: a newer version of this schema may add some.
+
+    Args:
+        record: a dataclass.
+        content: its fields by name.
+
+    Raises:
+        TypeError: a field without a default is missing.
+    """
+    names = {entry.name for entry in dataclasses.fields(record)}  # type: ignore[arg-type]
+    return record(**{key: value for key, value in content.items() if key in names})

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from search.evaluate.predictions import (
+    evaluation,
+    mean_predictions,
+    prediction_table,
+    predictions_source,
+    probabilities_of,
+    read_predictions,
+    write_predictions,
+)
+from search.record import TEST, VALIDATION, Evaluation, RunFolder
+
+
+def make_table(dataset: str, names: list[str], p: list[float]) -> pa.Table:
+    return prediction_table(dataset, names, np.ones(len(p), np.int64), np.array([p, p], np.float32).T, ("a", "b"))
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
+    folder, table = RunFolder(str(tmp_path)), make_table(TEST, ["x", "y"], [0.25, 0.5])
+    write_predictions(folder, table, "0004")
+    read = read_predictions(folder, "0004")
+    assert read.column_names == ["dataset", "image_id", "label", "p_a", "p_b"]
+    assert read.equals(table)
+    assert probabilities_of(read).tolist() == [[0.25, 0.25], [0.5, 0.5]]
+
+
+def test_predictions_say_what_they_were_made_from(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path))
+    write_predictions(folder, make_table(TEST, ["x"], [0.5]), "0004", "best, of set a")
+    assert predictions_source(folder, "0004") == "best, of set a"
+    assert predictions_source(folder, "0005") is None
+    folder.write(b"cut short", "predictions", "0004.parquet")
+    assert predictions_source(folder, "0004") is None
+
+
+def test_the_mean_of_an_image_is_over_the_models_that_were_scored_on_it() -> None:
+    first = pa.concat_tables([make_table(VALIDATION, ["x", "y"], [0.2, 0.4]), make_table(TEST, ["y"], [1.0])])
+    second = pa.concat_tables([make_table(VALIDATION, ["y", "z"], [0.6, 0.8]), make_table(TEST, ["y"], [0.0])])
+    mean = mean_predictions([first, second])
+    assert mean["dataset"].to_pylist() == [VALIDATION, VALIDATION, TEST, VALIDATION]
+    assert mean["image_id"].to_pylist() == ["x", "y", "y", "z"]
+    np.testing.assert_allclose(probabilities_of(mean)[:, 0], [0.2, 0.5, 0.5, 0.8], rtol=1e-6)
+    assert mean.schema.equals(first.schema)
+    assert mean_predictions([first]) is first
+
+
+def test_an_evaluation_holds_the_scores_of_predictions() -> None:
+    labels, p = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]])
+    entry = evaluation(3, TEST, "best", 2, labels, p)
+    loss = -np.log([0.9, 0.4, 0.8, 0.7]).mean()
+    expected = Evaluation(3, TEST, "best", 2, 4, pytest.approx(loss), 0.75, 0.75, 1.0, 1.0, 0.5, [[1, 1], [0, 2]])
+    assert entry == expected

@@ -1,0 +1,127 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pipeline.dataset import Dataset
+from models.registry import build_model
+from models.transfer import trainable_part
+from search.evaluate import score
+from search.evaluate.predictions import (
+    prediction_table,
+    predictions_source,
+    probabilities_of,
+    read_predictions,
+    write_predictions,
+)
+from search.evaluate.score import EvaluationContext, Scorer, known_evaluations, scoring_source
+from search.evaluate.sets import EvaluationSet, evaluation_sets
+from search.plan.settings import TrainSettings
+from search.record import FINISHED, TEST, VALIDATION, Evaluation, RunFolder, TrialRecord, to_json
+from search.trial.checkpoint import Checkpoint, write_checkpoint
+from search.trial.features import Backbones
+from search.trial.training import predict, trial_config
+from tests.conftest import make_epoch
+
+TRAIN = TrainSettings(precision="float32")
+SHAPE = (32, 32, 1)
+
+
+@pytest.fixture
+def sets(small_dataset: Dataset) -> list[EvaluationSet]:
+    return evaluation_sets(small_dataset, with_shifted=False)
+
+
+def make_trial(number: int, repeat: int = 0) -> TrialRecord:
+    parameters = {"backbone": "cnn", "layers": 1, "filters": 2}
+    return TrialRecord(number, parameters, seed=number, max_epochs=1, repeat=repeat, status=FINISHED)
+
+
+def write_weights(folder: RunFolder, trial: TrialRecord):
+    """A model as the trial may have left it; its weights are the trial's best and last."""
+    config = trial_config(trial, TRAIN)
+    model = build_model(config.model, SHAPE, 2, None, seed=100 + trial.number)
+    weights = [variable.numpy() for variable in trainable_part(model).weights]
+    write_checkpoint(folder, trial.name, Checkpoint(weights, (), [make_epoch(1, 0.5)]), is_best=True)
+    return model
+
+
+def make_scorer(folder: RunFolder, sets: list[EvaluationSet], patch: pytest.MonkeyPatch, which: str = "best") -> Scorer:
+    """A scorer in this process, without Ray."""
+    patch.setattr("ray.get", lambda reference: reference)
+    patch.setattr(score, "prepare_process", lambda threads: None)
+    source = scoring_source(which, sets)
+    context = EvaluationContext(folder.url, 0.0, TRAIN, ("normal", "pneumonia"), sets, Backbones({}), which, source, 1)
+    return Scorer(context)
+
+
+@pytest.mark.parametrize("which", ["best", "last"])
+def test_a_trial_is_scored_on_every_set_with_its_trained_weights(
+    which: str, sets: list[EvaluationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, trial = RunFolder(str(tmp_path)), make_trial(3)
+    model = write_weights(folder, trial)
+    expected = np.concatenate([predict(model, each.images, each.rows) for each in sets])
+    evaluations = make_scorer(folder, sets, monkeypatch, which).score(trial)
+    assert [(e.trial, e.dataset, e.weights, e.epoch) for e in evaluations] == [
+        (3, VALIDATION, which, 1),
+        (3, TEST, which, 1),
+    ]
+    assert [e.images for e in evaluations] == [len(each.rows) for each in sets]
+    table = read_predictions(folder, trial.name)
+    np.testing.assert_allclose(probabilities_of(table), expected, atol=1e-6)
+    assert table["image_id"].to_pylist() == [name for each in sets for name in each.image_ids]
+    assert predictions_source(folder, trial.name) == scoring_source(which, sets)
+
+
+def test_a_trial_is_scored_on_the_sets_of_its_own_repeat(
+    sets: list[EvaluationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validation, test = sets
+    rows, labels, ids = validation.rows, validation.labels, validation.image_ids
+    of_repeats = [
+        dataclasses.replace(validation, rows=rows[:n], labels=labels[:n], image_ids=ids[:n], repeat=repeat)
+        for repeat, n in enumerate((3, 4))
+    ]
+    folder, trial = RunFolder(str(tmp_path)), make_trial(0, repeat=1)
+    write_weights(folder, trial)
+    evaluations = make_scorer(folder, [*of_repeats, test], monkeypatch).score(trial)
+    assert [(e.dataset, e.images) for e in evaluations] == [(VALIDATION, 4), (TEST, len(test.rows))]
+
+
+def test_a_trial_whose_weights_are_missing_or_damaged_is_reported_and_not_scored(
+    sets: list[EvaluationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(str(tmp_path))
+    write_weights(folder, make_trial(1))
+    best = folder.read("trials", "0001", "best.npz")
+    folder.write(best[:200], "trials", "0001", "best.npz")
+    scorer = make_scorer(folder, sets, monkeypatch)
+    assert scorer.score(make_trial(0)) == scorer.score(make_trial(1)) == []
+    assert not folder.exists("predictions")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("Trial 0000 cannot be scored: ")
+    assert second.startswith("Trial 0001 cannot be scored: ")
+
+
+def test_the_source_of_predictions_names_weights_and_images(sets: list[EvaluationSet]) -> None:
+    other_images = [sets[0], dataclasses.replace(sets[1], fingerprint="other")]
+    another_set = [*sets, dataclasses.replace(sets[1], name="elsewhere")]
+    sources = [scoring_source(*given) for given in (("best", sets), ("last", sets), ("best", other_images))]
+    assert len({*sources, scoring_source("best", another_set)}) == 4
+    assert scoring_source("best", list(sets)) == sources[0]
+
+
+def test_evaluations_hold_as_long_as_weights_and_images_are_the_same(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path))
+    entries = [
+        Evaluation(number, TEST, which, 1, 4, 0.5, 0.75, 0.75, None, 0.5, 1.0, [[2, 0], [1, 1]])
+        for number, which in ((0, "best"), (1, "best"), (2, "last"), (3, "best"))
+    ]
+    folder.write("".join(to_json(entry) + "\n" for entry in entries).encode(), "evaluation.jsonl")
+    table = prediction_table(TEST, ["a"], np.ones(1, np.int64), np.ones((1, 2), np.float32) / 2, ("x", "y"))
+    for number, source in ((0, "now"), (1, "before"), (2, "now")):
+        write_predictions(folder, table, f"{number:04d}", source)
+    trials = [make_trial(number) for number in range(4)]
+    assert known_evaluations(folder, trials, "best", "now") == {(0, TEST): entries[0]}
