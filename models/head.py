@@ -2,11 +2,10 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 from models.checks import check_classes
-from models.counts import NOTHING, ParameterCount, batch_norm_count, dense_count
+from models.layers import Layer, batch_norm_layer, dense_layer
 
 
 def layer_seeds(seed: int) -> Iterator[int]:
@@ -24,6 +23,11 @@ def output_units(classes: int) -> int:
     """
     check_classes(classes)
     return 1 if classes == 2 else classes
+
+
+def output_activation(classes: int) -> str:
+    """What makes probabilities of the output layer's numbers: "sigmoid" for two classes, else "softmax"."""
+    return "sigmoid" if classes == 2 else "softmax"
 
 
 def seeded_dense(units: int, seeds: Iterator[int], **options: Any) -> Any:
@@ -67,15 +71,26 @@ def attach_head(
         x = keras.layers.BatchNormalization()(x)
     if dropout > 0:
         x = keras.layers.Dropout(dropout, seed=next(seeds))(x)
-    activation = "sigmoid" if classes == 2 else "softmax"
+    activation = output_activation(classes)
     # float32 whatever the policy: a probability near 1 has too few digits in 16 bits for a usable loss.
     output = seeded_dense(output_units(classes), seeds, activation=activation, dtype="float32", name="probability")
     return output(x)
 
 
-def count_head(features: int, dense: Sequence[int], classes: int, batch_norm: bool = False) -> ParameterCount:
-    """The parameters of the head on `features` flat inputs."""
-    widths = (features, *dense)
-    hidden = sum((dense_count(*pair) for pair in pairwise(widths)), NOTHING)
-    normalization = batch_norm_count(widths[-1]) if batch_norm else NOTHING
-    return hidden + normalization + dense_count(widths[-1], output_units(classes))
+def head_layers(
+    features: int, dense: Sequence[int], dropout: float, classes: int, batch_norm: bool = False
+) -> list[Layer]:
+    """The layers that `attach_head` puts on `features` flat inputs, first to last.
+
+    Raises:
+        ValueError: With fewer than two classes.
+    """
+    layers, inputs = [], features
+    for units in dense:
+        layers.append(dense_layer(f"dense {units}", inputs, units))
+        inputs = units
+    if batch_norm:
+        layers.append(batch_norm_layer((inputs,)))
+    if dropout > 0:
+        layers.append(Layer(f"dropout {dropout:.2g}", (inputs,)))
+    return [*layers, dense_layer(output_activation(classes), inputs, output_units(classes))]

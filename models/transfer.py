@@ -6,46 +6,24 @@ The model is a chain of named parts:
 
 `frozen` ends with the layer that the configuration names, `thawed` begins after it; an empty one is left out.
 What leaves the frozen part depends on image and weights only, so it can be computed once and shared by many
-trials: see `frozen_part` and `trainable_part`.
+trials: see `models.parts`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.backbones import (
-    BACKBONES,
-    Backbone,
-    WeightsError,
-    build_backbone,
-    find_backbone,
-    load_backbone_weights,
-    weights_hash,
-)
+from models.backbones import WeightsError, build_backbone, find_backbone
 from models.checks import ImageShape, check_choice, check_head, check_image_shape, nearest
 from models.counts import ParameterCount
-from models.head import attach_head, count_head, layer_seeds
+from models.head import attach_head, head_layers, layer_seeds
+from models.layers import Layer
+from models.parts import chain, trainable_part
 
 if TYPE_CHECKING:
     import keras
-
-__all__ = [
-    "BACKBONES",
-    "Backbone",
-    "TransferConfig",
-    "WeightsError",
-    "build_trainable_part",
-    "build_transfer",
-    "count_transfer",
-    "feature_cut",
-    "frozen_part",
-    "load_backbone_weights",
-    "possible_cuts",
-    "trainable_part",
-    "weights_hash",
-]
 
 POOLINGS = ("average", "flatten")
 SMALLEST_SIDE = 32  # pixels; keras.applications takes nothing smaller
@@ -124,7 +102,7 @@ def build_transfer(
     layer = keras.layers.GlobalAveragePooling2D if config.pooling == "average" else keras.layers.Flatten
     head = _build_head(config, input_shape, classes, seeds)
     parts = [prepare, *_split(backbone, config), layer(name="pooling"), head]
-    return _chain(parts, input_shape, name=config.backbone)
+    return chain(parts, input_shape, name=config.backbone)
 
 
 def _build_head(config: TransferConfig, input_shape: ImageShape, classes: int, seeds: Iterator[int]) -> Any:
@@ -135,25 +113,26 @@ def _build_head(config: TransferConfig, input_shape: ImageShape, classes: int, s
     return keras.Model(features, attach_head(features, config.dense, config.dropout, classes, seeds), name="head")
 
 
+def last_maps(config: TransferConfig, input_shape: ImageShape) -> ImageShape:
+    """The (height, width, channels) of the feature maps that leave the backbone."""
+    backbone = find_backbone(config.backbone)
+    return backbone.last_side(input_shape[0]), backbone.last_side(input_shape[1]), backbone.features
+
+
 def flat_features(config: TransferConfig, input_shape: ImageShape) -> int:
     """How many numbers an image has after the pooling."""
-    backbone = find_backbone(config.backbone)
-    height, width, _ = input_shape
-    maps = backbone.last_side(height) * backbone.last_side(width) if config.pooling == "flatten" else 1
-    return backbone.features * maps
+    height, width, channels = last_maps(config, input_shape)
+    return height * width * channels if config.pooling == "flatten" else channels
 
 
-def feature_cut(config: TransferConfig) -> str | None:
-    """What the output of the frozen part depends on besides backbone, weights and image; None if nothing is frozen.
-
-    Configurations with equal backbones and equal cuts have equal features.
-    """
+def transfer_cut(config: TransferConfig) -> str | None:
+    """What the output of the frozen part depends on besides backbone, weights and image; None if nothing is frozen."""
     if config.frozen == "none":
         return None
     return f"all, {config.pooling}" if config.frozen == "all" else config.frozen
 
 
-def build_trainable_part(
+def build_transfer_trainable(
     config: TransferConfig,
     input_shape: ImageShape,
     classes: int,
@@ -170,7 +149,7 @@ def build_trainable_part(
     seeds = layer_seeds(seed)
     next(seeds)  # the backbone's
     head = _build_head(config, input_shape, classes, seeds)
-    return _chain([head], head.input_shape[1:], name="trainable_part")
+    return chain([head], head.input_shape[1:], name="trainable_part")
 
 
 def check_transfer_shape(input_shape: ImageShape) -> None:
@@ -182,17 +161,6 @@ def check_transfer_shape(input_shape: ImageShape) -> None:
             f"A backbone takes images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, 1 or 3 channels. "
             f"Received: input_shape={input_shape!r}. Try (224, 224, 1)."
         )
-
-
-def _chain(parts: Iterable[Any], input_shape: Sequence[int], name: str) -> Any:
-    """A model that runs `parts` one after the other, the frozen one always in inference mode."""
-    import keras
-
-    x = inputs = keras.Input(input_shape)
-    for part in parts:
-        # trainable = False alone would leave a backbone's dropout layers at work during training.
-        x = part(x, training=False) if part.name == "frozen" else part(x)
-    return keras.Model(inputs, x, name=name)
 
 
 def _preparation(backbone: str, input_shape: ImageShape) -> Any:
@@ -258,8 +226,19 @@ def _split(backbone: Any, config: TransferConfig) -> list[Any]:
         check_cut(backbone, config)
     cut = backbone.output if config.frozen == "all" else backbone.get_layer(config.frozen).output
     frozen = keras.Model(backbone.input, cut, name="frozen")
-    frozen.trainable = False
+    _freeze(frozen)
     return [frozen] if config.frozen == "all" else [frozen, keras.Model(cut, backbone.output, name="thawed")]
+
+
+def _freeze(part: Any) -> None:
+    """Make training change neither the weights of a part nor what it computes for an image."""
+    import keras
+
+    part.trainable = False  # which puts batch norm into inference mode too
+    for layer in part.layers:
+        # Training switches dropout on wherever it is: Keras does not heed training=False given to a part of a model.
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
 
 
 def possible_cuts(backbone: "keras.Model") -> tuple[str, ...]:
@@ -298,52 +277,21 @@ def check_cut(backbone: "keras.Model", config: TransferConfig) -> None:
     )
 
 
-def frozen_part(model: "keras.Model") -> "keras.Model | None":
-    """What training never changes of a model: image in, features out; None when nothing is frozen.
+def transfer_layers(config: TransferConfig, input_shape: ImageShape, classes: int) -> list[Layer]:
+    """The layers of `build_transfer(config, input_shape, classes)` without building it; the backbone is one.
 
-    With the whole backbone frozen it ends after the pooling, so that the features are as small as can be. It
-    shares its weights with `model`, which comes from `build_transfer` or, as a file, from one that did.
-    """
-    fixed, _ = _fixed_and_trained(model)
-    return _chain(fixed, model.input_shape[1:], name="frozen_part") if fixed else None
-
-
-def trainable_part(model: "keras.Model") -> "keras.Model":
-    """What training changes of a model: features of `frozen_part` in, probabilities out.
-
-    It shares its weights with `model`, and is `model` itself when nothing is frozen.
-    """
-    fixed, trained = _fixed_and_trained(model)
-    if not fixed:
-        return model
-    shape = model.input_shape
-    for part in fixed:
-        shape = part.compute_output_shape(shape)
-    return _chain(trained, shape[1:], name="trainable_part")
-
-
-def _fixed_and_trained(model: Any) -> tuple[list[Any], list[Any]]:
-    """The parts of the chain that never change, and those after them."""
-    parts = model.layers[1:]  # the first is the input
-    names = [part.name for part in parts]
-    if "frozen" not in names:
-        return [], parts
-    # Pooling has no weights: right after the frozen part, it belongs to what never changes.
-    cut = names.index("thawed") if "thawed" in names else names.index("head")
-    return parts[:cut], parts[cut:]
-
-
-def count_transfer(config: TransferConfig, input_shape: ImageShape, classes: int) -> ParameterCount:
-    """The parameters of `build_transfer(config, input_shape, classes)`, without building it.
-
-    The trainable ones are unknown (None) when the backbone is cut at a named layer: only the built model
-    tells how many weights lie before it.
+    The backbone's trainable parameters are unknown (None) when it is cut at a named layer: only the built model
+    shows how many weights lie before it.
 
     Raises:
         ValueError: When the image is too small or `classes` below 2.
     """
     check_transfer_shape(input_shape)
-    backbone = find_backbone(config.backbone)
+    backbone, features = find_backbone(config.backbone), flat_features(config, input_shape)
     trainable = {"all": 0, "none": backbone.parameters - backbone.statistics}.get(config.frozen)
-    head = count_head(flat_features(config, input_shape), config.dense, classes)
-    return ParameterCount(backbone.parameters, trainable) + head
+    return [
+        Layer("input", input_shape),
+        Layer(config.backbone, last_maps(config, input_shape), ParameterCount(backbone.parameters, trainable)),
+        Layer("average pooling" if config.pooling == "average" else "flatten", (features,)),
+        *head_layers(features, config.dense, config.dropout, classes),
+    ]

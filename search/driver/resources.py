@@ -16,8 +16,7 @@ import numpy as np
 import yaml
 
 from data_pipeline.share import TrainingData
-from models.registry import ModelConfig
-from models.transfer import TransferConfig
+from models.registry import FAMILIES, ModelConfig
 from search.plan.settings import ResourceSettings, Settings, SettingsError
 from search.plan.spaces import Space, count_trials, largest_batch
 from search.trial.features import build_extractor, has_frozen_part
@@ -209,7 +208,7 @@ def plan_resources(
             peak = ray.get(measured)
         except ray.exceptions.RayTaskError as error:
             say(f"What the largest model needs could not be measured ({_first_line(error.cause)}): a GPU a trial.")
-    backbones = isinstance(largest, TransferConfig)
+    backbones = FAMILIES[largest.backbone].pretrained
     return choose_resources(asked, precision, machine, count_trials(space, settings), backbones, peak)
 
 

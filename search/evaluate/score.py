@@ -24,8 +24,7 @@ from data_pipeline.manifest import ImageRow
 from data_pipeline.preprocess import PreparedImages
 from data_pipeline.shift import shift_ways, shifted, shifted_fingerprint
 from data_pipeline.split import Split
-from models.registry import build_model
-from models.transfer import build_trainable_part, trainable_part
+from models.registry import build_model, build_trainable_part, trainable_part
 from search.driver.resources import TrialResources
 from search.driver.session import Session
 from search.evaluate.gallery import write_gallery

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from data_pipeline.augment import Policy, augment, find_policy
 from data_pipeline.share import TrainingData
 from data_pipeline.shift import shifted_fingerprint
-from models.registry import ModelConfig
-from models.transfer import (
-    TransferConfig,
-    build_transfer,
+from models.registry import (
+    FAMILIES,
+    ModelConfig,
+    build_model,
     feature_cut,
     frozen_part,
     load_backbone_weights,
@@ -69,7 +69,7 @@ class Backbones:
         """The pretrained arrays of a model's backbone, views of shared memory; None for random ones and for CNNs."""
         import ray
 
-        known = self.weights.get(model.backbone) if isinstance(model, TransferConfig) else None
+        known = self.weights.get(model.backbone)
         return None if known is None else ray.get(known.arrays)
 
     def has_features(self, model: ModelConfig) -> bool:
@@ -162,10 +162,10 @@ def trial_inputs(backbones: Backbones, config: TrialConfig, data: TrainingData) 
 
 def has_frozen_part(model: ModelConfig) -> bool:
     """Whether a model has a part that training leaves alone."""
-    return isinstance(model, TransferConfig) and feature_cut(model) is not None
+    return feature_cut(model) is not None
 
 
-def models_with_features(settings: Settings, space: Space) -> list[TransferConfig]:
+def models_with_features(settings: Settings, space: Space) -> list[ModelConfig]:
     """The models of the space whose frozen part is run once for all trials."""
     if settings.features == "off":
         return []
@@ -180,7 +180,7 @@ def build_extractor(
 
     keras.config.set_dtype_policy(config.train.precision)
     height, width, channels = shape
-    frozen = frozen_part(build_transfer(config.model, (height, width, channels), 2, weights, config.seed))
+    frozen = frozen_part(build_model(config.model, (height, width, channels), 2, weights, config.seed))
     if frozen is None:
         raise ValueError(f"{config.model} has no frozen part. Train it on images.")
 
@@ -245,14 +245,14 @@ def share_backbones(settings: Settings, space: Space) -> Backbones:
     Weights are read in a process beside the driver, where their file is: the driver never imports TensorFlow.
 
     Raises:
-        models.transfer.WeightsError: weights can be neither read nor downloaded.
+        models.registry.WeightsError: weights can be neither read nor downloaded.
     """
     import ray
 
     weights: dict[str, BackboneWeights] = {}
     load = ray.remote(num_returns=2, num_cpus=0, scheduling_strategy=_beside_driver())(_load_weights)
     for backbone in backbones_of(space):
-        if backbone != "cnn" and settings.weights != "none":
+        if FAMILIES[backbone].pretrained and settings.weights != "none":
             arrays, digest = load.remote(backbone, settings.weights)
             try:
                 weights[backbone] = BackboneWeights(arrays, ray.get(digest))

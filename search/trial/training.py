@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from data_pipeline.augment import Policy, augment, find_policy
 from data_pipeline.class_weights import class_weights
 from data_pipeline.share import TrainingData
-from models.registry import build_model
-from models.transfer import build_trainable_part, trainable_part
+from models.registry import build_model, build_trainable_part, trainable_part
 from search.plan.settings import TrainSettings
 from search.plan.spaces import model_settings, train_settings
 from search.record import EpochRecord, TrialRecord
@@ -38,7 +37,7 @@ class TrialConfig:
     """All that one trial needs to know, data aside.
 
     Attributes:
-        model: a `CnnConfig` or `TransferConfig`.
+        model: a `ModelConfig`.
         seed: of weights, shuffling, augmentation and dropout.
     """
 
@@ -92,7 +91,7 @@ class TrialModel:
         config: the trial.
         data: the pool's images, labels and split; never a test image.
         inputs: `image_inputs(data)`, or features: then only what lies above the frozen part is built.
-        backbone_weights: of a transfer model, as `load_backbone_weights` gives them.
+        backbone_weights: of a model on a pretrained backbone, as `load_backbone_weights` gives them.
     """
 
     def __init__(
