@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, timed
 from data_pipeline.dataset import DataSettings, list_dataset
+from data_pipeline.folders import scan_folder
 from data_pipeline.preprocess import ImageSettings, prepare_images
-from data_pipeline.scan import scan_folder
 
 FILES, QUICK_FILES = 2000, 40
 WIDTH, HEIGHT = 1300, 1000

@@ -20,8 +20,8 @@ from data_pipeline.dataset import (
     list_notices,
     prepare_dataset,
 )
+from data_pipeline.folders import CLASSES
 from data_pipeline.manifest import DataError, Manifest
-from data_pipeline.scan import CLASSES
 from data_pipeline.split import Split, split_pool
 from models.registry import FAMILIES, PUBLISHED, PublishedRow, WeightsError, count_parameters, feature_cut
 from search import record

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import data_pipeline
+from data_pipeline.folders import scan_folder
 from data_pipeline.manifest import DataError, ImageRow
 from data_pipeline.preprocess import ImageSettings, decode_image, is_truncated, prepare_images
-from data_pipeline.scan import scan_folder
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 XRAY = sorted((SAMPLE / "train/NORMAL").iterdir())[0]
@@ -117,7 +117,7 @@ def test_two_processes_at_once_leave_one_whole_cache(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from data_pipeline.preprocess import ImageSettings, prepare_images\n"
-        "from data_pipeline.scan import scan_folder\n"
+        "from data_pipeline.folders import scan_folder\n"
         "rows = scan_folder(Path(sys.argv[1])).pool_rows\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "prepare_images(rows, ImageSettings(), Path(sys.argv[2]))\n"

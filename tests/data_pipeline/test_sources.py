@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from data_pipeline.folders import scan_folder
 from data_pipeline.manifest import DataError
-from data_pipeline.scan import scan_folder
 from data_pipeline.sources import locate
 
 

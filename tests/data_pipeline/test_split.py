@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import data_pipeline
+from data_pipeline.folders import scan_folder
 from data_pipeline.manifest import POOL, TEST, DataError, ImageRow, Manifest
-from data_pipeline.scan import scan_folder
 from data_pipeline.split import SplitSettings, hold_out_test, split_pool, validation_per_class
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
