@@ -3,7 +3,7 @@
 `python -m benchmarks.driver_overhead`; about 12 minutes with three repeats. All ways draw their trials at random, run
 as many at a time, and have a driver process and a Ray session of their own, one after the other:
 
-- ours: `search.driver.run_search` with every record that a search writes: the event log, a checkpoint an epoch and
+- ours: `search.driver.tune.run_search` with every record that a search writes: the event log, a checkpoint an epoch and
   the best weights. Its trial is `ImageTrial` with a model of one number, which does not import TensorFlow.
 - plain Tune: a function trainable, a process for each trial; so slow that it is measured on a few trials and scaled.
 - Tune with reuse_actors: a class trainable whose processes go on from trial to trial, with Tune's default loggers.
@@ -12,7 +12,6 @@ as many at a time, and have a driver process and a Ray session of their own, one
 
 import multiprocessing
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -23,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
-from search.record import FINISHED, EpochRecord, TrialRecord
+from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target, resident_mib
+from benchmarks.no_op import EPOCHS, no_op_epoch
+from search.record import FINISHED, TrialRecord
 
 TRIALS = 1000
 QUICK_TRIALS = 300
-EPOCHS = 3
 BLOCK = 100  # trials between two readings
 TUNE_TRIALS = 30  # of plain Tune, which takes a process for each
 FLAT = 1.1  # the last hundred beside the second hundred; the first holds the start of the processes
@@ -86,29 +85,6 @@ class Meter:
         """What was read, now that all has returned."""
         seconds = time.perf_counter() - self._started
         return Course(self._count, seconds, tuple(self._ended), tuple(self._memory))
-
-
-def no_op_epoch(epoch: int, loss: float) -> EpochRecord:
-    """The record of an epoch in which nothing was trained."""
-    return EpochRecord(
-        epoch=epoch,
-        seconds=0.0,
-        learning_rate=1e-3,
-        train_loss=loss,
-        train_accuracy=0.5,
-        val_loss=loss,
-        val_accuracy=0.5,
-        val_balanced_accuracy=0.5,
-        val_auc=0.5,
-        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        time=time.time(),
-    )
-
-
-def resident_mib() -> float:
-    """This process's resident memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def run_ours(trials: int, folder: str) -> Course:

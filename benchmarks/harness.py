@@ -298,6 +298,12 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+def resident_mib() -> float:
+    """The resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def command_line(name: str, options: Options, repeats: int) -> str:
     """The command that gives the same again, its folders left for the reader to fill in."""
     words = [f"python -m benchmarks.{name}"]

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ray import tune
 
-from benchmarks.driver_overhead import EPOCHS, no_op_epoch
-from benchmarks.scale import EPOCH_SECONDS
+from benchmarks.no_op import EPOCH_SECONDS, EPOCHS, no_op_epoch
 from search.record import EpochRecord
 from search.trial.trainable import ImageTrial, TrialContext
 from search.trial.training import TrialModel

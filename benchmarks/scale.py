@@ -19,13 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.driver_overhead import no_op_epoch, resident_mib
 from benchmarks.growth import cluster
-from benchmarks.harness import Bound, Machine, Measurement, Options, Quantity, Target
+from benchmarks.harness import Bound, Machine, Measurement, Options, Quantity, Target, resident_mib
+from benchmarks.no_op import EPOCH_SECONDS, no_op_epoch
 
 WORKERS, QUICK_WORKERS = (16, 32, 64), (2, 4)
 NODE_CPUS = 16
-EPOCH_SECONDS = 2.0
 EPOCHS, ROUNDS = 10, 3  # of a trial; trials for each worker
 STATE_TRIALS = {"random": 4000, "tpe": 2000}
 BUSY = Bound(0.9, at_most=False)  # of the epochs that undisturbed workers would train
