@@ -22,7 +22,7 @@ from data_pipeline.preprocess import TRUNCATED, is_truncated
 LABEL_SCHEMES = ("two_class", "three_class", "folders")
 
 EXPECTED_LAYOUT = """\
-Expected is one folder a class, with or without train and test above:
+Expected is one folder per class, with or without train and test above:
 
     FOLDER/
         train/
@@ -35,7 +35,7 @@ How to get the data: data=kaggle downloads the full set, data=sample is the smal
 project; data.labels=folders reads any other images, one folder a class."""
 
 CLASSES = {"two_class": ("normal", "pneumonia"), "three_class": ("normal", "bacterial", "viral")}
-_BY_FILE_NAME = ""  # the folder holds several classes: the file name tells which
+_BY_FILE_NAME = ""  # the folder holds several classes: the file name shows which
 _FOLDER_CLASSES = {
     "two_class": {"normal": "normal"}
     | dict.fromkeys(("pneumonia", "bacteria", "bacterial", "virus", "viral"), "pneumonia"),
@@ -53,7 +53,7 @@ _POOL_FOLDERS = dict.fromkeys(("train", "training", "val", "valid", "validation"
 _POOL_FOLDERS |= dict.fromkeys(("test", "testing"), TEST)
 _SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
 _PATIENT = re.compile(r"(?:^|/)(person\d+|(?:NORMAL2-)?IM-\d+)[^/]*$", re.IGNORECASE)
-_CHUNK = 64  # files a thread takes at a time: one file costs less than handing it over
+_CHUNK = 64  # files that a thread takes at a time: reading one costs less than handing it over
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +70,26 @@ def scan_folder(root: Path, labels: str = "two_class", patient: str | None = Non
     """The manifest of the images under `root`, sorted by image id, with the unusable files set aside.
 
     Args:
-        root: Kaggle's layout (train, val, test; also doubled as chest_xray/chest_xray), or one folder a
-            class.
+        root: Kaggle's layout (train, val, test; also below chest_xray/chest_xray), or one folder per class.
         labels: "two_class" (normal, pneumonia), "three_class" (normal, bacterial, viral), or "folders" (the
-            sorted folder names are the classes). Names of folders are read without regard to case.
+            sorted folder names are the classes). The case of folder names is ignored.
         patient: A regular expression that finds the patient in an image's path below `root`: its first group that
-            matched, or all of it where it has none; None for names as Kaggle has them. An image in whose path it is
-            not found is a patient of its own.
+            matched, or the whole match where it has no group; None for names as Kaggle has them. An image without a
+            match is a patient of its own.
 
-    Pneumonia files whose name does not tell bacteria from virus are set aside where that is needed: in
-    three_class.
+    With three_class, pneumonia files whose name does not say either bacteria or virus are set aside.
 
     Raises:
-        DataError: Nothing was found, a class has no image, the labels are unknown, or `patient` finds nobody.
+        DataError: Nothing was found, a class has no image, the labels are unknown, or `patient` matches no path.
     """
     pattern = _PATIENT if patient is None else _read_pattern(patient)
     if labels not in LABEL_SCHEMES:
-        raise DataError(f"data.labels is one of {', '.join(LABEL_SCHEMES)}; received {labels!r}.")
+        raise DataError(
+            f"data.labels must be one of {', '.join(LABEL_SCHEMES)}. Received: {labels!r}. Choose one of these."
+        )
     top = find_top(Path(root))
     folders = list(_list_class_folders(top))
-    # several spellings of one folder name are one class, named as the first of them
+    # several spellings of one folder name are one class, which has the first of them as its name
     spellings = {folder.name.casefold(): folder.name for folder, _ in sorted(folders, reverse=True)}
     folder_classes = _FOLDER_CLASSES.get(labels, spellings)
     classes = CLASSES.get(labels, tuple(sorted(spellings.values())))
@@ -110,7 +110,10 @@ def scan_folder(root: Path, labels: str = "two_class", patient: str | None = Non
     manifest = Manifest(str(top), classes, tuple(rows), tuple(bad))
     check_classes(manifest)
     if patient is not None and not any(row.names_patient for row in rows):
-        raise DataError(f"data.patient={patient} finds no patient in any path, such as {rows[0].image_id}. Mend it.")
+        raise DataError(
+            f"data.patient must match the path of at least one image, such as {rows[0].image_id}. "
+            f"Received: {patient!r}. Correct it, or leave data.patient out for names as Kaggle has them."
+        )
     return manifest
 
 
@@ -119,12 +122,12 @@ def _read_pattern(patient: str) -> re.Pattern[str]:
         return re.compile(patient)
     except re.error as error:
         raise DataError(
-            f"data.patient is a regular expression such as '(\\d+)_'; received {patient!r}: {error}."
+            f"data.patient must be a regular expression such as '(\\d+)_'. Received: {patient!r} ({error}). Correct it."
         ) from error
 
 
 def check_classes(manifest: Manifest) -> None:
-    """Pass only a manifest with images of every class, in the pool and (if there is one) in the test set.
+    """Raise DataError unless every class has images in the pool and, if there is a test set, in the test set.
 
     Raises:
         DataError: Nothing was found, there are fewer than two classes, or a class has no image.
@@ -132,10 +135,12 @@ def check_classes(manifest: Manifest) -> None:
     reasons = "".join(f"\n    {bad.path}: {bad.reason}" for bad in manifest.bad[:5])
     aside = f"\n{len(manifest.bad)} set aside, among them:{reasons}" if manifest.bad else ""
     if not manifest.rows:
-        raise DataError(f"No usable image was found in {manifest.root}.{aside}\n{EXPECTED_LAYOUT}")
+        raise DataError(
+            f"No usable image was found in {manifest.root}.{aside}\n{EXPECTED_LAYOUT}"
+        )
     if len(manifest.classes) < 2:
         raise DataError(
-            f"At least two classes are needed, found {len(manifest.classes)} in {manifest.root}.{aside}\n"
+            f"At least two classes are needed. Received: {len(manifest.classes)} in {manifest.root}.{aside}\n"
             f"{EXPECTED_LAYOUT}"
         )
     for pool, counts in manifest.counts().items():
@@ -143,7 +148,7 @@ def check_classes(manifest: Manifest) -> None:
         if missing and (pool == POOL or sum(counts)):
             where = "the pool (train and val)" if pool == POOL else "the test set"
             raise DataError(
-                f"Every class needs images; {where} of {manifest.root} has none of: {', '.join(missing)}."
+                f"Every class needs images. Received: {where} of {manifest.root} has none of: {', '.join(missing)}."
                 f"{aside}\n{EXPECTED_LAYOUT}"
             )
 
@@ -155,7 +160,7 @@ def find_top(root: Path) -> Path:
     """
     telling = _POOL_FOLDERS.keys() | _FOLDER_CLASSES["three_class"].keys()
     top = root
-    # deeper is no wrapping of an archive; and a link to a folder above must come to an end
+    # no archive is nested deeper, and a link to a folder above would never end
     for _ in range(4):
         folders = _list_folders(top)
         wrapping = [each for each in folders if each.name == "chest_xray"] or folders
@@ -171,7 +176,9 @@ def _list_folders(folder: Path) -> list[Path]:
     try:
         return sorted(each for each in folder.iterdir() if not _is_system_name(each.name) and each.is_dir())
     except OSError as error:
-        raise DataError(f"The folder {folder} cannot be read: {error.strerror}. Check data.root.") from error
+        raise DataError(
+            f"The folder of the images must be readable. Received: {folder} ({error.strerror}). Check data.root."
+        ) from error
 
 
 def _is_system_name(name: str) -> bool:
@@ -215,7 +222,7 @@ def _read_files(
 
 def _read_file(file: _File, classes: Sequence[str], patient: re.Pattern[str]) -> ImageRow | BadFile:
     """A file's row in the manifest, or why it has none."""
-    if not file.image_id.isprintable():  # among these, what is not UTF-8: no table or log could hold it
+    if not file.image_id.isprintable():  # such as names that are not UTF-8: no table or log could hold them
         return BadFile(ascii(file.path)[1:-1], "the file name has characters that cannot be printed")
     name = file.image_id.rpartition("/")[2]
     label = file.folder_class
@@ -224,7 +231,7 @@ def _read_file(file: _File, classes: Sequence[str], patient: re.Pattern[str]) ->
         if len(kinds) != 1:
             return BadFile(file.path, "the name of a pneumonia file must say either bacteria or virus")
         label = kinds.pop()
-    if not os.path.isfile(file.path):  # a pipe would be waited for without end
+    if not os.path.isfile(file.path):  # reading a pipe would never end
         return BadFile(file.path, "not a file, or a link that leads nowhere")
     try:
         with open(file.path, "rb", buffering=0) as stream:
@@ -248,7 +255,7 @@ def _read_file(file: _File, classes: Sequence[str], patient: re.Pattern[str]) ->
 
 
 def _name_group(image_id: str, pool: str, patient: re.Pattern[str]) -> str:
-    """The patient, as "pool/person1": numbers of the train and test folders need not mean the same person."""
+    """The patient, as "pool/person1": a number in the train and in the test folder need not be the same person."""
     found = patient.search(image_id)
     if found is None:
         return image_id
@@ -257,7 +264,7 @@ def _name_group(image_id: str, pool: str, patient: re.Pattern[str]) -> str:
 
 
 def _is_image(head: bytes) -> bool:
-    """Whether a file with these first 12 bytes is of a kind that is read, whatever its extension says."""
+    """Whether these first 12 bytes begin an image that can be read; the file's extension does not matter."""
     if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")):
         return True
     return head[:4] == b"RIFF" and head[8:12] == b"WEBP"

@@ -1,4 +1,4 @@
-"""The list of images that everything later refers to: labelled images, and files that were set aside."""
+"""The list of a data set's images, to which everything later refers: labelled images, and files set aside."""
 
 import hashlib
 from collections import defaultdict
@@ -13,7 +13,7 @@ TEST = "test"
 
 
 class DataError(ValueError):
-    """Every mistake in the data or the data settings that a user can put right."""
+    """A mistake in the data or the data settings that the user can correct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ImageRow:
     path: str
     pool: str  # POOL or TEST
     label: int  # position in Manifest.classes
-    group: str  # the patient; an image whose name does not tell the patient is a group of its own
+    group: str  # the patient; an image whose name shows none is a group of its own
     content_hash: str  # sha256 of the file, hexadecimal
     width: int = 0  # pixels of the file, 0 until decoded
     height: int = 0
@@ -32,13 +32,13 @@ class ImageRow:
 
     @property
     def names_patient(self) -> bool:
-        """Whether its name tells the patient."""
+        """Whether its name shows the patient."""
         return self.group != self.image_id
 
 
 @dataclass(frozen=True, slots=True)
 class BadFile:
-    """One file that was set aside."""
+    """One file set aside."""
 
     path: str
     reason: str
@@ -46,7 +46,7 @@ class BadFile:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateReport:
-    """Byte-identical images that a reader of the results should know of, each as a tuple of image ids."""
+    """Byte-identical images, which matter to a reader of the results; each set as a tuple of image ids."""
 
     across_pools: tuple[tuple[str, ...], ...]  # the same file in the pool and in the test set
     across_groups: tuple[tuple[str, ...], ...]  # the same file under two patients of one pool
@@ -54,13 +54,13 @@ class DuplicateReport:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All images of a data set, sorted by image id, and the files that were set aside."""
+    """All images of a data set, sorted by image id, and the files set aside."""
 
     root: str
     classes: tuple[str, ...]
     rows: tuple[ImageRow, ...]
     bad: tuple[BadFile, ...]
-    held_out: bool = False  # whether the test set was drawn from the pool, there being no test folder
+    held_out: bool = False  # whether the test set was drawn from the pool because there is no test folder
 
     @cached_property
     def pool_rows(self) -> tuple[ImageRow, ...]:
@@ -84,7 +84,7 @@ class Manifest:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal sha256 of every image's id, label, content and pool: the same for equal data."""
+        """Hexadecimal sha256 of every image's id, label, content and pool; equal for equal data."""
         lines = sorted(f"{row.image_id}\t{row.label}\t{row.content_hash}\t{row.pool}\n" for row in self.rows)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -112,9 +112,8 @@ class Manifest:
     def shared_patients(self) -> tuple[str, ...]:
         """Patient names that occur both in the pool and in the test set, sorted.
 
-        A name in both need not be one person: Kaggle numbers bacterial and viral patients apart, so that
-        `person1_virus` of its test folder and `person1_bacteria` of its train folder share no more than a
-        number.
+        A name in both need not be one person: Kaggle numbers bacterial and viral patients separately, so that
+        `person1_virus` of its test folder and `person1_bacteria` of its train folder share only a number.
         """
         pool = {_patient(row.group) for row in self.pool_rows if row.names_patient}
         test = {_patient(row.group) for row in self.test_rows if row.names_patient}
@@ -122,7 +121,7 @@ class Manifest:
 
 
 def count_labels(labels: NDArray[np.int64], class_count: int) -> tuple[int, ...]:
-    """How often each class occurs in `labels`, one number a class."""
+    """How often each class occurs in `labels`, one number per class."""
     return tuple(int(count) for count in np.bincount(labels, minlength=class_count))
 
 

@@ -19,7 +19,7 @@ def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
     Args:
         manifest: The prepared data set.
         split: The rows of the pool that train and that validate.
-        file: Open for writing; a local file or one of a bucket.
+        file: Open for writing, on a disk or in a bucket.
     """
     import pyarrow
     import pyarrow.parquet
@@ -42,7 +42,7 @@ def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
 
 
 def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
-    """Read what `write_manifest` wrote: the manifest, and for each of its rows train, validation or test.
+    """Read the table of `write_manifest`: the manifest, and for each of its rows train, validation or test.
 
     Raises:
         DataError: The file is not such a table.
@@ -51,21 +51,25 @@ def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
     import pyarrow.parquet
 
     try:
-        # On this thread: PyArrow's own may hold the file last, and freeing it aborts a process that is about to end.
+        # On this thread: one of PyArrow's own may be the last to hold the file, and freeing it there aborts a process
+        # that is about to end.
         content = pyarrow.BufferReader(file.read())
         table = pyarrow.parquet.ParquetFile(content).read(use_threads=False)
         about = json.loads(table.schema.metadata[_METADATA_KEY])
     except (pyarrow.ArrowInvalid, KeyError, TypeError) as error:
-        raise DataError(f"A manifest is a Parquet table written by write_manifest; reading it gave: {error}") from error
+        raise DataError(
+            f"A manifest must be a Parquet table written by write_manifest. Received: {error}. "
+            "Check the file, or take it from its run again."
+        ) from error
     splits = tuple(str(name) for name in table.column("split").to_pylist())
     rows = tuple(ImageRow(**record) for record in table.drop_columns(["split"]).to_pylist())
     bad = tuple(BadFile(**record) for record in about["bad"])
-    held_out = about.get("held_out", False)  # manifests written before this was kept
+    held_out = about.get("held_out", False)  # older manifests lack it
     return Manifest(about["root"], tuple(about["classes"]), rows, bad, held_out), splits
 
 
 def write_bad_files(bad: Iterable[BadFile], file: BinaryIO) -> None:
-    """Write the files that were set aside as CSV (UTF-8) with the columns path and reason."""
+    """Write the files set aside as CSV (UTF-8) with the columns path and reason."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["path", "reason"])

@@ -1,7 +1,7 @@
-"""What a folder of images holds: `python -m data_pipeline.scan FOLDER`.
+"""Prints what a folder of images holds: `python -m data_pipeline.scan FOLDER`.
 
-Prints the counts behind the report's figures 1 to 4, the files that were set aside, identical images, patients that
-occur twice, and how far brightness, contrast and shape alone would go.
+The counts behind the report's figures 1 to 4, the files set aside, identical images, patients that occur twice, and how
+well brightness, contrast and shape alone separate the classes.
 """
 
 import argparse
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def print_scan(arguments: Sequence[str] | None = None) -> int:
-    """Print what a folder holds, and return the exit status: 0 if the data can be used.
+    """Print what a folder holds; returns the exit status, 0 if the data can be used.
 
     Args:
-        arguments: Those of the command line, by default the process's own.
+        arguments: Of the command line, by default those of the process.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -30,7 +30,7 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
     options = _build_parser(DataSettings.cache).parse_args(arguments)
     console = Console()
     try:
-        # whatever share is bad, here it is shown
+        # here bad files are shown, however many
         settings = DataSettings(
             root=options.root,
             labels=options.labels,
@@ -79,11 +79,11 @@ def _count_table(manifest: Manifest, split: Split) -> "Table":
 
 
 def _shortcut_table(dataset: Dataset) -> "Table":
-    """How well properties that are no sign of a disease tell the classes apart, in the pool and in the test set."""
+    """How well properties that are no sign of a disease separate the classes, in the pool and in the test set."""
     from rich.table import Table
 
     manifest = dataset.manifest
-    # of two classes, one says all
+    # of two classes, one is enough
     shown = range(len(manifest.classes)) if len(manifest.classes) > 2 else (1,)
     parts = {"train": (manifest.pool_rows, dataset.pool), "test": (manifest.test_rows, dataset.test)}
     found = {name: shortcut_aucs(rows, images.open(), manifest.classes) for name, (rows, images) in parts.items()}
@@ -95,7 +95,7 @@ def _shortcut_table(dataset: Dataset) -> "Table":
 
 
 def list_remarks(manifest: Manifest) -> Iterator[str]:
-    """What a careful reader wants to know, a line each: bad files, identical images, shared patients."""
+    """Bad files, identical images and shared patients, one line each."""
     yield f"Set aside: {len(manifest.bad)} files"
     yield from (f"    {bad.path}: {bad.reason}" for bad in manifest.bad)
     duplicates = manifest.duplicates()

@@ -32,15 +32,15 @@ class CnnConfig:
     Attributes:
         layers: Number of blocks.
         filters: Filters of the first block.
-        growth: What multiplies the filters from block to block: block i has round(filters * growth**i).
+        growth: Factor of the filters from block to block: block i has round(filters * growth**i).
         kernel: Side of the square convolution kernel, in pixels.
-        padding: "valid" (the image loses kernel - 1 pixels a block) or "same".
+        padding: "valid" (the image loses kernel - 1 pixels in each block) or "same".
         normalize: Whether the model first brings each image to mean 0 and standard deviation 1.
         batch_norm: "none", or the places of batch-norm layers joined by "+": "conv" (after each convolution
             and its relu), "block" (after each pooling: a quarter of the work), "flatten" (on the flat features),
-            "classifier" (before the output layer, after the last hidden dense layer; without one it is the
-            place of "flatten", and gets one layer, not two).
-        pooling: How feature maps become flat features: "flatten", or "average" (global, one number a filter).
+            "classifier" (before the output layer, after the last hidden dense layer; without one it is the same
+            place as "flatten", which then gets one layer, not two).
+        pooling: How feature maps become flat features: "flatten", or "average" (global, one number per filter).
         dense: Units of each hidden dense layer.
         dropout: Share of the inputs of the output layer silenced during training.
 
@@ -159,8 +159,8 @@ def build_cnn(
         input_shape: (height, width, channels) of one image.
         classes: Number of classes, at least 2.
         seed: Fixes the initial weights and the dropout masks.
-        fused: Whether the blocks are made of layers that train faster on a CPU: the same weights and numbers, but
-            a saved model then needs this project to be loaded.
+        fused: Whether the blocks are made of layers that train faster on a CPU. Weights and outputs are the same, but
+            loading a saved model then needs this project.
 
     Returns:
         A model from float images (B, H, W, C) in [0, 1] to float32 probabilities: of class 1, (B, 1), for two
@@ -189,7 +189,7 @@ def build_cnn(
 
 
 def _attach_block(x: Any, filters: int, config: CnnConfig, seed: int, fused: bool) -> Any:
-    """One block on `x`: convolution, relu and max pooling, with batch norm where the configuration says so."""
+    """One block on `x`: convolution, relu and max pooling, with batch norm at the places of the configuration."""
     import keras
 
     places = batch_norm_places(config.batch_norm)

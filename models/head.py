@@ -1,4 +1,4 @@
-"""The end that every model here shares: features become hidden dense layers, then one probability a class."""
+"""The head that every model here shares: from flat features through hidden dense layers to class probabilities."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,14 @@ from models.layers import Layer, batch_norm_layer, dense_layer
 
 
 def layer_seeds(seed: int) -> Iterator[int]:
-    """An endless stream of seeds, the same for the same `seed`, so that every layer draws its own weights."""
+    """An endless stream of seeds that depends on `seed` alone; each layer takes its own."""
     draw = random.Random(seed)
     while True:
         yield draw.getrandbits(31)
 
 
 def output_units(classes: int) -> int:
-    """The units of the output layer: one sigmoid unit for two classes, else one softmax unit a class.
+    """The units of the output layer: one sigmoid unit for two classes, else one softmax unit per class.
 
     Raises:
         ValueError: With fewer than two classes.
@@ -26,7 +26,7 @@ def output_units(classes: int) -> int:
 
 
 def output_activation(classes: int) -> str:
-    """What makes probabilities of the output layer's numbers: "sigmoid" for two classes, else "softmax"."""
+    """The activation of the output layer: "sigmoid" for two classes, else "softmax"."""
     return "sigmoid" if classes == 2 else "softmax"
 
 
@@ -45,17 +45,17 @@ def attach_head(
     seeds: Iterator[int],
     batch_norm: bool = False,
 ) -> Any:
-    """Class probabilities made from flat features.
+    """Class probabilities from flat features.
 
     Batch norm and dropout, where asked for, stand once, just before the output layer, as in the report.
-    Dropout comes second: batch norm would otherwise learn the statistics of half-silenced units.
+    Dropout comes second: otherwise batch norm would learn the statistics of half-silenced units.
 
     Args:
         features: Symbolic tensor of shape (B, F).
         dense: Units of each hidden layer.
         dropout: Share of the inputs of the output layer silenced during training; 0 leaves the layer out.
         classes: Number of classes, at least 2.
-        seeds: Where each layer takes its seed.
+        seeds: Source of each layer's seed.
         batch_norm: Whether a batch-norm layer stands before the output layer.
 
     Returns:
@@ -72,7 +72,7 @@ def attach_head(
     if dropout > 0:
         x = keras.layers.Dropout(dropout, seed=next(seeds))(x)
     activation = output_activation(classes)
-    # float32 whatever the policy: a probability near 1 has too few digits in 16 bits for a usable loss.
+    # float32 under every policy: in 16 bits a probability near 1 has too few digits for a usable loss.
     output = seeded_dense(output_units(classes), seeds, activation=activation, dtype="float32", name="probability")
     return output(x)
 

@@ -1,11 +1,11 @@
-"""A backbone of keras.applications, frozen as far as asked, with a small dense head.
+"""A backbone of keras.applications, frozen wholly, in part or not at all, with a small dense head.
 
 The model is a chain of named parts:
 
     image -> prepare -> frozen -> thawed -> pooling -> head -> probability
 
-`frozen` ends with the layer that the configuration names, `thawed` begins after it; an empty one is left out.
-What leaves the frozen part depends on image and weights only, so it can be computed once and shared by many
+`frozen` ends with the layer that the configuration names, and `thawed` begins after it; an empty part is left out.
+The output of the frozen part depends on image and weights only, so it can be computed once and shared by many
 trials: see `models.parts`.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import keras
 
 POOLINGS = ("average", "flatten")
-SMALLEST_SIDE = 32  # pixels; keras.applications takes nothing smaller
+SMALLEST_SIDE = 32  # pixels; keras.applications refuses smaller images
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class TransferConfig:
 
     Attributes:
         backbone: A name of BACKBONES.
-        pooling: How feature maps become flat features: "average" (global, one number a channel) or "flatten".
+        pooling: How feature maps become flat features: "average" (global, one number per channel) or "flatten".
         dense: Units of each hidden dense layer of the head.
         dropout: Share of the inputs of the output layer silenced during training.
-        frozen: What training leaves alone: "all" of the backbone, "none" of it, or everything up to and
-            including the layer of this name, for example "block4_pool" of vgg16. Whether there is such a
-            layer is seen when the model is built.
+        frozen: What training does not change: "all" of the backbone, "none" of it, or everything up to and
+            including the layer of this name, for example "block4_pool" of vgg16. That the layer exists is checked
+            when the model is built.
 
     Raises:
         ValueError: When a value breaks its rule.
@@ -72,13 +72,13 @@ def build_transfer(
 ) -> "keras.Model":
     """A Keras model, not yet compiled, from images to class probabilities.
 
-    The frozen part runs in inference mode even while the model is trained: its batch-norm statistics do not
-    move, and what it computes for an image never changes.
+    The frozen part behaves as in inference even while the model is trained: its batch-norm statistics do not move, it
+    drops nothing out, and its output for an image never changes.
 
     Args:
         config: Backbone and head.
-        input_shape: (height, width, channels) of one image; one channel is repeated three times inside the
-            model.
+        input_shape: (height, width, channels) of one image; the model itself repeats a single channel
+            three times.
         classes: Number of classes, at least 2.
         weights: The backbone's arrays as `load_backbone_weights` gives them; None for random ones.
         seed: Fixes the initial weights and the dropout masks.
@@ -139,7 +139,7 @@ def build_transfer_trainable(
     weights: Sequence[np.ndarray] | None = None,
     seed: int = 0,
 ) -> "keras.Model":
-    """`trainable_part(build_transfer(...))` with the same initial weights; a mere head comes without its backbone.
+    """`trainable_part(build_transfer(...))` with the same initial weights; a head alone is built without its backbone.
 
     Args and Raises are those of `build_transfer`; `input_shape` is that of an image.
     """
@@ -153,7 +153,7 @@ def build_transfer_trainable(
 
 
 def check_transfer_shape(input_shape: ImageShape) -> None:
-    """Raise ValueError unless backbones take images of this shape; a single channel is made three."""
+    """Raise ValueError unless backbones take images of this shape, a single channel repeated three times."""
     check_image_shape(input_shape)
     height, width, channels = input_shape
     if min(height, width) < SMALLEST_SIDE or channels not in (1, 3):
@@ -164,9 +164,9 @@ def check_transfer_shape(input_shape: ImageShape) -> None:
 
 
 def _preparation(backbone: str, input_shape: ImageShape) -> Any:
-    """A model from images in [0, 1], grey or colour, to float32 images as the backbone saw them in training.
+    """A model from images in [0, 1], grey or colour, to float32 images as the backbone was trained on.
 
-    It computes in float32 under every policy, since 16 bits would merge grey levels.
+    It computes in float32 under every policy: 16 bits would merge grey levels.
     """
     import keras
 
@@ -179,7 +179,7 @@ def _preparation(backbone: str, input_shape: ImageShape) -> Any:
 
 
 def _filled_backbone(name: str, input_shape: Sequence[int], weights: Sequence[np.ndarray] | None, seed: int) -> Any:
-    """The backbone with the given weights, or with random ones that depend on `seed` alone."""
+    """The backbone with these weights, or with random ones that depend on `seed` alone."""
     backbone = build_backbone(name, input_shape)
     if weights is None:
         return _reseeded(backbone, seed)
@@ -188,7 +188,7 @@ def _filled_backbone(name: str, input_shape: Sequence[int], weights: Sequence[np
     if received != expected:
         raise WeightsError(
             f"weights must be the {len(expected)} arrays of {name}'s get_weights(), without its top. "
-            f"Received: {len(received)} arrays, not all of those shapes. "
+            f"Received: {len(received)} arrays, whose shapes differ from those. "
             f"Take them from load_backbone_weights({name!r}, ...)."
         )
     backbone.set_weights(weights)
@@ -198,8 +198,7 @@ def _filled_backbone(name: str, input_shape: Sequence[int], weights: Sequence[np
 def _reseeded(model: Any, seed: int) -> Any:
     """A copy of `model` whose random initial weights depend on `seed` alone.
 
-    The builders of keras.applications take no seed, and seeding the process would disturb all else that
-    draws.
+    The builders of keras.applications take no seed, and seeding the whole process would change every other draw.
     """
     import keras
 
@@ -242,10 +241,10 @@ def _freeze(part: Any) -> None:
 
 
 def possible_cuts(backbone: "keras.Model") -> tuple[str, ...]:
-    """The names of the layers after which the backbone can be cut in two, first to last.
+    """Names of the layers after which the backbone can be cut in two, first to last.
 
-    A layer is such a cut when no connection jumps over it: all that comes later sees what came before through
-    its output only. The input is no cut (nothing would be frozen), nor is the last layer (that is
+    The model can be cut after a layer when no connection jumps over it: all later layers see the earlier ones through
+    its output only. The input is not such a layer (nothing would be frozen), nor is the last one (that is
     frozen="all").
     """
     import keras
@@ -272,7 +271,7 @@ def check_cut(backbone: "keras.Model", config: TransferConfig) -> None:
     near = sorted(cuts, key=lambda cut: abs(names.index(cut) - place))[:2]
     raise ValueError(
         f"frozen must name a layer of {config.backbone} between its input and its last layer that no "
-        f"connection jumps over. Received: {config.frozen!r}. The nearest such are {' and '.join(near)}; "
+        f"connection jumps over. Received: {config.frozen!r}. The nearest such layers are {' and '.join(near)}; "
         "the whole backbone is 'all'."
     )
 
