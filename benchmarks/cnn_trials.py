@@ -1,7 +1,7 @@
 """Eight small CNNs x 3 epochs: our search, a plain Keras loop, KerasTuner and a plain Ray Tune trainable.
 
 `python -m benchmarks.cnn_trials [--root FOLDER]`; on the full set and 2 cores about 20 minutes a repeat, so an hour;
-repeats that were measured are kept in `build/repeats/`, and an interrupted benchmark goes on.
+repeats that were measured are kept in `build/repeats/`, and an interrupted benchmark resumes.
 
 Every side is a command, timed from its start to the end of its last trial: imports, decoding from the files (our cache
 is empty), training, validation and each side's own checkpoints are included.
@@ -45,7 +45,7 @@ BOUNDS = {"keras_loop": Bound(0.6), "keras_tuner_search": Bound(0.6), "ray_tune"
 
 @dataclass(frozen=True)
 class Timing:
-    """One side, once.
+    """One run of one side.
 
     Attributes:
         seconds: from the start of its command to the end of its last trial.

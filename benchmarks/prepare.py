@@ -1,4 +1,4 @@
-"""Preparing large JPEGs on all cores, against one plain OpenCV loop.
+"""Preparation of large JPEGs on all cores, against one plain OpenCV loop.
 
 `python -m benchmarks.prepare [--root FOLDER]`; about four minutes. The data set's images are enlarged to 2,000 files of
 about 1,300 x 1,000 pixels in a temporary folder (about 0.5 GB), as large as the originals that hospitals deliver.

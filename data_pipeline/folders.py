@@ -135,9 +135,7 @@ def check_classes(manifest: Manifest) -> None:
     reasons = "".join(f"\n    {bad.path}: {bad.reason}" for bad in manifest.bad[:5])
     aside = f"\n{len(manifest.bad)} set aside, among them:{reasons}" if manifest.bad else ""
     if not manifest.rows:
-        raise DataError(
-            f"No usable image was found in {manifest.root}.{aside}\n{EXPECTED_LAYOUT}"
-        )
+        raise DataError(f"No usable image was found in {manifest.root}.{aside}\n{EXPECTED_LAYOUT}")
     if len(manifest.classes) < 2:
         raise DataError(
             f"At least two classes are needed. Received: {len(manifest.classes)} in {manifest.root}.{aside}\n"
