@@ -1,7 +1,7 @@
 """All benchmarks, one after the other: `python -m benchmarks [--root FOLDER] [--weights FILE] [--again]`.
 
-Each runs in a process of its own. One whose stored result is of this very code is passed over, so that an interrupted
-session goes on where it was; `--again` measures it anew.
+Each runs in a process of its own. A benchmark with a stored result of this commit is skipped, so that an interrupted
+session resumes where it stopped; `--again` measures it again.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import harness
 
-# Short ones first: what is interrupted has then the most to show.
+# Short ones first: an interrupted session then has the most results.
 BENCHMARKS = (
     "data_memory",
     "prepare",
@@ -27,7 +27,7 @@ BENCHMARKS = (
 
 
 def is_measured(name: str, docs: Path, commit: str) -> bool:
-    """Whether a result of this commit is stored; what was changed since the commit cannot be told, so then never."""
+    """Whether a result of this commit is stored; never with uncommitted changes, which results do not identify."""
     path = docs / "benchmarks" / f"{name}.json"
     if not commit or commit.endswith("-dirty") or not path.is_file():
         return False
@@ -35,9 +35,9 @@ def is_measured(name: str, docs: Path, commit: str) -> bool:
 
 
 def main() -> int:
-    """Run what is not measured yet; returns the number of benchmarks that failed."""
+    """Run the benchmarks that are not measured yet; returns the number that failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--again", action="store_true", help="also what is measured already")
+    parser.add_argument("--again", action="store_true", help="also benchmarks that are measured already")
     parser.add_argument("--quick", action="store_true", help="smallest sizes; the figures mean nothing")
     given, words = parser.parse_known_args()
     words += ["--quick"] if given.quick else []

@@ -1,4 +1,4 @@
-"""A made-up run of any size, in the format that a search writes: `python benchmarks/analysis_data.py FOLDER`.
+"""Writes a synthetic run of any size in the format of a search: `python benchmarks/analysis_data.py FOLDER`.
 
 Nothing is trained: losses fall along plausible curves, ASHA's halving stops most trials, and probabilities are
 drawn so that a better trial ranks images better. The same arguments give the same files.
@@ -121,7 +121,7 @@ def _quality(parameters: dict[str, Any]) -> float:
 
 
 def _last_epochs(quality: NDArray[np.float64], epochs: int) -> NDArray[np.int64]:
-    """int64 (N,): the epoch at which each trial ends when a third goes on at each rung."""
+    """int64 (N,): the epoch at which each trial ends when a third is promoted at each rung."""
     last = np.full(len(quality), epochs)
     alive, rung = np.arange(len(quality)), 1
     while rung < epochs and len(alive) >= 3:

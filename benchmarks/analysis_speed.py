@@ -1,4 +1,4 @@
-"""How quick the analysis is on a large made-up run: `python benchmarks/analysis_speed.py`.
+"""How fast the analysis is on a large synthetic run: `python benchmarks/analysis_speed.py`.
 
 Loads 10,000 trials of 20 epochs, makes every table, writes the report and answers the app's requests. With
 Chromium, its driver and Selenium installed, it also measures what a reader waits for in a browser.
@@ -76,7 +76,7 @@ def serving(folder: str) -> Iterator[str]:
 
 
 def measure_browser(folder: str) -> None:
-    """What a reader waits for: the page of trials, and the page after a condition is dropped."""
+    """A reader's waiting times: the page of trials, and the page after a condition is dropped."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

@@ -1,13 +1,13 @@
 """ASHA with TPE against random trials of full length: how good, for how many epochs.
 
 `python -m benchmarks.asha_tpe --root FOLDER`; on the full set and 2 cores about an hour, most of it for the random
-trials. Each search's folder is kept in `build/asha_tpe/`, so that what was trained is not trained again: an
-interrupted benchmark goes on, and searches of full length serve for every later version of ASHA and TPE
-(remove the folder when training itself has changed).
+trials. Each search's folder is kept in `build/asha_tpe/`, so that nothing is trained twice: an interrupted benchmark
+resumes, and searches of full length serve for every later version of ASHA and TPE (remove the folder when training
+itself has changed).
 
 Both search the shipped space cnn2 on images of 64 x 64 pixels; a repeat is a seed. They are judged by the AUC: after
-one epoch many networks call every image pneumonia, an accuracy of 0.5 that tells ASHA and TPE nothing about them, while
-their AUC tells them apart already.
+one epoch many networks call every image pneumonia. Their accuracies are then all 0.5, which does not distinguish them;
+their AUCs do.
 """
 
 import re
@@ -29,7 +29,7 @@ WAYS = {"random": ("random", "none"), "asha_tpe": ("tpe", "asha")}  # searcher, 
 
 @dataclass(frozen=True)
 class Score:
-    """What a search came to.
+    """The result of a search.
 
     Attributes:
         best: the best METRIC of any epoch of any trial.
@@ -78,14 +78,14 @@ def summarize(ours: Sequence[Score], random: Sequence[Score], quick: bool = Fals
 
 
 def score(trials: Sequence[TrialRecord]) -> Score:
-    """What the trials of a search came to; 0 where no epoch has a value."""
+    """The result of a search's trials; 0 where no epoch has a value."""
     epochs = [epoch for trial in trials for epoch in trial.epochs]
     best = max((getattr(epoch, METRIC) or 0.0 for epoch in epochs), default=0.0)
     return Score(best, max((epoch.val_accuracy or 0.0 for epoch in epochs), default=0.0), len(epochs))
 
 
 def _store_name(options: Options) -> str:
-    """A folder for each data set and size, so that kept searches are never taken for those of other images."""
+    """A folder for each data set and size, so that kept searches are never mistaken for those of other images."""
     fingerprint = re.findall(r"fingerprint (\w+)", harness.describe_data(options.root))[0]
     trials, epochs, size = _sizes(options)
     return f"{fingerprint}-{trials}x{epochs}-{size}px"

@@ -1,7 +1,7 @@
 """Eight small CNNs x 3 epochs: our search, a plain Keras loop, KerasTuner and a plain Ray Tune trainable.
 
 `python -m benchmarks.cnn_trials [--root FOLDER]`; on the full set and 2 cores about 20 minutes a repeat, so an hour;
-repeats that were measured are kept in `build/repeats/`, and an interrupted benchmark goes on.
+repeats that were measured are kept in `build/repeats/`, and an interrupted benchmark resumes.
 
 Every side is a command, timed from its start to the end of its last trial: imports, decoding from the files (our cache
 is empty), training, validation and each side's own checkpoints are included.
@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks import harness
 from benchmarks.flops import TRAINING, cnn_flops
@@ -20,6 +20,7 @@ from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options,
 from benchmarks.peers.task import Task, make_task, read_outcome, write_task
 from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
 from data_pipeline.dataset import DataSettings
+from models.cnn import CnnConfig
 from search.plan.spaces import model_settings
 
 # Much like the shipped space cnn2. Half of the trials have batch norm, where the published networks have it.
@@ -44,7 +45,7 @@ BOUNDS = {"keras_loop": Bound(0.6), "keras_tuner_search": Bound(0.6), "ray_tune"
 
 @dataclass(frozen=True)
 class Timing:
-    """One side, once.
+    """One run of one side.
 
     Attributes:
         seconds: from the start of its command to the end of its last trial.
@@ -108,7 +109,8 @@ def training_flops(task: Task) -> int:
     """Operations of all trials: training and validation."""
     images = TRAINING * len(task.train) + len(task.validation)
     shape = (task.size, task.size, 1)
-    return sum(task.epochs * images * cnn_flops(model_settings(trial), shape, 2) for trial in task.trials)
+    models = (cast(CnnConfig, model_settings(trial)) for trial in task.trials)
+    return sum(task.epochs * images * cnn_flops(model, shape, 2) for model in models)
 
 
 def _physical_limit(task: Task, machine: Machine) -> str:

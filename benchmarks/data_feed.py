@@ -2,9 +2,9 @@
 
 `python -m benchmarks.data_feed [--root FOLDER]`; on the full set and 2 cores about a quarter of an hour.
 
-First trials of a real search time their own parts. Then the training part of an epoch is timed on the real feed and
-on one batch repeated, in turn: with a core to spare for the feed's own thread, which shows whether a step ever waits;
-and with the process held to one CPU, as where every core trains a trial, which shows what the feed's work costs.
+First, trials of a real search time their own parts. Then the training part of an epoch is timed in turn on the real
+feed and on one repeated batch. With a core to spare for the feed's own thread, this shows whether a step ever waits.
+With the process held to one CPU, as where every core trains a trial, it shows what the feed's work costs.
 """
 
 import json
@@ -85,7 +85,7 @@ class FeedModel(TrialModel):
 
         An epoch must have been run before: it traces the graphs.
         """
-        # One batch would soon be learnt by heart, and gradients too small for normal floats take a CPU far longer.
+        # A model soon memorizes one batch, and gradients too small for normal floats take a CPU far longer.
         self.model.optimizer.learning_rate.assign(0.0)
         batches = self._batches if feed is None else feed
         return timed(lambda: self.model.fit(batches, epochs=1, shuffle=False, verbose=0))
@@ -197,7 +197,7 @@ def time_feed(setup: Setup, data: TrainingData, repeats: int) -> list[tuple[floa
     model = FeedModel(TrialConfig(MODELS[setup.model], train, max_epochs=100, seed=0), data, image_inputs(data))
     model.run_epoch()
     feed = model.repeat_first_batch()
-    model.fit_seconds(feed)  # a batch of a fixed size is traced anew
+    model.fit_seconds(feed)  # a batch of a fixed size is traced again
     pairs = [(model.fit_seconds(), model.fit_seconds(feed)) for _ in range(repeats)]
     del model, feed
     release_memory()

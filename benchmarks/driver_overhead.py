@@ -1,18 +1,17 @@
-"""What the driver itself costs: 1,000 trivial trials of three steps, ours beside Ray Tune's own.
+"""The cost of the driver itself: 1,000 trivial trials of three steps, ours beside Ray Tune's own.
 
-`python -m benchmarks.driver_overhead`; about 12 minutes with three repeats. All ways draw their trials at random, run
-as many at a time, and have a driver process and a Ray session of their own, one after the other:
+`python -m benchmarks.driver_overhead`; about 12 minutes with three repeats. All ways draw their trials at random and
+run equally many at a time; each has a driver process and a Ray session of its own, one after the other:
 
-- ours: `search.driver.run_search` with every record that a search writes: the event log, a checkpoint an epoch and
+- ours: `search.driver.tune.run_search` with every record that a search writes: the event log, a checkpoint an epoch and
   the best weights. Its trial is `ImageTrial` with a model of one number, which does not import TensorFlow.
-- plain Tune: a function trainable, a process for each trial; so slow that it is measured on a few trials and scaled.
-- Tune with reuse_actors: a class trainable whose processes go on from trial to trial, with Tune's default loggers.
-- the same without loggers: nothing is recorded but Tune's own snapshot.
+- plain Tune: a function trainable, a process for each trial; it is slow, so a few trials are measured and scaled.
+- Tune with reuse_actors: a class trainable whose processes continue from trial to trial, with Tune's default loggers.
+- the same without loggers: only Tune's own snapshot is recorded.
 """
 
 import multiprocessing
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -23,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
-from search.record import FINISHED, EpochRecord, TrialRecord
+from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target, resident_mib
+from benchmarks.no_op import EPOCHS, no_op_epoch
+from search.record import FINISHED, TrialRecord
 
 TRIALS = 1000
 QUICK_TRIALS = 300
-EPOCHS = 3
-BLOCK = 100  # trials between two readings
+BLOCK = 100  # trials between readings
 TUNE_TRIALS = 30  # of plain Tune, which takes a process for each
 FLAT = 1.1  # the last hundred beside the second hundred; the first holds the start of the processes
 OURS, PLAIN, REUSE, BARE = "ours", "plain Tune", "Tune, reuse_actors", "Tune, reuse_actors, no loggers"
@@ -41,8 +40,8 @@ class Course:
 
     Attributes:
         trials: how many were run.
-        seconds: in all, from the call to its return.
-        ended: when every hundredth trial had ended, in seconds since the call.
+        seconds: from the call to its return.
+        ended: the end of every hundredth trial, in seconds since the call.
         memory_mib: the driver's resident memory at these times.
     """
 
@@ -72,43 +71,20 @@ class Meter:
         self._count = 0
 
     def count(self, ended: int) -> None:
-        """Take note that so many trials have ended in all."""
+        """Record that so many trials have ended in all."""
         if ended // BLOCK > self._count // BLOCK:
             self._ended.append(time.perf_counter() - self._started)
             self._memory.append(resident_mib())
         self._count = ended
 
     def count_one(self) -> None:
-        """Take note that one more trial has ended."""
+        """Record that one more trial has ended."""
         self.count(self._count + 1)
 
     def course(self) -> Course:
-        """What was read, now that all has returned."""
+        """The readings, after the run has returned."""
         seconds = time.perf_counter() - self._started
         return Course(self._count, seconds, tuple(self._ended), tuple(self._memory))
-
-
-def no_op_epoch(epoch: int, loss: float) -> EpochRecord:
-    """The record of an epoch in which nothing was trained."""
-    return EpochRecord(
-        epoch=epoch,
-        seconds=0.0,
-        learning_rate=1e-3,
-        train_loss=loss,
-        train_accuracy=0.5,
-        val_loss=loss,
-        val_accuracy=0.5,
-        val_balanced_accuracy=0.5,
-        val_auc=0.5,
-        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        time=time.time(),
-    )
-
-
-def resident_mib() -> float:
-    """This process's resident memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def run_ours(trials: int, folder: str) -> Course:
@@ -147,7 +123,7 @@ def run_ours(trials: int, folder: str) -> Course:
 
 
 def run_tune(trials: int, folder: str, reuse_actors: bool, loggers: bool) -> Course:
-    """Trials through Ray Tune as its documentation has it."""
+    """Trials through Ray Tune, following its documentation."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if not loggers:
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -182,7 +158,10 @@ def run_tune(trials: int, folder: str, reuse_actors: bool, loggers: bool) -> Cou
     course = meter.course()
     ray.shutdown()
     if results.num_errors:
-        raise RuntimeError(f"Every trial must end well to be a measure; {results.num_errors} of {trials} failed.")
+        raise RuntimeError(
+            f"Every trial must succeed to be measured. Received: {results.num_errors} errors in {trials} trials. "
+            "Read Tune's log for the reason."
+        )
     return course
 
 
@@ -195,7 +174,7 @@ WAYS: dict[str, Callable[[int, str], Course]] = {
 
 
 def run_way(way: str, trials: int) -> Course:
-    """One way's course, what Ray prints put aside; for a process of its own, whose memory is measured."""
+    """One way's course, with Ray's output in a file; call it in a process of its own, whose memory it measures."""
     from search.driver.screen import chatter_to
 
     with tempfile.TemporaryDirectory() as folder, chatter_to(Path(folder, "log")):
@@ -221,7 +200,7 @@ def suggestion_seconds(searcher: str, trials: int) -> list[float]:
 
 
 def call_seconds() -> float:
-    """How long a call to an idle process takes, there and back, in the median of many."""
+    """How long a call to an idle process takes, there and back: the median of many."""
     import ray
 
     class Idle:

@@ -6,7 +6,7 @@ A multiplication and an addition count as two. Only convolutions and dense layer
 from itertools import pairwise
 
 from models.checks import ImageShape
-from models.cnn import CnnConfig, block_filters, feature_sides
+from models.cnn import CnnConfig, block_shapes, flat_features
 from models.head import output_units
 
 # Backward computes the gradient of the inputs and of the weights: twice the work of forward.
@@ -18,16 +18,12 @@ VGG16_FEATURES = 512  # of an image, averaged over the last maps
 
 def cnn_flops(config: CnnConfig, input_shape: ImageShape, classes: int) -> int:
     """Operations of one image's way forward through a CNN."""
-    height, width, channels = input_shape
-    lost = config.kernel - 1 if config.padding == "valid" else 0
-    total = 0
-    for before, after in pairwise((channels, *block_filters(config))):
-        height, width = height - lost, width - lost
-        total += 2 * height * width * config.kernel**2 * before * after
-        height, width = height // 2, width // 2
-    rows, columns, last = feature_sides(config, input_shape)
-    features = last if config.pooling == "average" else rows * columns * last
-    return total + head_flops(features, config.dense, classes)
+    total, channels = 0, input_shape[2]
+    for block in block_shapes(config, input_shape):
+        height, width, filters = block.convolved
+        total += 2 * height * width * config.kernel**2 * channels * filters
+        channels = filters
+    return total + head_flops(flat_features(config, input_shape), config.dense, classes)
 
 
 def head_flops(features: int, dense: tuple[int, ...], classes: int) -> int:

@@ -3,8 +3,8 @@
 `python -m benchmarks.growth [--root FOLDER]`; on the full set and 2 cores about 20 minutes. Draws
 `docs/benchmarks/growth.svg`, for which plotly's kaleido needs Chrome or Chromium.
 
-Times are from the begin of the first epoch to the end of the last trial; what comes before (imports, data, Ray) is the
-same whatever the work. Nodes are Ray nodes of one CPU each in this machine (ray.cluster_utils.Cluster): they show what
+Times are from the start of the first epoch to the end of the last trial; what comes before (imports, data, Ray) does
+not depend on the work. Nodes are Ray nodes of one CPU each in this machine (ray.cluster_utils.Cluster): they show what
 the driver and the object store cost, not what a second machine would give. Beyond this machine's cores they share CPUs.
 """
 
@@ -26,7 +26,7 @@ from data_pipeline.dataset import DataSettings, list_dataset
 PICTURE = "growth.svg"
 TRIALS, IMAGES, NODES = "trials", "images", "nodes"
 FACTORS = {TRIALS: (1, 2, 4, 8), IMAGES: (1, 2, 4), NODES: (1, 2, 4)}
-STRAIGHT = Bound(1.1)  # of the straight line through the first point: the noise of a machine that others use
+STRAIGHT = Bound(1.1)  # of the straight line through the first point: the noise of a shared machine
 EPOCHS, QUICK_EPOCHS = 3, 1
 SIZE = 112  # the curves have the same shape at 224, for four times the time
 NODE_TRIALS = 8
@@ -61,7 +61,7 @@ class Curve:
 def measure(options: Options, machine: Machine) -> Measurement:
     """The three curves."""
     picture = harness.picture_path(options, PICTURE)
-    draw({}, machine.cores, picture)  # where there is no browser to draw with, this fails now and not in an hour
+    draw({}, machine.cores, picture)  # without a browser to draw with, this fails now and not in an hour
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
         bench = _Bench(options, machine, Path(folder))
         curves = {TRIALS: bench.over_trials(), IMAGES: bench.over_images(), NODES: bench.over_nodes()}

@@ -1,12 +1,12 @@
-"""What every benchmark shares: its options, its figures, the facts of the machine, and the page made of them all.
+"""The parts that all benchmarks share: options, figures, the facts of the machine, and the page of all results.
 
 A benchmark is a module with `measure(options, machine) -> Measurement`, which stores nothing, and this main:
 
     if __name__ == "__main__":
         harness.main(measure, __doc__)
 
-As it ends it writes `docs/benchmarks/NAME.json`; `docs/benchmarks.md` and `docs/benchmarks.json` are made anew from
-all such files, so that a long `make bench` can be interrupted and goes on. A quick run (`--quick`) shows that a
+At its end it writes `docs/benchmarks/NAME.json`, and rewrites `docs/benchmarks.md` and `docs/benchmarks.json` from all
+such files, so that a long `make bench` can be interrupted and resumed. A quick run (`--quick`) shows that a
 benchmark works; its figures mean nothing and go to `build/quick/` instead.
 """
 
@@ -44,11 +44,11 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Options:
-    """What every benchmark can be asked.
+    """The options of every benchmark.
 
     Attributes:
         root: folder of the images; None for the bundled sample.
-        weights: of pretrained backbones: "imagenet", a file, or "none" (random: as fast, but of no use).
+        weights: of pretrained backbones: "imagenet", a file, or "none" (random: as fast, but useless).
         repeats: how often each figure is measured.
         quick: smallest sizes and one repeat, to see that the benchmark works.
     """
@@ -76,7 +76,7 @@ class Quantity:
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError(
-                f"A quantity needs at least one value; {self.name!r} has none. Measure it, or leave it out."
+                f"A quantity needs at least one value. Received: none for {self.name!r}. Measure it, or leave it out."
             )
 
     @property
@@ -92,7 +92,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Bound:
-    """What a figure is to reach: at most `value`, or at least."""
+    """The bound of a figure: at most `value`, or at least."""
 
     value: float
     at_most: bool = True
@@ -136,7 +136,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one benchmark found.
+    """The findings of one benchmark.
 
     Attributes:
         question: what it asks, a sentence.
@@ -163,7 +163,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a machine can do at best, measured.
+    """The measured limits of a machine.
 
     Attributes:
         processor: as the system names it.
@@ -201,7 +201,7 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class BenchmarkRecord:
-    """What is stored of a benchmark."""
+    """The stored result of a benchmark."""
 
     name: str
     measurement: Measurement
@@ -209,7 +209,7 @@ class BenchmarkRecord:
 
 
 def main(measure: Callable[[Options, Machine], Measurement], description: str | None, repeats: int = 3) -> None:
-    """Measure from the command line, store the result and make the page anew.
+    """Measure from the command line, store the result and rewrite the page.
 
     Args:
         measure: the benchmark.
@@ -242,7 +242,7 @@ def main(measure: Callable[[Options, Machine], Measurement], description: str | 
 def repeated(
     name: str, options: Options, once: Callable[[int], Mapping[str, Any]], folder: Path | None = None
 ) -> list[dict[str, Any]]:
-    """What each repeat of a long benchmark gave; one that this very code has measured already is read.
+    """The result of each repeat of a long benchmark; those that this commit has measured already are read.
 
     Args:
         name: of the benchmark.
@@ -275,17 +275,17 @@ def parse_options(words: Sequence[str], description: str | None, repeats: int = 
     parser.add_argument("--quick", action="store_true", help="smallest sizes; the figures mean nothing")
     given = parser.parse_args(words)
     if given.repeats is not None and given.repeats < 1:
-        parser.error(f"--repeats must be at least 1; got {given.repeats}")
+        parser.error(f"--repeats must be at least 1. Received: {given.repeats}. Try --repeats 3.")
     return Options(given.root, given.weights, given.repeats or (1 if given.quick else repeats), given.quick)
 
 
 def output_folder(options: Options) -> Path:
-    """Where results go: `docs/`, or for a quick run `build/quick/`, so that no quick figure is ever published."""
+    """The folder of results: `docs/`, or for a quick run `build/quick/`, so that no quick figure is ever published."""
     return ROOT / "build" / "quick" if options.quick else ROOT / "docs"
 
 
 def picture_path(options: Options, file: str) -> Path:
-    """Where a benchmark draws its picture; the folder is made if need be."""
+    """The file of a benchmark's picture; its folder is made if necessary."""
     path = output_folder(options) / "benchmarks" / file
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -298,8 +298,14 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+def resident_mib() -> float:
+    """The resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def command_line(name: str, options: Options, repeats: int) -> str:
-    """The command that gives the same again, its folders left for the reader to fill in."""
+    """The command that repeats the measurement, with placeholders for its folders."""
     words = [f"python -m benchmarks.{name}"]
     words += ["--root FOLDER"] if options.root else []
     if options.weights != "imagenet":
@@ -375,7 +381,7 @@ def _copy_speed(megabytes: int = 256) -> float:
 def _gemm_speed(side: int = 2048) -> float:
     matrix = np.random.default_rng(0).random((side, side), np.float32)
     product = np.empty_like(matrix)
-    # So many because shared machines have slow moments: a limit that a benchmark then beats would be none.
+    # So many because shared machines have slow moments: a benchmark could beat a limit that was measured in one.
     fastest = min(timed(lambda: np.matmul(matrix, matrix, out=product)) for _ in range(40))
     return 2 * side**3 / fastest / 1e9
 
@@ -434,7 +440,7 @@ def read_records(docs: Path) -> list[BenchmarkRecord]:
 
 
 def write_page(docs: Path) -> None:
-    """Make `benchmarks.md` and `benchmarks.json` anew from the stored results."""
+    """Rewrite `benchmarks.md` and `benchmarks.json` from the stored results."""
     records = read_records(docs)
     (docs / "benchmarks.md").write_text(page(records))
     (docs / "benchmarks.json").write_text(json.dumps([asdict(record) for record in records], indent=1) + "\n")

@@ -1,14 +1,14 @@
 """One hyperparameter at a time, as the report did, against joint searches with the same budget of epochs.
 
 `python -m benchmarks.joint_search --root FOLDER`; on the full set and 2 cores about two hours. Each search's folder is
-kept in `build/joint_search/`: an interrupted benchmark goes on, or with fewer `--repeats` ends with what is there.
+kept in `build/joint_search/`: an interrupted benchmark resumes, or with fewer `--repeats` uses what is there.
 
 All search the shipped space cnn2 on images of 64 x 64 pixels; a repeat is a seed. One at a time: every value of one
-parameter is trained with the others as they are, the best is kept, and the next parameter's turn comes; 20 trainings in
-all, as many as the report's. A joint search has so many trials that halving would spend the same epochs; ASHA promotes
-more where trials get better, so each search is looked at as it stood when the budget was spent. Each way's best trial
-that had come to its end by then, by validation, is scored on the test set, once. The picture needs Chrome or Chromium
-(plotly's kaleido).
+parameter is trained with the others as they are, the best is kept, and the next parameter follows; 20 trainings in
+all, as many as the report's. A joint search has so many trials that halving would spend the same epochs. ASHA promotes
+more where trials get better, so each search is read as it stood when the budget was spent. Of the trials that had ended
+by then, each way's best by validation is scored on the test set, once. The picture needs Chrome or Chromium (plotly's
+kaleido).
 """
 
 import re
@@ -32,7 +32,7 @@ QUICK_EPOCHS, QUICK_SIZE = 2, 32
 METRIC = "val_auc"
 PICTURE = "joint_search.svg"
 
-# In the order of the report's tables: what it varied first comes first. The first value is the one to begin with.
+# In the order in which the report's tables vary them. Each first value is the one to begin with.
 SWEEPS: dict[str, tuple[object, ...]] = {
     "learning_rate": (1e-3, 1e-2, 3e-4, 1e-4, 1e-5),
     "batch_size": (32, 16, 64),
@@ -51,7 +51,7 @@ JOINT = {"random": ("random", "none"), "ASHA + random": ("random", "asha"), "ASH
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one way came to with one seed.
+    """The result of one way with one seed.
 
     Attributes:
         course: the best METRIC that a trial which came to its end had, after each epoch of the search: float64 (E,).
@@ -71,10 +71,12 @@ class Outcome:
 def measure(options: Options, machine: Machine) -> Measurement:
     """Every way with every seed, and the picture of their courses."""
     picture = harness.picture_path(options, PICTURE)
-    draw({}, picture)  # where there is no browser to draw with, this fails now and not in two hours
+    draw({}, picture)  # without a browser to draw with, this fails now and not in two hours
     store = harness.ROOT / "build" / "joint_search" / _store_name(options)
     found: dict[str, list[Outcome]] = {way: [] for way in (ONE_AT_A_TIME, *JOINT)}
-    for seed in range(options.repeats):  # seed after seed: interrupted, it has whole seeds, enough for fewer repeats
+    for seed in range(
+        options.repeats
+    ):  # seed after seed: an interrupted session has whole seeds, enough for fewer repeats
         for way, outcomes in found.items():
             outcomes.append(_search(way, seed, options, store))
     draw({way: [each.course for each in outcomes] for way, outcomes in found.items()}, picture)
@@ -127,7 +129,7 @@ def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measu
 
 
 def moment_of(trials: Sequence[TrialRecord], epochs: int) -> float:
-    """When a search had trained so many epochs in all, or all that it ever did."""
+    """The time at which a search had trained so many epochs in all, or all of its epochs."""
     return sorted(epoch.time for trial in trials for epoch in trial.epochs)[:epochs][-1]
 
 
@@ -175,7 +177,7 @@ def _sizes(options: Options) -> tuple[int, int]:
 
 
 def _store_name(options: Options) -> str:
-    """A folder for each data set and size, so that kept searches are never taken for those of other images."""
+    """A folder for each data set and size, so that kept searches are never mistaken for those of other images."""
     fingerprint = re.findall(r"fingerprint (\w+)", harness.describe_data(options.root))[0]
     epochs, size = _sizes(options)
     return f"{fingerprint}-{epochs}-{size}px"
@@ -233,7 +235,7 @@ def _joint(way: str, seed: int, options: Options, store: Path) -> RunFolder:
 
 
 def _one_at_a_time(seed: int, options: Options, store: Path) -> list[RunFolder]:
-    """A grid over each parameter in turn, the others as they are; a value that was trained is not trained again."""
+    """A grid over each parameter in turn, the others as they are; no value is trained twice."""
     folders: list[RunFolder] = []
     chosen = {name: values[0] for name, values in SWEEPS.items()} | FIXED
     for place, (name, values) in enumerate(SWEEPS.items()):

@@ -1,4 +1,4 @@
-"""Trials that train nothing, for `driver_overhead` and `scale`: ours, and Ray Tune's two kinds."""
+"""Trials that train nothing, for `driver_overhead` and `scale`: ours, and the two kinds of Ray Tune."""
 
 import time
 from collections.abc import Sequence
@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from ray import tune
 
-from benchmarks.driver_overhead import EPOCHS, no_op_epoch
-from benchmarks.scale import EPOCH_SECONDS
+from benchmarks.no_op import EPOCH_SECONDS, EPOCHS, no_op_epoch
 from search.record import EpochRecord
 from search.trial.trainable import ImageTrial, TrialContext
 from search.trial.training import TrialModel
 
 
 class NoOpModel:
-    """What `ImageTrial` asks of a `TrialModel`, with one number for weights and a loss that falls."""
+    """A stand-in for `TrialModel` in `ImageTrial`, with one number for weights and a falling loss."""
 
     is_diverged = False
 
@@ -26,7 +25,7 @@ class NoOpModel:
 
     @property
     def is_done(self) -> bool:
-        """Whether all epochs are over."""
+        """Whether all epochs have ended."""
         return len(self.history) >= self._max_epochs
 
     def run_epoch(self) -> None:
@@ -43,12 +42,12 @@ class NoOpModel:
         return [np.zeros(1, np.float32)]
 
     def restore(self, weights: Sequence[Any], optimizer: Sequence[Any], history: Sequence[EpochRecord]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         self.history = list(history)
 
 
 class NoOpTrial(ImageTrial):
-    """Our trial, its checkpoints and results, around a model that does nothing; without TensorFlow."""
+    """Our trial with its checkpoints and results, around a model that does nothing; without TensorFlow."""
 
     def prepare_process(self, context: TrialContext) -> None:
         """Nothing to set up."""
@@ -76,7 +75,7 @@ class SleepingTrial(NoOpTrial):
 
 
 class TuneTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
-    """Three steps in a process that goes on from trial to trial."""
+    """Trials of three steps in a process that continues from trial to trial."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the first trial of the process."""
@@ -94,6 +93,6 @@ class TuneTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
 
 
 def report_three_steps(config: dict[str, Any]) -> None:
-    """The same as a function, which Tune gives a process of its own."""
+    """The same trial as a function, for which Tune starts a process of its own."""
     for epoch in range(1, EPOCHS + 1):
         tune.report({"val_loss": 1 / epoch})

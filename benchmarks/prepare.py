@@ -1,4 +1,4 @@
-"""Preparing large JPEGs on all cores, against one plain OpenCV loop.
+"""Preparation of large JPEGs on all cores, against one plain OpenCV loop.
 
 `python -m benchmarks.prepare [--root FOLDER]`; about four minutes. The data set's images are enlarged to 2,000 files of
 about 1,300 x 1,000 pixels in a temporary folder (about 0.5 GB), as large as the originals that hospitals deliver.
@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, timed
 from data_pipeline.dataset import DataSettings, list_dataset
+from data_pipeline.folders import scan_folder
 from data_pipeline.preprocess import ImageSettings, prepare_images
-from data_pipeline.scan import scan_folder
 
 FILES, QUICK_FILES = 2000, 40
 WIDTH, HEIGHT = 1300, 1000

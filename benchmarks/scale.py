@@ -1,9 +1,9 @@
-"""How many workers one driver keeps busy: trials whose epochs only take time, on Ray nodes of many CPUs.
+"""How many workers one driver keeps busy, with trials whose epochs only take time, on Ray nodes of many CPUs.
 
 `python -m benchmarks.scale`; about 25 minutes. The nodes are Ray nodes in this machine (ray.cluster_utils.Cluster),
 each worker a process with our trial around a model that sleeps; every record and checkpoint of a search is written. The
-driver's part of it is real, and so is the trials' own work at the end of an epoch, but all share this machine's cores:
-a larger machine, or a cluster, gets further.
+driver's work is real, and so is the trials' own work at the end of an epoch, but all share this machine's cores: a
+larger machine, or a cluster, keeps more workers busy.
 """
 
 import bisect
@@ -19,13 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.driver_overhead import no_op_epoch, resident_mib
 from benchmarks.growth import cluster
-from benchmarks.harness import Bound, Machine, Measurement, Options, Quantity, Target
+from benchmarks.harness import Bound, Machine, Measurement, Options, Quantity, Target, resident_mib
+from benchmarks.no_op import EPOCH_SECONDS, no_op_epoch
 
 WORKERS, QUICK_WORKERS = (16, 32, 64), (2, 4)
 NODE_CPUS = 16
-EPOCH_SECONDS = 2.0
 EPOCHS, ROUNDS = 10, 3  # of a trial; trials for each worker
 STATE_TRIALS = {"random": 4000, "tpe": 2000}
 BUSY = Bound(0.9, at_most=False)  # of the epochs that undisturbed workers would train
@@ -42,10 +41,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Load:
-    """What a driver did while all its workers were at work.
+    """The work of a driver while all its workers were busy.
 
     Attributes:
-        workers: how many.
+        workers: their number.
         rate: epochs a second, of all workers together.
         cpu_ms: CPU time of the driver's process for an epoch.
         memory_mib: the driver's resident memory at the end.
@@ -58,12 +57,12 @@ class Load:
 
     @property
     def busy(self) -> float:
-        """The epochs trained beside those that workers without a driver would have trained, a fraction."""
+        """The epochs trained, as a fraction of those that the workers would have trained without a driver."""
         return self.rate * EPOCH_SECONDS / self.workers
 
 
 def find_load(workers: int, trials: Sequence[Sequence[float]], readings: Sequence[Reading]) -> Load:
-    """The load from when each of the first `workers` trials has an epoch until fewer trials than workers are left.
+    """The load from the first epochs of all workers until fewer trials than workers are left.
 
     Args:
         workers: at work at a time.
@@ -79,7 +78,7 @@ def find_load(workers: int, trials: Sequence[Sequence[float]], readings: Sequenc
 
 
 def run_load(workers: int, quick: bool) -> Load:
-    """The load of a driver with so many workers; for a process of its own, whose CPU time is read."""
+    """The load of a driver with so many workers; call it in a process of its own, whose CPU time it reads."""
     from search.driver.screen import chatter_to
 
     nodes, cpus = max(1, workers // NODE_CPUS), min(workers, NODE_CPUS)
@@ -119,9 +118,9 @@ def _run(workers: int, folder: str, rounds: int) -> Load:
 
 
 def state_seconds(searcher: str, trials: int) -> list[float]:
-    """How long the search's own state takes over each trial, its ASHA, searcher and log, without Ray: in trial order.
+    """Seconds that the search's state (ASHA, searcher and log) takes for each trial, in trial order, without Ray.
 
-    Losses are drawn at random, so that trials go on and end as ASHA has it.
+    Losses are drawn at random, so that ASHA promotes some trials and stops others.
     """
     from models.counts import ParameterCount
     from search.driver.state import SearchState
@@ -140,7 +139,9 @@ def state_seconds(searcher: str, trials: int) -> list[float]:
             begun = time.perf_counter()
             trial = state.next_trial()
             if trial is None:
-                raise RuntimeError("A trial must be ready when none is at work.")
+                raise RuntimeError(
+                    "A trial must be ready when none is running. Received: None of next_trial(). Check the scheduler."
+                )
             state.start(trial.number)
             for epoch in range(len(trial.epochs) + 1, state.target(trial.number) + 1):
                 state.add_epoch(trial.number, asdict(no_op_epoch(epoch, float(losses.random()))))
@@ -170,12 +171,12 @@ def measure(options: Options, machine: Machine) -> Measurement:
 
 
 def summarize(loads: dict[int, list[Load]], states: dict[str, list[list[float]]], machine: Machine) -> Measurement:
-    """The measurement that these loads make.
+    """The measurement of these loads.
 
     Args:
         loads: by workers, one for each repeat.
-        states: seconds that the search's state took over each trial, by searcher, one list for each repeat.
-        machine: that they were measured on.
+        states: seconds that the search's state took for each trial, by searcher, one list for each repeat.
+        machine: where they were measured.
     """
     largest = loads[max(loads)]
     cpu = Quantity("", "ms", tuple(load.cpu_ms for load in largest)).median

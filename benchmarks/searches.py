@@ -1,4 +1,4 @@
-"""Searches run as a user runs them, by command, and how long they took until their last trial ended."""
+"""Runs searches by command, as a user does, and times them until their last trial ended."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ class Search:
     """A search that was run.
 
     Attributes:
-        trials: as its log tells them.
+        trials: as its log records them.
         seconds: from the start of the command to the end of its last trial: imports, data, Ray and weights included,
             evaluation and page not.
     """
@@ -27,7 +27,7 @@ class Search:
 
     @property
     def training_seconds(self) -> float:
-        """From the begin of the first epoch to the end of the last trial: what grows with the work."""
+        """From the start of the first epoch to the end of the last trial: the part that grows with the work."""
         begin = min(trial.epochs[0].time - trial.epochs[0].seconds for trial in self.trials)
         return max(trial.ended for trial in self.trials) - begin
 
@@ -45,7 +45,7 @@ def run_search(
         words: settings, `key=value`.
         storage: the folder that the run's own folder is made in.
         name: of the run.
-        environment: variables beside this process's own.
+        environment: variables besides those of this process.
         module: a command that takes the same settings.
 
     Raises:
@@ -59,7 +59,7 @@ def run_search(
 
 
 def kept_search(words: Sequence[str], store: Path, name: str) -> RunFolder:
-    """The folder of a search in a folder that outlasts benchmarks: run now, gone on with, or there already.
+    """The folder of a search in a store that outlasts benchmarks: run now, resumed, or there already.
 
     Raises:
         RuntimeError: the search failed.
@@ -74,7 +74,7 @@ def kept_search(words: Sequence[str], store: Path, name: str) -> RunFolder:
 
 
 def run_command(words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    """What Python prints for these arguments, in a process of its own.
+    """The output of Python for these arguments, in a process of its own.
 
     Raises:
         RuntimeError: it failed.

@@ -18,14 +18,14 @@ PARTS_FILE = "parts.json"
 
 @dataclass
 class Parts:
-    """What the seconds of one trial were spent on.
+    """The seconds of one trial by what they were spent on.
 
     Attributes:
         build: the model, before the first epoch.
         train: the training images, tracing of the graphs included.
         validation: scoring the validation images.
-        checkpoint: weights and optimizer to arrays, arrays to disk.
-        report: from the end of a step to the begin of the next: Tune, the log, the scheduler.
+        checkpoint: writing weights and optimizer to disk.
+        report: from the end of a step to the start of the next: Tune, the log, the scheduler.
     """
 
     build: float = 0.0
@@ -90,7 +90,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Not this module under its name of __main__, which no trial process could import.
+    # Imported under its own name: no trial process could import a class of __main__.
     from benchmarks.timed_trial import main as run
 
     sys.exit(run())

@@ -2,10 +2,10 @@
 
 `python -m benchmarks.vgg_heads --root FOLDER --weights vgg16_notop.weights.h5`; on the full set and 2 cores about 20
 minutes a repeat, so an hour, nearly all of it for the peer's one epoch and for the extraction of our features; repeats
-that were measured are kept in `build/repeats/`, and an interrupted benchmark goes on.
+that were measured are kept in `build/repeats/`, and an interrupted benchmark resumes.
 
 KerasTuner trains one trial for one epoch, validation included. Its time for all is scaled from that: the seconds from
-the begin of that trial's training to its end, times trials, times epochs; what its command takes before (imports,
+the start of that trial's training to its end, times trials, times epochs; what its command takes before (imports,
 decoding, weights) is added once. Ours is timed whole: from the start of the command to the end of the last trial.
 """
 

@@ -1,8 +1,8 @@
-"""A policy's name to the random changes that training images go through.
+"""Random changes of training images: the policies by name, and what applies them.
 
-Everything is done on uint8 images by OpenCV: all geometry in one affine warp (rotation, zoom, shift and flip are
-multiplied into one matrix first, as Keras' ImageDataGenerator does), contrast, gamma and exposure in one table of 256
-grey values. The same steps as Keras layers take five times as long on a CPU core, half as long as a small CNN trains.
+OpenCV does everything on uint8 images: all geometry in one affine warp (rotation, zoom, shift and flip are first
+multiplied into one matrix, as Keras' ImageDataGenerator does), contrast, gamma and exposure in one table of 256 grey
+values. The same steps as Keras layers take five times as long on a CPU core, half as long as a small CNN trains.
 """
 
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from data_pipeline.opencv import opencv
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How far images are changed; every strength is drawn anew for each image, and 0 leaves that step out.
+    """How far images are changed; each strength is drawn for each image, and 0 leaves that step out.
 
     Attributes:
-        rotation: Largest turn to either side, degrees.
+        rotation: Largest turn to either side, in degrees.
         zoom: Largest change of scale, a share: 0.1 draws 0.9 to 1.1, for width and height apart.
         shift: Largest move to either side, a share of the width and of the height.
         flip: Whether left and right are exchanged in half of the images.
-        contrast: Largest change of the distance of the grey values from their mean, a share.
+        contrast: Largest change of the grey values' distance from their mean, a share.
         gamma: Largest change of the exponent on grey values: 0.2 draws 1/1.2 to 1.2.
         exposure: Largest change of all grey values together, a share of white.
         blur: Largest blur, the standard deviation of a Gaussian as a share of the image's side: 0.005 of 224
             pixels are 1.1.
-        noise: Largest change of each pixel by itself, a share of white (uniform, because normal noise takes
-            three times as long to draw).
-        erase: Largest side of a rectangle that is set to black, a share of the image's side.
+        noise: Largest change of each pixel on its own, a share of white (uniform: normal noise takes three times as
+            long to draw).
+        erase: Largest side of a rectangle that becomes black, a share of the image's side.
     """
 
     rotation: float = 0.0
@@ -48,12 +48,12 @@ class Policy:
 # A new policy is one more entry.
 POLICIES: dict[str, Policy] = {
     "none": Policy(),
-    # The report names rotations and zooms "or others" without their ranges; these are the ones customary for
+    # The report names rotations and zooms "or others" without their ranges. These are the usual ones for
     # ImageDataGenerator on this data set. Source: report, section 2.2.
     "report": Policy(rotation=30.0, zoom=0.2, shift=0.1, flip=True),
     # Grey values differ between hospitals, and between Kaggle's train and test folder.
     "strong": Policy(rotation=15.0, zoom=0.15, shift=0.1, flip=True, contrast=0.3, gamma=0.4, noise=0.1, erase=0.25),
-    # Another machine, another operator: every way at once in which an image may differ and show the same patient.
+    # Another machine, another operator: all ways at once in which an image of the same patient may differ.
     "hospital": Policy(
         rotation=15.0,
         zoom=0.2,
@@ -76,7 +76,7 @@ def find_policy(name: str) -> Policy:
         DataError: There is none.
     """
     if name not in POLICIES:
-        raise DataError(f"The augmentation is one of {', '.join(POLICIES)}; received {name!r}.")
+        raise DataError(f"augment must be one of {', '.join(POLICIES)}. Received: {name!r}. Choose one of these.")
     return POLICIES[name]
 
 
@@ -86,7 +86,7 @@ def augment(images: NDArray[np.uint8], policy: Policy, draws: np.random.Generato
     Args:
         images: uint8 (B, H, W, C), C 1 or 3.
         policy: How far they are changed.
-        draws: Where the random numbers come from: the same state gives the same result.
+        draws: Source of the random numbers: the same state gives the same result.
     """
     changed = images.copy()
     for image in changed:
@@ -104,7 +104,7 @@ def augment(images: NDArray[np.uint8], policy: Policy, draws: np.random.Generato
 
 
 def _warp(image: NDArray[np.uint8], policy: Policy, draws: np.random.Generator) -> None:
-    """Rotation, zoom, shift and flip in one bilinear warp; what lies outside repeats the edge."""
+    """Rotation, zoom, shift and flip in one bilinear warp; the outside repeats the edge."""
     cv2 = opencv()
     height, width = image.shape[:2]
     angle = np.radians(draws.uniform(-policy.rotation, policy.rotation))
@@ -126,7 +126,7 @@ def _change_grey_values(image: NDArray[np.uint8], policy: Policy, draws: np.rand
     factor = draws.uniform(1.0 - policy.contrast, 1.0 + policy.contrast)
     bound = np.log1p(policy.gamma)
     exponent = np.exp(draws.uniform(-bound, bound))
-    # Drawn only where asked for: policies without it keep the draws, and so the results, that they had.
+    # Drawn only where asked for, so that policies without it keep their draws, and with them their results.
     added = draws.uniform(-policy.exposure, policy.exposure) if policy.exposure else 0.0
     mean = opencv().mean(image)
     mean = sum(mean[: image.shape[2]]) / image.shape[2] / 255.0
@@ -136,7 +136,7 @@ def _change_grey_values(image: NDArray[np.uint8], policy: Policy, draws: np.rand
 
 
 def _blur(image: NDArray[np.uint8], largest: float, draws: np.random.Generator) -> None:
-    """A Gaussian blur; one too weak to be seen is left out."""
+    """A Gaussian blur; one that is too weak to see is left out."""
     sigma = draws.uniform(0.0, largest) * image.shape[0]
     if sigma < 0.2:  # a fifth of a pixel changes nothing in 8 bits
         return

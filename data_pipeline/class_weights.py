@@ -1,4 +1,4 @@
-"""How much each class weighs in the training loss."""
+"""Weight of each class in the training loss."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ def class_weights(name: str, labels: NDArray[np.int64], class_count: int) -> NDA
 
     With N labels, K classes and n_k labels of class k: "none" gives 1; "balanced" N / (K n_k);
     "favour_normal" sets class 0 (normal) against all others together, N / (2 n_0) and N / (2 (N - n_0)),
-    which is the same as "balanced" for two classes and stresses normal for three, as the report means to.
+    which equals "balanced" for two classes and stresses normal for three, as the report intends.
 
     Args:
         name: One of CLASS_WEIGHTS.
@@ -26,12 +26,17 @@ def class_weights(name: str, labels: NDArray[np.int64], class_count: int) -> NDA
     Source: report, section 2.2 (weights that stress normal); scikit-learn's `class_weight="balanced"`.
     """
     if name not in CLASS_WEIGHTS:
-        raise DataError(f"Class weights are one of {', '.join(CLASS_WEIGHTS)}; received {name!r}.")
+        raise DataError(
+            f"class_weights must be one of {', '.join(CLASS_WEIGHTS)}. Received: {name!r}. Choose one of these."
+        )
     if name == "none":
         return np.ones(class_count, dtype=np.float32)
     counts = np.bincount(labels, minlength=class_count)
     if (counts == 0).any():
-        raise DataError(f"Class weights need training images of every class; their counts are {counts.tolist()}.")
+        raise DataError(
+            f"class_weights={name} needs training images of every class. Received: {counts.tolist()} images by class. "
+            "Add images, or choose class_weights=none."
+        )
     if name == "balanced":
         weights = len(labels) / (class_count * counts)
     else:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest, write_bad_files
+from data_pipeline.folders import check_classes, scan_folder
+from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
+from data_pipeline.manifest_file import write_bad_files
 from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
-from data_pipeline.scan import check_classes, scan_folder
 from data_pipeline.sources import SAMPLE_NOTICE, locate
 from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
 

@@ -1,28 +1,19 @@
-"""The list of images that everything later refers to: labelled images, and files that were set aside."""
+"""The list of a data set's images, to which everything later refers: labelled images, and files set aside."""
 
-import csv
 import hashlib
-import io
-import json
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # split.py imports this module
-    from data_pipeline.split import Split
-
 POOL = "pool"  # what training and validation are drawn from: Kaggle's train and val together, as in the report
 TEST = "test"
-_METADATA_KEY = b"manifest"
 
 
 class DataError(ValueError):
-    """Every mistake in the data or the data settings that a user can put right."""
+    """A mistake in the data or the data settings that the user can correct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +24,7 @@ class ImageRow:
     path: str
     pool: str  # POOL or TEST
     label: int  # position in Manifest.classes
-    group: str  # the patient; an image whose name does not tell the patient is a group of its own
+    group: str  # the patient; an image whose name shows none is a group of its own
     content_hash: str  # sha256 of the file, hexadecimal
     width: int = 0  # pixels of the file, 0 until decoded
     height: int = 0
@@ -41,13 +32,13 @@ class ImageRow:
 
     @property
     def names_patient(self) -> bool:
-        """Whether its name tells the patient."""
+        """Whether its name shows the patient."""
         return self.group != self.image_id
 
 
 @dataclass(frozen=True, slots=True)
 class BadFile:
-    """One file that was set aside."""
+    """One file set aside."""
 
     path: str
     reason: str
@@ -55,7 +46,7 @@ class BadFile:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateReport:
-    """Byte-identical images that a reader of the results should know of, each as a tuple of image ids."""
+    """Byte-identical images, which matter to a reader of the results; each set as a tuple of image ids."""
 
     across_pools: tuple[tuple[str, ...], ...]  # the same file in the pool and in the test set
     across_groups: tuple[tuple[str, ...], ...]  # the same file under two patients of one pool
@@ -63,13 +54,13 @@ class DuplicateReport:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All images of a data set, sorted by image id, and the files that were set aside."""
+    """All images of a data set, sorted by image id, and the files set aside."""
 
     root: str
     classes: tuple[str, ...]
     rows: tuple[ImageRow, ...]
     bad: tuple[BadFile, ...]
-    held_out: bool = False  # whether the test set was drawn from the pool, there being no test folder
+    held_out: bool = False  # whether the test set was drawn from the pool because there is no test folder
 
     @cached_property
     def pool_rows(self) -> tuple[ImageRow, ...]:
@@ -93,7 +84,7 @@ class Manifest:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal sha256 of every image's id, label, content and pool: the same for equal data."""
+        """Hexadecimal sha256 of every image's id, label, content and pool; equal for equal data."""
         lines = sorted(f"{row.image_id}\t{row.label}\t{row.content_hash}\t{row.pool}\n" for row in self.rows)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -121,9 +112,8 @@ class Manifest:
     def shared_patients(self) -> tuple[str, ...]:
         """Patient names that occur both in the pool and in the test set, sorted.
 
-        A name in both need not be one person: Kaggle numbers bacterial and viral patients apart, so that
-        `person1_virus` of its test folder and `person1_bacteria` of its train folder share no more than a
-        number.
+        A name in both need not be one person: Kaggle numbers bacterial and viral patients separately, so that
+        `person1_virus` of its test folder and `person1_bacteria` of its train folder share only a number.
         """
         pool = {_patient(row.group) for row in self.pool_rows if row.names_patient}
         test = {_patient(row.group) for row in self.test_rows if row.names_patient}
@@ -131,69 +121,9 @@ class Manifest:
 
 
 def count_labels(labels: NDArray[np.int64], class_count: int) -> tuple[int, ...]:
-    """How often each class occurs in `labels`, one number a class."""
+    """How often each class occurs in `labels`, one number per class."""
     return tuple(int(count) for count in np.bincount(labels, minlength=class_count))
 
 
 def _patient(group: str) -> str:
     return group.partition("/")[2]  # "test/person1" -> "person1"
-
-
-def write_manifest(manifest: Manifest, split: "Split", file: BinaryIO) -> None:
-    """Write the images as a Parquet table: the fields of ImageRow and `split` (train, validation or test).
-
-    Args:
-        manifest: The prepared data set.
-        split: The rows of the pool that train and that validate.
-        file: Open for writing; a local file or one of a bucket.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    split_of_position = dict.fromkeys(split.train.tolist(), "train")
-    split_of_position |= dict.fromkeys(split.validation.tolist(), "validation")
-    split_of_id = {row.image_id: split_of_position[at] for at, row in enumerate(manifest.pool_rows)}
-    columns: dict[str, list[object]] = {
-        field.name: [getattr(row, field.name) for row in manifest.rows] for field in fields(ImageRow)
-    }
-    columns["split"] = [split_of_id.get(row.image_id, "test") for row in manifest.rows]
-    about = {
-        "root": manifest.root,
-        "classes": manifest.classes,
-        "bad": [asdict(bad) for bad in manifest.bad],
-        "held_out": manifest.held_out,
-    }
-    table = pyarrow.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode()})
-    pyarrow.parquet.write_table(table, file)
-
-
-def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
-    """Read what `write_manifest` wrote: the manifest, and for each of its rows train, validation or test.
-
-    Raises:
-        DataError: The file is not such a table.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        # On this thread: PyArrow's own may hold the file last, and freeing it aborts a process that is about to end.
-        content = pyarrow.BufferReader(file.read())
-        table = pyarrow.parquet.ParquetFile(content).read(use_threads=False)
-        about = json.loads(table.schema.metadata[_METADATA_KEY])
-    except (pyarrow.ArrowInvalid, KeyError, TypeError) as error:
-        raise DataError(f"A manifest is a Parquet table written by write_manifest; reading it gave: {error}") from error
-    splits = tuple(str(name) for name in table.column("split").to_pylist())
-    rows = tuple(ImageRow(**record) for record in table.drop_columns(["split"]).to_pylist())
-    bad = tuple(BadFile(**record) for record in about["bad"])
-    held_out = about.get("held_out", False)  # manifests written before this was kept
-    return Manifest(about["root"], tuple(about["classes"]), rows, bad, held_out), splits
-
-
-def write_bad_files(bad: Iterable[BadFile], file: BinaryIO) -> None:
-    """Write the files that were set aside as CSV (UTF-8) with the columns path and reason."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["path", "reason"])
-    writer.writerows((each.path, each.reason) for each in bad)
-    file.write(text.getvalue().encode())

@@ -1,4 +1,4 @@
-"""Image files to one uint8 array on disk, decoded once over all cores and read as a memory map ever after."""
+"""Image files to one uint8 array on disk, decoded once on all cores and then read as a memory map."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ INTERPOLATIONS = ("area", "linear", "cubic", "lanczos", "nearest")
 TRUNCATED = "truncated: the end of the file is missing"
 Progress = Callable[[int, int], None]  # called with the images done and all images
 
-_FORMAT = 1  # raise it when the pixels made from a file change: old caches are then not read
+_FORMAT = 1  # raise it when the pixels made from a file change: old caches are then ignored
 _CHUNK = 512  # images decoded ahead of the writer, at most: 26 MB at 224 x 224
 _STALE_SECONDS = 86_400.0
 
@@ -61,7 +61,7 @@ class ImageSettings:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What decoding told about a file: its size in pixels, or why it could not be read."""
+    """What decoding found of a file: its size in pixels, or why it could not be read."""
 
     width: int = 0
     height: int = 0
@@ -70,7 +70,7 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class PreparedImages:
-    """Prepared images on disk, in the order of the rows they were made from, unreadable files left out."""
+    """Prepared images on disk, in the order of their rows, unreadable files left out."""
 
     path: Path  # holds images.npy and facts.json
     facts: tuple[ImageFacts, ...]  # one for each requested row, unreadable ones too
@@ -95,7 +95,10 @@ class PreparedImages:
         try:
             images: NDArray[np.uint8] = np.load(file, mmap_mode="r" if self.count else None)
         except (OSError, ValueError) as error:
-            raise DataError(f"{file} is damaged ({error}). Delete the folder {self.path} and run again.") from error
+            raise DataError(
+                f"The prepared images must be readable. Received: {file} ({error}). "
+                f"Delete the folder {self.path} and run again."
+            ) from error
         return images
 
 
@@ -104,9 +107,8 @@ def prepare_images(
 ) -> PreparedImages:
     """The images of `rows` as an array on disk, from the cache if the same were prepared before.
 
-    The cache is keyed by content, order and settings, not by names. A new entry is made in a folder of its
-    own and renamed when complete, so that neither a kill nor a second run at the same time leaves a broken
-    one.
+    The cache is keyed by content, order and settings, not by names. A new entry is made in a folder of its own and
+    renamed when complete: neither a kill nor a second run at the same time leaves a broken entry.
 
     Raises:
         DataError: The cache folder cannot be written, or a file has vanished since it was listed.
@@ -117,9 +119,9 @@ def prepare_images(
             _make_entry(entry, rows, settings, progress)
         except OSError as error:
             raise DataError(
-                f"The prepared images could not be written to {entry.parent}: {error.strerror}. They need "
-                f"{len(rows) * np.prod(settings.shape) / 1e6:.0f} MB; free some space or choose another "
-                "folder with data.cache=FOLDER."
+                f"The prepared images need {len(rows) * np.prod(settings.shape) / 1e6:.0f} MB in a folder that can be "
+                f"written. Received: {entry.parent} ({error.strerror}). Free some space, or choose another folder with "
+                "data.cache=FOLDER."
             ) from error
     return PreparedImages(entry, _read_facts(entry))
 
@@ -134,7 +136,10 @@ def _read_facts(entry: Path) -> tuple[ImageFacts, ...]:
     try:
         return tuple(ImageFacts(*fact) for fact in json.loads(file.read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{file} is damaged ({error}). Delete the folder {entry} and run again.") from error
+        raise DataError(
+            f"The prepared images must be readable. Received: {file} ({error}). "
+            f"Delete the folder {entry} and run again."
+        ) from error
 
 
 def _make_entry(entry: Path, rows: Sequence[ImageRow], settings: ImageSettings, progress: Progress | None) -> None:
@@ -150,14 +155,14 @@ def _make_entry(entry: Path, rows: Sequence[ImageRow], settings: ImageSettings, 
         try:
             unfinished.rename(entry)
         except OSError:
-            if not entry.is_dir():  # otherwise another run was first, with the same images
+            if not entry.is_dir():  # otherwise another run made the same entry first
                 raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _remove_stale(cache_dir: Path) -> None:
-    """Remove what killed runs left behind: of this host at once, of others (a shared disk) after a day."""
+    """Remove the leftovers of killed runs: of this host at once, of others (a shared disk) after a day."""
     for folder in cache_dir.glob("unfinished-*"):
         host, pid, _ = folder.name.removeprefix("unfinished-").rsplit("-", 2)
         try:
@@ -181,8 +186,8 @@ def _is_running(pid: int) -> bool:
 def _write_images(
     file: BinaryIO, rows: Sequence[ImageRow], settings: ImageSettings, progress: Progress | None
 ) -> list[ImageFacts]:
-    """Write the readable images as one npy file, and return what was learnt about every file."""
-    # not through a memory map: on a full disk the system kills a process that writes to one
+    """Write the readable images as one npy file; returns the facts of every file."""
+    # not through a memory map: on a full disk the system kills a process that writes to it
     _write_header(file, len(rows), settings)
     facts: list[ImageFacts] = []
     for image, fact in _decode_all([row.path for row in rows], settings):
@@ -211,7 +216,7 @@ def _decode_all(paths: Sequence[str], settings: ImageSettings) -> Iterator[tuple
 
 
 def _cpu_count() -> int:
-    """CPUs this process may use, which in a container or a batch job are fewer than the machine has."""
+    """CPUs that this process may use; in a container or a batch job they are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -219,8 +224,8 @@ def _decode_file(path: str, settings: ImageSettings) -> tuple[NDArray[np.uint8] 
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        # the disk's fault, not the content's: the cache must not remember it
-        raise DataError(f"{path} was found but can no longer be read: {error.strerror}. Run again.") from error
+        # the disk's fault, not the content's: the cache must not keep it
+        raise DataError(f"A listed file must stay readable. Received: {path} ({error.strerror}). Run again.") from error
     try:
         image, width, height = decode_image(data, settings)
     except DataError as error:
@@ -245,7 +250,7 @@ def decode_image(data: bytes, settings: ImageSettings) -> tuple[NDArray[np.uint8
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         image = None
-    # The size is looked at again: OpenCV's own limit is not set where something else imported it first.
+    # The size is checked again: OpenCV has no limit where something else imported it first.
     if image is None or image.shape[0] * image.shape[1] > MAX_MEGAPIXELS * 1_000_000:
         raise DataError(f"cannot be decoded: damaged, or above {MAX_MEGAPIXELS} megapixels")
     height, width = image.shape[:2]
@@ -280,7 +285,7 @@ def is_truncated(data: bytes) -> bool:
 
 
 def _find_scan(data: bytes) -> int:
-    """Where a JPEG's compressed pixels begin; what comes before may hold a preview with an end of its own."""
+    """Where a JPEG's compressed pixels begin; a preview before them may have an end of its own."""
     position = 2
     while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] != b"\xda":
         if data[position + 1 : position + 2] == b"\xff":  # padding

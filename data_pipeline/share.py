@@ -1,4 +1,4 @@
-"""Training data to and from Ray's object store: put once a run, read by every trial without a copy."""
+"""Training data in Ray's object store: put there once per run, read by every trial without a copy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,9 +27,9 @@ class TrainingData:
         classes: Class names.
         fingerprint: Equal for equal `images`.
         shifted: A copy of the validation images as another hospital might have made them, uint8 (m, height,
-            width, channels); None where it is not looked at.
-        repeats: The splits of every repeat of a configuration, where each has its own, the first being that of
-            `train` and `validation`; else empty.
+            width, channels); None where it is not used.
+        repeats: The split of each repeat of a configuration, the first that of `train` and `validation`; empty where
+            all repeats share one split.
     """
 
     images: NDArray[np.uint8]
@@ -42,7 +42,7 @@ class TrainingData:
     repeats: tuple[Split, ...] = ()
 
     def of_repeat(self, repeat: int) -> "TrainingData":
-        """The same images as that repeat of a configuration divides them."""
+        """The same images with the split of that repeat."""
         if repeat == 0 or not self.repeats:
             return self
         split = self.repeats[repeat]
@@ -58,7 +58,7 @@ def training_data(dataset: Dataset, with_shifted: bool = False, repeats: Sequenc
         with_shifted: Whether the shifted copy of validation is made.
         repeats: As in `TrainingData`.
     """
-    # a plain array: numpy pickles a memmap, being a subclass, by copying it
+    # a plain array: numpy copies a memmap, which is a subclass, when it pickles it
     images = np.asarray(dataset.pool.open())
     return TrainingData(
         images=images,
@@ -73,14 +73,14 @@ def training_data(dataset: Dataset, with_shifted: bool = False, repeats: Sequenc
 
 
 def put_training_data(data: TrainingData) -> "ObjectRef[TrainingData]":
-    """A reference to the data in the object store, to which the pixels are written once."""
+    """Writes the data to the object store, the pixels once; returns a reference."""
     import ray
 
     return ray.put(data)
 
 
 def get_training_data(reference: "ObjectRef[TrainingData]") -> TrainingData:
-    """The data behind a reference, its arrays read-only views of the object store's shared memory."""
+    """The data of a reference; its arrays are read-only views of the object store's shared memory."""
     import ray
 
     data: TrainingData = ray.get(reference)

@@ -1,8 +1,9 @@
-"""How well what is no sign of a disease tells the classes apart: brightness, contrast and shape of an image.
+"""Separates the classes by what is no sign of a disease: brightness, contrast and shape of an image.
 
-A network finds such a shortcut sooner than what a lung shows. Where it leads the same way in the test set, the score is
-too good; where another hospital's images differ, the model fails there. Source: Geirhos et al. 2020, 'Shortcut Learning
-in Deep Neural Networks'.
+A network finds such a shortcut before it finds the signs in a lung. Where the shortcut holds in the test set too, the
+score is too good; where another hospital's images lack it, the model fails there.
+
+Source: Geirhos et al. 2020, 'Shortcut Learning in Deep Neural Networks'.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,17 +24,17 @@ PROPERTIES: dict[str, Callable[[ImageRow, NDArray[np.uint8]], float]] = {
 def shortcut_aucs(
     rows: Sequence[ImageRow], images: NDArray[np.uint8], classes: Sequence[str]
 ) -> dict[str, tuple[float, ...]]:
-    """For each of `PROPERTIES`, the AUC with which it alone tells each class from all others.
+    """For each of `PROPERTIES`, the AUC with which it alone separates each class from all others.
 
-    0.5: not at all; above, an image of the class has more of it; below, less.
+    0.5 means not at all; above 0.5, images of the class have more of the property; below, less.
 
     Args:
         rows: N images, each class among them.
-        images: uint8 (M, H, W, C), in which `row.index` is a row's place.
+        images: uint8 (M, H, W, C); `row.index` is the position of a row's image.
         classes: K names.
 
     Returns:
-        K numbers in [0, 1] a property.
+        K numbers in [0, 1] for each property.
     """
     from scipy.stats import mannwhitneyu
 

@@ -1,4 +1,4 @@
-"""Where the images come from: the shipped sample, Kaggle, or a folder."""
+"""Finds the folder of the images: the shipped sample, Kaggle's download, or a folder of the user's."""
 
 import importlib
 from pathlib import Path
@@ -14,12 +14,12 @@ SAMPLE_NOTICE = (
 
 
 def locate(source: str, root: str | None = None) -> Path:
-    """The folder that holds the images, downloaded first if need be.
+    """The folder that holds the images, downloaded first if necessary.
 
     Args:
         source: "sample" (shipped with the project) or "kaggle" (the full public set, downloaded once;
             kagglehub shows the progress and keeps it in its own cache).
-        root: A folder with images; when given, `source` is not looked at.
+        root: A folder with images; when given, `source` is ignored.
 
     Raises:
         DataError: The folder does not exist, the source is unknown, or the download is not possible.
@@ -30,15 +30,18 @@ def locate(source: str, root: str | None = None) -> Path:
         folder = Path(root).expanduser()
         if not folder.is_dir():
             raise DataError(
-                f"data.root must be an existing folder, received {root!r}. Check the path, or leave "
-                "data.root out to use the shipped sample."
+                f"data.root must be an existing folder. Received: {root!r}. Check the path, or leave data.root out to "
+                "use the shipped sample."
             )
         return folder.resolve()
     if source == "sample":
         return Path(__file__).resolve().parent / "sample"
     if source == "kaggle":
         return _download_from_kaggle()
-    raise DataError(f"The data source is one of {', '.join(SOURCES)}, or a folder as data.root; received {source!r}.")
+    raise DataError(
+        f"data.source must be one of {', '.join(SOURCES)}. Received: {source!r}. "
+        "Choose one of these, or give a folder as data.root."
+    )
 
 
 def _download_from_kaggle() -> Path:
@@ -50,13 +53,14 @@ def _download_from_kaggle() -> Path:
         kagglehub = importlib.import_module("kagglehub")
     except ImportError as error:
         raise DataError(
-            "data=kaggle needs the package kagglehub, which is not installed: pip install '.[kaggle]'. " + by_hand
+            f"data=kaggle needs the package kagglehub. Received: {error}. "
+            f"Install it with pip install '.[kaggle]'. {by_hand}"
         ) from error
     try:
         return Path(kagglehub.dataset_download(KAGGLE_DATASET))
-    # kagglehub raises its own, requests' and the operating system's errors; to the user all mean: no data
+    # kagglehub raises errors of its own, of requests and of the operating system; each means that there are no data
     except Exception as error:
         raise DataError(
-            f"Kaggle's {KAGGLE_DATASET} could not be downloaded ({type(error).__name__}: {error}). Check the "
-            f"network and run again: a download that was cut short goes on. {by_hand}"
+            f"data=kaggle downloads {KAGGLE_DATASET} from Kaggle. Received: {type(error).__name__}: {error}. Check the "
+            f"network and run again: an interrupted download continues. {by_hand}"
         ) from error

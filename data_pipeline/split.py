@@ -1,4 +1,4 @@
-"""The pool's rows that train and those that validate; and a held-out test set where the data bring none."""
+"""Draws the pool's rows that train and those that validate, and a test set where the data have none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from data_pipeline.manifest import TEST, DataError, ImageRow, Manifest, count_labels
 
 SPLIT_METHODS = ("patient", "balanced")
-# The report's validation images of each class, out of its 5,232: 20 %, the same number from every class.
+# The report's validation images of each class, out of 5,232 in all: 20 %, the same number from every class.
 # Source: report, section 2.1.
 _REPORT_POOL = 5_232
 _REPORT_PER_CLASS = {2: 523, 3: 350}
@@ -65,7 +65,7 @@ class Split:
 def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
     """Draw the validation images from the pool, the same number from each class.
 
-    "patient" meets that number exactly if it can and never exceeds it: `Split.counts` tells what was reached.
+    "patient" reaches that number exactly if it can and never exceeds it; `Split.counts` gives the number reached.
 
     Raises:
         DataError: A class has too few images, or too few patients, to be split.
@@ -76,8 +76,8 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
     for name, count in zip(manifest.classes, available, strict=True):
         if count <= wanted:
             raise DataError(
-                f"Validation takes {wanted} images of each class and must leave some for training, but class "
-                f"{name} has {count}. Lower data.split.fraction, or add images."
+                f"Validation takes {wanted} images of each class and must leave some for training. "
+                f"Received: {count} images of class {name}. Lower data.split.fraction, or add images."
             )
     by_patient = settings.method == "patient"
     units = _tie_rows(rows) if by_patient else [[position] for position in range(len(rows))]
@@ -86,14 +86,15 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
     for name, count in zip(manifest.classes, split.counts(manifest)["validation"], strict=True):
         if count == 0:
             raise DataError(
-                f"No patient of class {name} has {wanted} images or fewer, so none can go to validation. "
+                f"Validation takes whole patients, at most {wanted} images of each class. "
+                f"Received: no patient of class {name} with {wanted} images or fewer. "
                 "Raise data.split.fraction, or choose data.split.method=balanced."
             )
     return split
 
 
 def repeat_splits(manifest: Manifest, settings: SplitSettings, repeats: int) -> tuple[Split, ...]:
-    """A split for each repeat of a configuration, the first as `split_pool` draws it, each later one with another seed.
+    """One split per repeat of a configuration: the first as `split_pool` draws it, each later one with another seed.
 
     Raises:
         DataError: as `split_pool`.
@@ -121,7 +122,7 @@ def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0) -> M
         DataError: A class has too few images, or too few patients, to be split.
     """
     if not 0 < fraction < 1:
-        raise DataError(f"The held-out fraction lies between 0 and 1; received {fraction}.")
+        raise DataError(f"The held-out fraction must be between 0 and 1. Received: {fraction}. Try 0.2.")
     rows = manifest.pool_rows
     wanted = [max(1, round(count * fraction)) for count in manifest.counts()["pool"]]
     drawn = {rows[at].image_id for at in _draw(_tie_rows(rows), manifest.pool_labels, wanted, seed)}
@@ -130,14 +131,14 @@ def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0) -> M
     for name, *counts in zip(manifest.classes, *result.counts().values(), strict=True):
         if 0 in counts:
             raise DataError(
-                f"There is no test folder, and class {name} has too few images or patients to hold some out. "
-                "Add a test folder, or more images."
+                "Without a test folder, some patients of each class are held out, and some must remain. "
+                f"Received: too few images or patients of class {name}. Add a test folder, or more images."
             )
     return result
 
 
 def _tie_rows(rows: Sequence[ImageRow]) -> list[list[int]]:
-    """Rows' positions in the smallest sets that share no patient and no identical image with another set."""
+    """The positions of the rows, in the smallest sets that share no patient and no identical image with another set."""
     parent = list(range(len(rows)))  # union-find: sets are connected components
 
     def find(position: int) -> int:
@@ -159,7 +160,7 @@ def _tie_rows(rows: Sequence[ImageRow]) -> list[list[int]]:
 def _draw(
     units: Sequence[Sequence[int]], labels: NDArray[np.int64], wanted: Sequence[int], seed: int
 ) -> NDArray[np.int64]:
-    """Sorted positions of whole units at random: as many of each class as wanted or, if need be, fewer."""
+    """Sorted positions of units drawn at random as a whole: as many of each class as wanted or, failing that, fewer."""
     rng = np.random.default_rng(seed)
     unit_counts = np.array([np.bincount(labels[unit], minlength=len(wanted)) for unit in units])
     best: list[int] = []

@@ -1,4 +1,4 @@
-"""The backbones of keras.applications that a model may stand on, and where their weights come from."""
+"""The backbones of keras.applications that a model may stand on, and the loading of their weights."""
 
 import hashlib
 import os
@@ -20,24 +20,24 @@ NATIVE_SHAPE = (224, 224, 3)
 
 
 class WeightsError(ValueError):
-    """Backbone weights that cannot be had, or do not fit the backbone."""
+    """Backbone weights that cannot be loaded, or do not fit the backbone."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """What is to be known of a keras.applications model, without its top, before it is built.
+    """A keras.applications model without its top, as far as it must be known before it is built.
 
     Attributes:
-        module: Where it lives in keras.applications; that module's preprocess_input goes with it.
-        attribute: Its constructor in that module.
-        parameters: All of its weights.
-        statistics: Those among them that no training changes: batch-norm means and variances.
+        module: The module of keras.applications whose preprocess_input prepares its images.
+        constructor: Its name in keras.applications itself: not every module holds its own constructors.
+        parameters: Number of all its weights.
+        statistics: Number of those that no training changes: batch-norm means and variances.
         features: Channels of its last layer.
         halvings: How each of its five halvings rounds an odd side, first to last: "u" up, "d" down.
     """
 
     module: str
-    attribute: str
+    constructor: str
     parameters: int
     statistics: int
     features: int
@@ -50,7 +50,7 @@ class Backbone:
         return side
 
 
-# One line a backbone. The numbers serve the counts only; a test compares them with the built models.
+# One line per backbone. The numbers serve counts and layer tables only; a test compares them with the built models.
 BACKBONES: dict[str, Backbone] = {
     "vgg16": Backbone("vgg16", "VGG16", 14_714_688, 0, 512, "ddddd"),
     "resnet50": Backbone("resnet", "ResNet50", 23_587_712, 53_120, 2048),
@@ -78,8 +78,8 @@ def build_backbone(name: str, input_shape: Sequence[int], weights: str | None = 
     import keras
 
     backbone = find_backbone(name)
-    constructor = getattr(getattr(keras.applications, backbone.module), backbone.attribute)
-    return constructor(include_top=False, weights=weights, input_shape=tuple(input_shape))
+    build = getattr(keras.applications, backbone.constructor)
+    return build(include_top=False, weights=weights, input_shape=tuple(input_shape))
 
 
 def load_backbone_weights(backbone: str, weights: str) -> tuple[np.ndarray, ...] | None:
@@ -87,7 +87,7 @@ def load_backbone_weights(backbone: str, weights: str) -> tuple[np.ndarray, ...]
 
     Args:
         backbone: A name of BACKBONES.
-        weights: "imagenet" (Keras downloads them once and keeps them), "none", or the path of a weights file
+        weights: "imagenet" (Keras downloads them once and keeps the file), "none", or the path of a weights file
             of the backbone without its top: a .weights.h5, or the _notop.h5 that Keras itself downloads.
 
     Raises:
@@ -102,16 +102,16 @@ def load_backbone_weights(backbone: str, weights: str) -> tuple[np.ndarray, ...]
 
 
 def _from_imagenet(name: str) -> Any:
-    """The backbone with ImageNet's weights, downloaded by Keras unless it already keeps them."""
+    """The backbone with ImageNet weights; Keras downloads them unless it has them already."""
     try:
         return build_backbone(name, NATIVE_SHAPE, weights="imagenet")
-    # Keras reports a failed download as a bare Exception, and lets other network errors through as they are.
+    # Keras raises a bare Exception for some failed downloads, and lets other network errors through.
     except Exception as error:
         folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
         raise WeightsError(
-            f"The ImageNet weights of {name} must be within reach of a download, or lie in {folder} already. "
-            f"Received: {error}. Get that file by other means into {folder}, or give weights=FILE, "
-            "or weights=none for random ones."
+            f"The ImageNet weights of {name} must be in {folder}, or Keras must be able to download them. "
+            f"Received: {error}. Put that file into {folder} by other means, or give weights=FILE, "
+            "or weights=none for random weights."
         ) from error
 
 
@@ -125,13 +125,13 @@ def _from_file(name: str, file: Path) -> Any:
     filled = build_backbone(name, NATIVE_SHAPE)
     try:
         with warnings.catch_warnings():
-            # Keras only warns of some layers that the file has no weights for, and leaves random ones in them.
+            # For some layers that the file has no weights for, Keras only warns and keeps random ones.
             warnings.simplefilter("error", UserWarning)
             filled.load_weights(file)
     except (ValueError, KeyError, OSError, UserWarning) as error:
         reason = str(error).partition("\n")[0]
         raise WeightsError(
-            f"The file must hold the weights of {find_backbone(name).attribute} without its top "
+            f"The file must hold the weights of {find_backbone(name).constructor} without its top "
             f"(include_top=False). Received: {file}, which Keras refuses: {reason} "
             "Check that the file belongs to this backbone."
         ) from error

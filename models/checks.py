@@ -1,4 +1,4 @@
-"""The rules that model configurations obey: a check returns nothing, or raises and names the next step."""
+"""Checks of model configurations: each returns nothing, or raises an error that names the next step."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -53,7 +53,7 @@ def check_head(dense: object, dropout: object) -> None:
     """Raise ValueError unless `dense` is a tuple of whole numbers and `dropout` a share in [0, 1)."""
     if not isinstance(dense, tuple) or not all(is_count(units) for units in dense):
         raise ValueError(
-            "dense must be a tuple of whole numbers, each at least 1, one a hidden layer. "
+            "dense must be a tuple of whole numbers, each at least 1, one per hidden layer. "
             f"Received: {dense!r}. Try dense=(16,), or dense=() for no hidden layer."
         )
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:

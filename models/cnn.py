@@ -1,8 +1,7 @@
-"""Small convolutional networks and their parameter counts in pure arithmetic."""
+"""Small convolutional networks, and their layers in arithmetic alone."""
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.checks import (
     ImageShape,
@@ -13,9 +12,10 @@ from models.checks import (
     check_image_shape,
     check_number,
 )
-from models.counts import NOTHING, ParameterCount, batch_norm_count, convolution_count
+from models.counts import convolution_count
 from models.fused import fused_batch_norm, pooled_convolution
-from models.head import attach_head, count_head, layer_seeds
+from models.head import attach_head, head_layers, layer_seeds
+from models.layers import Layer, batch_norm_layer
 
 if TYPE_CHECKING:
     import keras
@@ -32,21 +32,23 @@ class CnnConfig:
     Attributes:
         layers: Number of blocks.
         filters: Filters of the first block.
-        growth: What multiplies the filters from block to block: block i has round(filters * growth**i).
+        growth: Factor of the filters from block to block: block i has round(filters * growth**i).
         kernel: Side of the square convolution kernel, in pixels.
-        padding: "valid" (the image loses kernel - 1 pixels a block) or "same".
+        padding: "valid" (the image loses kernel - 1 pixels in each block) or "same".
         normalize: Whether the model first brings each image to mean 0 and standard deviation 1.
         batch_norm: "none", or the places of batch-norm layers joined by "+": "conv" (after each convolution
             and its relu), "block" (after each pooling: a quarter of the work), "flatten" (on the flat features),
-            "classifier" (before the output layer, after the last hidden dense layer; without one it is the
-            place of "flatten", and gets one layer, not two).
-        pooling: How feature maps become flat features: "flatten", or "average" (global, one number a filter).
+            "classifier" (before the output layer, after the last hidden dense layer; without one it is the same
+            place as "flatten", which then gets one layer, not two).
+        pooling: How feature maps become flat features: "flatten", or "average" (global, one number per filter).
         dense: Units of each hidden dense layer.
         dropout: Share of the inputs of the output layer silenced during training.
 
     Raises:
         ValueError: When a value breaks its rule.
     """
+
+    backbone: ClassVar[str] = "cnn"  # the model's name in a space, where others name their backbone
 
     layers: int = 1
     filters: int = 8
@@ -104,8 +106,16 @@ def norm_before_output(config: CnnConfig) -> bool:
     return "classifier" in places and (bool(config.dense) or "flatten" not in places)
 
 
-def feature_sides(config: CnnConfig, input_shape: ImageShape) -> ImageShape:
-    """The (height, width, filters) that leave the last block.
+@dataclass(frozen=True)
+class BlockShapes:
+    """The (height, width, filters) that leave the convolution and the pooling of a block."""
+
+    convolved: ImageShape
+    pooled: ImageShape
+
+
+def block_shapes(config: CnnConfig, input_shape: ImageShape) -> list[BlockShapes]:
+    """The shapes of each block's feature maps, first to last.
 
     Raises:
         ValueError: When the image is too small for that many blocks.
@@ -113,16 +123,30 @@ def feature_sides(config: CnnConfig, input_shape: ImageShape) -> ImageShape:
     check_image_shape(input_shape)
     lost = config.kernel - 1 if config.padding == "valid" else 0
     height, width, _ = input_shape
-    for block in range(config.layers):
-        height, width = (height - lost) // 2, (width - lost) // 2
+    blocks = []
+    for filters in block_filters(config):
+        height, width = height - lost, width - lost
+        convolved = (height, width, filters)
+        height, width = height // 2, width // 2
+        blocks.append(BlockShapes(convolved, (height, width, filters)))
         if min(height, width) < 1:
             raise ValueError(
                 "Every block must leave at least one pixel. "
                 f"Received: layers={config.layers}, kernel={config.kernel}, padding={config.padding!r} and "
-                f"{input_shape[0]} x {input_shape[1]} images, of which block {block + 1} leaves nothing. "
+                f"{input_shape[0]} x {input_shape[1]} images, of which block {len(blocks)} leaves nothing. "
                 "Use fewer layers, a smaller kernel, padding='same' or larger images."
             )
-    return height, width, block_filters(config)[-1]
+    return blocks
+
+
+def flat_features(config: CnnConfig, input_shape: ImageShape) -> int:
+    """How many numbers an image has after the last pooling.
+
+    Raises:
+        ValueError: As `block_shapes`.
+    """
+    height, width, filters = block_shapes(config, input_shape)[-1].pooled
+    return filters if config.pooling == "average" else height * width * filters
 
 
 def build_cnn(
@@ -135,8 +159,8 @@ def build_cnn(
         input_shape: (height, width, channels) of one image.
         classes: Number of classes, at least 2.
         seed: Fixes the initial weights and the dropout masks.
-        fused: Whether the blocks are made of layers that train faster on a CPU: the same weights and numbers, but
-            a saved model then needs this project to be loaded.
+        fused: Whether the blocks are made of layers that train faster on a CPU. Weights and outputs are the same, but
+            loading a saved model then needs this project.
 
     Returns:
         A model from float images (B, H, W, C) in [0, 1] to float32 probabilities: of class 1, (B, 1), for two
@@ -149,7 +173,7 @@ def build_cnn(
     """
     import keras
 
-    feature_sides(config, input_shape)
+    block_shapes(config, input_shape)  # raises in our words where Keras would in its own
     places, seeds = batch_norm_places(config.batch_norm), layer_seeds(seed)
     x = images = keras.Input(input_shape, name="image")  # (B, H, W, C)
     if config.normalize:
@@ -165,7 +189,7 @@ def build_cnn(
 
 
 def _attach_block(x: Any, filters: int, config: CnnConfig, seed: int, fused: bool) -> Any:
-    """One block on `x`: convolution, relu and max pooling, with batch norm where the configuration says so."""
+    """One block on `x`: convolution, relu and max pooling, with batch norm at the places of the configuration."""
     import keras
 
     places = batch_norm_places(config.batch_norm)
@@ -184,20 +208,34 @@ def _attach_block(x: Any, filters: int, config: CnnConfig, seed: int, fused: boo
     return norm()(x) if "block" in places else x
 
 
-def count_cnn(config: CnnConfig, input_shape: ImageShape, classes: int) -> ParameterCount:
-    """The parameters of `build_cnn(config, input_shape, classes)`, without building it.
+def cnn_layers(config: CnnConfig, input_shape: ImageShape, classes: int) -> list[Layer]:
+    """The layers of `build_cnn(config, input_shape, classes)`, first to last, without building it.
 
     Raises:
         ValueError: As `build_cnn`.
     """
-    height, width, last = feature_sides(config, input_shape)
-    features = last if config.pooling == "average" else height * width * last
-    places, filters = batch_norm_places(config.batch_norm), block_filters(config)
-    blocks = sum(
-        (convolution_count(config.kernel, *pair) for pair in pairwise((input_shape[2], *filters))),
-        start=NOTHING,
-    )
-    blocks = sum((batch_norm_count(sum(filters)) for _ in places & {"conv", "block"}), start=blocks)
-    if "flatten" in places:
-        blocks += batch_norm_count(features)
-    return blocks + count_head(features, config.dense, classes, norm_before_output(config))
+    blocks = block_shapes(config, input_shape)
+    layers, channels = [Layer("input", input_shape)], input_shape[2]
+    if config.normalize:
+        layers.append(Layer("normalize", input_shape))
+    for block in blocks:
+        layers += _block_layers(config, channels, block)
+        channels = block.pooled[2]
+    features = flat_features(config, input_shape)
+    layers.append(Layer("average pooling" if config.pooling == "average" else "flatten", (features,)))
+    if "flatten" in batch_norm_places(config.batch_norm):
+        layers.append(batch_norm_layer((features,)))
+    return layers + head_layers(features, config.dense, config.dropout, classes, norm_before_output(config))
+
+
+def _block_layers(config: CnnConfig, channels: int, block: BlockShapes) -> list[Layer]:
+    """The layers of one block on maps of so many channels, as `_attach_block` attaches them."""
+    places, kernel = batch_norm_places(config.batch_norm), config.kernel
+    count = convolution_count(kernel, channels, block.convolved[2])
+    layers = [Layer(f"convolution {kernel} x {kernel}", block.convolved, count)]
+    if "conv" in places:
+        layers.append(batch_norm_layer(block.convolved))
+    layers.append(Layer("max pooling 2 x 2", block.pooled))
+    if "block" in places:
+        layers.append(batch_norm_layer(block.pooled))
+    return layers

@@ -1,4 +1,4 @@
-"""Parameter counts in pure arithmetic, so that a dry run can size a model without importing TensorFlow."""
+"""Parameter counts in arithmetic alone, so that a dry run can size a model without importing TensorFlow."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ class ParameterCount:
 
     Attributes:
         total: Every weight of the model, batch-norm statistics included.
-        trainable: The weights that the optimizer updates; None where arithmetic alone cannot tell.
+        trainable: The weights that the optimizer updates; None where only the built model shows them.
     """
 
     total: int
     trainable: int | None
 
     def __add__(self, other: "ParameterCount") -> "ParameterCount":
-        """The count of two parts together; its trainable share is unknown as soon as one part's is."""
+        """The count of two parts together; its trainable weights are unknown if those of either part are."""
         if self.trainable is None or other.trainable is None:
             return ParameterCount(self.total + other.total, None)
         return ParameterCount(self.total + other.total, self.trainable + other.trainable)
@@ -37,5 +37,5 @@ def convolution_count(kernel: int, channels: int, filters: int) -> ParameterCoun
 
 
 def batch_norm_count(channels: int) -> ParameterCount:
-    """Four numbers a channel: scale and shift are trained, mean and variance are not."""
+    """Four numbers per channel: scale and shift are trained, mean and variance are not."""
     return ParameterCount(total=4 * channels, trainable=2 * channels)

@@ -1,4 +1,4 @@
-"""Layers for training that have the weights of Keras' own and look at less memory.
+"""Layers for training that have the weights of Keras' own layers and read less memory.
 
 They are functions of Keras' layers, so that importing this module does not import Keras.
 """
@@ -11,8 +11,8 @@ from typing import Any
 def pooled_convolution() -> Any:
     """The class of Keras' convolution with the relu and the 2 x 2 max pooling that follow it.
 
-    The largest of four values is the same before and after a bias is added and relu is taken, which are therefore
-    left for the pooled maps, a quarter in size: a seventh less time for a small CNN on a CPU core.
+    Adding a bias and taking relu do not change which of four values is the largest. Both are therefore done on the
+    pooled maps, which are a quarter in size: a small CNN on a CPU core takes a seventh less time.
     """
     import keras
 
@@ -36,10 +36,10 @@ def fused_batch_norm() -> Any:
     """The class of Keras' batch norm that is TensorFlow's fused kernel, in training and in inference.
 
     Keras 3 computes mean, variance and normalization of a batch in separate passes over memory. On a CPU core
-    that takes 240 ms of a batch of 32 feature maps (221, 221, 8); the fused kernel takes 43 ms. Weights and their
-    order are Keras' own, so that a model trained with it can be saved with Keras' layer, which
-    anyone can load. The fused kernel's running variance is the unbiased one: N / (N - 1) of Keras', where N is
-    the pixels of a batch.
+    that takes 240 ms for a batch of 32 feature maps (221, 221, 8); the fused kernel takes 43 ms. The weights and
+    their order are those of Keras' layer: a model trained with this one can be saved with Keras' layer, which anyone
+    can load. The fused kernel's running variance is the unbiased one, N / (N - 1) times Keras', where N is the number
+    of pixels in a batch.
 
     Source: Ioffe and Szegedy 2015; TensorFlow, FusedBatchNormV3.
     """
@@ -47,12 +47,12 @@ def fused_batch_norm() -> Any:
     import tensorflow as tf
 
     class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]  # Keras ships no types
-        """Batch norm on (B, H, W, C); like Keras' in every other case."""
+        """Batch norm by the fused kernel on (B, H, W, C), and by Keras on other shapes."""
 
         def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
             if len(inputs.shape) != 4 or mask is not None:
                 return super().call(inputs, training=training, mask=mask)
-            # The kernel takes 16-bit maps, but everything of a channel in 32 bits.
+            # The kernel takes 16-bit maps, but scale, shift, mean and variance in 32 bits.
             scale, shift = tf.cast(self.gamma, "float32"), tf.cast(self.beta, "float32")
             if not (training and self.trainable):
                 mean, variance = tf.cast(self.moving_mean, "float32"), tf.cast(self.moving_variance, "float32")

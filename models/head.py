@@ -1,29 +1,33 @@
-"""The end that every model here shares: features become hidden dense layers, then one probability a class."""
+"""The head that every model here shares: from flat features through hidden dense layers to class probabilities."""
 
 import random
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 from models.checks import check_classes
-from models.counts import NOTHING, ParameterCount, batch_norm_count, dense_count
+from models.layers import Layer, batch_norm_layer, dense_layer
 
 
 def layer_seeds(seed: int) -> Iterator[int]:
-    """An endless stream of seeds, the same for the same `seed`, so that every layer draws its own weights."""
+    """An endless stream of seeds that depends on `seed` alone; each layer takes its own."""
     draw = random.Random(seed)
     while True:
         yield draw.getrandbits(31)
 
 
 def output_units(classes: int) -> int:
-    """The units of the output layer: one sigmoid unit for two classes, else one softmax unit a class.
+    """The units of the output layer: one sigmoid unit for two classes, else one softmax unit per class.
 
     Raises:
         ValueError: With fewer than two classes.
     """
     check_classes(classes)
     return 1 if classes == 2 else classes
+
+
+def output_activation(classes: int) -> str:
+    """The activation of the output layer: "sigmoid" for two classes, else "softmax"."""
+    return "sigmoid" if classes == 2 else "softmax"
 
 
 def seeded_dense(units: int, seeds: Iterator[int], **options: Any) -> Any:
@@ -41,17 +45,17 @@ def attach_head(
     seeds: Iterator[int],
     batch_norm: bool = False,
 ) -> Any:
-    """Class probabilities made from flat features.
+    """Class probabilities from flat features.
 
     Batch norm and dropout, where asked for, stand once, just before the output layer, as in the report.
-    Dropout comes second: batch norm would otherwise learn the statistics of half-silenced units.
+    Dropout comes second: otherwise batch norm would learn the statistics of half-silenced units.
 
     Args:
         features: Symbolic tensor of shape (B, F).
         dense: Units of each hidden layer.
         dropout: Share of the inputs of the output layer silenced during training; 0 leaves the layer out.
         classes: Number of classes, at least 2.
-        seeds: Where each layer takes its seed.
+        seeds: Source of each layer's seed.
         batch_norm: Whether a batch-norm layer stands before the output layer.
 
     Returns:
@@ -67,15 +71,26 @@ def attach_head(
         x = keras.layers.BatchNormalization()(x)
     if dropout > 0:
         x = keras.layers.Dropout(dropout, seed=next(seeds))(x)
-    activation = "sigmoid" if classes == 2 else "softmax"
-    # float32 whatever the policy: a probability near 1 has too few digits in 16 bits for a usable loss.
+    activation = output_activation(classes)
+    # float32 under every policy: in 16 bits a probability near 1 has too few digits for a usable loss.
     output = seeded_dense(output_units(classes), seeds, activation=activation, dtype="float32", name="probability")
     return output(x)
 
 
-def count_head(features: int, dense: Sequence[int], classes: int, batch_norm: bool = False) -> ParameterCount:
-    """The parameters of the head on `features` flat inputs."""
-    widths = (features, *dense)
-    hidden = sum((dense_count(*pair) for pair in pairwise(widths)), NOTHING)
-    normalization = batch_norm_count(widths[-1]) if batch_norm else NOTHING
-    return hidden + normalization + dense_count(widths[-1], output_units(classes))
+def head_layers(
+    features: int, dense: Sequence[int], dropout: float, classes: int, batch_norm: bool = False
+) -> list[Layer]:
+    """The layers that `attach_head` puts on `features` flat inputs, first to last.
+
+    Raises:
+        ValueError: With fewer than two classes.
+    """
+    layers, inputs = [], features
+    for units in dense:
+        layers.append(dense_layer(f"dense {units}", inputs, units))
+        inputs = units
+    if batch_norm:
+        layers.append(batch_norm_layer((inputs,)))
+    if dropout > 0:
+        layers.append(Layer(f"dropout {dropout:.2g}", (inputs,)))
+    return [*layers, dense_layer(output_activation(classes), inputs, output_units(classes))]

@@ -1,7 +1,7 @@
-"""The report's rows as exact configurations: what each published result was trained with, as far as is known.
+"""The rows of the report as exact configurations: model and training of each published result, as far as is known.
 
-Parameter counts come from the report's tables and annex. What the report does not print is our reading, and
-the note of the row says so.
+Parameter counts come from the report's tables and annex. What the report does not print is our reading, which the
+row's note states.
 """
 
 from dataclasses import dataclass, replace
@@ -19,22 +19,22 @@ FROZEN_READ = "That the whole backbone is frozen is read from the 262,401 traina
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One result row of the report and the training that should give it again.
+    """One result row of the report, with the model and training that should reproduce it.
 
     Attributes:
         row_id: Table and place in it, for example "table2/6".
         model: The model's name as printed.
         classes: 2 (normal, pneumonia) or 3 (normal, bacterial, viral).
         config: The model.
-        published_parameters: The parameter count as printed, typing slips set right.
-        learning_rate: Adam's.
-        batch_size: Images a step.
+        published_parameters: The parameter count as printed, with typing errors corrected.
+        learning_rate: Of Adam.
+        batch_size: Images in a step.
         epochs: Passes over the training images.
         augment: Augmentation policy: "none" or "report".
         published_trainable: The trainable ones, where the annex prints them.
         exact: Whether `config` has exactly `published_parameters`.
         class_weights: How the loss weighs the classes (section 2.2: in favour of normal).
-        note: What of the row is our reading, and why.
+        note: Which parts of the row are our reading, and why.
     """
 
     row_id: str
@@ -210,5 +210,5 @@ def published_rows(table: str) -> tuple[PublishedRow, ...]:
     rows = tuple(row for row in _ROWS if row.row_id.split("/")[0] == table)
     if not rows:
         tables = dict.fromkeys(row.row_id.split("/")[0] for row in _ROWS)
-        raise ValueError(f"table must be one of {', '.join(tables)}. Received: {table!r}.")
+        raise ValueError(f"table must be one of {', '.join(tables)}. Received: {table!r}. Choose one of these.")
     return rows

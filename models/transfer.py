@@ -1,54 +1,32 @@
-"""A backbone of keras.applications, frozen as far as asked, with a small dense head.
+"""A backbone of keras.applications, frozen wholly, in part or not at all, with a small dense head.
 
 The model is a chain of named parts:
 
     image -> prepare -> frozen -> thawed -> pooling -> head -> probability
 
-`frozen` ends with the layer that the configuration names, `thawed` begins after it; an empty one is left out.
-What leaves the frozen part depends on image and weights only, so it can be computed once and shared by many
-trials: see `frozen_part` and `trainable_part`.
+`frozen` ends with the layer that the configuration names, and `thawed` begins after it; an empty part is left out.
+The output of the frozen part depends on image and weights only, so it can be computed once and shared by many
+trials: see `models.parts`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.backbones import (
-    BACKBONES,
-    Backbone,
-    WeightsError,
-    build_backbone,
-    find_backbone,
-    load_backbone_weights,
-    weights_hash,
-)
+from models.backbones import WeightsError, build_backbone, find_backbone
 from models.checks import ImageShape, check_choice, check_head, check_image_shape, nearest
 from models.counts import ParameterCount
-from models.head import attach_head, count_head, layer_seeds
+from models.head import attach_head, head_layers, layer_seeds
+from models.layers import Layer
+from models.parts import chain, trainable_part
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = [
-    "BACKBONES",
-    "Backbone",
-    "TransferConfig",
-    "WeightsError",
-    "build_trainable_part",
-    "build_transfer",
-    "count_transfer",
-    "feature_cut",
-    "frozen_part",
-    "load_backbone_weights",
-    "possible_cuts",
-    "trainable_part",
-    "weights_hash",
-]
-
 POOLINGS = ("average", "flatten")
-SMALLEST_SIDE = 32  # pixels; keras.applications takes nothing smaller
+SMALLEST_SIDE = 32  # pixels; keras.applications refuses smaller images
 
 
 @dataclass(frozen=True)
@@ -57,12 +35,12 @@ class TransferConfig:
 
     Attributes:
         backbone: A name of BACKBONES.
-        pooling: How feature maps become flat features: "average" (global, one number a channel) or "flatten".
+        pooling: How feature maps become flat features: "average" (global, one number per channel) or "flatten".
         dense: Units of each hidden dense layer of the head.
         dropout: Share of the inputs of the output layer silenced during training.
-        frozen: What training leaves alone: "all" of the backbone, "none" of it, or everything up to and
-            including the layer of this name, for example "block4_pool" of vgg16. Whether there is such a
-            layer is seen when the model is built.
+        frozen: What training does not change: "all" of the backbone, "none" of it, or everything up to and
+            including the layer of this name, for example "block4_pool" of vgg16. That the layer exists is checked
+            when the model is built.
 
     Raises:
         ValueError: When a value breaks its rule.
@@ -94,13 +72,13 @@ def build_transfer(
 ) -> "keras.Model":
     """A Keras model, not yet compiled, from images to class probabilities.
 
-    The frozen part runs in inference mode even while the model is trained: its batch-norm statistics do not
-    move, and what it computes for an image never changes.
+    The frozen part behaves as in inference even while the model is trained: its batch-norm statistics do not move, it
+    drops nothing out, and its output for an image never changes.
 
     Args:
         config: Backbone and head.
-        input_shape: (height, width, channels) of one image; one channel is repeated three times inside the
-            model.
+        input_shape: (height, width, channels) of one image; the model itself repeats a single channel
+            three times.
         classes: Number of classes, at least 2.
         weights: The backbone's arrays as `load_backbone_weights` gives them; None for random ones.
         seed: Fixes the initial weights and the dropout masks.
@@ -124,7 +102,7 @@ def build_transfer(
     layer = keras.layers.GlobalAveragePooling2D if config.pooling == "average" else keras.layers.Flatten
     head = _build_head(config, input_shape, classes, seeds)
     parts = [prepare, *_split(backbone, config), layer(name="pooling"), head]
-    return _chain(parts, input_shape, name=config.backbone)
+    return chain(parts, input_shape, name=config.backbone)
 
 
 def _build_head(config: TransferConfig, input_shape: ImageShape, classes: int, seeds: Iterator[int]) -> Any:
@@ -135,32 +113,33 @@ def _build_head(config: TransferConfig, input_shape: ImageShape, classes: int, s
     return keras.Model(features, attach_head(features, config.dense, config.dropout, classes, seeds), name="head")
 
 
+def last_maps(config: TransferConfig, input_shape: ImageShape) -> ImageShape:
+    """The (height, width, channels) of the feature maps that leave the backbone."""
+    backbone = find_backbone(config.backbone)
+    return backbone.last_side(input_shape[0]), backbone.last_side(input_shape[1]), backbone.features
+
+
 def flat_features(config: TransferConfig, input_shape: ImageShape) -> int:
     """How many numbers an image has after the pooling."""
-    backbone = find_backbone(config.backbone)
-    height, width, _ = input_shape
-    maps = backbone.last_side(height) * backbone.last_side(width) if config.pooling == "flatten" else 1
-    return backbone.features * maps
+    height, width, channels = last_maps(config, input_shape)
+    return height * width * channels if config.pooling == "flatten" else channels
 
 
-def feature_cut(config: TransferConfig) -> str | None:
-    """What the output of the frozen part depends on besides backbone, weights and image; None if nothing is frozen.
-
-    Configurations with equal backbones and equal cuts have equal features.
-    """
+def transfer_cut(config: TransferConfig) -> str | None:
+    """What the output of the frozen part depends on besides backbone, weights and image; None if nothing is frozen."""
     if config.frozen == "none":
         return None
     return f"all, {config.pooling}" if config.frozen == "all" else config.frozen
 
 
-def build_trainable_part(
+def build_transfer_trainable(
     config: TransferConfig,
     input_shape: ImageShape,
     classes: int,
     weights: Sequence[np.ndarray] | None = None,
     seed: int = 0,
 ) -> "keras.Model":
-    """`trainable_part(build_transfer(...))` with the same initial weights; a mere head comes without its backbone.
+    """`trainable_part(build_transfer(...))` with the same initial weights; a head alone is built without its backbone.
 
     Args and Raises are those of `build_transfer`; `input_shape` is that of an image.
     """
@@ -170,11 +149,11 @@ def build_trainable_part(
     seeds = layer_seeds(seed)
     next(seeds)  # the backbone's
     head = _build_head(config, input_shape, classes, seeds)
-    return _chain([head], head.input_shape[1:], name="trainable_part")
+    return chain([head], head.input_shape[1:], name="trainable_part")
 
 
 def check_transfer_shape(input_shape: ImageShape) -> None:
-    """Raise ValueError unless backbones take images of this shape; a single channel is made three."""
+    """Raise ValueError unless backbones take images of this shape, a single channel repeated three times."""
     check_image_shape(input_shape)
     height, width, channels = input_shape
     if min(height, width) < SMALLEST_SIDE or channels not in (1, 3):
@@ -184,21 +163,10 @@ def check_transfer_shape(input_shape: ImageShape) -> None:
         )
 
 
-def _chain(parts: Iterable[Any], input_shape: Sequence[int], name: str) -> Any:
-    """A model that runs `parts` one after the other, the frozen one always in inference mode."""
-    import keras
-
-    x = inputs = keras.Input(input_shape)
-    for part in parts:
-        # trainable = False alone would leave a backbone's dropout layers at work during training.
-        x = part(x, training=False) if part.name == "frozen" else part(x)
-    return keras.Model(inputs, x, name=name)
-
-
 def _preparation(backbone: str, input_shape: ImageShape) -> Any:
-    """A model from images in [0, 1], grey or colour, to float32 images as the backbone saw them in training.
+    """A model from images in [0, 1], grey or colour, to float32 images as the backbone was trained on.
 
-    It computes in float32 under every policy, since 16 bits would merge grey levels.
+    It computes in float32 under every policy: 16 bits would merge grey levels.
     """
     import keras
 
@@ -211,7 +179,7 @@ def _preparation(backbone: str, input_shape: ImageShape) -> Any:
 
 
 def _filled_backbone(name: str, input_shape: Sequence[int], weights: Sequence[np.ndarray] | None, seed: int) -> Any:
-    """The backbone with the given weights, or with random ones that depend on `seed` alone."""
+    """The backbone with these weights, or with random ones that depend on `seed` alone."""
     backbone = build_backbone(name, input_shape)
     if weights is None:
         return _reseeded(backbone, seed)
@@ -220,7 +188,7 @@ def _filled_backbone(name: str, input_shape: Sequence[int], weights: Sequence[np
     if received != expected:
         raise WeightsError(
             f"weights must be the {len(expected)} arrays of {name}'s get_weights(), without its top. "
-            f"Received: {len(received)} arrays, not all of those shapes. "
+            f"Received: {len(received)} arrays, whose shapes differ from those. "
             f"Take them from load_backbone_weights({name!r}, ...)."
         )
     backbone.set_weights(weights)
@@ -230,8 +198,7 @@ def _filled_backbone(name: str, input_shape: Sequence[int], weights: Sequence[np
 def _reseeded(model: Any, seed: int) -> Any:
     """A copy of `model` whose random initial weights depend on `seed` alone.
 
-    The builders of keras.applications take no seed, and seeding the process would disturb all else that
-    draws.
+    The builders of keras.applications take no seed, and seeding the whole process would change every other draw.
     """
     import keras
 
@@ -258,15 +225,26 @@ def _split(backbone: Any, config: TransferConfig) -> list[Any]:
         check_cut(backbone, config)
     cut = backbone.output if config.frozen == "all" else backbone.get_layer(config.frozen).output
     frozen = keras.Model(backbone.input, cut, name="frozen")
-    frozen.trainable = False
+    _freeze(frozen)
     return [frozen] if config.frozen == "all" else [frozen, keras.Model(cut, backbone.output, name="thawed")]
 
 
-def possible_cuts(backbone: "keras.Model") -> tuple[str, ...]:
-    """The names of the layers after which the backbone can be cut in two, first to last.
+def _freeze(part: Any) -> None:
+    """Make training change neither the weights of a part nor what it computes for an image."""
+    import keras
 
-    A layer is such a cut when no connection jumps over it: all that comes later sees what came before through
-    its output only. The input is no cut (nothing would be frozen), nor is the last layer (that is
+    part.trainable = False  # which puts batch norm into inference mode too
+    for layer in part.layers:
+        # Training switches dropout on wherever it is: Keras does not heed training=False given to a part of a model.
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+
+
+def possible_cuts(backbone: "keras.Model") -> tuple[str, ...]:
+    """Names of the layers after which the backbone can be cut in two, first to last.
+
+    The model can be cut after a layer when no connection jumps over it: all later layers see the earlier ones through
+    its output only. The input is not such a layer (nothing would be frozen), nor is the last one (that is
     frozen="all").
     """
     import keras
@@ -293,57 +271,26 @@ def check_cut(backbone: "keras.Model", config: TransferConfig) -> None:
     near = sorted(cuts, key=lambda cut: abs(names.index(cut) - place))[:2]
     raise ValueError(
         f"frozen must name a layer of {config.backbone} between its input and its last layer that no "
-        f"connection jumps over. Received: {config.frozen!r}. The nearest such are {' and '.join(near)}; "
+        f"connection jumps over. Received: {config.frozen!r}. The nearest such layers are {' and '.join(near)}; "
         "the whole backbone is 'all'."
     )
 
 
-def frozen_part(model: "keras.Model") -> "keras.Model | None":
-    """What training never changes of a model: image in, features out; None when nothing is frozen.
+def transfer_layers(config: TransferConfig, input_shape: ImageShape, classes: int) -> list[Layer]:
+    """The layers of `build_transfer(config, input_shape, classes)` without building it; the backbone is one.
 
-    With the whole backbone frozen it ends after the pooling, so that the features are as small as can be. It
-    shares its weights with `model`, which comes from `build_transfer` or, as a file, from one that did.
-    """
-    fixed, _ = _fixed_and_trained(model)
-    return _chain(fixed, model.input_shape[1:], name="frozen_part") if fixed else None
-
-
-def trainable_part(model: "keras.Model") -> "keras.Model":
-    """What training changes of a model: features of `frozen_part` in, probabilities out.
-
-    It shares its weights with `model`, and is `model` itself when nothing is frozen.
-    """
-    fixed, trained = _fixed_and_trained(model)
-    if not fixed:
-        return model
-    shape = model.input_shape
-    for part in fixed:
-        shape = part.compute_output_shape(shape)
-    return _chain(trained, shape[1:], name="trainable_part")
-
-
-def _fixed_and_trained(model: Any) -> tuple[list[Any], list[Any]]:
-    """The parts of the chain that never change, and those after them."""
-    parts = model.layers[1:]  # the first is the input
-    names = [part.name for part in parts]
-    if "frozen" not in names:
-        return [], parts
-    # Pooling has no weights: right after the frozen part, it belongs to what never changes.
-    cut = names.index("thawed") if "thawed" in names else names.index("head")
-    return parts[:cut], parts[cut:]
-
-
-def count_transfer(config: TransferConfig, input_shape: ImageShape, classes: int) -> ParameterCount:
-    """The parameters of `build_transfer(config, input_shape, classes)`, without building it.
-
-    The trainable ones are unknown (None) when the backbone is cut at a named layer: only the built model
-    tells how many weights lie before it.
+    The backbone's trainable parameters are unknown (None) when it is cut at a named layer: only the built model
+    shows how many weights lie before it.
 
     Raises:
         ValueError: When the image is too small or `classes` below 2.
     """
     check_transfer_shape(input_shape)
-    backbone = find_backbone(config.backbone)
+    backbone, features = find_backbone(config.backbone), flat_features(config, input_shape)
     trainable = {"all": 0, "none": backbone.parameters - backbone.statistics}.get(config.frozen)
-    head = count_head(flat_features(config, input_shape), config.dense, classes)
-    return ParameterCount(backbone.parameters, trainable) + head
+    return [
+        Layer("input", input_shape),
+        Layer(config.backbone, last_maps(config, input_shape), ParameterCount(backbone.parameters, trainable)),
+        Layer("average pooling" if config.pooling == "average" else "flatten", (features,)),
+        *head_layers(features, config.dense, config.dropout, classes),
+    ]

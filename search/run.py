@@ -20,11 +20,10 @@ from data_pipeline.dataset import (
     list_notices,
     prepare_dataset,
 )
+from data_pipeline.folders import CLASSES
 from data_pipeline.manifest import DataError, Manifest
-from data_pipeline.scan import CLASSES
 from data_pipeline.split import Split, split_pool
-from models.registry import PUBLISHED, PublishedRow, count_parameters
-from models.transfer import WeightsError, feature_cut
+from models.registry import FAMILIES, PUBLISHED, PublishedRow, WeightsError, count_parameters, feature_cut
 from search import record
 from search.driver.environment import recorded_onednn, set_onednn
 from search.driver.lease import drive
@@ -244,7 +243,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
         _say_onednn(resumed, console)
         folder = found.patient(settings.run.patience, lambda text: console.print(text, markup=False, soft_wrap=True))
         dataset = _prepare(settings, console)
-        if settings.weights == "none" and set(backbones_of(space)) != {"cnn"}:
+        if settings.weights == "none" and any(FAMILIES[backbone].pretrained for backbone in backbones_of(space)):
             console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
             check_same_data(folder, dataset)

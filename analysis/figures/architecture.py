@@ -1,13 +1,15 @@
 """Architecture summaries as in the report's annex: layer, output shape, parameters; in arithmetic alone."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
+
+from models.checks import ImageShape
+from models.head import output_units
+from models.registry import FAMILIES, layer_table, model_config
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_SHRINKS = 32  # by how much the backbones below shrink an image
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,9 @@ class Layer:
     """One line of a summary.
 
     Attributes:
+        name: of the layer, in words.
         shape: of the output, without the batch.
-        parameters: how many numbers the layer holds; `None` where arithmetic alone cannot tell.
+        parameters: how many numbers the layer holds; `None` where they are unknown.
     """
 
     name: str
@@ -24,25 +27,23 @@ class Layer:
     parameters: int | None
 
 
-def layers_of(
-    parameters: Mapping[str, Any], image: tuple[int, int, int], classes: int, total: int | None = None
-) -> list[Layer]:
+def layers_of(parameters: Mapping[str, Any], image: ImageShape, classes: int, total: int | None = None) -> list[Layer]:
     """The layers of a trial's model, first to last.
 
     Args:
         parameters: the trial's hyperparameters; `dense` as a list or as text (`16-8`).
         image: height, width, channels.
         classes: two give one sigmoid unit, more give a unit each.
-        total: the model's recorded parameters; what they leave for a backbone is the backbone's.
+        total: the model's recorded parameters, shown of a backbone that this version does not have.
     """
-    own = {name: value for name, value in parameters.items() if value is not None and value == value}
-    dense = _widths(own.get("dense", ()))
-    if own.get("backbone", "cnn") == "cnn":
-        return _cnn_layers(own, image, classes, dense)
-    return _transfer_layers(own, image, classes, dense, total)
+    backbone = str(parameters.get("backbone", "cnn"))
+    if backbone not in FAMILIES:
+        return [Layer("input", image, 0), Layer(f"{backbone} and its head", (output_units(classes),), total)]
+    config = model_config(backbone, _model_values(backbone, parameters))
+    return [Layer(layer.name, layer.shape, layer.count.total) for layer in layer_table(config, image, classes)]
 
 
-def summary(layers: list[Layer]) -> "pd.DataFrame":
+def summary(layers: Sequence[Layer]) -> "pd.DataFrame":
     """The layers as a table: layer, output shape, parameters; the last row is their sum."""
     import pandas as pd
 
@@ -53,77 +54,23 @@ def summary(layers: list[Layer]) -> "pd.DataFrame":
     return frame.astype({"parameters": "Int64"})
 
 
-def _cnn_layers(own: Mapping[str, Any], image: tuple[int, int, int], classes: int, dense: list[int]) -> list[Layer]:
-    count, kernel = int(own.get("layers", 1)), int(own.get("kernel", 3))
-    first, growth = int(own.get("filters", 8)), float(own.get("growth", 2.0))
-    lost = kernel - 1 if own.get("padding", "valid") == "valid" else 0
-    norms = set(str(own.get("batch_norm", "none")).split("+"))
-    height, width, channels = image
-    layers = [Layer("input", image, 0)]
-    if _is_true(own.get("normalize", False)):
-        layers.append(Layer("normalize", image, 0))
-    for block in range(count):
-        filters = round(first * growth**block)
-        height, width = height - lost, width - lost
-        layers.append(
-            Layer(f"convolution {kernel} x {kernel}", (height, width, filters), (kernel**2 * channels + 1) * filters)
-        )
-        if "conv" in norms:
-            layers.append(Layer("batch norm", (height, width, filters), 4 * filters))
-        height, width, channels = height // 2, width // 2, filters
-        layers.append(Layer("max pooling 2 x 2", (height, width, channels), 0))
-        if "block" in norms:
-            layers.append(Layer("batch norm", (height, width, channels), 4 * channels))
-    average = own.get("pooling", "flatten") == "average"
-    features = channels if average else height * width * channels
-    layers.append(Layer("average pooling" if average else "flatten", (features,), 0))
-    if "flatten" in norms:
-        layers.append(Layer("batch norm", (features,), 4 * features))
-    own_norm = "classifier" in norms and (bool(dense) or "flatten" not in norms)
-    return layers + _head(features, dense, own, classes, own_norm)
+def _model_values(backbone: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters that shape the model, as its configuration has them.
+
+    A column of a table holds whole numbers as floats where a trial lacks them, and the rest as text.
+    """
+    defaults = {field.name: field.default for field in fields(FAMILIES[backbone].config)}
+    own = {name: value for name, value in parameters.items() if value is not None and value == value}
+    return {name: _value_like(defaults[name], own[name]) for name in FAMILIES[backbone].parameters if name in own}
 
 
-def _transfer_layers(
-    own: Mapping[str, Any], image: tuple[int, int, int], classes: int, dense: list[int], total: int | None
-) -> list[Layer]:
-    backbone = str(own["backbone"])
-    maps = _last_maps(backbone, *image[:2])
-    if maps is None:
-        return [Layer("input", image, 0), Layer(f"{backbone} and its head", (1 if classes == 2 else classes,), total)]
-    height, width, channels = maps
-    average = own.get("pooling", "average") == "average"
-    features = channels if average else height * width * channels
-    # A space that does not say has the builder's own head: one hidden layer of 128.
-    head = _head(features, dense if "dense" in own else [128], own, classes, False)
-    rest = None if total is None else total - sum(layer.parameters or 0 for layer in head)
-    return [
-        Layer("input", image, 0),
-        Layer(backbone, (height, width, channels), rest),
-        Layer("average pooling" if average else "flatten", (features,), 0),
-        *head,
-    ]
-
-
-def _last_maps(backbone: str, height: int, width: int) -> tuple[int, int, int] | None:
-    """The feature maps that leave a backbone; `None` for one that arithmetic does not know."""
-    if backbone == "vgg16":
-        return height // _SHRINKS, width // _SHRINKS, 512
-    if backbone.startswith("resnet"):  # rounds up where VGG16 rounds down
-        return -(-height // _SHRINKS), -(-width // _SHRINKS), 2048
-    return None
-
-
-def _head(features: int, dense: list[int], own: Mapping[str, Any], classes: int, batch_norm: bool) -> list[Layer]:
-    layers = []
-    for units in dense:
-        layers.append(Layer(f"dense {units}", (units,), (features + 1) * units))
-        features = units
-    if batch_norm:
-        layers.append(Layer("batch norm", (features,), 4 * features))
-    if float(own.get("dropout", 0.0)) > 0:
-        layers.append(Layer(f"dropout {float(own['dropout']):.2g}", (features,), 0))
-    units = 1 if classes == 2 else classes
-    return [*layers, Layer("sigmoid" if classes == 2 else "softmax", (units,), (features + 1) * units)]
+def _value_like(default: Any, value: Any) -> Any:
+    """A table's value as one of the default's type."""
+    if isinstance(default, tuple):
+        return _widths(value)
+    if isinstance(default, bool):
+        return str(value).lower() == "true"
+    return type(default)(value)
 
 
 def _widths(dense: Any) -> list[int]:
@@ -132,7 +79,3 @@ def _widths(dense: Any) -> list[int]:
     if isinstance(dense, int | float):
         return [int(dense)]
     return [int(width) for width in dense]
-
-
-def _is_true(value: Any) -> bool:
-    return value is True or str(value).lower() == "true"

@@ -53,7 +53,7 @@ def main(path: str) -> None:
 
 def _backbone_weights(task: Task) -> Any:
     """The arrays of the task's backbone; None for random ones, and for a CNN."""
-    from models.transfer import load_backbone_weights
+    from models.registry import load_backbone_weights
 
     if task.weights == "none":
         return None

@@ -1,4 +1,4 @@
-"""What a peer is asked to do, and the parts that all peers have in common: images, batches, models.
+"""The task of a peer, and the parts that all peers share: images, batches, models.
 
 The images are decoded by one OpenCV loop, kept as an array, and fed by tf.data as its guide advises: shuffle, batch,
 parallel map, prefetch. The models are ours, of Keras' own layers alone.
@@ -56,7 +56,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a peer tells when it is done.
+    """What a peer reports when it has finished.
 
     Attributes:
         ended: when its last trial ended, seconds since 1970.

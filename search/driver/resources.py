@@ -7,8 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from models.registry import ModelConfig
-from models.transfer import TransferConfig
+from models.registry import FAMILIES, ModelConfig
 from search.driver.machine import Machine, find_machine
 from search.plan.settings import ResourceSettings, Settings, SettingsError
 from search.plan.spaces import Space, count_trials, largest_batch
@@ -179,7 +178,7 @@ def plan_resources(
             peak = ray.get(measured)
         except ray.exceptions.RayTaskError as error:
             say(f"The memory of the largest model could not be measured ({_first_line(error.cause)}): a GPU a trial.")
-    backbones = isinstance(largest, TransferConfig)
+    backbones = FAMILIES[largest.backbone].pretrained
     return choose_resources(asked, precision, machine, count_trials(space, settings), backbones, peak)
 
 

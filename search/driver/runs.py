@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from data_pipeline.dataset import Dataset
-from data_pipeline.manifest import DataError, read_manifest, write_bad_files, write_manifest
+from data_pipeline.manifest import DataError
+from data_pipeline.manifest_file import read_manifest, write_bad_files, write_manifest
 from search import record
 from search.driver.environment import describe_environment
 from search.plan.settings import Settings, SettingsError, resume_settings

@@ -71,7 +71,7 @@ def open_session(
 
     Raises:
         SettingsError: a trial asks for more than the machine has.
-        models.transfer.WeightsError: pretrained weights can be neither read nor downloaded.
+        models.registry.WeightsError: pretrained weights can be neither read nor downloaded.
     """
     classes = len(dataset.manifest.classes)
     _, (_, largest) = check_models(space, settings, classes)

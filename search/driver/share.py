@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from models.transfer import TransferConfig, load_backbone_weights, weights_hash
+from models.registry import FAMILIES, ModelConfig, load_backbone_weights, weights_hash
 from search.plan.settings import Settings
 from search.plan.spaces import Space, backbones_of, model_settings, model_variants
 from search.trial.feature_store import FeatureStore
@@ -23,14 +23,14 @@ def share_backbones(settings: Settings, space: Space) -> Backbones:
     A process on the driver's node reads the weights, because their file is there; the driver never imports TensorFlow.
 
     Raises:
-        models.transfer.WeightsError: weights can be neither read nor downloaded.
+        models.registry.WeightsError: weights can be neither read nor downloaded.
     """
     import ray
 
     weights: dict[str, BackboneWeights] = {}
     load = ray.remote(num_returns=2, num_cpus=0, scheduling_strategy=_beside_driver())(_load_weights)
     for backbone in backbones_of(space):
-        if backbone != "cnn" and settings.weights != "none":
+        if FAMILIES[backbone].pretrained and settings.weights != "none":
             arrays, digest = load.remote(backbone, settings.weights)
             try:
                 weights[backbone] = BackboneWeights(arrays, ray.get(digest))
@@ -41,7 +41,7 @@ def share_backbones(settings: Settings, space: Space) -> Backbones:
     return Backbones(weights, _start_store(settings), settings.features, settings.views)
 
 
-def models_with_features(settings: Settings, space: Space) -> list[TransferConfig]:
+def models_with_features(settings: Settings, space: Space) -> list[ModelConfig]:
     """The models of the space whose frozen part runs once for all trials."""
     if settings.features == "off":
         return []

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.registry import build_model
-from models.transfer import build_trainable_part, trainable_part
+from models.registry import build_model, build_trainable_part, trainable_part
 from search.driver.resources import TrialResources
 from search.driver.session import Session
 from search.evaluate.gallery import write_gallery

@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from models.checks import nearest
-from models.registry import BUILDERS, PUBLISHED, model_config, model_parameters
+from models.registry import FAMILIES, PUBLISHED, ModelConfig, model_config, model_parameters, model_values
 from search.plan.settings import Settings, SettingsError, TrainSettings, check_train
 
 TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name != "precision")
@@ -257,19 +257,16 @@ def train_settings(defaults: TrainSettings, parameters: Mapping[str, Any]) -> Tr
     return TrainSettings(**{**values, **{key: parameters[key] for key in values if key in parameters}})
 
 
-def model_settings(parameters: Mapping[str, Any]) -> Any:
-    """The model configuration (`CnnConfig` or `TransferConfig`) of one trial."""
+def model_settings(parameters: Mapping[str, Any]) -> ModelConfig:
+    """The model configuration of one trial."""
     shaping = {key: value for key, value in parameters.items() if key not in TRAINING_PARAMETERS}
     return model_config(shaping.pop("backbone"), shaping)
 
 
 def _row_parameters(row_id: str) -> dict[str, Any]:
     row = PUBLISHED[row_id]
-    config = {entry.name: getattr(row.config, entry.name) for entry in fields(row.config)}
-    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
     return {
-        "backbone": listed.pop("backbone", "cnn"),
-        **listed,
+        **model_values(row.config),
         "learning_rate": row.learning_rate,
         "batch_size": row.batch_size,
         "augment": row.augment,
@@ -357,8 +354,8 @@ def _check_names(parameters: list[Parameter]) -> None:
         )
     backbones = by_name["backbone"].domain.values
     for backbone in backbones:
-        if backbone not in BUILDERS:
-            raise SettingsError(f"Unknown backbone. Received: {backbone!r}. {nearest(str(backbone), tuple(BUILDERS))}")
+        if backbone not in FAMILIES:
+            raise SettingsError(f"Unknown backbone. Received: {backbone!r}. {nearest(str(backbone), FAMILIES)}")
     seen: dict[str, Parameter] = {}
     for parameter in parameters:
         _check_conditions(parameter, seen)

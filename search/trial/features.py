@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from data_pipeline.augment import Policy, augment, find_policy
 from data_pipeline.share import TrainingData
 from data_pipeline.shift import shifted_fingerprint
-from models.registry import ModelConfig
-from models.transfer import TransferConfig, build_transfer, feature_cut, frozen_part
+from models.registry import ModelConfig, build_model, feature_cut, frozen_part
 from search.trial.feature_store import BLOCK, FeatureCost, FeatureKey
 from search.trial.feed import Inputs, image_inputs
 from search.trial.training import TrialConfig
@@ -60,7 +59,7 @@ class Backbones:
         """The pretrained arrays of a model's backbone, views of shared memory; None for random weights and for CNNs."""
         import ray
 
-        known = self.weights.get(model.backbone) if isinstance(model, TransferConfig) else None
+        known = self.weights.get(model.backbone)
         return None if known is None else ray.get(known.arrays)
 
     def has_features(self, model: ModelConfig) -> bool:
@@ -153,7 +152,7 @@ def trial_inputs(backbones: Backbones, config: TrialConfig, data: TrainingData) 
 
 def has_frozen_part(model: ModelConfig) -> bool:
     """Whether a model has a part that training does not change."""
-    return isinstance(model, TransferConfig) and feature_cut(model) is not None
+    return feature_cut(model) is not None
 
 
 def build_extractor(
@@ -164,7 +163,7 @@ def build_extractor(
 
     keras.config.set_dtype_policy(config.train.precision)
     height, width, channels = shape
-    frozen = frozen_part(build_transfer(config.model, (height, width, channels), 2, weights, config.seed))
+    frozen = frozen_part(build_model(config.model, (height, width, channels), 2, weights, config.seed))
     if frozen is None:
         raise ValueError(f"Features need a frozen part. Received: {config.model}, which has none. Train it on images.")
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.share import TrainingData
-from models.registry import build_model
-from models.transfer import build_trainable_part, trainable_part
+from models.registry import build_model, build_trainable_part, trainable_part
 from search.plan.settings import TrainSettings
 from search.plan.spaces import model_settings, train_settings
 from search.record import EpochRecord, TrialRecord
@@ -38,7 +37,7 @@ class TrialConfig:
     """The configuration of one trial, without its data.
 
     Attributes:
-        model: a `CnnConfig` or `TransferConfig`.
+        model: a `ModelConfig`.
         seed: of weights, shuffling, augmentation and dropout.
     """
 
@@ -65,7 +64,7 @@ class TrialModel:
         config: the trial.
         data: the pool's images, labels and split; never a test image.
         inputs: `image_inputs(data)`, or features: then only the part above the frozen one is built.
-        backbone_weights: of a transfer model, as `load_backbone_weights` gives them.
+        backbone_weights: of a model on a pretrained backbone, as `load_backbone_weights` gives them.
     """
 
     def __init__(

@@ -8,8 +8,8 @@ import pytest
 from benchmarks import prepare
 from benchmarks.harness import Machine
 from data_pipeline.dataset import DataSettings, list_dataset
+from data_pipeline.folders import scan_folder
 from data_pipeline.preprocess import ImageSettings, prepare_images
-from data_pipeline.scan import scan_folder
 
 MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)
 

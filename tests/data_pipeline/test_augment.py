@@ -41,7 +41,7 @@ def test_policies_change_copies_and_keep_shape_and_type(name: str, channels: int
 
 
 def test_unknown_policy_is_refused() -> None:
-    with pytest.raises(DataError, match="none, report, strong, hospital; received 'weak'"):
+    with pytest.raises(DataError, match=r"none, report, strong, hospital\. Received: 'weak'"):
         find_policy("weak")
 
 

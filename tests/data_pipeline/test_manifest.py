@@ -1,21 +1,11 @@
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import data_pipeline
-from data_pipeline.manifest import (
-    BadFile,
-    DataError,
-    Manifest,
-    read_manifest,
-    write_bad_files,
-    write_manifest,
-)
-from data_pipeline.scan import scan_folder
-from data_pipeline.split import SplitSettings, split_pool
+from data_pipeline.folders import scan_folder
+from data_pipeline.manifest import Manifest
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 
@@ -23,36 +13,6 @@ SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 @pytest.fixture(scope="module")
 def sample() -> Manifest:
     return scan_folder(SAMPLE)
-
-
-def test_manifest_is_read_back_as_written(sample: Manifest) -> None:
-    manifest = replace(sample, bad=(BadFile("/x/ü, y.jpeg", "empty file"),), held_out=True)
-    split = split_pool(manifest, SplitSettings())
-    file = io.BytesIO()
-    write_manifest(manifest, split, file)
-    file.seek(0)
-    again, splits = read_manifest(file)
-    assert again == manifest
-    assert {name: splits.count(name) for name in sorted(set(splits))} == {
-        "test": 120,
-        "train": 384,
-        "validation": 96,
-    }
-    validating = {row.image_id for row, name in zip(again.rows, splits, strict=True) if name == "validation"}
-    assert validating == {manifest.pool_rows[at].image_id for at in split.validation}
-
-
-def test_other_files_are_not_read_as_manifests() -> None:
-    with pytest.raises(DataError, match="written by write_manifest"):
-        read_manifest(io.BytesIO(b"no table"))
-
-
-def test_bad_files_are_written_as_csv() -> None:
-    bad = [BadFile("/a, b.jpeg", "empty file"), BadFile("/ü.jpeg", 'a "reason"')]
-    file = io.BytesIO()
-    write_bad_files(bad, file)
-    rows = list(csv.reader(io.StringIO(file.getvalue().decode(), newline="")))
-    assert rows == [["path", "reason"], ["/a, b.jpeg", "empty file"], ["/ü.jpeg", 'a "reason"']]
 
 
 def test_labels_follow_the_rows(sample: Manifest) -> None:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from data_pipeline.folders import scan_folder
 from data_pipeline.manifest import DataError
-from data_pipeline.scan import scan_folder
 from data_pipeline.sources import locate
 
 
@@ -21,12 +21,12 @@ def test_root_goes_before_the_source(tmp_path: Path) -> None:
 
 
 def test_missing_root_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"existing folder, received .*nowhere"):
+    with pytest.raises(DataError, match=r"existing folder. Received: .*nowhere"):
         locate("sample", str(tmp_path / "nowhere"))
 
 
 def test_unknown_source_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"sample, kaggle.*received 'kagle'"):
+    with pytest.raises(DataError, match=r"sample, kaggle.*Received: 'kagle'"):
         locate("kagle")
 
 

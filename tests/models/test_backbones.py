@@ -41,6 +41,14 @@ def test_the_numbers_of_a_backbone_are_those_of_the_built_one(name):
     assert model.output_shape[1:] == (backbone.last_side(75), backbone.last_side(97), backbone.features)
 
 
+def test_a_constructor_need_not_live_in_the_module_of_its_preprocessing(monkeypatch):
+    entry = Backbone("mobilenet_v3", "MobileNetV3Small", 939_120, 12_576, 576)
+    monkeypatch.setitem(BACKBONES, "mobilenetv3small", entry)
+    model = build_backbone("mobilenetv3small", (75, 97, 3))
+    assert model.count_params() == entry.parameters
+    assert model.output_shape[1:] == (entry.last_side(75), entry.last_side(97), entry.features)
+
+
 def test_an_unknown_backbone_names_the_nearest():
     with pytest.raises(ValueError, match="Did you mean resnet50"):
         load_backbone_weights("resnet5O", "none")

@@ -5,7 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from models.cnn import BATCH_NORM_PLACES, CnnConfig, block_filters, build_cnn, count_cnn
+from models.cnn import BATCH_NORM_PLACES, CnnConfig, block_filters, build_cnn, cnn_layers
+from models.layers import total_count
 
 
 def counted(model):
@@ -39,7 +40,7 @@ def images():
 @pytest.mark.parametrize("draw", range(15))
 def test_the_arithmetic_counts_what_keras_counts(draw):
     config, classes = random_config(random.Random(draw)), 2 + draw % 3
-    count = count_cnn(config, (34, 31, 1 + draw % 2), classes)
+    count = total_count(cnn_layers(config, (34, 31, 1 + draw % 2), classes))
     model = build_cnn(config, (34, 31, 1 + draw % 2), classes)
     assert counted(model) == (count.total, count.trainable)
 
@@ -150,14 +151,14 @@ def test_impossible_values_are_refused(values, message):
 
 def test_blocks_that_leave_nothing_of_the_image_are_refused_before_building():
     config = CnnConfig(layers=4)
-    for make in (count_cnn, build_cnn):
+    for make in (cnn_layers, build_cnn):
         with pytest.raises(ValueError, match=r"28 x 28 images, of which block 4 leaves nothing"):
             make(config, (28, 28, 1), 2)
-    assert count_cnn(CnnConfig(layers=4, padding="same"), (28, 28, 1), 2).total > 0
+    assert cnn_layers(CnnConfig(layers=4, padding="same"), (28, 28, 1), 2)
 
 
 def test_one_class_or_a_flat_image_is_refused():
     with pytest.raises(ValueError, match="at least 2 classes"):
-        count_cnn(CnnConfig(), (28, 28, 1), 1)
+        cnn_layers(CnnConfig(), (28, 28, 1), 1)
     with pytest.raises(ValueError, match="height, width, channels"):
-        count_cnn(CnnConfig(), (28, 28), 2)
+        cnn_layers(CnnConfig(), (28, 28), 2)

@@ -3,16 +3,10 @@
 import numpy as np
 import pytest
 
-from models.backbones import BACKBONES, Backbone, build_backbone
-from models.transfer import (
-    TransferConfig,
-    WeightsError,
-    build_transfer,
-    check_cut,
-    count_transfer,
-    frozen_part,
-    trainable_part,
-)
+from models.backbones import BACKBONES, Backbone, WeightsError, build_backbone
+from models.layers import total_count
+from models.parts import frozen_part, trainable_part
+from models.transfer import TransferConfig, build_transfer, build_transfer_trainable, check_cut, transfer_layers
 
 SHAPE = (40, 33, 1)
 CUT = "block_16_expand_relu"
@@ -131,12 +125,12 @@ def test_a_wholly_frozen_backbone_hands_over_pooled_features(weights):
 )
 def test_the_arithmetic_counts_what_keras_counts(pooling, dense, frozen, weights):
     config = TransferConfig("mobilenetv2", pooling, dense, 0.2, frozen)
-    count = count_transfer(config, (75, 97, 1), 3)
+    count = total_count(transfer_layers(config, (75, 97, 1), 3))
     assert counted(build_transfer(config, (75, 97, 1), 3, weights)) == (count.total, count.trainable)
 
 
 def test_the_count_of_a_named_cut_knows_the_total_only(model):
-    count = count_transfer(TransferConfig("mobilenetv2", frozen=CUT), SHAPE, 3)
+    count = total_count(transfer_layers(TransferConfig("mobilenetv2", frozen=CUT), SHAPE, 3))
     assert count.trainable is None
     assert count.total == model.count_params()
 
@@ -151,13 +145,30 @@ def test_images_reach_the_backbone_as_its_own_preprocessing_makes_them(module, c
         return keras.Model(image, keras.layers.Conv2D(4, 32)(image))
 
     origin = getattr(keras.applications, module)
-    monkeypatch.setattr(origin, "Tiny", build_tiny, raising=False)
+    monkeypatch.setattr(keras.applications, "Tiny", build_tiny, raising=False)
     monkeypatch.setitem(BACKBONES, "tiny", Backbone(module, "Tiny", 12_292, 0, 4))
     model = build_transfer(TransferConfig("tiny"), (32, 32, channels), 2)
     pictures = np.random.default_rng(1).random((2, 32, 32, channels), dtype=np.float32)
     colour = np.repeat(pictures, 3, axis=-1) if channels == 1 else pictures
     prepared = run(model.get_layer("prepare"), pictures)
     np.testing.assert_allclose(prepared, origin.preprocess_input(colour * 255), rtol=1e-5, atol=1e-4)
+
+
+def test_a_frozen_backbone_drops_nothing_during_training(monkeypatch):
+    import keras
+
+    def build_dropping(include_top, weights, input_shape):
+        image = keras.Input(input_shape)
+        return keras.Model(image, keras.layers.Dropout(0.5)(keras.layers.Conv2D(4, 32)(image)))
+
+    monkeypatch.setattr(keras.applications, "Dropping", build_dropping, raising=False)
+    monkeypatch.setitem(BACKBONES, "dropping", Backbone("vgg16", "Dropping", 12_292, 0, 4))
+    pictures = np.random.default_rng(1).random((8, 32, 32, 3), dtype=np.float32)
+    frozen, thawed = (
+        build_transfer(TransferConfig("dropping", frozen=each), (32, 32, 3), 2) for each in ("all", "none")
+    )
+    np.testing.assert_array_equal(run(frozen, pictures, training=True), run(frozen, pictures))
+    assert not np.array_equal(run(thawed, pictures, training=True), run(thawed, pictures))
 
 
 def test_the_seed_fixes_backbone_and_head():
@@ -225,6 +236,6 @@ def test_impossible_values_are_refused(values, message):
 
 @pytest.mark.parametrize("shape", [(31, 40, 1), (40, 40, 2)])
 def test_images_no_backbone_takes_are_refused_before_building(shape):
-    for make in (count_transfer, build_transfer):
+    for make in (transfer_layers, build_transfer, build_transfer_trainable):
         with pytest.raises(ValueError, match="at least 32 x 32 pixels, 1 or 3 channels"):
             make(TransferConfig("vgg16"), shape, 2)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data_pipeline.manifest import read_manifest
+from data_pipeline.manifest_file import read_manifest
 from data_pipeline.shift import shift_ways
 from search.driver.lease import drive
 from search.evaluate.calibration import held_out_losses

@@ -1,0 +1,268 @@
+"""Reads a folder of images into a manifest: label, patient and content hash of each; nothing is decoded here.
+
+How patients are read from Kaggle's names: `person12_bacteria_34.jpeg` is an image of `person12`,
+`IM-0115-0001.jpeg` one of `IM-0115`, `NORMAL2-IM-0427-0001.jpeg` one of `NORMAL2-IM-0427`. The two series of
+normal images are kept apart: hundreds of numbers occur in both, and each series continues from the test folder
+into the train folder. Bacterial and viral images of one number are kept together although they too look like two
+series (808 numbers of the train folder are in both, and no number of one kind is in both train and test): a group
+too large costs nothing, a group too small leaks.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
+from data_pipeline.preprocess import TRUNCATED, is_truncated
+
+LABEL_SCHEMES = ("two_class", "three_class", "folders")
+
+EXPECTED_LAYOUT = """\
+Expected is one folder per class, with or without train and test above:
+
+    FOLDER/
+        train/
+            NORMAL/     IM-0115-0001.jpeg ...
+            PNEUMONIA/  person1_bacteria_1.jpeg, person3_virus_16.jpeg ...
+        val/            (joins train; may be missing)
+        test/           (if missing, a part of the images is held out)
+
+How to get the data: data=kaggle downloads the full set, data=sample is the small one that ships with the
+project; data.labels=folders reads any other images, one folder a class."""
+
+CLASSES = {"two_class": ("normal", "pneumonia"), "three_class": ("normal", "bacterial", "viral")}
+_BY_FILE_NAME = ""  # the folder holds several classes: the file name shows which
+_FOLDER_CLASSES = {
+    "two_class": {"normal": "normal"}
+    | dict.fromkeys(("pneumonia", "bacteria", "bacterial", "virus", "viral"), "pneumonia"),
+    "three_class": {
+        "normal": "normal",
+        "pneumonia": _BY_FILE_NAME,
+        "bacteria": "bacterial",
+        "bacterial": "bacterial",
+        "virus": "viral",
+        "viral": "viral",
+    },
+}
+KINDS = {"bacteria": "bacterial", "virus": "viral"}  # the word in a file name, and the class
+_POOL_FOLDERS = dict.fromkeys(("train", "training", "val", "valid", "validation"), POOL)
+_POOL_FOLDERS |= dict.fromkeys(("test", "testing"), TEST)
+_SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
+_PATIENT = re.compile(r"(?:^|/)(person\d+|(?:NORMAL2-)?IM-\d+)[^/]*$", re.IGNORECASE)
+_CHUNK = 64  # files that a thread takes at a time: reading one costs less than handing it over
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file in a class folder, not read yet."""
+
+    path: str
+    image_id: str
+    pool: str
+    folder_class: str  # a class, or _BY_FILE_NAME
+
+
+def scan_folder(root: Path, labels: str = "two_class", patient: str | None = None) -> Manifest:
+    """The manifest of the images under `root`, sorted by image id, with the unusable files set aside.
+
+    Args:
+        root: Kaggle's layout (train, val, test; also below chest_xray/chest_xray), or one folder per class.
+        labels: "two_class" (normal, pneumonia), "three_class" (normal, bacterial, viral), or "folders" (the
+            sorted folder names are the classes). The case of folder names is ignored.
+        patient: A regular expression that finds the patient in an image's path below `root`: its first group that
+            matched, or the whole match where it has no group; None for names as Kaggle has them. An image without a
+            match is a patient of its own.
+
+    With three_class, pneumonia files whose name does not say either bacteria or virus are set aside.
+
+    Raises:
+        DataError: Nothing was found, a class has no image, the labels are unknown, or `patient` matches no path.
+    """
+    pattern = _PATIENT if patient is None else _read_pattern(patient)
+    if labels not in LABEL_SCHEMES:
+        raise DataError(
+            f"data.labels must be one of {', '.join(LABEL_SCHEMES)}. Received: {labels!r}. Choose one of these."
+        )
+    top = find_top(Path(root))
+    folders = list(_list_class_folders(top))
+    # several spellings of one folder name are one class, which has the first of them as its name
+    spellings = {folder.name.casefold(): folder.name for folder, _ in sorted(folders, reverse=True)}
+    folder_classes = _FOLDER_CLASSES.get(labels, spellings)
+    classes = CLASSES.get(labels, tuple(sorted(spellings.values())))
+
+    rows, bad = [], []
+    for found in _read_files(_list_files(top, folders, folder_classes), classes, pattern):
+        if isinstance(found, ImageRow):
+            rows.append(found)
+        else:
+            bad.append(found)
+    bad += [
+        BadFile(str(folder), f"folder is not one of the classes of data.labels={labels}, not read")
+        for folder, _ in folders
+        if folder.name.casefold() not in folder_classes
+    ]
+    rows.sort(key=lambda row: row.image_id)
+    bad.sort(key=lambda each: each.path)
+    manifest = Manifest(str(top), classes, tuple(rows), tuple(bad))
+    check_classes(manifest)
+    if patient is not None and not any(row.names_patient for row in rows):
+        raise DataError(
+            f"data.patient must match the path of at least one image, such as {rows[0].image_id}. "
+            f"Received: {patient!r}. Correct it, or leave data.patient out for names as Kaggle has them."
+        )
+    return manifest
+
+
+def _read_pattern(patient: str) -> re.Pattern[str]:
+    try:
+        return re.compile(patient)
+    except re.error as error:
+        raise DataError(
+            f"data.patient must be a regular expression such as '(\\d+)_'. Received: {patient!r} ({error}). Correct it."
+        ) from error
+
+
+def check_classes(manifest: Manifest) -> None:
+    """Raise DataError unless every class has images in the pool and, if there is a test set, in the test set.
+
+    Raises:
+        DataError: Nothing was found, there are fewer than two classes, or a class has no image.
+    """
+    reasons = "".join(f"\n    {bad.path}: {bad.reason}" for bad in manifest.bad[:5])
+    aside = f"\n{len(manifest.bad)} set aside, among them:{reasons}" if manifest.bad else ""
+    if not manifest.rows:
+        raise DataError(f"No usable image was found in {manifest.root}.{aside}\n{EXPECTED_LAYOUT}")
+    if len(manifest.classes) < 2:
+        raise DataError(
+            f"At least two classes are needed. Received: {len(manifest.classes)} in {manifest.root}.{aside}\n"
+            f"{EXPECTED_LAYOUT}"
+        )
+    for pool, counts in manifest.counts().items():
+        missing = [name for name, count in zip(manifest.classes, counts, strict=True) if count == 0]
+        if missing and (pool == POOL or sum(counts)):
+            where = "the pool (train and val)" if pool == POOL else "the test set"
+            raise DataError(
+                f"Every class needs images. Received: {where} of {manifest.root} has none of: {', '.join(missing)}."
+                f"{aside}\n{EXPECTED_LAYOUT}"
+            )
+
+
+def find_top(root: Path) -> Path:
+    """The folder at or below `root` that holds train, val, test or the class folders themselves.
+
+    An unpacked archive often has a folder or two above them, as in chest_xray/chest_xray.
+    """
+    telling = _POOL_FOLDERS.keys() | _FOLDER_CLASSES["three_class"].keys()
+    top = root
+    # no archive is nested deeper, and a link to a folder above would never end
+    for _ in range(4):
+        folders = _list_folders(top)
+        wrapping = [each for each in folders if each.name == "chest_xray"] or folders
+        if any(each.name.casefold() in telling for each in folders) or len(wrapping) != 1:
+            return top
+        if not _list_folders(wrapping[0]):
+            return top
+        top = wrapping[0]
+    return top
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(each for each in folder.iterdir() if not _is_system_name(each.name) and each.is_dir())
+    except OSError as error:
+        raise DataError(
+            f"The folder of the images must be readable. Received: {folder} ({error.strerror}). Check data.root."
+        ) from error
+
+
+def _is_system_name(name: str) -> bool:
+    """Whether an operating system or an archive left this behind, such as .DS_Store and __MACOSX."""
+    return name.startswith(".") or name.casefold() in _SYSTEM_NAMES
+
+
+def _list_class_folders(top: Path) -> Iterator[tuple[Path, str]]:
+    """The class folders and the pool of each."""
+    folders = _list_folders(top)
+    pools = [(each, _POOL_FOLDERS[each.name.casefold()]) for each in folders if each.name.casefold() in _POOL_FOLDERS]
+    if not pools:
+        yield from ((each, POOL) for each in folders)
+    for folder, pool in pools:
+        yield from ((each, pool) for each in _list_folders(folder))
+
+
+def _list_files(top: Path, folders: Iterable[tuple[Path, str]], folder_classes: Mapping[str, str]) -> Iterator[_File]:
+    for folder, pool in folders:
+        folder_class = folder_classes.get(folder.name.casefold())
+        if folder_class is None:
+            continue
+        # links to folders inside a class folder are not followed: they may lead back up
+        for parent, subfolders, names in os.walk(folder):
+            subfolders[:] = [name for name in subfolders if not _is_system_name(name)]
+            prefix = Path(parent).relative_to(top).as_posix()
+            for name in names:
+                if not _is_system_name(name):
+                    yield _File(f"{parent}{os.sep}{name}", f"{prefix}/{name}", pool, folder_class)
+
+
+def _read_files(
+    files: Iterable[_File], classes: Sequence[str], patient: re.Pattern[str]
+) -> Iterator[ImageRow | BadFile]:
+    listed = list(files)
+    chunks = [listed[start : start + _CHUNK] for start in range(0, len(listed), _CHUNK)]
+    with ThreadPoolExecutor() as threads:
+        for read in threads.map(lambda chunk: [_read_file(file, classes, patient) for file in chunk], chunks):
+            yield from read
+
+
+def _read_file(file: _File, classes: Sequence[str], patient: re.Pattern[str]) -> ImageRow | BadFile:
+    """A file's row in the manifest, or why it has none."""
+    if not file.image_id.isprintable():  # such as names that are not UTF-8: no table or log could hold them
+        return BadFile(ascii(file.path)[1:-1], "the file name has characters that cannot be printed")
+    name = file.image_id.rpartition("/")[2]
+    label = file.folder_class
+    if label == _BY_FILE_NAME:
+        kinds = {kind for word, kind in KINDS.items() if word in name.lower()}
+        if len(kinds) != 1:
+            return BadFile(file.path, "the name of a pneumonia file must say either bacteria or virus")
+        label = kinds.pop()
+    if not os.path.isfile(file.path):  # reading a pipe would never end
+        return BadFile(file.path, "not a file, or a link that leads nowhere")
+    try:
+        with open(file.path, "rb", buffering=0) as stream:
+            data = stream.read()
+    except OSError as error:
+        return BadFile(file.path, f"cannot be read: {error.strerror}")
+    if not data:
+        return BadFile(file.path, "empty file")
+    if not _is_image(data[:12]):
+        return BadFile(file.path, "not a JPEG, PNG, BMP, TIFF or WebP image")
+    if is_truncated(data):
+        return BadFile(file.path, TRUNCATED)
+    return ImageRow(
+        image_id=file.image_id,
+        path=file.path,
+        pool=file.pool,
+        label=classes.index(label),
+        group=_name_group(file.image_id, file.pool, patient),
+        content_hash=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _name_group(image_id: str, pool: str, patient: re.Pattern[str]) -> str:
+    """The patient, as "pool/person1": a number in the train and in the test folder need not be the same person."""
+    found = patient.search(image_id)
+    if found is None:
+        return image_id
+    name = next((group for group in found.groups() if group), None) if patient.groups else found[0]
+    return f"{pool}/{name}" if name else image_id
+
+
+def _is_image(head: bytes) -> bool:
+    """Whether these first 12 bytes begin an image that can be read; the file's extension does not matter."""
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")):
+        return True
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
