@@ -92,12 +92,12 @@ def run_ours(trials: int, folder: str) -> Course:
     from benchmarks.no_op_trial import NoOpTrial
     from data_pipeline.dataset import prepare_dataset
     from models.counts import ParameterCount
-    from search.driver.session import data_settings, open_session
+    from search.driver.session import open_session
     from search.driver.state import SearchState
     from search.driver.tune import run_search
     from search.plan.searcher import build_searcher
-    from search.plan.settings import load_settings
     from search.plan.spaces import read_space
+    from search.plan.words import load_settings
     from search.record import RunFolder
 
     settings = load_settings(
@@ -111,7 +111,7 @@ def run_ours(trials: int, folder: str) -> Course:
             "search.scheduler=none",
         ]
     )
-    dataset = prepare_dataset(data_settings(settings))
+    dataset = prepare_dataset(settings.data)
     with open_session(settings, read_space(settings), dataset) as session:
         searcher = build_searcher(session.space, settings)
         state = SearchState(RunFolder(f"{folder}/run"), searcher, settings, lambda model: ParameterCount(1, 1))
@@ -184,8 +184,8 @@ def run_way(way: str, trials: int) -> Course:
 def suggestion_seconds(searcher: str, trials: int) -> list[float]:
     """How long each suggestion of a searcher takes when all trials before it have ended, without any driver."""
     from search.plan.searcher import build_searcher
-    from search.plan.settings import load_settings
     from search.plan.spaces import read_space
+    from search.plan.words import load_settings
 
     settings = load_settings(["space=cnn2", f"search.num_trials={trials}", f"search.searcher={searcher}"])
     searching = build_searcher(read_space(settings), settings)

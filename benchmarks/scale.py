@@ -95,18 +95,18 @@ def _run(workers: int, folder: str, rounds: int) -> Load:
     from benchmarks.no_op_trial import SleepingTrial
     from data_pipeline.dataset import prepare_dataset
     from models.counts import ParameterCount
-    from search.driver.session import data_settings, open_session
+    from search.driver.session import open_session
     from search.driver.state import SearchState
     from search.driver.tune import run_search
     from search.plan.searcher import build_searcher
-    from search.plan.settings import load_settings
     from search.plan.spaces import read_space
+    from search.plan.words import load_settings
     from search.record import RunFolder
 
     words = ["space=cnn2", "data.size=32", f"data.cache={folder}/cache", "search.scheduler=none"]
     words += [f"search.num_trials={rounds * workers}", f"search.max_epochs={EPOCHS}", "search.searcher=random"]
     settings = load_settings([*words, "resources.cpus_per_trial=1", f"resources.max_concurrent={workers}"])
-    dataset = prepare_dataset(data_settings(settings))
+    dataset = prepare_dataset(settings.data)
     readings: list[Reading] = []
     with open_session(settings, read_space(settings), dataset) as session:
         searcher = build_searcher(session.space, settings)
@@ -125,8 +125,8 @@ def state_seconds(searcher: str, trials: int) -> list[float]:
     from models.counts import ParameterCount
     from search.driver.state import SearchState
     from search.plan.searcher import build_searcher
-    from search.plan.settings import load_settings
     from search.plan.spaces import read_space
+    from search.plan.words import load_settings
     from search.record import FINISHED, RunFolder
 
     losses = np.random.default_rng(0)

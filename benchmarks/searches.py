@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.driver.runs import is_complete
+from search.plan.earlier import is_complete
 from search.record import RunFolder, TrialRecord
 
 

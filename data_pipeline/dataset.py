@@ -15,35 +15,50 @@ from data_pipeline.sources import SAMPLE_NOTICE, locate
 from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
 
 
-@dataclass(frozen=True)
+@dataclass
 class DataSettings:
-    """Which images are used and how they are prepared.
+    """Which images are used, how they are prepared and divided: the settings `data.*` of a search.
 
     Attributes:
         source: "sample" or "kaggle"; not looked at when `root` is given.
         root: A folder with images.
         labels: "two_class", "three_class" or "folders".
-        patient: Where an image's path names the patient, as `scan_folder`.
-        image: Size, channels and interpolation.
+        patient: A regular expression: where an image's path names the patient, as `scan_folder`.
+        size: Width and height that images are brought to, in pixels.
+        channels: As in `ImageSettings`.
+        interpolation: As in `ImageSettings`.
         split: How validation is drawn from the pool.
         max_bad_fraction: The share of unusable files above which the run stops.
-        cache: Folder of the prepared images.
+        cache: Folder of the prepared images, and of features.
+        cache_gb: Of features on disk, in GB.
         extra_tests: Outside test sets, name to folder.
+
+    Raises:
+        DataError: A value breaks its rule.
     """
 
     source: str = "sample"
-    root: str | None = None
+    root: str | None = field(default=None, metadata={"reads": "path"})
     labels: str = "two_class"
-    patient: str | None = None
-    image: ImageSettings = field(default_factory=ImageSettings)
+    patient: str | None = field(default=None, metadata={"reads": "text"})
+    size: int = 224
+    channels: int = 1
+    interpolation: str = "area"
     split: SplitSettings = field(default_factory=SplitSettings)
     max_bad_fraction: float = 0.01
-    cache: str = "~/.cache/xray-search"
-    extra_tests: Mapping[str, str] = field(default_factory=dict)
+    cache: str = field(default="~/.cache/xray-search", metadata={"reads": "path"})
+    cache_gb: float = 50.0
+    extra_tests: dict[str, str] = field(default_factory=dict, metadata={"reads": "paths"})
 
     def __post_init__(self) -> None:
+        ImageSettings(self.size, self.channels, self.interpolation)  # checks them
         if not 0 <= self.max_bad_fraction <= 1:
-            raise DataError(f"data.max_bad_fraction lies between 0 and 1; received {self.max_bad_fraction}.")
+            raise DataError(f"data.max_bad_fraction lies between 0 and 1. Received: {self.max_bad_fraction}.")
+
+    @property
+    def image(self) -> ImageSettings:
+        """How an image file becomes an array."""
+        return ImageSettings(self.size, self.channels, self.interpolation)
 
     @property
     def cache_dir(self) -> Path:

@@ -17,7 +17,7 @@ _DEFAULT_FRACTION = 0.2
 _ATTEMPTS = 20  # orders of patients that are tried for the exact number of images
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class SplitSettings:
     """How validation images are drawn from the pool.
 
@@ -27,11 +27,13 @@ class SplitSettings:
         fraction: Validation's share of the pool, the same number from each class; None for the report's own
             shares.
         seed: The same seed draws the same images on every machine.
+        redraw: Whether each repeat of a configuration draws its own validation images (`repeat_splits`).
     """
 
     method: str = "patient"
     fraction: float | None = None
     seed: int = 0
+    redraw: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in SPLIT_METHODS:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import record
+from search.driver.command import exit_code, open_run
 from search.plan.searcher import distributions, study_parameters
-from search.plan.settings import resume_settings
 from search.plan.spaces import Space, read_space
+from search.plan.words import resume_settings
 from search.record import EpochRecord, RunFolder, RunRecord, TrialRecord, to_json
 
 if TYPE_CHECKING:
@@ -118,10 +119,15 @@ def _scalar(value: Any) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export a run from the command line."""
-    from search.run import export_command
+    """Export a run from the command line; returns the exit code."""
 
-    return export_command(list(sys.argv[1:] if arguments is None else arguments))
+    def export() -> int:
+        folder, _ = open_run("search.export", list(sys.argv[1:] if arguments is None else arguments))
+        export_run(folder)
+        print(f"Written to {folder.url}: trials.jsonl, tensorboard/, optuna.log")
+        return 0
+
+    return exit_code(export)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
-from data_pipeline.preprocess import ImageSettings
 from data_pipeline.share import TrainingData, training_data
 from search.record import EpochRecord
 
@@ -19,7 +18,7 @@ def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_dataset(image_cache: Path) -> Dataset:
     """The shipped sample at 32 x 32 pixels, two classes."""
-    return prepare_dataset(DataSettings(image=ImageSettings(size=32), cache=str(image_cache)))
+    return prepare_dataset(DataSettings(size=32, cache=str(image_cache)))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from benchmarks.harness import Options
 from data_pipeline.dataset import DataSettings, prepare_dataset
-from data_pipeline.preprocess import ImageSettings
 
 if TYPE_CHECKING:
     import keras
@@ -97,8 +96,7 @@ def make_task(
         size: as there.
         weights: as there.
     """
-    image = ImageSettings(size=size)
-    dataset = prepare_dataset(DataSettings(root=options.root, image=image, cache=str(folder / "listing")))
+    dataset = prepare_dataset(DataSettings(root=options.root, size=size, cache=str(folder / "listing")))
     rows, split = dataset.manifest.pool_rows, dataset.split
     return Task(
         paths=tuple(row.path for row in rows),

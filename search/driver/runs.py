@@ -5,17 +5,16 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import BinaryIO
 
 from data_pipeline.dataset import Dataset
 from data_pipeline.manifest import DataError
 from data_pipeline.manifest_file import read_manifest, write_bad_files, write_manifest
-from search import record
 from search.driver.environment import describe_environment
-from search.plan.settings import Settings, SettingsError, resume_settings
-from search.plan.spaces import count_trials, read_space
+from search.plan.earlier import in_storage
+from search.plan.settings import Settings, SettingsError
 from search.record import RunFolder, RunRecord
 
 
@@ -30,7 +29,7 @@ def new_run_folder(settings: Settings) -> RunFolder:
     Raises:
         SettingsError: there is a run of that name.
     """
-    folder = RunFolder(_in_storage(settings.run.storage, run_name(settings)))
+    folder = RunFolder(in_storage(settings.run.storage, run_name(settings)))
     refuse_existing(folder)
     return folder
 
@@ -81,52 +80,6 @@ def update_run(folder: RunFolder, settings: Settings) -> None:
     folder.write(settings.to_yaml().encode(), "config.yaml")
 
 
-def find_run(wanted: str, words: Sequence[str]) -> RunFolder | None:
-    """The run that `resume=wanted` means; `None` when `auto` finds none that was interrupted.
-
-    Args:
-        wanted: a run's name in the storage, its folder, or `auto` for the newest one that is not complete.
-        words: the command line, of which run.storage and space are looked at.
-
-    Raises:
-        RecordError: there is no such run.
-    """
-    if wanted != "auto":
-        return named_run(wanted, words)
-    storage, space = last_word(words, "run.storage") or "runs", last_word(words, "space")
-    parent = RunFolder(storage)
-    folders = [RunFolder(_in_storage(storage, name)) for name in parent.names() if parent.exists(name, "run.json")]
-    found = [(folder.read_run(), folder) for folder in folders if not is_complete(folder)]
-    fitting = [entry for entry in found if not space or entry[0].config["space"]["name"] == space]
-    return max(fitting, key=lambda entry: entry[0].created)[1] if fitting else None
-
-
-def named_run(wanted: str, words: Sequence[str]) -> RunFolder:
-    """The run of that name in the storage of the command line, or of that folder or packed file.
-
-    Raises:
-        RecordError: there is no such run.
-    """
-    is_path = "/" in wanted or wanted.endswith(record.PACKED)
-    folder = RunFolder(wanted if is_path else _in_storage(last_word(words, "run.storage") or "runs", wanted))
-    folder.read_run()
-    return folder
-
-
-def is_complete(folder: RunFolder) -> bool:
-    """Whether every trial of a run has ended and, where that was asked for, is evaluated."""
-    settings = resume_settings(folder.read_run().config, [])
-    wanted = count_trials(read_space(settings), settings)
-    trials = folder.read_trials()
-    if max(trials, default=-1) + 1 < wanted or not all(trial.is_final for trial in trials.values()):
-        return False
-    finished = {trial.number for trial in trials.values() if trial.status == record.FINISHED}
-    if not (settings.evaluate.enabled and finished):
-        return True
-    is_exported = folder.exists("winner", "winner.json")  # is written last
-    return is_exported and finished <= {entry.trial for entry in folder.read_evaluations()}
-
-
 def check_same_data(folder: RunFolder, dataset: Dataset) -> None:
     """Refuse to go on with other images than a run began with.
 
@@ -149,16 +102,6 @@ def check_same_data(folder: RunFolder, dataset: Dataset) -> None:
         f"A run goes on with the images that it began with; those in {dataset.manifest.root} differ: "
         f"{', '.join(parts)}. Restore them, or start a new run."
     )
-
-
-def last_word(words: Sequence[str], key: str) -> str:
-    """The value that a command line gives a key; empty where it gives none, or null."""
-    value = next((word.partition("=")[2] for word in reversed(words) if word.startswith(f"{key}=")), "")
-    return "" if value == "null" else value
-
-
-def _in_storage(storage: str, name: str) -> str:
-    return f"{storage.rstrip('/')}/{name}"
 
 
 def _write_with(folder: RunFolder, name: str, write: Callable[[BinaryIO], None]) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from data_pipeline.dataset import Dataset, DataSettings
-from data_pipeline.preprocess import ImageSettings
-from data_pipeline.split import Split, SplitSettings, repeat_splits
+from data_pipeline.dataset import Dataset
+from data_pipeline.split import Split, repeat_splits
 from models import ONEDNN
 from models.registry import PUBLISHED, ModelConfig, count_parameters
 from search.driver.resources import TrialResources, plan_resources
@@ -53,7 +52,7 @@ class Session:
         """The split of every repeat of a configuration where each repeat draws its own; else empty."""
         if not self.settings.data.split.redraw:
             return ()
-        split = data_settings(self.settings).split
+        split = self.settings.data.split
         return repeat_splits(self.dataset.manifest, split, self.settings.search.repeats)
 
 
@@ -77,7 +76,7 @@ def open_session(
     _, (_, largest) = check_models(space, settings, classes)
     with ray_session(settings.cluster.mode):
         backbones = share_backbones(settings, space)
-        shape = data_settings(settings).image.shape
+        shape = settings.data.image.shape
         resources = plan_resources(settings, space, largest, shape, classes, say)
         chosen = replace(settings, train=replace(settings.train, precision=resources.precision))
         yield Session(chosen, space, dataset, backbones, resources)
@@ -106,26 +105,6 @@ def ray_session(mode: str = "auto") -> Iterator[None]:
         ray.shutdown()
 
 
-def data_settings(settings: Settings) -> DataSettings:
-    """The data pipeline's settings.
-
-    Raises:
-        DataError: a value that the pipeline does not know.
-    """
-    data = settings.data
-    return DataSettings(
-        source=data.source,
-        root=data.root,
-        labels=data.labels,
-        patient=data.patient,
-        image=ImageSettings(data.size, data.channels, data.interpolation),
-        split=SplitSettings(data.split.method, data.split.fraction, data.split.seed),
-        max_bad_fraction=data.max_bad_fraction,
-        cache=data.cache,
-        extra_tests=data.extra_tests,
-    )
-
-
 def check_models(space: Space, settings: Settings, classes: int) -> tuple[tuple[int, ModelConfig], ...]:
     """The smallest and the largest model of the space by parameters, each with its number of parameters.
 
@@ -139,7 +118,7 @@ def check_models(space: Space, settings: Settings, classes: int) -> tuple[tuple[
                 f"data.labels={settings.data.labels}, which gives {classes}. Leave data.labels to the space."
             )
     counted: list[tuple[int, int, ModelConfig]] = []
-    shape = data_settings(settings).image.shape
+    shape = settings.data.image.shape
     for variant in model_variants(space):
         try:
             model = model_settings(variant)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.driver.runs import last_word
-from search.plan.settings import ClusterSettings, SettingsError, conf_folder
+from search.plan.earlier import in_storage, storage_of
+from search.plan.settings import ClusterSettings, SettingsError
+from search.plan.words import Word, conf_folder, parse_words, value_of
 from search.record import RecordError, RunFolder
 
 # Of the project's folder, what a search does not need; in the manner of .gitignore, which Ray heeds too.
@@ -20,27 +21,29 @@ _POLL_SECONDS = 2.0
 _NOT_FETCHED = ("trials", "driver.log")
 
 
-def job_words(words: Sequence[str], name: str) -> list[str]:
+def job_words(words: Sequence[str | Word], name: str) -> list[str]:
     """The words of the command that the cluster runs, for a run of that name.
 
     Raises:
         SettingsError: the results would be lost with the job's own folder, or nobody here would know which they are.
     """
-    storage, refit = last_word(words, "run.storage"), last_word(words, "refit")
+    given = parse_words(words)
+    storage, refit = value_of(given, "run.storage") or "", value_of(given, "refit") or ""
     if "://" not in storage and not storage.startswith("/"):
         raise SettingsError(
-            "With cluster=submit, run.storage is a URL or an absolute path that every node reaches; "
-            f"got {storage or 'none'}. Try run.storage=s3://BUCKET/runs, or the path of a shared folder."
+            "With cluster=submit, run.storage is a URL or an absolute path that every node reaches. "
+            f"Received: {storage or 'none'}. Try run.storage=s3://BUCKET/runs, or the path of a shared folder."
         )
-    if "resume=auto" in words:
-        raise SettingsError("With cluster=submit, name the run to go on with: resume=NAME; got resume=auto.")
+    if value_of(given, "resume") == "auto":
+        raise SettingsError("With cluster=submit, resume names its run. Received: resume=auto. Use resume=NAME.")
     if "/" in refit and "://" not in refit and not refit.startswith("/"):
         raise SettingsError(
             "With cluster=submit, refit is the name of a run in run.storage, or a URL or an absolute path that every "
-            f"node reaches; got {refit}."
+            f"node reaches. Received: {refit}. Give the run's full path or URL."
         )
-    named = any(word.startswith(("run.name=", "resume=")) for word in words)
-    return list(words) if named else [*words, f"run.name={name}"]
+    is_named = bool(value_of(given, "run.name") or value_of(given, "resume"))
+    typed = [word.text for word in given]
+    return typed if is_named else [*typed, f"run.name={name}"]
 
 
 def submit(
@@ -129,9 +132,9 @@ def follow(client: Any, job: str, show: Callable[[str], None], pause: float = _P
 
 def fetch(words: Sequence[str], target: str) -> str:
     """Copy what the run left, its checkpoints aside, into a folder here; says where, or how to get it."""
-    values = {word.partition("=")[0]: word.partition("=")[2] for word in words}
-    name = values.get("run.name") or values["resume"]
-    url = f"{values['run.storage'].rstrip('/')}/{name}"
+    given = parse_words(words)
+    name = value_of(given, "run.name") or value_of(given, "resume")
+    url = in_storage(storage_of(given), name)
     try:
         source = RunFolder(url)
         if not source.exists("run.json"):

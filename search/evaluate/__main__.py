@@ -1,7 +1,39 @@
-"""`python -m search.evaluate RUN`."""
+"""Scores a run's trials again: `python -m search.evaluate RUN [evaluate.weights=last] [data.root=FOLDER]`."""
 
 import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
-from search.evaluate.score import main
+from search.driver.command import exit_code, open_run, prepare, say_onednn, write_page
+from search.driver.lease import drive
+from search.driver.runs import check_same_data, update_run
+from search.driver.screen import chatter_to
+from search.driver.session import open_session
+from search.evaluate.score import evaluate_run
+from search.evaluate.summary import print_summary
+from search.plan.spaces import read_space
 
-sys.exit(main())
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate a run from the command line; returns the exit code."""
+    return exit_code(lambda: _evaluate(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _evaluate(words: Sequence[str]) -> int:
+    folder, settings = open_run("search.evaluate", words)
+    log = Path(tempfile.mkdtemp(prefix="xray-search-"), "evaluate.log")
+    with chatter_to(log) as console:
+        say_onednn(folder, console)
+        dataset = prepare(settings, console)
+        check_same_data(folder, dataset)
+        with open_session(settings, read_space(settings), dataset) as session, drive(folder):
+            update_run(folder, session.settings)
+            evaluate_run(session, folder)
+        write_page(folder, console)
+        print_summary(settings, folder, console)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

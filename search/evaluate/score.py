@@ -7,7 +7,6 @@ The winner is chosen by validation alone (`search.evaluate.winner`).
 
 import contextlib
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -277,10 +276,3 @@ def _first_ready(scorers: Sequence[Any]) -> Any:
     answers = {scorer.is_ready.remote(): scorer for scorer in scorers}
     (first,), _ = ray.wait(list(answers), num_returns=1)
     return answers[first]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Evaluate a run from the command line."""
-    from search.run import evaluate_command
-
-    return evaluate_command(list(sys.argv[1:] if arguments is None else arguments))

@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from search.driver.runs import last_word, named_run
-from search.plan.settings import Settings, SettingsError, SpaceSettings, changed_settings, resume_settings
+from search.plan.earlier import named_run, resumed_settings
+from search.plan.settings import Settings, SettingsError, SpaceSettings
 from search.plan.spaces import TRAINING_PARAMETERS
+from search.plan.words import Word, changed_settings, parse_words, value_of, without
 from search.record import FINISHED, TrialRecord, rank_configurations
 
 REPEATS = 5
 
 
-def refit_settings(words: Sequence[str]) -> Settings:
+def refit_settings(words: Sequence[str | Word]) -> Settings:
     """The settings of a run with its best configuration in place of its space, each repeat with a split of its own.
 
     Args:
@@ -22,19 +23,21 @@ def refit_settings(words: Sequence[str]) -> Settings:
         RecordError: there is no such run.
         SettingsError: no trial of the run has finished, or a setting is impossible.
     """
-    if last_word(words, "resume"):
-        raise SettingsError("refit begins a run and resume goes on with one; got both. Leave one out.")
-    folder = named_run(last_word(words, "refit"), words)
+    given = parse_words(words)
+    if value_of(given, "resume"):
+        raise SettingsError("refit begins a run and resume continues one. Received: both. Leave one out.")
+    folder = named_run(value_of(given, "refit"), given)
     run = folder.read_run()
-    searched = resume_settings(run.config, [])
+    searched = resumed_settings(folder)
     best = best_configuration(folder.read_trials().values(), searched)
     if best is None:
         raise SettingsError(
-            f"refit takes the best configuration of finished trials; none of {folder.url} has finished."
+            f"refit takes the best configuration of finished trials. Received: {folder.url}, where none has finished. "
+            "Resume that run, or name another."
         )
-    others = [word for word in words if not word.startswith("refit=")]
+    others = without(given, "refit")
     settings = changed_settings(_configuration(searched, run.name, best), others)
-    if not last_word(others, "evaluate.ensemble"):
+    if value_of(others, "evaluate.ensemble") is None:
         settings.evaluate.ensemble = settings.search.repeats
     return settings
 

@@ -22,8 +22,9 @@ from benchmarks.joint_search import (
     num_trials,
 )
 from search.plan.asha import halving_epochs
-from search.plan.settings import SearchSettings, load_settings
+from search.plan.settings import SearchSettings
 from search.plan.spaces import listed_plans, read_space
+from search.plan.words import load_settings
 from search.record import Evaluation, TrialRecord
 from tests.conftest import make_epoch
 

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import searches
 from benchmarks.searches import Search, fixed_words, listed_words
-from search.plan.settings import load_settings
+from search.plan.words import load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch
 

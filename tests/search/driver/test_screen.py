@@ -9,7 +9,7 @@ from rich.console import Console
 
 from search import record
 from search.driver.screen import SearchView, chatter_to, ranked_table, status_line
-from search.plan.settings import load_settings
+from search.plan.words import load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.transfer import TransferConfig, WeightsError, weights_hash
+from models.registry import TransferConfig, WeightsError, weights_hash
 from search.driver import share
 from search.driver.share import FeatureNews, models_with_features, share_backbones
-from search.plan.settings import Settings, load_settings
+from search.plan.settings import Settings
 from search.plan.spaces import Choice, Parameter, Space
+from search.plan.words import load_settings
 from search.trial.feature_store import Claim, FeatureKey
 
 VGG16 = Parameter("backbone", Choice(("vgg16",)))

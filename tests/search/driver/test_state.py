@@ -10,8 +10,8 @@ from models.counts import ParameterCount
 from search import record
 from search.driver.state import SearchState, trial_seed
 from search.plan.searcher import build_searcher
-from search.plan.settings import load_settings
 from search.plan.spaces import Plan, read_space
+from search.plan.words import load_settings
 from search.record import RunFolder
 from search.trial.checkpoint import Checkpoint, write_checkpoint
 from tests.conftest import make_epoch

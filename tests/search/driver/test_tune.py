@@ -13,8 +13,8 @@ from search.driver.session import open_session
 from search.driver.state import SearchState
 from search.driver.tune import run_search, tune_config
 from search.plan.searcher import build_searcher
-from search.plan.settings import load_settings
 from search.plan.spaces import read_space
+from search.plan.words import load_settings
 from search.record import RunFolder, TrialRecord
 from tests.conftest import make_epoch
 

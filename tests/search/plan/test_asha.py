@@ -6,7 +6,8 @@ import pytest
 
 from search import record
 from search.plan.asha import Asha, halving_epochs, search_rungs
-from search.plan.settings import SearchSettings, load_settings
+from search.plan.settings import SearchSettings
+from search.plan.words import load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch
 

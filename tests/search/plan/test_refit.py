@@ -7,8 +7,9 @@ import pytest
 
 from search.pack import packed
 from search.plan.refit import best_configuration, refit_settings
-from search.plan.settings import Settings, SettingsError, load_settings
+from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import check_unused, listed_plans, read_space
+from search.plan.words import load_settings
 from search.record import FINISHED, STOPPED, RecordError, RunFolder, RunRecord, TrialRecord, to_json
 from tests.conftest import make_epoch
 
@@ -106,9 +107,9 @@ def test_only_finished_trials_with_a_score_count() -> None:
 def test_what_cannot_be_trained_again_is_told(run: RunFolder, tmp_path: Path) -> None:
     bare = make_run(RunFolder(str(tmp_path / "bare")), [make_trial(0, GOOD, 0.1, STOPPED)])
     for words, message in (
-        ([f"refit={bare.url}"], "none of .*bare has finished"),
-        ([f"refit={run.url}", "resume=auto"], "refit begins a run and resume goes on with one"),
-        ([f"refit={run.url}", "space=cnn2"], "got 'space=cnn2'"),
+        ([f"refit={bare.url}"], "bare, where none has finished"),
+        ([f"refit={run.url}", "resume=auto"], "refit begins a run and resume continues one"),
+        ([f"refit={run.url}", "space=cnn2"], "Received: 'space=cnn2'"),
         ([f"refit={run.url}", "search.repeats=1"], r"search\.repeats=1"),
     ):
         with pytest.raises(SettingsError, match=message):

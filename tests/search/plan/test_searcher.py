@@ -4,8 +4,8 @@ import pytest
 
 from search import record
 from search.plan.searcher import ListSearcher, StudySearcher, build_searcher, distributions, study_parameters
-from search.plan.settings import load_settings
 from search.plan.spaces import read_space
+from search.plan.words import load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch
 

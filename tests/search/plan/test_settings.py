@@ -1,34 +1,28 @@
 import pytest
 
-from search.plan.settings import (
-    Settings,
-    SettingsError,
-    changed_settings,
-    load_settings,
-    resume_settings,
-    space_names,
-)
+from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import read_space
+from search.plan.words import changed_settings, load_settings, resume_settings, space_names
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("search.num_trial=3", r"no setting called 'search.num_trial'.*search.num_trials"),
-        ("space=cn2", r"no space called 'cn2'.*cnn2"),
-        ("data=kagle", r"no data called 'kagle'.*kaggle"),
+        ("search.num_trial=3", r"no such setting. Received: 'search.num_trial'.*search.num_trials"),
+        ("space=cn2", r"no such space. Received: 'cn2'.*cnn2"),
+        ("data=kagle", r"no such data. Received: 'kagle'.*kaggle"),
         ("search.num_trials=many", r"search.num_trials.*many"),
-        ("data.split.redraw=true", r"data.split.redraw.*got search.repeats=1"),
-        ("search.num_trials=0", r"search.num_trials must be at least 1; got 0"),
+        ("data.split.redraw=true", r"data.split.redraw.*Received: search.repeats=1"),
+        ("search.num_trials=0", r"search.num_trials must be at least 1. Received: 0"),
         ("search.searcher=tpee", r"search.searcher must be one of.*tpee.*tpe"),
-        ("train.learning_rate=-1", r"train.learning_rate must be greater than 0; got -1"),
+        ("train.learning_rate=-1", r"train.learning_rate must be greater than 0. Received: -1"),
         ("search.asha.grace_period=11", r"must not exceed search.max_epochs"),
         ("search.asha.reduction_factor=1", r"must be greater than 1"),
         ("run.name=../../x", r"run.name is one folder name"),
-        ("resources.gpus_per_trial=-0.5", r"at least 0; got -0.5"),
-        ("num_trials", r"key=value; got 'num_trials'"),
-        ("data.extra_tests={shifted: folder}", r"'shifted' is the name of a set that every run has"),
-        ("search=3", r"'search' is a group of settings.*search.num_trials=VALUE"),
+        ("resources.gpus_per_trial=-0.5", r"at least 0. Received: -0.5"),
+        ("num_trials", r"key=value. Received: 'num_trials'"),
+        ("data.extra_tests={shifted: folder}", r"Received: 'shifted', which every run has"),
+        ("search=3", r"Received: search=.*Set search.num_trials=VALUE"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(override: str, message: str) -> None:
@@ -75,7 +69,7 @@ def test_a_resumed_run_may_grow_but_not_change() -> None:
     with pytest.raises(SettingsError, match="space"):
         resume_settings(stored, ["space=cnn3"])
     stored["search"]["repeats"] = 5
-    with pytest.raises(SettingsError, match="more repeats, not fewer: it has 5"):
+    with pytest.raises(SettingsError, match="more repeats, not fewer.*the run has 5"):
         resume_settings(stored, ["search.repeats=3"])
 
 
@@ -86,12 +80,12 @@ def test_single_settings_are_set_anew() -> None:
     assert (found.data.labels, found.space) == ("three_class", settings.space)
     assert settings.search.num_trials != 7
     for word, message in (
-        ("space=cnn2", r"got 'space=cnn2'. Use space\.NAME=VALUE"),
+        ("space=cnn2", r"Received: 'space=cnn2'. Use space\.NAME=VALUE"),
         ("data=kaggle", r"data\.NAME=VALUE"),
         ("search.num_trials=many", r"search\.num_trials.*many"),
-        ("search.num_trial=2", "There is no setting called"),
-        ("search.seed=1,2", "one value, key=value; got 'search.seed=1,2'"),
-        ("~search.seed=1", "one value, key=value; got '~search.seed=1'"),
+        ("search.num_trial=2", "There is no such setting"),
+        ("search.seed=1,2", "one value, key=value. Received: 'search.seed=1,2'"),
+        ("~search.seed=1", "one value, key=value. Received: '~search.seed=1'"),
         ("dry_run", "key=value"),
     ):
         with pytest.raises(SettingsError, match=message):

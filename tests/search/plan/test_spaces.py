@@ -1,7 +1,7 @@
 import pytest
 
 from models.registry import PUBLISHED
-from search.plan.settings import SettingsError, load_settings
+from search.plan.settings import SettingsError
 from search.plan.spaces import (
     check_unused,
     count_configurations,
@@ -13,6 +13,7 @@ from search.plan.spaces import (
     read_space,
     resolve,
 )
+from search.plan.words import load_settings
 
 GRID = [
     "space.parameters.learning_rate=0.001",
@@ -38,7 +39,7 @@ def space_of(*parameters: str, space: str = "cnn2"):
         ("space.parameters.optimizer={choice: [adam, sgd]}", r"space.parameters.optimizer must be one of adam, adamw"),
         ("space.parameters.augment={choice: [none, storng]}", r"one of none, .*'storng'.*strong"),
         ("space.parameters.class_weights=balancd", r"'balancd'.*balanced"),
-        ("space.parameters.label_smoothing={uniform: [0.0, 1.0]}", r"between 0 and 1, 1 excluded; got 1.0"),
+        ("space.parameters.label_smoothing={uniform: [0.0, 1.0]}", r"between 0 and 1, 1 excluded. Received: 1.0"),
         ("space.parameters.batch_size={choice: [16.5]}", r"takes a whole number\. Received: 16.5"),
         ("space.parameters.learning_rate={choice: [fast]}", r"takes a number\. Received: 'fast'"),
         ("space.parameters.kernel={choice: [3], when: {later: 1}}", r"stand before it\. Received: 'later'"),

@@ -1,0 +1,94 @@
+"""Parts that the commands have in common: exit codes, the run that a command names, its images, its page."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from data_pipeline.dataset import Dataset, DataSettings, list_notices, prepare_dataset
+from data_pipeline.manifest import DataError, Manifest
+from data_pipeline.split import Split
+from models.registry import WeightsError
+from search.driver.environment import recorded_onednn, set_onednn
+from search.plan.earlier import resumed_settings
+from search.plan.settings import Settings, SettingsError
+from search.record import RecordError, RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_USER_ERRORS = (SettingsError, DataError, RecordError, WeightsError, OSError)
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """The exit code of `work`; a user's mistake is one clear message, without a traceback."""
+    try:
+        return work()
+    except _USER_ERRORS as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def open_run(command: str, words: Sequence[str]) -> tuple[RunFolder, Settings]:
+    """The run that a command names first, with the settings that may be changed after it.
+
+    Args:
+        command: such as "search.evaluate", for the message.
+        words: of the command line.
+
+    Raises:
+        SettingsError: the first word is no folder, or a later one may not change.
+        RecordError: the folder holds no run.
+    """
+    if not words or "=" in words[0]:
+        given = words[0] if words else "nothing"
+        raise SettingsError(f"The first word is a run's folder. Received: {given}. Use python -m {command} runs/NAME.")
+    folder = RunFolder(words[0])
+    return folder, resumed_settings(folder, words[1:])
+
+
+def prepare(settings: Settings, console: "Console") -> Dataset:
+    """Prepare the images of a run, with a progress bar, and print what they are."""
+    from search.driver.screen import image_progress
+
+    started = time.monotonic()
+    data = settings.data
+    with image_progress(console) as progress:
+        dataset = prepare_dataset(data, progress)
+    print_images(console, dataset.manifest, dataset.split, data)
+    console.print(f"{len(dataset.manifest.rows):,} images ready in {time.monotonic() - started:.1f} s")
+    return dataset
+
+
+def print_images(console: "Console", manifest: Manifest, split: Split, data: DataSettings) -> None:
+    """Print the notices on the images, and how many there are of each class in each part."""
+    from rich.table import Table
+
+    for notice in list_notices(manifest, split, data):
+        console.print(notice, markup=False, soft_wrap=True)
+    table = Table(title=f"Images in {manifest.root}", title_justify="left")
+    table.add_column("")
+    for name in (*manifest.classes, "all"):
+        table.add_column(name, justify="right")
+    for part, numbers in split.counts(manifest).items():
+        table.add_row(part, *(f"{number:,}" for number in (*numbers, sum(numbers))))
+    console.print(table)
+
+
+def say_onednn(run: RunFolder | None, console: "Console") -> None:
+    """Set oneDNN for a new run (None), or as an earlier one recorded it, and say what the user should know."""
+    news = set_onednn(None if run is None else recorded_onednn(run.read_run().environment))
+    if news:
+        console.print(news, markup=False, soft_wrap=True)
+
+
+def write_page(folder: RunFolder, console: "Console") -> None:
+    """Write the run's page, in a process of its own: the search does not depend on the analysis."""
+    done = subprocess.run([sys.executable, "-m", "analysis.report", folder.url], capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        console.print(f"The page could not be written: {' '.join(reason)}", markup=False, soft_wrap=True)

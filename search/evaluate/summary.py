@@ -1,0 +1,52 @@
+"""The summary on the screen: the trials, the winner, and where everything lies."""
+
+from typing import TYPE_CHECKING
+
+from search import record
+from search.driver.screen import ranked_table, status_line
+from search.evaluate.card import winner_lines
+from search.evaluate.winner import best_trials
+from search.plan.settings import Settings
+from search.record import RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_summary(settings: Settings, folder: RunFolder, console: "Console") -> None:
+    """Print the ranked trials, the winner with its scores, and the paths and commands that come next."""
+    trials = list(folder.read_trials().values())
+    metric, weights = settings.search.metric, settings.evaluate.weights
+    console.print(ranked_table(trials, metric, weights))
+    console.print(status_line(trials))
+    for trial in trials:
+        if trial.status in (record.FAILED, record.DIVERGED):
+            console.print(f"  trial {trial.name} {trial.status}: {trial.reason}", markup=False, soft_wrap=True)
+    scored = {entry.trial for entry in folder.read_evaluations()}
+    lost = [t.name for t in trials if t.status == record.FINISHED and t.number not in scored]
+    if scored and lost:
+        console.print(f"  not scored, their weights cannot be read: trials {', '.join(lost)}", markup=False)
+    _print_winner(settings, folder, console)
+    url = folder.url
+    console.print(
+        f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl, evaluation.jsonl, predictions/)\n"
+        f"Winner     {url}/winner/model.keras, card.md\n"
+        f"Page       {url}/report.html\n"
+        f"Analysis   python -m analysis.app {url.rpartition('/')[0] or '.'}    "
+        f"python -m analysis.tables {url}    python -m analysis.claims {url}\n"
+        f"Also       tensorboard --logdir {url}/tensorboard    optuna-dashboard {url}/optuna.log",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _print_winner(settings: Settings, folder: RunFolder, console: "Console") -> None:
+    winner, best = folder.read_winner(), best_trials(list(folder.read_trials().values()), settings)
+    if winner is not None:
+        console.print(f"Winner, chosen by validation alone: {winner.what}")
+        for line in winner_lines(winner):
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+    elif best:
+        console.print(f"Best by validation: trial {best[0].name}; not evaluated.")
+    else:
+        console.print("No trial finished, so there is no winner to evaluate.")

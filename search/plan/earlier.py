@@ -1,0 +1,76 @@
+"""Earlier runs in their storage: found by name, read, and checked for what is left to do."""
+
+import shlex
+from collections.abc import Sequence
+
+from search import record
+from search.plan.settings import Settings
+from search.plan.spaces import count_trials, read_space
+from search.plan.words import Word, parse_words, resume_settings, value_of
+from search.record import RunFolder
+
+
+def find_run(wanted: str, words: Sequence[str | Word]) -> RunFolder | None:
+    """The run that `resume=wanted` names; None when `auto` finds none that was interrupted.
+
+    Args:
+        wanted: a run's name in the storage, its folder, or `auto` for the newest one that is not complete.
+        words: the command line, of which run.storage and space count.
+
+    Raises:
+        RecordError: there is no such run.
+    """
+    if wanted != "auto":
+        return named_run(wanted, words)
+    storage, space = storage_of(words), value_of(parse_words(words), "space")
+    parent = RunFolder(storage)
+    folders = [RunFolder(in_storage(storage, name)) for name in parent.names() if parent.exists(name, "run.json")]
+    found = [(folder.read_run(), folder) for folder in folders if not is_complete(folder)]
+    fitting = [entry for entry in found if not space or entry[0].config["space"]["name"] == space]
+    return max(fitting, key=lambda entry: entry[0].created)[1] if fitting else None
+
+
+def named_run(wanted: str, words: Sequence[str | Word]) -> RunFolder:
+    """The run of that name in the storage of the command line, or of that folder or packed file.
+
+    Raises:
+        RecordError: there is no such run.
+    """
+    is_path = "/" in wanted or wanted.endswith(record.PACKED)
+    folder = RunFolder(wanted if is_path else in_storage(storage_of(words), wanted))
+    folder.read_run()
+    return folder
+
+
+def resumed_settings(folder: RunFolder, words: Sequence[str | Word] = ()) -> Settings:
+    """A run's settings, with those words that may change when it is resumed; its own command may be repeated.
+
+    Raises:
+        SettingsError: as `resume_settings`.
+    """
+    run = folder.read_run()
+    return resume_settings(run.config, words, began=shlex.split(run.command))
+
+
+def is_complete(folder: RunFolder) -> bool:
+    """Whether every trial of a run has ended and, where that was asked for, is evaluated."""
+    settings = resumed_settings(folder)
+    wanted = count_trials(read_space(settings), settings)
+    trials = folder.read_trials()
+    if max(trials, default=-1) + 1 < wanted or not all(trial.is_final for trial in trials.values()):
+        return False
+    finished = {trial.number for trial in trials.values() if trial.status == record.FINISHED}
+    if not (settings.evaluate.enabled and finished):
+        return True
+    is_exported = folder.exists("winner", "winner.json")  # is written last
+    return is_exported and finished <= {entry.trial for entry in folder.read_evaluations()}
+
+
+def storage_of(words: Sequence[str | Word]) -> str:
+    """The folder or URL that holds runs, as the command line or the default says."""
+    return value_of(parse_words(words), "run.storage") or Settings().run.storage
+
+
+def in_storage(storage: str, name: str) -> str:
+    """The folder or URL of the run of that name."""
+    return f"{storage.rstrip('/')}/{name}"

@@ -1,0 +1,333 @@
+"""The command line, parsed once: from `key=value` words to the settings of a run.
+
+New runs, resume, refit, evaluate, export and submit read their words here, in one grammar: Hydra's. A setting that
+holds a path, a URL, a name or a regular expression takes whatever the file system or the shell gives; no quotes are
+needed beyond the shell's own.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from models.checks import nearest
+from search.plan.settings import ClusterSettings, Settings, SettingsError, check_settings
+
+GROUPS = ("space", "data", "resources", "cluster")  # a word such as space=cnn2 chooses a file of search/conf
+# Dictionaries whose names are the user's own.
+_OPEN = ("space.parameters", "data.extra_tests")
+# What a resumed run may change, beside resources.*, evaluate.* and run.*.
+_MAY_CHANGE = (
+    "search.num_trials",
+    "search.repeats",
+    "search.max_failures",
+    "data.root",
+    "data.cache",
+    "data.cache_gb",
+    "data.extra_tests",
+)
+_MAY_CHANGE_GROUPS = ("resources", "evaluate", "run")
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a command line.
+
+    Attributes:
+        key: the setting, its groups joined by dots.
+        value: what the word gives it.
+        text: the word as it was typed.
+    """
+
+    key: str
+    value: Any
+    text: str
+
+
+def parse_words(words: Sequence[str | Word]) -> tuple[Word, ...]:
+    """The words of a command line; those that are parsed already stay as they are.
+
+    Raises:
+        SettingsError: a word is no `key=value`, names no setting, or has a value that cannot be read.
+    """
+    return tuple(word if isinstance(word, Word) else _parse_word(word) for word in words)
+
+
+def value_of(words: Iterable[Word], key: str) -> Any:
+    """The last value that the words give a setting; None where they give none."""
+    return next((word.value for word in reversed(list(words)) if word.key == key), None)
+
+
+def without(words: Iterable[Word], *keys: str) -> tuple[Word, ...]:
+    """The words but for those of some settings."""
+    return tuple(word for word in words if word.key not in keys)
+
+
+def load_settings(words: Sequence[str | Word]) -> Settings:
+    """The settings that `search/conf/config.yaml`, a space, a data source and the words add up to.
+
+    Raises:
+        SettingsError: an unknown key, space or data source, a wrong type, or an impossible value.
+    """
+    parsed = parse_words(words)
+    config = _compose({word.key: str(word.value) for word in parsed if word.key in GROUPS})
+    return _settings(_replaced(config, [word for word in parsed if word.key not in GROUPS]))
+
+
+def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], began: Sequence[str] = ()) -> Settings:
+    """A stored run's settings, with those words that may change when a run is resumed.
+
+    Args:
+        stored: the run's recorded configuration.
+        words: of the command that resumes it. A word that repeats what the run has is accepted.
+        began: the words of the command that began the run.
+
+    Raises:
+        SettingsError: a word would change what the finished trials were trained with.
+    """
+    parsed = parse_words(words)
+    changes = [word for word in parsed if _may_change(word.key)]
+    had = _settings(_escaped(stored)).to_dict()
+    for word in parsed:
+        if word not in changes and word.text not in began:
+            _refuse_change(word, had)
+    settings = _settings(_replaced(OmegaConf.create(_escaped(stored)), changes))
+    if settings.search.repeats < had["search"]["repeats"]:
+        raise SettingsError(
+            f"A resumed run may get more repeats, not fewer. Received: search.repeats={settings.search.repeats}; "
+            f"the run has {had['search']['repeats']}."
+        )
+    return settings
+
+
+def changed_settings(settings: Settings, words: Sequence[str | Word]) -> Settings:
+    """The settings with single ones of them replaced.
+
+    Raises:
+        SettingsError: as `load_settings`, or a word names a whole group.
+    """
+    parsed = parse_words(words)
+    for word in parsed:
+        if word.key in GROUPS:
+            raise SettingsError(
+                f"Here settings are replaced one by one. Received: {word.text!r}. Use {word.key}.NAME=VALUE."
+            )
+    return _settings(_replaced(OmegaConf.create(_escaped(settings.to_dict())), parsed))
+
+
+def cluster_settings(words: Sequence[str | Word]) -> tuple[ClusterSettings, tuple[Word, ...]]:
+    """Where the command runs, and the words that say what it does: a resumed run may run elsewhere.
+
+    Raises:
+        SettingsError: as `load_settings`.
+    """
+    parsed = parse_words(words)
+    where = [word for word in parsed if word.key.partition(".")[0] == "cluster"]
+    return load_settings(where).cluster, tuple(word for word in parsed if word not in where)
+
+
+def space_names() -> list[str]:
+    """The names of the spaces that ship with the project."""
+    return sorted(path.stem for path in (conf_folder() / "space").glob("*.yaml"))
+
+
+def conf_folder() -> Path:
+    """The folder of the configuration files."""
+    return Path(__file__).parents[1] / "conf"
+
+
+def _parse_word(text: str) -> Word:
+    name, equals, value = text.partition("=")
+    if not equals or name.startswith("~"):
+        raise SettingsError(
+            f"A setting is given one value, key=value. Received: {text!r}. See python -m search.run --help."
+        )
+    key = name.lstrip("+")
+    _check_key(key)
+    return Word(key, _read_value(key, value), text)
+
+
+def _read_value(key: str, value: str) -> Any:
+    if key in GROUPS:
+        return _read_text(key, value)
+    if key.startswith("data.extra_tests."):
+        return _read_path(key, value)
+    return _READERS[_kinds().get(key, "plain")](key, value)
+
+
+def _read_text(key: str, value: str) -> str | None:
+    """A value taken as it stands; in quotes, as Hydra's users write it, what is between them."""
+    if value == "null":
+        return None
+    quote = value[:1]
+    if len(value) > 1 and quote in ("'", '"') and value.endswith(quote):
+        return value[1:-1].replace(f"\\{quote}", quote)
+    return value
+
+
+def _read_path(key: str, value: str) -> str | None:
+    """A path or URL: ~ is the home folder; what Hydra's grammar escapes with a backslash may be escaped."""
+    text = _read_text(key, value)
+    if text is not None and text == value:  # without quotes
+        text = re.sub(r"\\([\\()\[\]{}:=, \t])", r"\1", text)
+    return text if text is None or "://" in text else _home(text)
+
+
+def _home(path: str) -> str:
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:  # ~NAME of an unknown user is a file's name like any other
+        return path
+
+
+# NAME: VALUE of `{adults: /data/chest xray (1), b: ~/x}`; a value goes on to the next `, NAME:`.
+_ENTRY = re.compile(
+    r"""\s*(?P<name>[\w.-]+)\s*:\s*(?P<path>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|.*?)\s*(?:,(?=\s*[\w.-]+\s*:)|$)"""
+)
+
+
+def _read_paths(key: str, value: str) -> dict[str, str | None]:
+    """Paths by name: `{adults: /data/adults, b: ~/x}`."""
+    inner = value.strip()
+    problem = SettingsError(f"{key} takes names and folders. Received: {value!r}. Write {key}={{NAME: FOLDER}}.")
+    if not (inner.startswith("{") and inner.endswith("}")):
+        raise problem
+    inner, place, paths = inner[1:-1].strip(), 0, {}
+    while place < len(inner):
+        entry = _ENTRY.match(inner, place)
+        if entry is None or not entry["path"]:
+            raise problem
+        paths[entry["name"]] = _read_path(key, entry["path"])
+        place = entry.end()
+    return paths
+
+
+def _read_plain(key: str, value: str) -> Any:
+    """A number, a word, a list or a dictionary, in Hydra's grammar."""
+    try:
+        override = OverridesParser.create().parse_override(f"{key}={value}")
+    except HydraException as error:
+        raise SettingsError(
+            f"{key} takes a number, a word, a list [a, b] or a dictionary {{name: value}}. Received: {value!r}. "
+            "Text with other signs needs quotes inside the shell's."
+        ) from error
+    if override.is_sweep_override():
+        raise SettingsError(f"A setting is given one value, key=value. Received: {f'{key}={value}'!r}. Choose one of them.")
+    return override.value()
+
+
+_READERS: dict[str, Callable[[str, str], Any]] = {
+    "text": _read_text,
+    "path": _read_path,
+    "paths": _read_paths,
+    "plain": _read_plain,
+}
+
+
+def _kinds(settings: Any = None, prefix: str = "") -> dict[str, str]:
+    """The settings that are read in another way than Hydra's, each with its reader: as their fields' metadata say."""
+    settings = Settings() if settings is None else settings
+    found: dict[str, str] = {}
+    for entry in fields(settings):
+        inner = getattr(settings, entry.name)
+        if is_dataclass(inner):
+            found |= _kinds(inner, f"{prefix}{entry.name}.")
+        elif "reads" in entry.metadata:
+            found[f"{prefix}{entry.name}"] = entry.metadata["reads"]
+    return found
+
+
+def _may_change(key: str) -> bool:
+    group = key.partition(".")[0]
+    return group in _MAY_CHANGE_GROUPS or key in _MAY_CHANGE or key.startswith("data.extra_tests.") or key == "resume"
+
+
+def _refuse_change(word: Word, had: Mapping[str, Any]) -> None:
+    """Refuse a word whose value differs from that of the run."""
+    place = {"space": "space.name", "data": "data.source"}.get(word.key, word.key)
+    value: Any = had
+    for part in place.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if word.value == value:
+        return
+    raise SettingsError(
+        f"A resumed run keeps the settings that it started with. Received: {word.text}; the run has "
+        f"{word.key}={value}. Leave the word out, or start a new run. Only "
+        f"{', '.join(f'{group}.*' for group in _MAY_CHANGE_GROUPS)}, {', '.join(_MAY_CHANGE)} may change."
+    )
+
+
+def _compose(choices: Mapping[str, str]) -> DictConfig:
+    """The configuration files, with the chosen one of each group."""
+    GlobalHydra.instance().clear()
+    for group, name in choices.items():
+        valid = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+        if name not in valid:
+            raise SettingsError(f"There is no such {group}. Received: {name!r}. {nearest(name, valid)}")
+    try:
+        with initialize_config_module("search.conf", version_base="1.3"):
+            return compose("config", overrides=[f"{group}={name}" for group, name in choices.items()])
+    except (MissingConfigException, HydraException, OmegaConfBaseException) as error:
+        raise SettingsError(_first_line(error)) from error
+
+
+def _replaced(config: DictConfig, words: Iterable[Word]) -> DictConfig:
+    """The configuration with each word's value in place of what was there, dictionaries as a whole."""
+    for word in words:
+        try:
+            OmegaConf.update(config, word.key, _escaped(word.value), merge=False, force_add=True)
+        except OmegaConfBaseException as error:
+            raise SettingsError(f"{word.key} cannot be set. Received: {word.text!r}. {_first_line(error)}") from error
+    return config
+
+
+def _escaped(value: Any) -> Any:
+    """The value with every `${`, however deep, escaped: OmegaConf would take it for a reference."""
+    if isinstance(value, str):
+        return value.replace("${", "\\${")
+    if isinstance(value, Mapping):
+        return {key: _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
+
+
+def _settings(config: Any) -> Settings:
+    """The typed and checked settings of a configuration."""
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Settings), config)
+        return check_settings(cast(Settings, OmegaConf.to_object(merged)))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise SettingsError(f"{key}: {_first_line(error)}" if key else _first_line(error)) from error
+
+
+def _check_key(key: str) -> None:
+    valid = _keys(OmegaConf.structured(Settings))
+    if key.startswith(tuple(f"{name}." for name in _OPEN)):
+        return
+    if key not in valid:
+        raise SettingsError(f"There is no such setting. Received: {key!r}. {nearest(key, valid)}")
+    members = [name for name in valid if name.startswith(f"{key}.")]
+    if members and key not in GROUPS:
+        raise SettingsError(f"A group of settings has no value of its own. Received: {key}=... Set {members[0]}=VALUE.")
+
+
+def _keys(config: DictConfig, prefix: str = "") -> list[str]:
+    """All dotted keys of a configuration, groups included."""
+    keys: list[str] = []
+    for key in map(str, config):
+        keys.append(f"{prefix}{key}")
+        if OmegaConf.is_dict(config[key]):
+            keys += _keys(config[key], f"{prefix}{key}.")
+    return keys
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
