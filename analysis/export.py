@@ -189,7 +189,7 @@ def to_text(
     shown = folded(frame)
     titles = headings(list(map(str, shown.columns)), language, headings_fr)
     cells = [[cell_text(value) for value in row] for row in shown.itertuples(index=False, name=None)]
-    right = [_is_number(shown[column]) for column in shown.columns]
+    right = [is_number(shown[column]) for column in shown.columns]
     writer = {"markdown": _to_markdown, "latex": _to_latex, "html": _to_html}[format_name]
     return writer(titles, cells, right, title)
 
@@ -205,7 +205,8 @@ def _with_french_words(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _is_number(column: "pd.Series[Any]") -> bool:
+def is_number(column: "pd.Series[Any]") -> bool:
+    """Whether a column holds numbers, which stand to the right."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 

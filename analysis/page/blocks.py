@@ -4,11 +4,11 @@ The report writes blocks as HTML, the app shows their tables as components of it
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.export import cell_text, folded, headings
+from analysis.export import cell_text, folded, headings, is_number
 from analysis.figures.gallery import Mistake
 from analysis.load import Run
 from search.record import trial_name
@@ -85,18 +85,15 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-def table_of(frame: "pd.DataFrame", texts: Iterable[str] = ()) -> PageTable:
+def table_of(frame: "pd.DataFrame", texts: Sequence[str] = ()) -> PageTable:
     """A frame as a table for the page: numbers to the right and written as people read them.
 
     Args:
         frame: its index is not shown.
         texts: columns of prose, which may wrap.
     """
-    import pandas as pd
-
     names = [str(name) for name in frame.columns]
-    numeric = [pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in frame.dtypes]
-    kinds = ["text" if name in set(texts) else "number" * number for name, number in zip(names, numeric, strict=True)]
+    kinds = ["text" if name in texts else "number" if is_number(frame[name]) else "" for name in frame.columns]
     head = tuple(Cell(title, kind) for title, kind in zip(headings(names), kinds, strict=True))
     rows = tuple(
         tuple(_cell(value, name, kind) for value, name, kind in zip(row, names, kinds, strict=True))

@@ -38,3 +38,9 @@ def run(tmp_path):
         *trial_events(4, {"backbone": "vgg16"}, [], "diverged", reason="loss is NaN"),
     ]
     return analysis.load(write_by_hand(tmp_path / "hand", events, {0: PERFECT, 1: TWO_WRONG}))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a finished run of 40 trials."""
+    return write_run(str(tmp_path / "made"), trials=40, epochs=9, evaluated=2)

@@ -3,7 +3,7 @@ import pytest
 
 import analysis
 from analysis.export import FORMATS, headings, to_text
-from analysis.tables import TABLES, make_table
+from analysis.tables import TABLES, default_tables, make_table
 from tests.analysis.hand_made import trial_events, write_run
 
 
@@ -58,3 +58,11 @@ def test_every_title_and_heading_is_there_in_french(run):
         columns = [str(column) for column in run.table(name).columns if column not in run.hyperparameters]
         for english, french in zip(headings(columns, "en"), headings(columns, "fr", table.headings_fr), strict=True):
             assert english != french or english in SAME_IN_FRENCH, (name, english)
+
+
+def test_only_tables_that_say_something_are_made_unasked(run, tmp_path):
+    assert {"ranking", "data", "claims"} <= set(default_tables([run]))
+    assert "table1" not in default_tables([run])
+    replay = analysis.load(write_run(tmp_path / "replay", trial_events(0, {}, [0.2], "finished", row="table1/2"), {}))
+    assert {"table1", "ranking"} <= set(default_tables([run, replay]))
+    assert "report2" not in default_tables([run, replay])  # it shows the rows of table 1 again
