@@ -7,7 +7,7 @@ submodules are imported at first use, so that `import analysis` is quick.
 import importlib
 from types import ModuleType
 
-from analysis.load import Run, load, load_runs
+from analysis.notebook import Run, load, load_runs
 
 __all__ = ["Run", "claims", "figures", "load", "load_runs", "report", "statistics", "tables"]
 

@@ -5,35 +5,26 @@ all epochs at once, because a run of 10,000 trials has 200,000 of them; a test h
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import compress, count
 from typing import TYPE_CHECKING, Any
 
-from search.record import RUNNING, RunFolder, TrialRecord, apply_event, is_sound, lower_is_better, read_event
+from search.record import (
+    RUNNING,
+    EpochRecord,
+    RunFolder,
+    TrialRecord,
+    apply_event,
+    is_sound,
+    lower_is_better,
+    read_event,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# What an epoch measured, as the columns of `curves` are called; the log has the same names.
-CURVE_COLUMNS = (
-    "epoch",
-    "learning_rate",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "val_balanced_accuracy",
-    "val_auc",
-    "val_sensitivity",
-    "val_specificity",
-    "shifted_loss",
-    "shifted_accuracy",
-    "shifted_balanced_accuracy",
-    "shifted_auc",
-    "seconds",
-    "time",
-    "memory_mb",
-)
+# What an epoch measured: the fields of its record, which the log has by the same names.
+CURVE_COLUMNS = tuple(entry.name for entry in fields(EpochRecord))
 _SCORES = tuple(name for name in CURVE_COLUMNS if name.startswith(("val_", "shifted_", "train_")))
 
 _EPOCH = b'{"event":"epoch"'  # how `search.record.EventLog` begins an epoch's line

@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.replay import NOT_RUN, REPORT_TABLES, read_published
 from search import record
 
 FORMATS = ("csv", "markdown", "latex", "html")
@@ -25,6 +24,8 @@ PAGE_ROWS = 40
 WIDE_TABLE = 8
 LONG_CELL = 60
 
+_NO_WORDS: Mapping[str, str] = {}
+
 _SUFFIXES = {
     "en": {"measured": "measured", "difference": "difference", "low": "95 % low", "high": "95 % high"},
     "fr": {
@@ -35,9 +36,9 @@ _SUFFIXES = {
     },
 }
 _ENGLISH = {"auc": "AUC", "ece": "ECE", "p_value": "p", "gib": "GiB", "mb": "MiB", "val": "val."}
-# Of the tables that the report does not have; hyperparameters keep the names under which they are set.
+# What a trial's status says, and how often a published row was run again; the keys are regular expressions.
 _FRENCH_STATUS = {
-    NOT_RUN: "non exécuté",
+    r"not run": "non exécuté",
     r"not evaluated": "non évalué",
     r"on (.+) test images, not (\d+)": r"sur \1 images de test au lieu de \2",
     r" and ": " et ",
@@ -49,38 +50,20 @@ _FRENCH_STATUS = {
     record.RUNNING: "en cours",
     record.WAITING: "en attente",
 }
+# Columns of several tables; a table's own stand in its entry. Hyperparameters keep the names under which they are set.
 _FRENCH = {
     "row": "ligne",
     "status": "état",
     "run": "recherche",
     "trial": "essai",
     "trials": "essais",
-    "rank": "rang",
     "name": "nom",
-    "reason": "raison",
-    "split": "groupe",
-    "class": "classe",
     "images": "images",
-    "published": "publié",
-    "published_share": "part publiée",
-    "difference": "écart",
-    "share": "part",
-    "share_of_split": "part du groupe",
-    "share_of_all": "part du total",
     "dataset": "jeu de données",
-    "weights": "poids",
     "value": "valeur",
     "hyperparameter": "hyperparamètre",
     "parameters": "paramètres",
-    "finished": "terminés",
-    "best": "meilleur",
-    "best_trial": "meilleur essai",
-    "median": "médiane",
     "loss": "loss",
-    "confidence": "confiance",
-    "brier": "Brier",
-    "test_brier": "Brier test",
-    "test_ece": "ECE test",
     "sensitivity": "sensibilité",
     "specificity": "spécificité",
     "accuracy": "accuracy",
@@ -98,45 +81,28 @@ _FRENCH = {
         )
     },
     "model": "modèle",
-    "against": "contre",
-    "pairs": "paires",
-    "selection": "choix",
-    "first": "premier",
-    "second": "second",
-    "only_first_right": "premier seul juste",
-    "only_second_right": "second seul juste",
     "mcnemar_p": "p de McNemar",
-    "delong_p": "p de DeLong",
-    "ended_after": "arrêt après",
-    "epochs_spent": "epochs passées",
-    "epochs_saved": "epochs épargnées",
-    "share_saved": "part épargnée",
-    "retries": "reprises",
-    "host": "machine",
     "memory_mb": "mémoire (Mio)",
     "process_hours": "heures de processus",
-    "seconds_per_epoch": "secondes par epoch",
-    "sentence": "énoncé",
-    "place": "endroit",
-    "effect": "effet",
-    "measure": "mesure",
     "basis": "base",
-    "cost": "coût",
     "total": "total",
 }
 
 
-def headings(columns: Sequence[str], language: str = "en", table: str = "") -> list[str]:
-    """What a reader sees above each column; those of the report's tables in French are the report's own.
+def headings(columns: Sequence[str], language: str = "en", headings_fr: Mapping[str, str] = _NO_WORDS) -> list[str]:
+    """What a reader sees above each column.
+
+    Args:
+        columns: their names.
+        language: of `LANGUAGES`.
+        headings_fr: the French headings of the table's own columns.
 
     Raises:
-        ValueError: the language is neither `en` nor `fr`.
+        ValueError: there is no such language.
     """
     if language not in LANGUAGES:
         raise ValueError(f"language must be one of {', '.join(LANGUAGES)}. Received: {language!r}.")
-    own: Mapping[str, str] = {}
-    if language == "fr" and table in REPORT_TABLES:
-        own = read_published()["headings_fr"][REPORT_TABLES[table][0]]
+    own = headings_fr if language == "fr" else _NO_WORDS
     return [_heading(str(column), language, own) for column in columns]
 
 
@@ -200,7 +166,13 @@ def _float_text(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
 
 
-def to_text(frame: pd.DataFrame, format_name: str, title: str = "", language: str = "en", table: str = "") -> str:
+def to_text(
+    frame: pd.DataFrame,
+    format_name: str,
+    title: str = "",
+    language: str = "en",
+    headings_fr: Mapping[str, str] = _NO_WORDS,
+) -> str:
     """A table in one of `FORMATS`; CSV keeps every digit and the columns' own names in English.
 
     Raises:
@@ -211,13 +183,13 @@ def to_text(frame: pd.DataFrame, format_name: str, title: str = "", language: st
     if language == "fr":
         frame = _with_french_words(frame)
     if format_name == "csv":
-        titles = headings(list(map(str, frame.columns)), language, table)
+        titles = headings(list(map(str, frame.columns)), language, headings_fr)
         text: str = (frame if language == "en" else frame.set_axis(titles, axis=1)).to_csv(index=False)
         return text
     shown = folded(frame)
-    titles = headings(list(map(str, shown.columns)), language, table)
+    titles = headings(list(map(str, shown.columns)), language, headings_fr)
     cells = [[cell_text(value) for value in row] for row in shown.itertuples(index=False, name=None)]
-    right = [_is_number(shown[column]) for column in shown.columns]
+    right = [is_number(shown[column]) for column in shown.columns]
     writer = {"markdown": _to_markdown, "latex": _to_latex, "html": _to_html}[format_name]
     return writer(titles, cells, right, title)
 
@@ -233,7 +205,8 @@ def _with_french_words(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _is_number(column: "pd.Series[Any]") -> bool:
+def is_number(column: "pd.Series[Any]") -> bool:
+    """Whether a column holds numbers, which stand to the right."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 

@@ -19,8 +19,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from analysis import tables
 from analysis.command import CommandError, exit_code
+from analysis.tables.command import printed
 
 _PLACE = re.compile(r"(<!-- python -m analysis\.tables (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -47,7 +47,7 @@ def fill_file(path: Path, check: bool = False) -> bool:
     """
     before = path.read_text("utf-8")
     with contextlib.chdir(path.parent):
-        after = filled(before, tables.printed)
+        after = filled(before, printed)
     if after != before and not check:
         path.write_text(after, "utf-8")
     return after != before

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from analysis.events import TRIAL_COLUMNS, LogReader
 from search.record import FINAL, Evaluation, RecordError, RunFolder, RunRecord, Winner, trial_name
@@ -49,6 +49,28 @@ class Run:
     problems: list[str]
     _log: LogReader = field(repr=False)
     _stamps: tuple[Any, ...] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: "str | RunFolder") -> Self:
+        """The run in a folder; see `load`."""
+        folder = path if isinstance(path, RunFolder) else RunFolder(str(path))
+        record = _read_record(folder)
+        log = LogReader(folder)
+        stamps = _stamps(folder)
+        log.read()
+        trials, curves, evaluations, problems = _frames(folder, record, log)
+        return cls(folder, record, trials, curves, evaluations, problems, log, stamps)
+
+    @classmethod
+    def read_all(cls, path: str) -> list[Self]:
+        """The readable runs of a folder of runs; see `load_runs`."""
+        runs = []
+        for url in run_urls(path):
+            try:
+                runs.append(cls.read(url))
+            except RecordError:
+                continue
+        return sorted(runs, key=lambda run: -run.record.created)
 
     @property
     def name(self) -> str:
@@ -125,16 +147,6 @@ class Run:
         except (OSError, ValueError) as error:
             return self._missing(("path", "reason"), "bad_files.csv", error)
 
-    def table(self, name: str, **options: Any) -> "pd.DataFrame":
-        """A table of `analysis.tables.TABLES` by its name: "ranking", "report2", "early_stopping", ...
-
-        Raises:
-            ValueError: there is no such table.
-        """
-        from analysis.tables import make_table
-
-        return make_table([self], name, **options)
-
     def refresh(self) -> bool:
         """Take in what was written since the run was read; returns whether anything was.
 
@@ -207,13 +219,7 @@ def load(path: "str | RunFolder") -> Run:
     Raises:
         RecordError: the folder holds no run, or one of a schema that this version cannot read.
     """
-    folder = path if isinstance(path, RunFolder) else RunFolder(str(path))
-    record = _read_record(folder)
-    log = LogReader(folder)
-    stamps = _stamps(folder)
-    log.read()
-    trials, curves, evaluations, problems = _frames(folder, record, log)
-    return Run(folder, record, trials, curves, evaluations, problems, log, stamps)
+    return Run.read(path)
 
 
 def load_runs(path: str) -> list[Run]:
@@ -221,13 +227,7 @@ def load_runs(path: str) -> list[Run]:
 
     A folder inside it that is no run, or cannot be read as one, is left out; `read_errors` names those.
     """
-    runs = []
-    for url in run_urls(path):
-        try:
-            runs.append(load(url))
-        except RecordError:
-            continue
-    return sorted(runs, key=lambda run: -run.record.created)
+    return Run.read_all(path)
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Said in place of a table or figure of predictions, where there are none.
+NOT_SCORED = "There are no predictions: only finished trials are scored, once the search has ended."
+
+
 @dataclass(frozen=True, eq=False)
 class Scored:
     """What the pages show of one model.

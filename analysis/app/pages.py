@@ -11,26 +11,21 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 
 from analysis import figures, style
-from analysis.answer import accuracy, describe_model
 from analysis.app.filters import Address, brushed_places
 from analysis.app.library import Library
 from analysis.claims import bearing_runs
 from analysis.export import cell_text
+from analysis.figures.panel import restyle
+from analysis.figures.panels import RUN_PANELS, TRIAL_PANELS
+from analysis.frames import best_trials, parameters_of
 from analysis.load import Run
-from analysis.panels import (
-    MISTAKES_CAPTION,
-    RUN_PANELS,
-    TRIAL_PANELS,
-    best_trials,
-    heading,
-    mistakes,
-    model_layers,
-    parameters_of,
-    restyle,
-)
-from analysis.report import CLAIM_TEXTS, Cell, Table, claim_rows, shown_columns, table_of
+from analysis.page.answer import accuracy
+from analysis.page.blocks import Cell, PageTable, shown_columns, table_of
+from analysis.page.model import MISTAKES_CAPTION, describe_model, heading, model_layers, shown_mistakes
+from analysis.page.tables import joint_table
 from analysis.scored import Scored, scored_trial, scored_winner
-from analysis.tables import comparison
+from analysis.tables import TABLES
+from analysis.tables.comparison import comparison
 from search.record import lower_is_better, trial_name
 
 if TYPE_CHECKING:
@@ -272,7 +267,7 @@ def claims_page(library: Library) -> list[Component]:
     if not runs:
         return [title, html.P("No run here has the report's classes: normal and pneumonia, or bacterial and viral.")]
     said = f"Tested on the trials of {', '.join(run.name for run in runs)}. Too few trials leave a statement undecided."
-    return [title, html.P(said), _figure_table(table_of(claim_rows(runs), CLAIM_TEXTS))]
+    return [title, html.P(said), _figure_table(joint_table(TABLES["claims"], runs))]
 
 
 def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Component:
@@ -293,7 +288,7 @@ def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Componen
 
 
 def _mistakes(scored: Scored) -> list[Component]:
-    found = mistakes(scored)
+    found = shown_mistakes(scored)
     if isinstance(found, str):
         return [html.P([html.B("Mistakes. "), found], className="nothing")]
     items = []
@@ -362,7 +357,7 @@ def _narrowest(drawn: "go.Figure") -> str:
     return f"{min(meta.get('narrowest', 0) * meta.get('columns', 1), 900)}px"
 
 
-def _figure_table(table: Table, title: str = "", caption: str = "") -> Component:
+def _figure_table(table: PageTable, title: str = "", caption: str = "") -> Component:
     head = [html.Th(cell.text, className=cell.kind, scope="col") for cell in table.head]
     rows = [html.Tr([_td(cell) for cell in row]) for row in table.rows]
     shown = _scroll(html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)]), title or "Table")

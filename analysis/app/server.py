@@ -1,6 +1,7 @@
 """The app itself: one address per view, one callback that makes a page, and those that follow a brush."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dash
@@ -11,12 +12,13 @@ from analysis.app import pages
 from analysis.app.filters import Address, Filter, brush_axes, brush_points, read_address
 from analysis.app.library import Library
 from analysis.load import Run
-from analysis.report import ASSETS
+from analysis.page.render import read_asset
 from search.record import RecordError
 
 if TYPE_CHECKING:
     from dash import Dash
 
+ASSETS = Path(__file__).with_name("assets")
 REFRESH_SECONDS = 2.0
 
 
@@ -32,7 +34,7 @@ def create_app(folder: str) -> "Dash":
         title="Runs",
         update_title="",
         suppress_callback_exceptions=True,
-        assets_folder=str(ASSETS / "app"),
+        assets_folder=str(ASSETS),
         index_string=_index(),
     )
     app.layout = _layout
@@ -62,7 +64,7 @@ def _layout() -> Any:
 
 def _index() -> str:
     """The page around Dash's own: the report's style, and no style of another."""
-    css = (ASSETS / "page.css").read_text(encoding="utf-8")
+    css = read_asset("page.css")
     light, dark = style.variables(style.LIGHT), style.variables(style.DARK)
     themes = f":root {{ {light} color-scheme: light; }} :root[data-theme='dark'] {{ {dark} color-scheme: dark; }}"
     # Dash asks for Plotly once a page has a figure; asked for here, it is read while the first page is made.

@@ -1,108 +1,18 @@
 """Figures: each a function that reduces records to plain numbers, and one that draws them with Plotly.
 
 In a notebook: `figures.draw_slices(figures.slices(run.trials, run.metric, run.hyperparameters))`.
+A module's `__all__` names what of it stands here.
 """
 
-from analysis.figures.architecture import Layer, layers_of, summary
-from analysis.figures.course import (
-    Rungs,
-    best_so_far,
-    draw_best_so_far,
-    draw_rungs,
-    draw_timeline,
-    rungs,
-    timeline,
-)
-from analysis.figures.curves import (
-    LearningCurve,
-    curve_grid,
-    draw_curve_grid,
-    draw_learning_curve,
-    draw_overlay,
-    learning_curve,
-)
-from analysis.figures.dataset import draw_split_counts, split_counts
-from analysis.figures.gallery import Mistake, gallery, mistakes
-from analysis.figures.predictions import (
-    Band,
-    Confusion,
-    calibration,
-    confusion,
-    draw_calibration,
-    draw_confusion,
-    draw_precision,
-    draw_roc,
-    draw_size_and_score,
-    precision_bands,
-    roc_bands,
-    size_and_score,
-)
-from analysis.figures.scales import MOST_LINES, MOST_POINTS, Scale, sampled, scale_of, varying
-from analysis.figures.space import (
-    Contour,
-    Slices,
-    contour,
-    count_best,
-    draw_contour,
-    draw_importance,
-    draw_parallel,
-    draw_slices,
-    importance,
-    parallel_scales,
-    place_at,
-    slices,
-)
-
-__all__ = [
-    "MOST_LINES",
-    "MOST_POINTS",
-    "Band",
-    "Confusion",
-    "Contour",
-    "Layer",
-    "LearningCurve",
-    "Mistake",
-    "Rungs",
-    "Scale",
-    "Slices",
-    "best_so_far",
-    "calibration",
-    "confusion",
-    "contour",
-    "count_best",
-    "curve_grid",
-    "draw_best_so_far",
-    "draw_calibration",
-    "draw_confusion",
-    "draw_contour",
-    "draw_curve_grid",
-    "draw_importance",
-    "draw_learning_curve",
-    "draw_overlay",
-    "draw_parallel",
-    "draw_precision",
-    "draw_roc",
-    "draw_rungs",
-    "draw_size_and_score",
-    "draw_slices",
-    "draw_split_counts",
-    "draw_timeline",
-    "gallery",
-    "importance",
-    "layers_of",
-    "learning_curve",
-    "mistakes",
-    "parallel_scales",
-    "place_at",
-    "precision_bands",
-    "roc_bands",
-    "rungs",
-    "sampled",
-    "scale_of",
-    "size_and_score",
-    "slices",
-    "split_counts",
-    "summary",
-    "timeline",
-    "varying",
-]
+from analysis.figures.architecture import Layer as Layer
+from analysis.figures.architecture import layers_of as layers_of
+from analysis.figures.architecture import summary as summary
+from analysis.figures.course import *
+from analysis.figures.curves import *
+from analysis.figures.dataset import *
+from analysis.figures.gallery import *
+from analysis.figures.parallel import *
+from analysis.figures.predictions import *
+from analysis.figures.scales import *
+from analysis.figures.space import *
+from analysis.figures.workers import *

@@ -1,17 +1,23 @@
-"""How a search went: best so far, ASHA's rungs, and who worked when."""
+"""How a search went: best so far, and ASHA's rungs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis import style
-from analysis.figures.scales import MOST_POINTS, sampled
+from analysis.figures.panel import NO_EPOCH, RunPanel, chosen_curves
+from analysis.figures.scales import MOST_POINTS, sampled, value_scale
+from analysis.load import Run
 from search import record
 from search.record.rungs import rung_epochs
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+
+    from analysis.figures.panel import Drawn
+
+__all__ = ["Rungs", "best_so_far", "draw_best_so_far", "draw_rungs", "rungs"]
 
 
 def best_so_far(curves: "pd.DataFrame", metric: str) -> "pd.DataFrame":
@@ -120,69 +126,35 @@ def draw_rungs(found: Rungs) -> "go.Figure":
     return drawn.update_yaxes(title_text=style.label(found.metric), type=value_scale(found.points["value"]))
 
 
-def value_scale(values: "pd.Series[float]") -> str:
-    """`log` for positive values over more than a factor of thirty, `linear` otherwise."""
-    known = values.dropna()
-    return "log" if len(known) and known.min() > 0 and known.max() > 30 * known.min() else "linear"
+def _best_so_far(run: Run, trials: "pd.DataFrame") -> "Drawn":
+    steps = best_so_far(chosen_curves(run, trials), run.metric)
+    return NO_EPOCH if steps.empty else draw_best_so_far({run.name: steps}, run.metric)
 
 
-def timeline(trials: "pd.DataFrame", curves: "pd.DataFrame") -> "pd.DataFrame":
-    """Who worked when.
-
-    Args:
-        trials: with their status.
-        curves: the epochs, with their host and process.
-
-    Returns:
-        trial, worker (`host, process 12`), status, start and end (minutes since the first epoch began); one row a
-        stretch of epochs that a process trained of one trial without another between them. A trial has several
-        where it waited at a rung or its process was lost.
-    """
-    worker = curves["host"].astype(str) + ", process " + curves["process"].astype(int).astype(str)
-    epochs = curves[["trial"]].assign(
-        worker=worker,
-        start=curves["time"] - curves["seconds"],
-        end=curves["time"],
-        status=curves["trial"].map(trials["status"]),
+def _rungs(run: Run, trials: "pd.DataFrame") -> "Drawn":
+    found = rungs(chosen_curves(run, trials), run.metric, run.record.config.get("search", {}))
+    return (
+        "Without ASHA, or before its first rung: no trial was stopped by comparison."
+        if found is None
+        else (draw_rungs(found))
     )
-    epochs = epochs.sort_values(["worker", "end"], kind="stable")
-    is_first = (epochs["trial"] != epochs["trial"].shift()) | (epochs["worker"] != epochs["worker"].shift())
-    spans = epochs.groupby(is_first.cumsum()).agg(
-        trial=("trial", "first"),
-        worker=("worker", "first"),
-        status=("status", "first"),
-        start=("start", "min"),
-        end=("end", "max"),
-    )
-    zero = spans["start"].min()
-    return spans.assign(start=(spans["start"] - zero) / 60, end=(spans["end"] - zero) / 60).reset_index(drop=True)
 
 
-def draw_timeline(spans: "pd.DataFrame") -> "go.Figure":
-    """A lane a worker, a bar a stretch of a trial, coloured by how the trial ended."""
-    import numpy as np
-
-    workers = sorted(spans["worker"].unique())
-    lane = spans["worker"].map({worker: place for place, worker in enumerate(workers)})
-    drawn = style.figure(height=max(180, 110 + 34 * min(len(workers), 20)))
-    for status in (status for status in style.STATUS if (spans["status"] == status).any()):
-        own = spans["status"] == status
-        start, end, y = spans.loc[own, "start"], spans.loc[own, "end"], lane[own]
-        gap = np.full(len(start), np.nan)
-        # One line with gaps instead of a bar each: thousands of trials stay one SVG path.
-        drawn.add_scatter(
-            x=np.column_stack([start, end, gap]).ravel(),
-            y=np.column_stack([y, y, gap]).ravel(),
-            customdata=np.repeat(spans.loc[own, "trial"].to_numpy(), 3),
-            name=status,
-            mode="lines",
-            line={"color": style.STATUS[status], "width": 12 if len(workers) <= 20 else 4},
-            hovertemplate="trial %{customdata}, minute %{x:.1f}<extra></extra>",
-        )
-    drawn.update_yaxes(
-        tickvals=list(range(len(workers))),
-        ticktext=[style.plain(worker) for worker in workers],
-        range=[len(workers) - 0.4, -0.6],
-        showgrid=False,
-    )
-    return drawn.update_xaxes(title_text="minutes since the first trial began", rangemode="tozero")
+RUN_PANELS = (
+    RunPanel(
+        "best",
+        "search",
+        "Best so far",
+        "The best validation value found, against the epochs that all trials have spent together.",
+        _best_so_far,
+        width="half",
+    ),
+    RunPanel(
+        "rungs",
+        "search",
+        "ASHA's rungs",
+        "At each rung a trial waits until it is among the best of those that came there; then it goes on.",
+        _rungs,
+        width="half",
+    ),
+)

@@ -5,11 +5,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis import style
+from analysis.figures.panel import NO_EPOCH, RunPanel, TrialPanel
+from analysis.frames import best_trials
+from analysis.load import Run
+from analysis.scored import Scored
 from search import record
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+
+    from analysis.figures.panel import Drawn
+
+__all__ = [
+    "LearningCurve",
+    "curve_grid",
+    "draw_curve_grid",
+    "draw_learning_curve",
+    "draw_overlay",
+    "learning_curve",
+]
 
 QUANTITIES = (("loss", "loss"), ("accuracy", "accuracy"))
 _COLORS = (("train", "training", style.TRAIN), ("val", "validation", style.VALIDATION))
@@ -186,3 +201,29 @@ def _is_wide(points: "pd.DataFrame", quantity: str) -> bool:
 def _scale(wide: bool) -> dict[str, Any]:
     """An axis' scale; a logarithmic one has a tick a power of ten, and none between."""
     return {"type": "log", "dtick": 1} if wide else {"type": "linear"}
+
+
+def _learning_curve(scored: Scored) -> "Drawn":
+    curve = learning_curve(scored.run.trials, scored.run.curves, scored.trial)
+    return "No epoch of this trial is recorded." if curve.points.empty else draw_learning_curve(curve)
+
+
+def _best_curves(run: Run, trials: "pd.DataFrame") -> "Drawn":
+    chosen = [trial for trial in best_trials(run, len(run.trials)) if trial in trials.index][:6]
+    found = curve_grid(run.trials, run.curves, chosen)
+    return draw_curve_grid(found) if found else NO_EPOCH
+
+
+TRIAL_PANELS = (
+    TrialPanel(
+        "curve",
+        "Learning curves",
+        "Training blue, validation orange. The ring marks the epoch that the trial is judged by; "
+        "a dotted line, where there is one, the epoch after which it was stopped.",
+        _learning_curve,
+    ),
+)
+
+RUN_PANELS = (
+    RunPanel("grid", "search", "The best trials' losses", "Training blue, validation orange; one scale.", _best_curves),
+)

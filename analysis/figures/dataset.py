@@ -4,10 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analysis import style
+from analysis.figures.panel import RunPanel
+from analysis.load import Run
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+
+    from analysis.figures.panel import Drawn
+
+__all__ = ["draw_split_counts", "split_counts"]
 
 # The report's order: figure 1 train, figure 2 test, figure 3 validation.
 SPLITS = ("train", "test", "validation")
@@ -67,3 +73,11 @@ def _bars(names: Sequence[str], numbers: Sequence[int], colors: Sequence[str]) -
         "cliponaxis": False,
         "hovertemplate": "%{y}: %{text}<extra></extra>",
     }
+
+
+def _data(run: Run, _: "pd.DataFrame") -> "Drawn":
+    counts = split_counts(run.record.data.get("counts", {}), run.classes)
+    return "The run's record holds no counts." if counts.empty else draw_split_counts(counts)
+
+
+RUN_PANELS = (RunPanel("data", "data", "The report's figures 1 to 4", "Images by class and split.", _data),)

@@ -14,6 +14,8 @@ from search.record import RunFolder
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["Mistake", "gallery", "mistakes"]
+
 
 @dataclass(frozen=True)
 class Mistake:

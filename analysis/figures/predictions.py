@@ -1,6 +1,6 @@
 """How good predictions are: confusion, ROC and precision-recall with bands, calibration, accuracy against size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis import style
+from analysis.figures.panel import NO_EPOCH, RunPanel, TrialPanel
 from analysis.figures.scales import MOST_POINTS, sampled
+from analysis.load import Run
+from analysis.scored import NOT_SCORED, Scored
 from analysis.statistics import (
     Reliability,
     bootstrap_weights,
@@ -20,6 +23,23 @@ from analysis.statistics import (
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+
+    from analysis.figures.panel import Drawn
+
+__all__ = [
+    "Band",
+    "Confusion",
+    "calibration",
+    "confusion",
+    "draw_calibration",
+    "draw_confusion",
+    "draw_precision",
+    "draw_roc",
+    "draw_size_and_score",
+    "precision_bands",
+    "roc_bands",
+    "size_and_score",
+]
 
 GRID = np.linspace(0, 1, 101)
 RESAMPLES = 400
@@ -322,3 +342,84 @@ def _sized(found: "pd.DataFrame") -> dict[str, Any]:
         "customdata": found["trial"],
         "hovertemplate": "trial %{customdata}<br>%{x:,} parameters<br>%{y:.4f}<extra></extra>",
     }
+
+
+_ONE_CLASS = "The images are all of one class, or the probabilities are not numbers."
+
+
+def _confusion(scored: Scored) -> "Drawn":
+    for dataset in scored.evaluations:
+        return draw_confusion(confusion(scored.confusion(dataset), scored.run.classes))
+    return NOT_SCORED
+
+
+def _of_predictions(draw: "Callable[[Run, pd.DataFrame], Drawn]") -> "Callable[[Scored], Drawn]":
+    """A panel of the predictions on the test set, or on whatever else there is."""
+
+    def panel(scored: Scored) -> "Drawn":
+        predictions = scored.predictions(next(iter(scored.evaluations), ""))
+        return NOT_SCORED if predictions.empty else draw(scored.run, predictions)
+
+    return panel
+
+
+def _roc(run: Run, predictions: "pd.DataFrame") -> "Drawn":
+    bands = roc_bands(predictions, run.classes)
+    return draw_roc(bands) if bands else _ONE_CLASS
+
+
+def _precision(run: Run, predictions: "pd.DataFrame") -> "Drawn":
+    bands = precision_bands(predictions, run.classes)
+    return draw_precision(bands) if bands else _ONE_CLASS
+
+
+def _calibration(run: Run, predictions: "pd.DataFrame") -> "Drawn":
+    found = calibration(predictions, run.classes)
+    return "The probabilities are not numbers." if found is None else draw_calibration(found)
+
+
+def _size(run: Run, trials: "pd.DataFrame") -> "Drawn":
+    found = size_and_score(trials, "val_accuracy")
+    return NO_EPOCH if found.empty else draw_size_and_score(found, "val_accuracy")
+
+
+TRIAL_PANELS = (
+    TrialPanel(
+        "confusion",
+        "Confusion",
+        "Test images, or validation images where there is no test: rows are true classes.",
+        _confusion,
+    ),
+    TrialPanel(
+        "roc",
+        "ROC",
+        "Areas in the legend; bands hold 95 % of 400 resamples of the images.",
+        _of_predictions(_roc),
+        "third",
+    ),
+    TrialPanel(
+        "precision",
+        "Precision and recall",
+        "Average precision in the legend; dotted lines are what a guess would reach.",
+        _of_predictions(_precision),
+        "third",
+    ),
+    TrialPanel(
+        "calibration",
+        "Calibration",
+        "How often what was predicted with some probability came true, with Wilson intervals; larger points hold "
+        "more images. On the dotted line a model is as sure as it should be.",
+        _of_predictions(_calibration),
+        "third",
+    ),
+)
+
+RUN_PANELS = (
+    RunPanel(
+        "size",
+        "trials",
+        "Accuracy against size",
+        "The stairs join the trials that no smaller trial beats (the Pareto front).",
+        _size,
+    ),
+)

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from analysis import style
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["MOST_LINES", "MOST_POINTS", "Scale", "sampled", "scale_of", "varying"]
 
 MOST_LINES = 800  # trials in a figure of lines; more than that only blackens the paper
 MOST_POINTS = 200  # in a panel of points, of which a page may have ten
@@ -118,6 +119,13 @@ def sampled(frame: "pd.DataFrame", most: int, values: "pd.Series[float] | None" 
 def varying(trials: "pd.DataFrame", parameters: Sequence[str]) -> list[str]:
     """The hyperparameters that differ between trials, in the order given."""
     return [name for name in parameters if name in trials and trials[name].nunique(dropna=False) > 1]
+
+
+def value_scale(values: ArrayLike) -> str:
+    """`log` for positive values over more than a factor of thirty, `linear` otherwise; NaN is left out."""
+    numbers = np.asarray(values, np.float64)
+    known = numbers[np.isfinite(numbers)]
+    return "log" if len(known) and known.min() > 0 and known.max() > 30 * known.min() else "linear"
 
 
 def _categories(name: str, values: "pd.Series[Any]", known: Sequence[Any]) -> Scale:

@@ -1,7 +1,7 @@
-"""What each hyperparameter did: parallel coordinates, slices, contours, importance."""
+"""What each hyperparameter did: slices, contours, importance."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,129 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import style
-from analysis.figures.scales import MOST_LINES, MOST_POINTS, Scale, sampled, scale_of, varying
+from analysis.figures.panel import TOO_FEW, RunPanel
+from analysis.figures.scales import MOST_POINTS, Scale, sampled, scale_of, value_scale, varying
+from analysis.load import Run
 from search.record import lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from analysis.figures.panel import Drawn
 
-def parallel_scales(trials: "pd.DataFrame", metric: str, parameters: Sequence[str]) -> list[Scale]:
-    """The axes of a parallel-coordinates figure: the varying hyperparameters, then the metric.
-
-    Trials without a value of `metric` have no place and are left out.
-    """
-    known = sampled(trials[trials[metric].notna()], MOST_LINES, trials.loc[trials[metric].notna(), metric])
-    return [scale_of(known[name]) for name in [*varying(known, parameters), metric]]
-
-
-def draw_parallel(
-    scales: Sequence[Scale], brushed: Mapping[str, Sequence[tuple[float, float]]] | None = None
-) -> "go.Figure":
-    """Parallel coordinates: a line a trial, the best fiftieth orange; a box across an axis brushes it.
-
-    Drawn as plain lines and not as Plotly's own parallel coordinates, which need WebGL: a page holds few of
-    those, software draws them in seconds, and they come out of a printer as a bitmap.
-
-    Args:
-        scales: of `parallel_scales`; the last one colours the lines.
-        brushed: ranges of places, by column, that are chosen already.
-    """
-    brushed = brushed or {}
-    heights = np.column_stack([_heights(scale) for scale in scales])  # (N, A), in [0, 1]; absent below
-    chosen = np.ones(len(heights), bool)
-    for scale in scales:
-        if scale.name in brushed:
-            own = np.where(np.isnan(scale.places), scale.absent, scale.places)
-            chosen &= np.any([(own >= low) & (own <= high) for low, high in brushed[scale.name]], axis=0)
-    values = scales[-1].places if lower_is_better(scales[-1].name) else -scales[-1].places
-    rank = np.argsort(np.argsort(values, kind="stable"), kind="stable") / max(len(values), 1)
-    groups = [
-        ("not chosen", ~chosen, style.MUTED, 0.08, 1.0),
-        ("trials", chosen & (rank >= 0.2), style.MUTED, 0.3, 1.0),
-        ("the best fifth", chosen & (rank >= 0.02) & (rank < 0.2), style.ACCENT, 0.5, 1.0),
-        ("the best of all", chosen & (rank < 0.02), style.BEST, 1.0, 1.8),
-    ]
-    traces = [_lines(name, heights[own], color, alpha, width) for name, own, color, alpha, width in groups]
-    # Something to select: without a point in the figure Plotly offers no box.
-    axis_feet = {"x": list(range(len(scales))), "y": [0.0] * len(scales), "mode": "markers", "opacity": 0}
-    traces.append({"type": "scatter", "hoverinfo": "skip", "showlegend": False, **axis_feet})
-    traces += _axis_text(scales)
-    return style.figure(
-        traces,
-        shapes=[mark for place, scale in enumerate(scales) for mark in _axis_marks(place, scale, brushed)],
-        xaxis={"visible": False, "range": [-0.55, len(scales) - 0.6], "fixedrange": True},
-        yaxis={"visible": False, "range": [-0.2, 1.16], "fixedrange": True},
-        height=400,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        showlegend=False,
-        meta={"rows": 1, "columns": 1, "narrowest": 90 * len(scales), "parallel": len(scales)},
-    )
-
-
-ABSENT_HEIGHT = -0.12  # where a trial without the hyperparameter crosses its axis
-
-
-def _heights(scale: Scale) -> NDArray[np.float64]:
-    span = (scale.high - scale.low) or 1.0
-    return np.where(np.isnan(scale.places), ABSENT_HEIGHT, (scale.places - scale.low) / span)
-
-
-def place_at(scale: Scale, height: float) -> float:
-    """The place on a scale at a height of the parallel-coordinates figure."""
-    if height < ABSENT_HEIGHT / 2:
-        return scale.absent
-    return scale.low + height * ((scale.high - scale.low) or 1.0)
-
-
-def _lines(name: str, heights: NDArray[np.float64], color: str, alpha: float, width: float) -> dict[str, Any]:
-    """All lines of a group as one path, a gap after each."""
-    count, axes = heights.shape
-    x = np.tile(np.append(np.arange(axes, dtype=np.float32), np.nan), count)
-    y = np.column_stack([heights, np.full(count, np.nan)]).ravel().astype(np.float32)
-    line = {"color": style.faded(color, alpha), "width": width}
-    return {"type": "scatter", "x": x, "y": y, "mode": "lines", "name": name, "line": line, "hoverinfo": "skip"}
-
-
-def _axis_text(scales: Sequence[Scale]) -> list[dict[str, Any]]:
-    """The axes' names above them and their ticks beside them; as text, because annotations are slow to draw."""
-    ticks = [
-        (place, (value - scale.low) / ((scale.high - scale.low) or 1.0), text)
-        for place, scale in enumerate(scales)
-        for value, text in zip(*scale.ticks, strict=True)
-    ]
-    ticks += [(n, ABSENT_HEIGHT, "absent") for n, scale in enumerate(scales) if np.isnan(scale.places).any()]
-    names = [(place, 1.1, style.plain(style.label(scale.name))) for place, scale in enumerate(scales)]
-    return [_text(names, 12, "middle center"), _text(ticks, 10, "middle left")]
-
-
-def _text(entries: Sequence[tuple[float, float, str]], size: int, position: str) -> dict[str, Any]:
-    x, y, text = zip(*entries, strict=True) if entries else ((), (), ())
-    return {
-        "type": "scatter",
-        "x": x,
-        "y": y,
-        "text": text,
-        "mode": "text",
-        "textposition": position,
-        "textfont": {"size": size, "shadow": "auto"},
-        "hoverinfo": "skip",
-    }
-
-
-def _axis_marks(place: int, scale: Scale, brushed: Mapping[str, Sequence[tuple[float, float]]]) -> list[dict[str, Any]]:
-    """The axis, and a thick bar over each part of it that is brushed."""
-    foot = ABSENT_HEIGHT if np.isnan(scale.places).any() else 0.0
-    marks: list[dict[str, Any]] = [{"type": "line", "x0": place, "x1": place, "y0": foot, "y1": 1.0}]
-    span = (scale.high - scale.low) or 1.0
-    for low, high in brushed.get(scale.name, ()):
-        ends = [ABSENT_HEIGHT if end < scale.low - scale.room else (end - scale.low) / span for end in (low, high)]
-        line = {"color": style.BEST, "width": 5}
-        marks.append(
-            {"type": "line", "x0": place, "x1": place, "y0": ends[0] - 0.01, "y1": ends[1] + 0.01, "line": line}
-        )
-    return marks
+__all__ = [
+    "Contour",
+    "Slices",
+    "contour",
+    "count_best",
+    "draw_contour",
+    "draw_importance",
+    "draw_slices",
+    "importance",
+    "slices",
+]
 
 
 @dataclass(frozen=True)
@@ -204,7 +103,7 @@ def _slice_axes(found: Slices, columns: int) -> dict[str, Any]:
         axes[_axis("xaxis", place)] = {"title": title, "showgrid": False, "automargin": False, **scale.axis()}
         first = place % columns == 0
         axes[_axis("yaxis", place)] = {
-            "type": _value_type(found.values),
+            "type": value_scale(found.values),
             "matches": None if place == 0 else "y",
             "showticklabels": first,
             "automargin": False,
@@ -293,7 +192,7 @@ def contour(trials: "pd.DataFrame", metric: str, x: str, y: str) -> Contour:
     scales = scale_of(known[x]), scale_of(known[y])
     grids = [_grid(scale) for scale in scales]
     near = [_nearness(scale, grid) for scale, grid in zip(scales, grids, strict=True)]  # (G, N), (H, N)
-    logarithmic = _value_type(values) == "log"
+    logarithmic = value_scale(values) == "log"
     weight = near[1] @ near[0].T  # (H, G)
     total = (near[1] * (np.log(values) if logarithmic else values)) @ near[0].T  # (H, G)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -308,7 +207,7 @@ def draw_contour(found: Contour) -> "go.Figure":
     """The surface under trials that it was made from."""
     import plotly.graph_objects as go
 
-    logarithmic = _value_type(found.values) == "log"
+    logarithmic = value_scale(found.values) == "log"
     surface = np.log10(found.surface) if logarithmic else found.surface
     known = surface[np.isfinite(surface)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
@@ -460,6 +359,51 @@ def _nearness(scale: Scale, grid: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.exp(-0.5 * (distance / width) ** 2), dtype=np.float64)
 
 
-def _value_type(values: NDArray[np.float64]) -> str:
-    known = values[np.isfinite(values)]
-    return "log" if len(known) and known.min() > 0 and known.max() > 30 * known.min() else "linear"
+def _importance(run: Run, trials: "pd.DataFrame") -> "Drawn":
+    found = importance(trials, run.metric, run.hyperparameters)
+    return TOO_FEW if found.empty else draw_importance(found)
+
+
+def _contour(run: Run, trials: "pd.DataFrame") -> "Drawn":
+    pair = contour_pair(trials, run.metric, run.hyperparameters)
+    return TOO_FEW if pair is None else draw_contour(contour(trials, run.metric, *pair))
+
+
+def contour_pair(trials: "pd.DataFrame", metric: str, parameters: Sequence[str]) -> tuple[str, str] | None:
+    """The two most important hyperparameters that enough trials have; `None` with fewer than two."""
+    ranked = importance(trials, metric, parameters)["parameter"]
+    # A parameter that belongs to one backbone only would leave most of the surface empty.
+    common = [str(name) for name in ranked if trials[name].notna().mean() > 0.5]
+    return (common[0], common[1]) if len(common) > 1 else None
+
+
+def _slices(run: Run, trials: "pd.DataFrame") -> "Drawn":
+    found = slices(trials, run.metric, run.hyperparameters)
+    return draw_slices(found) if found.scales else TOO_FEW
+
+
+RUN_PANELS = (
+    RunPanel(
+        "importance",
+        "space",
+        "Importance",
+        "How much each hyperparameter sets the best trials, a tenth or five, apart from all (PED-ANOVA).",
+        _importance,
+        width="half",
+    ),
+    RunPanel(
+        "contour",
+        "space",
+        "The two that matter most",
+        "Mean of nearby trials; white where none is near. Points are trials.",
+        _contour,
+        width="half",
+    ),
+    RunPanel(
+        "slices",
+        "space",
+        "One at a time",
+        "Points are trials, 200 of them at the most; dashes are medians, the ring is the best trial.",
+        _slices,
+    ),
+)

@@ -220,7 +220,9 @@ def _read_plain(key: str, value: str) -> Any:
             "Text with other signs needs quotes inside the shell's."
         ) from error
     if override.is_sweep_override():
-        raise SettingsError(f"A setting is given one value, key=value. Received: {f'{key}={value}'!r}. Choose one of them.")
+        raise SettingsError(
+            f"A setting is given one value, key=value. Received: {f'{key}={value}'!r}. Choose one of them."
+        )
     return override.value()
 
 

@@ -2,12 +2,15 @@
 
 import pytest
 
+import analysis
 from analysis.load import load
 from analysis.scored import finished_by_metric
 from benchmarks.analysis_data import write_run
 from search.evaluate.predictions import read_predictions
 from search.evaluate.winner import make_winner
 from search.plan.settings import EvaluateSettings
+from tests.analysis.hand_made import PERFECT, TWO_WRONG, trial_events
+from tests.analysis.hand_made import write_run as write_by_hand
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +25,22 @@ def averaged(tmp_path_factory):
     folds = {name: str(place % 5) for place, name in enumerate(images)}
     folder.write_winner(make_winner(folder, best, EvaluateSettings(ensemble=3, calibrate=True), folds))
     return load(folder.url)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Two finished trials, one stopped after 1 of 4 epochs, one failed, one diverged."""
+    events = [
+        *trial_events(0, {"backbone": "cnn", "layers": 1}, [0.5, 0.4, 0.3, 0.35], "finished"),
+        *trial_events(1, {"backbone": "cnn", "layers": 2}, [0.5, 0.3, 0.2, 0.25], "finished"),
+        *trial_events(2, {"backbone": "cnn", "layers": 2}, [0.1], "stopped"),
+        *trial_events(3, {"backbone": "vgg16"}, [0.6], "failed", reason="its process <died>"),
+        *trial_events(4, {"backbone": "vgg16"}, [], "diverged", reason="loss is NaN"),
+    ]
+    return analysis.load(write_by_hand(tmp_path / "hand", events, {0: PERFECT, 1: TWO_WRONG}))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a finished run of 40 trials."""
+    return write_run(str(tmp_path / "made"), trials=40, epochs=9, evaluated=2)

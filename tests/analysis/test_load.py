@@ -1,6 +1,4 @@
-import importlib.util
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,111 +7,12 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.events import CURVE_COLUMNS, hyperparameter_column
 from analysis.load import load_runs, read_errors, run_labels
+from benchmarks.analysis_data import write_run
 from search.record import Evaluation, RecordError, RunFolder, Winner, to_json
+from tests.analysis.logs import assert_folds_alike, epoch_event, suggested_event, write_log
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def generator():
-    """The benchmark's writer of made-up runs."""
-    spec = importlib.util.spec_from_file_location("analysis_data", ROOT / "benchmarks" / "analysis_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def folder(generator, tmp_path):
-    """A finished run of 40 trials."""
-    return generator.write_run(str(tmp_path / "made"), trials=40, epochs=9, evaluated=2)
-
-
-def epoch_event(trial, epoch, val_loss, time=0.0):
-    metrics = dict.fromkeys(CURVE_COLUMNS, 0.5) | {"epoch": epoch, "val_loss": val_loss, "time": time}
-    return {"event": "epoch", "time": time, "trial": trial, "metrics": metrics, "host": "node", "process": 7}
-
-
-def suggested_event(trial, **parameters):
-    return {
-        "event": "suggested",
-        "time": 1.0,
-        "trial": trial,
-        "parameters": parameters,
-        "seed": 5,
-        "max_epochs": 3,
-        "parameter_count": 10,
-    }
-
-
-def write_log(folder, events, name="1.jsonl"):
-    folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", name)
-
-
-def assert_folds_alike(folder, metric="val_loss", weights="best"):
-    """That the frames say of every trial what `search.record.fold` says."""
-    run = analysis.load(folder)
-    records = folder.read_trials()
-    assert list(run.trials.index) == sorted(records)
-    for number, record in records.items():
-        row = run.trials.loc[number]
-        for name in ("name", "status", "reason", "row", "repeat", "seed", "max_epochs", "started", "ended", "retries"):
-            assert row[name] == getattr(record, name), (number, name)
-        assert row["epochs"] == len(record.epochs)
-        assert row["seconds"] == pytest.approx(record.busy_seconds)
-        assert row["parameters"] == record.parameter_count
-        scored = record.scored_epoch(metric, weights)
-        curve = run.curves[run.curves["trial"] == number]
-        for name in CURVE_COLUMNS:
-            expected = pd.Series([getattr(epoch, name) for epoch in record.epochs], dtype=float)
-            assert list(curve[name]) == pytest.approx(list(expected), nan_ok=True)
-        if scored is None:
-            assert pd.isna(row["epoch"])
-            assert math.isnan(row["val_loss"])
-        else:
-            assert row["epoch"] == scored.epoch
-            assert row["val_loss"] == scored.val_loss
-            assert row["train_accuracy"] == scored.train_accuracy
-
-
-def test_frames_say_what_the_search_itself_reads_in_its_log(folder):
-    assert_folds_alike(folder)
-
-
-def test_frames_say_what_the_search_reads_in_a_log_with_retries_and_repeats(folder):
-    write_log(
-        folder,
-        [
-            epoch_event(0, 1, 0.1),  # never suggested: passed over
-            suggested_event(0, learning_rate=0.1),
-            {"event": "started", "time": 2.0, "trial": 0},
-            epoch_event(0, 1, 0.9),
-            {"event": "retried", "time": 3.0, "trial": 0, "reason": "lost"},
-            epoch_event(0, 1, 0.8),  # repeated: the first report counts
-            epoch_event(0, 3, 0.1),  # out of order: passed over
-            epoch_event(0, 2, 0.7),
-            suggested_event(1),
-            epoch_event(1, 1, 0.4),
-            epoch_event(1, 2, 0.4),  # of equal epochs the first is the best
-            {"event": "ended", "time": 9.0, "trial": 1, "status": "finished", "reason": ""},
-            suggested_event(2),
-            {"event": "retried", "time": 3.0, "trial": 2, "reason": "lost"},
-            suggested_event(3),
-            epoch_event(3, 1, 0.2),
-            suggested_event(3, layers=2),  # suggested anew: begins anew
-        ],
-        "00000000000000000001.jsonl",
-    )
-    assert_folds_alike(folder)
-    assert list(analysis.load(folder).trials["status"]) == ["running", "finished", "waiting", "waiting"]
-
-
-def test_a_log_without_epochs_has_trials_and_no_curves(folder):
-    write_log(folder, [suggested_event(0, layers=1)], "00000000000000000001.jsonl")
-    assert_folds_alike(folder)
-    assert analysis.load(folder).curves.empty
 
 
 def test_a_trial_is_judged_by_its_last_epoch_where_the_run_says_so(folder):
@@ -275,9 +174,9 @@ def test_a_folder_without_a_sound_run_record_is_refused(tmp_path, content):
     assert list(read_errors(str(tmp_path))) == ["bad"]
 
 
-def test_a_folder_of_runs_gives_the_newest_first(generator, tmp_path):
+def test_a_folder_of_runs_gives_the_newest_first(tmp_path):
     for number, name in enumerate(("old", "new")):
-        folder = generator.write_run(str(tmp_path / name), trials=3, epochs=2, evaluated=0)
+        folder = write_run(str(tmp_path / name), trials=3, epochs=2, evaluated=0)
         record = json.loads(folder.read("run.json")) | {"created": float(number)}
         folder.write(json.dumps(record).encode(), "run.json")
     runs = load_runs(str(tmp_path))
@@ -293,22 +192,6 @@ def test_a_run_in_an_object_store_is_read(folder):
     ours, theirs = analysis.load("memory://bucket/runs/made"), analysis.load(folder)
     pd.testing.assert_frame_equal(ours.trials, theirs.trials)
     assert ours.refresh() is False
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([1, 2], [1, 2]),
-        ([1, None], [1.0, None]),
-        ([[16, 8], [], None], ["16-8", "none", None]),
-        ([True, False], [True, False]),
-        (["a", 1], ["a", "1"]),
-        ([True, None], ["true", None]),
-    ],
-)
-def test_hyperparameters_become_columns(values, expected):
-    column = hyperparameter_column(values)
-    assert [None if pd.isna(value) else value for value in column] == expected
 
 
 def test_importing_the_analysis_imports_nothing_heavy():

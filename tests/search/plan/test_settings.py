@@ -69,7 +69,7 @@ def test_a_resumed_run_may_grow_but_not_change() -> None:
     with pytest.raises(SettingsError, match="space"):
         resume_settings(stored, ["space=cnn3"])
     stored["search"]["repeats"] = 5
-    with pytest.raises(SettingsError, match="more repeats, not fewer.*the run has 5"):
+    with pytest.raises(SettingsError, match=r"more repeats, not fewer.*the run has 5"):
         resume_settings(stored, ["search.repeats=3"])
 
 

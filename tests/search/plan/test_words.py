@@ -127,7 +127,7 @@ def test_a_resumed_command_may_repeat_what_the_run_has() -> None:
     stored["train"]["precision"] = "float32"  # a search records what it chose
     resumed = resume_settings(stored, [*words, "resume=k"], began=words)
     assert resumed.to_dict() == {**stored, "resume": "k"}
-    with pytest.raises(SettingsError, match="train.precision=auto; the run has train.precision=float32"):
+    with pytest.raises(SettingsError, match=r"train.precision=auto; the run has train.precision=float32"):
         resume_settings(stored, words)
     for word, message in (
         ("search.max_epochs=5", r"Received: search\.max_epochs=5; the run has search\.max_epochs=4"),

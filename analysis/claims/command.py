@@ -1,0 +1,39 @@
+"""The command of the claims: a verdict on each, printed."""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.claims.verdicts import Verdict, judge_claims
+from analysis.command import exit_code
+from analysis.load import load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the verdicts on the report's claims from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.claims",
+        description="The report's statements, each with a verdict from the trials of one or several runs.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or URL")
+    given = parser.parse_args(arguments)
+    return exit_code(lambda: print_verdicts(judge_claims([load(url) for url in given.runs])))
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """Show verdicts as a table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("claim", "verdict", "effect [95 %]", "report's own", "basis", show_lines=True)
+    for entry in verdicts:
+        known = np.isfinite(entry.effect)
+        effect = (
+            f"{entry.effect:+.3f} [{entry.effect_low:+.3f}, {entry.effect_high:+.3f}]\n{entry.measure}" if known else ""
+        )
+        own = f"{entry.published:+.3f}" if np.isfinite(entry.published) else ""
+        cells = (f"{entry.sentence}\n({entry.place})", entry.verdict, effect, own, entry.basis)
+        table.add_row(*map(Text, cells))  # Text: what a run is called is no markup
+    Console().print(table)

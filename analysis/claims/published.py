@@ -1,0 +1,28 @@
+"""What the report publishes, as frames: its rows and its image counts."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+
+@functools.cache
+def read_published() -> Mapping[str, Any]:
+    """The report's rows, counts and headings, as `published.yaml` holds them."""
+    content: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text("utf-8"))
+    return content
+
+
+def published_rows() -> pd.DataFrame:
+    """The report's rows, indexed by row id (`table2/6`); scores are fractions, NaN where none is printed."""
+    return pd.DataFrame(read_published()["rows"]).set_index("row").astype({"batch_size": "Int64"})
+
+
+def published_counts(classes: int) -> pd.DataFrame:
+    """The report's image counts: columns `split`, `class`, `published`; no rows but for two or three classes."""
+    counts = pd.DataFrame(read_published()["data"])
+    chosen = counts[counts["classes"] == classes]
+    return chosen[["split", "class", "images"]].rename(columns={"images": "published"})

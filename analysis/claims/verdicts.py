@@ -1,0 +1,341 @@
+"""Verdicts on the report's claims, from the trials of one or several runs.
+
+The verdict rests, in this order, on what the runs hold:
+
+1. replays of those rows with several seeds: the difference of the paired seeds (Student's interval);
+2. replays with fewer seeds: the paired bootstrap over the test images. Its interval knows that the images are a
+   sample, but not that another seed would have given another model; the basis says so;
+3. trials of a search, where the claim says which: the difference of two groups by validation (Welch's interval).
+
+An interval that covers the claim's border leaves it *undecided*, as do too few trials or images. Only runs with the
+report's classes bear on it, and only those on one set of images: the largest, where runs were made on several.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import statistics
+from analysis.claims.published import published_counts, published_rows
+from analysis.claims.statements import BETTER, CLAIMS, NO_BETTER, NO_WORSE, Claim, SearchGroups
+from analysis.frames import all_trials, image_probabilities
+from analysis.load import Run, run_labels
+from analysis.statistics import Estimate
+from analysis.table import Table
+from search.record import DIVERGED, FINISHED, STOPPED
+
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+# Fewer seeds than this have no interval of their own worth the name.
+MIN_SEEDS = 3
+# Fewer trials of a search in either group say nothing.
+MIN_TRIALS = 10
+# Fewer test images leave every interval wider than the effects in question.
+MIN_IMAGES = 100
+# "Does not help" and "as good as" mean: by no more than this.
+ACCURACY_MARGIN = 0.01
+MEASURES = {
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss, lower is better",
+    "val_accuracy": "validation accuracy",
+}
+BOOTSTRAPS = 2000
+SIDES = ("first", "second")
+# What follows where the first row is worse by far, and where the second is.
+WORSE = {BETTER: (FAILS, HOLDS), NO_BETTER: (HOLDS, FAILS), NO_WORSE: (FAILS, HOLDS)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say of a claim.
+
+    Attributes:
+        verdict: `HOLDS`, `FAILS` or `UNDECIDED`.
+        effect, effect_low, effect_high: how much better the first is than the second (accuracy, or loss saved), and its
+            95 % interval.
+        published: what the report's own numbers give, in the same measure; NaN where it prints none.
+        measure: what `effect` is a difference of: the claim's metric, or validation accuracy in a search.
+        basis: which trials, how many, and by which statistic.
+        trials: how many trials bear on it.
+    """
+
+    id: str
+    sentence: str
+    place: str
+    verdict: str
+    effect: float
+    effect_low: float
+    effect_high: float
+    published: float
+    measure: str
+    basis: str
+    trials: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An effect, its interval and where they come from."""
+
+    estimate: Estimate
+    basis: str
+    trials: int
+    verdict: str = ""  # where it does not follow from the interval
+
+
+NOTHING = Evidence(Estimate(np.nan, np.nan, np.nan), "no trial bears on it", 0, UNDECIDED)
+
+
+def judge_claims(runs: Sequence[Run]) -> list[Verdict]:
+    """A verdict on every claim of the report, in its order, from all runs together."""
+    return [judge_claim(claim, runs) for claim in CLAIMS]
+
+
+def bearing_runs(runs: Sequence[Run], classes: int) -> list[Run]:
+    """The runs that bear on the report's statements about so many classes: those on one set of images, the largest."""
+    names = tuple(published_counts(classes)["class"].unique())
+    fitting = [run for run in runs if run.classes == names]
+    if not fitting:
+        return []
+    largest = max(fitting, key=_count_images)
+    return [run for run in fitting if _fingerprint(run) == _fingerprint(largest)]
+
+
+def _count_images(run: Run) -> int:
+    return sum(sum(counts) for counts in run.record.data.get("counts", {}).values())
+
+
+def _fingerprint(run: Run) -> str:
+    return str(run.record.data.get("fingerprint", ""))
+
+
+def judge_claim(claim: Claim, runs: Sequence[Run]) -> Verdict:
+    """The verdict on one claim."""
+    bearing = bearing_runs(runs, claim.classes)
+    evidence = _replay_evidence(claim, bearing) if claim.pairs and bearing else NOTHING
+    measure, published = claim.metric, published_effect(claim)
+    if evidence.trials == 0 and claim.search is not None and bearing:
+        found = _search_evidence(claim.search, bearing)
+        if found.trials:  # the report's numbers are test scores
+            evidence, measure, published = found, "val_accuracy", float("nan")
+    estimate = evidence.estimate
+    verdict = evidence.verdict or judge(estimate, claim.relation)
+    caution = f"; caution: {claim.caution}" if claim.caution and "replay" in evidence.basis else ""
+    return Verdict(
+        claim.id,
+        claim.sentence,
+        claim.place,
+        verdict,
+        estimate.value,
+        estimate.low,
+        estimate.high,
+        published,
+        MEASURES[measure],
+        evidence.basis + caution,
+        evidence.trials,
+    )
+
+
+def judge(estimate: Estimate, relation: str) -> str:
+    """The verdict that follows from an effect's interval.
+
+    `BETTER` holds when all of it lies above 0 and fails when all of it lies below; `NO_BETTER` has its border at
+    plus, `NO_WORSE` at minus the margin.
+    """
+    border = {BETTER: 0.0, NO_BETTER: ACCURACY_MARGIN, NO_WORSE: -ACCURACY_MARGIN}[relation]
+    if not np.isfinite([estimate.low, estimate.high]).all():
+        return UNDECIDED
+    above, below = estimate.low > border, estimate.high < border
+    if relation == NO_BETTER:
+        above, below = below, above
+    return HOLDS if above else FAILS if below else UNDECIDED
+
+
+def published_effect(claim: Claim) -> float:
+    """The claim's effect in the report's own numbers: of the weakest pair, or the mean; NaN without rows."""
+    values = published_rows()[claim.metric]
+    effects = [_gain(values[first], values[second], claim.metric) for first, second in claim.pairs]
+    if not effects:
+        return float("nan")
+    return float(np.min(effects) if claim.every else np.mean(effects))
+
+
+def _gain(first: Any, second: Any, metric: str) -> Any:
+    """How much better `first` is than `second`."""
+    return second - first if metric == "test_loss" else first - second
+
+
+def _replay_evidence(claim: Claim, runs: Sequence[Run]) -> Evidence:
+    """What replays of the claim's rows say; no trials where a row of it was not replayed."""
+    rows = {row for pair in claim.pairs for row in pair}
+    if not any(rows.intersection(run.trials["row"].unique()) for run in runs):
+        return NOTHING
+    trials = all_trials(runs)
+    ended = trials[trials["row"].isin(rows) & trials["status"].isin([FINISHED, DIVERGED])]
+    if rows - set(ended["row"]):
+        return NOTHING
+    if claim.every:
+        return _weakest(claim, [_pairs_evidence(claim, [pair], ended, runs) for pair in claim.pairs])
+    return _pairs_evidence(claim, claim.pairs, ended, runs)
+
+
+def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
+    """Of several pairs that must all show it, the one that shows it least; all must hold for the claim to hold."""
+    verdicts = [evidence.verdict or judge(evidence.estimate, claim.relation) for evidence in each]
+    verdict = FAILS if FAILS in verdicts else UNDECIDED if UNDECIDED in verdicts else HOLDS
+    bearing = [evidence for evidence, found in zip(each, verdicts, strict=True) if found == verdict]
+    weakest = min(bearing, key=lambda evidence: np.nan_to_num(evidence.estimate.value, nan=np.inf))
+    basis = f"the weakest of {len(each)} pairs; {weakest.basis}"
+    return replace(weakest, basis=basis, verdict=verdict)
+
+
+def _pairs_evidence(
+    claim: Claim, pairs: Sequence[tuple[str, str]], trials: pd.DataFrame, runs: Sequence[Run]
+) -> Evidence:
+    """The mean effect over pairs of rows, from seeds where there are enough of them, else from test images.
+
+    Diverged trials have no score and are in no effect, but a diverged trial is worse than any other: a verdict in
+    favour of their side is none.
+    """
+    names = f"replays of {', '.join(f'{first} against {second}' for first, second in pairs)}"
+    sides = [tuple(trials[trials["row"] == row] for row in pair) for pair in pairs]
+    diverged = [pd.concat([pair[side]["status"] == DIVERGED for pair in sides]) for side in (0, 1)]
+    if diverged[0].all() != diverged[1].all():
+        where = int(diverged[1].all())
+        basis = f"{names}: all trials of the {SIDES[where]} diverged"
+        return Evidence(NOTHING.estimate, basis, len(trials), WORSE[claim.relation][where])
+    scored = [tuple(side[side[claim.metric].notna()] for side in pair) for pair in sides]
+    if any(len(side) == 0 for pair in scored for side in pair):
+        return Evidence(NOTHING.estimate, f"{names}: not evaluated on the test set", len(trials), UNDECIDED)
+    effects = _seed_effects(scored, claim.metric)
+    if len(effects) >= MIN_SEEDS:
+        basis = f"{names}; paired over {len(effects)} seeds, Student's interval"
+        found = Evidence(statistics.mean_interval(effects), basis, len(trials))
+    else:
+        found = _image_evidence(claim, scored, runs, names, len(trials))
+    for where, side in enumerate(diverged):
+        if side.any():
+            basis = f"{found.basis}; {side.sum()} of {len(side)} trials of the {SIDES[where]} diverged"
+            verdict = found.verdict or judge(found.estimate, claim.relation)
+            against = verdict == WORSE[claim.relation][where]
+            found = replace(found, basis=basis, verdict=verdict if against else UNDECIDED)
+    return found
+
+
+def _seed_effects(pairs: Sequence[tuple[pd.DataFrame, ...]], metric: str) -> "pd.Series[float]":
+    """The effect of each seed that all rows share, averaged over the pairs; rows share the seeds of their repeats."""
+    means = [[side.groupby("seed")[metric].mean() for side in pair] for pair in pairs]
+    effects = [_gain(first, second, metric) for first, second in means]
+    shared: pd.Series[float] = pd.concat(effects, axis=1).mean(axis=1, skipna=False).dropna()
+    return shared
+
+
+def _image_evidence(
+    claim: Claim, pairs: Sequence[tuple[pd.DataFrame, ...]], runs: Sequence[Run], names: str, count: int
+) -> Evidence:
+    """The mean effect on each test image, bootstrapped over the images that all trials share."""
+    scores = [[_image_scores(side, runs, claim.metric) for side in pair] for pair in pairs]
+    together = pd.concat([score for pair in scores for score in pair], axis=1, join="inner").dropna()
+    if len(together) < MIN_IMAGES:
+        few = f"{names}; {len(together)} test images with predictions, fewer than {MIN_IMAGES}"
+        return Evidence(NOTHING.estimate, few, count, UNDECIDED)
+    values = together.to_numpy()  # (N, 2 x pairs), first and second in turn
+    effect = _gain(values[:, 0::2], values[:, 1::2], claim.metric).mean(axis=1)  # (N,)
+    estimate = statistics.bootstrap_mean(effect, statistics.bootstrap_weights(len(effect), BOOTSTRAPS))
+    seeds = min(side["seed"].nunique() for pair in pairs for side in pair)
+    basis = (
+        f"{names}; {seeds} seed{'s' if seeds > 1 else ''}, paired bootstrap over {len(effect)} test images: "
+        "what another seed would give is not in the interval"
+    )
+    return Evidence(estimate, basis, count)
+
+
+def _image_scores(side: pd.DataFrame, runs: Sequence[Run], metric: str) -> "pd.Series[float]":
+    """Each test image's mean score (1 right, 0 wrong; or its loss) over the trials of a row, by image id."""
+    by_name = dict(zip(run_labels(runs), runs, strict=True))
+    found = []
+    for trial, name in zip(side.index.tolist(), side["run"], strict=True):
+        run = by_name[name]
+        frame = run.predictions(trial)
+        ids = frame.loc[frame["dataset"] == "test", "image_id"].sort_values(kind="stable")
+        labels, probabilities = image_probabilities(run, trial)
+        right = labels == probabilities.argmax(axis=1) if len(labels) else np.zeros(0)
+        score = right.astype(float) if metric == "test_accuracy" else statistics.image_losses(labels, probabilities)
+        found.append(pd.Series(score, index=pd.Index(ids, name="image_id")).groupby(level=0).first())
+    return pd.concat(found, axis=1).mean(axis=1)
+
+
+def _search_evidence(groups: SearchGroups, runs: Sequence[Run]) -> Evidence:
+    """Two groups of a search's trials by validation accuracy; every other hyperparameter varies in both."""
+    bearing = [run for run in runs if groups.hyperparameter in run.trials and not (run.trials["row"] != "").any()]
+    parts: list[pd.DataFrame] = []
+    for run in bearing:
+        ended = run.trials[
+            run.trials["status"].isin([FINISHED, STOPPED, DIVERGED]) & run.trials["val_accuracy"].notna()
+        ]
+        parts.append(ended)
+    first, second = (_select(parts, query) for query in (groups.first, groups.second))
+    count = len(first) + len(second)
+    basis = f"search trials with {groups.first} ({len(first)}) against {groups.second} ({len(second)})"
+    if count == 0:
+        return NOTHING
+    if min(len(first), len(second)) < MIN_TRIALS:
+        return Evidence(NOTHING.estimate, f"{basis}: fewer than {MIN_TRIALS} in a group", count, UNDECIDED)
+    basis += "; Welch's interval. The other hyperparameters vary, and a searcher and ASHA chose the trials"
+    return Evidence(statistics.mean_difference(first, second), basis, count)
+
+
+def _select(parts: Sequence[pd.DataFrame], query: str) -> np.ndarray[Any, Any]:
+    """The validation accuracies of the trials that a query selects; none where a column of it is missing."""
+    found: list[float] = []
+    for part in parts:
+        try:
+            found += part.query(query)["val_accuracy"].dropna().tolist()
+        except pd.errors.UndefinedVariableError:
+            continue
+    return np.array(found)
+
+
+def claims_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a claim: the fields of `Verdict`."""
+    return pd.DataFrame([asdict(verdict) for verdict in judge_claims(runs)])
+
+
+def bears_on_report(runs: Sequence[Run]) -> bool:
+    """Whether some run has the classes of a claim."""
+    return any(bearing_runs(runs, classes) for classes in (2, 3))
+
+
+def _arrange(frame: pd.DataFrame) -> pd.DataFrame:
+    """The decided claims first, each sentence with its place in the report."""
+    pairs = zip(frame["sentence"], frame["place"], strict=True)
+    frame["sentence"] = [f"{str(sentence).rstrip('.')} ({place})." for sentence, place in pairs]
+    shown = ("sentence", "verdict", "effect", "published", "measure", "trials", "basis")
+    frame = frame[[name for name in shown if name in frame]]
+    return frame.sort_values("verdict", key=lambda verdicts: verdicts == UNDECIDED, kind="stable")
+
+
+TABLES = (
+    Table(
+        "claims",
+        "The report's statements, tested",
+        "Les énoncés du rapport, mis à l'épreuve",
+        claims_table,
+        joint=True,
+        headings_fr={
+            "sentence": "énoncé",
+            "place": "endroit",
+            "effect": "effet",
+            "published": "publié",
+            "measure": "mesure",
+        },
+        fits=bears_on_report,
+        section="claims",
+        caption="The effect is in units of its measure, with its 95 % interval; the report's own effect stands beside. "
+        "The basis says what was compared, and how many trials bear on it. That something does not help, or "
+        f"suffices, is judged with a margin of {ACCURACY_MARGIN}.",
+        texts=("sentence", "measure", "basis"),
+        arrange=_arrange,
+    ),
+)

@@ -1,0 +1,58 @@
+"""Frames and arrays that tables, claims, figures and pages start from, out of one or several runs."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis import statistics
+from analysis.load import Run, run_labels
+from analysis.scored import images_of
+from search.record import lower_is_better
+
+BOOTSTRAPS = 1000  # resamples of the test images behind a trial's intervals
+
+
+def all_trials(runs: Sequence[Run]) -> pd.DataFrame:
+    """The trials of all runs, with the column `run` in front; indexed by trial, so not uniquely."""
+    frames = []
+    for label, run in zip(run_labels(runs), runs, strict=True):
+        frame = run.trials.copy()
+        frame.insert(0, "run", label)
+        frames.append(frame)
+    return pd.concat(frames)
+
+
+def confusions_on_test(runs: Sequence[Run]) -> dict[tuple[str, int], Any]:
+    """Confusion matrices on the test set by run and trial; rows are true classes."""
+    found: dict[tuple[str, int], Any] = {}
+    for label, run in zip(run_labels(runs), runs, strict=True):
+        test = run.evaluations[run.evaluations["dataset"] == "test"]
+        found |= {(label, trial): matrix for trial, matrix in zip(test["trial"], test["confusion"], strict=True)}
+    return found
+
+
+def best_trials(run: Run, count: int) -> list[int]:
+    """The numbers of the best trials by validation, whether finished or not."""
+    known = run.trials[run.metric].dropna()
+    return [int(t) for t in known.sort_values(ascending=lower_is_better(run.metric), kind="stable").index[:count]]
+
+
+def parameters_of(run: Run, trial: int) -> dict[str, Any]:
+    """A trial's hyperparameters by name, absent ones left out."""
+    row = run.trials.loc[trial, list(run.hyperparameters)]
+    return {str(name): value for name, value in row.items() if value is not None and value == value}
+
+
+def image_probabilities(run: Run, trial: int, dataset: str = "test") -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """A trial's labels, int64 (N,), and probabilities, float32 (N, K), sorted by image; N is 0 where it has none."""
+    return images_of(run.predictions(trial), dataset, run.classes)
+
+
+@functools.lru_cache(maxsize=4)
+def resamples(images: int) -> NDArray[np.float32]:
+    """The same `BOOTSTRAPS` resamples for every trial on as many images: float32 (BOOTSTRAPS, images)."""
+    return statistics.bootstrap_weights(images, BOOTSTRAPS)

@@ -1,0 +1,177 @@
+"""The answer that a search was run for: which model, how good, and why that one."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis import statistics, style
+from analysis.figures.space import count_best, importance
+from analysis.load import Run
+from analysis.page.model import describe_model
+from analysis.scored import Scored, finished_by_metric, scored_winner
+from search.record import FINAL, STOPPED, TEST, VALIDATION, lower_is_better, trial_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score on a set of images, with its 95 % interval where there is one."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a reader wants to know first.
+
+    Attributes:
+        trial: the winner's number; `None` while no trial has finished.
+        model: the winner in a sentence.
+        scores: of the exported model on the test set, or on validation before there is a test result.
+        reasons: why this one, and what to keep in mind; a sentence each.
+        problems: what of the run is damaged or missing.
+    """
+
+    run: str
+    trial: int | None
+    model: str
+    scores: tuple[Score, ...]
+    reasons: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def answer(run: Run) -> Answer:
+    """The answer of a run, as far as it has one."""
+    chosen = scored_winner(run)
+    if chosen is None:
+        return Answer(run.name, None, _no_winner(run), (), (_state(run),), tuple(run.problems))
+    reasons = [_why(chosen), *_what_mattered(run), *_calibrated(chosen), *_generalizes(chosen), _state(run)]
+    best = describe_model(run, chosen.trial)
+    is_mean = chosen.exported is not None and len(chosen.exported.trials) > 1
+    model = f"Pick {chosen.what}. The best of them is {best}." if is_mean else f"Pick {chosen.what}: {best}."
+    return Answer(run.name, chosen.trial, model, scores(chosen), tuple(reasons), tuple(run.problems))
+
+
+def scores(chosen: Scored) -> tuple[Score, ...]:
+    """A model's scores on the test set with 95 % intervals; before there are any, its trial's on validation.
+
+    Wilson intervals for accuracy, sensitivity and specificity; resampled images for AUC.
+    """
+    run = chosen.run
+    dataset = next(iter(chosen.evaluations), "")
+    if not dataset:
+        columns = ("val_accuracy", "val_balanced_accuracy", "val_auc")
+        values = {name: float(run.trials[name][chosen.trial]) for name in columns}
+        return tuple(Score(style.label(name), value) for name, value in values.items() if value == value)
+    counts = chosen.confusion(dataset)
+    share = accuracy(chosen, dataset)
+    found = [replace(share, name=f"{share.name}, {counts.sum():,} images")]
+    found += _auc(run, chosen.predictions(dataset), dataset)
+    rates = ("specificity", "sensitivity") if len(counts) == 2 else tuple(f"{name} found" for name in run.classes)
+    found += [_share(name, int(counts[k, k]), int(counts[k].sum())) for k, name in enumerate(rates) if counts[k].sum()]
+    return tuple(found)
+
+
+def accuracy(chosen: Scored, dataset: str) -> Score:
+    """A model's accuracy on a set of images that it was scored on, with its Wilson interval."""
+    counts = chosen.confusion(dataset)
+    return _share(f"{dataset} accuracy", int(np.trace(counts)), int(counts.sum()))
+
+
+def _share(name: str, correct: int, count: int) -> Score:
+    low, high = statistics.wilson_interval(correct, count)
+    return Score(name, correct / count, float(low), float(high))
+
+
+def _auc(run: Run, own: "pd.DataFrame", dataset: str) -> list[Score]:
+    p = own[[f"p_{name}" for name in run.classes]].to_numpy(dtype=np.float64)
+    labels = own["label"].to_numpy(dtype=np.int64)
+    if not len(own) or not np.isfinite(p).all() or len(set(labels.tolist())) < len(run.classes):
+        return []
+    found = statistics.bootstrap_auc(labels, p, statistics.bootstrap_weights(len(labels)))
+    return [Score(f"{dataset} AUC", found.value, found.low, found.high)]
+
+
+def _why(chosen: Scored) -> str:
+    run, ordered = chosen.run, finished_by_metric(chosen.run)
+    metric = style.label(run.metric)
+    finished = f"{len(ordered):,} finished trial{'s' if len(ordered) != 1 else ''}"
+    extreme = "lowest" if lower_is_better(run.metric) else "highest"
+    members = chosen.exported.trials if chosen.exported else (chosen.trial,)
+    splits = run.record.config.get("data", {}).get("split", {})
+    if len(members) > 1 and splits.get("redraw"):
+        words = f"They are the repeats, each on a split of its own, of the configuration with the best mean {metric}"
+        return f"{words}, of {finished}. The test set had no part in the choice."
+    if len(members) > 1:
+        words = f"They have the {len(members)} {extreme} {metric}, of {finished}"
+        return f"{words}. The test set had no part in the choice."
+    epoch = int(run.trials["epoch"][chosen.trial])
+    words = f"It has the {extreme} {metric}, {run.trials[run.metric][chosen.trial]:.4f}"
+    words += f" (epoch {epoch}), of {finished}"
+    others = ordered.drop(chosen.trial, errors="ignore")
+    if len(others):
+        words += f"; the next, trial {trial_name(int(others.index[0]))}, has {others.iloc[0]:.4f}"
+    return f"{words}. The test set had no part in the choice."
+
+
+def _what_mattered(run: Run) -> list[str]:
+    judged = int(run.trials[run.metric].notna().sum())
+    found = importance(run.trials, run.metric, run.hyperparameters)[:2]
+    if found.empty:
+        return []
+    parts = [f"{style.label(str(row.parameter))} ({row.importance:.0%})" for row in found.itertuples()]
+    best = count_best(judged)
+    return [f"What set the best {best:,} of {judged:,} trials apart most: {' and '.join(parts)} (PED-ANOVA)."]
+
+
+def _calibrated(chosen: Scored) -> list[str]:
+    """Why the winner is calibrated or not, where that was tried."""
+    exported = chosen.exported
+    if exported is None or not exported.why_calibrated:
+        return []
+    return [f"{'It is calibrated' if exported.calibrated_on else 'It is not calibrated'}: {exported.why_calibrated}."]
+
+
+def _generalizes(chosen: Scored) -> list[str]:
+    """A word of caution where test lies clearly under validation."""
+    found = {name: entry.balanced_accuracy for name, entry in chosen.evaluations.items()}
+    if not {TEST, VALIDATION} <= set(found) or found[VALIDATION] - found[TEST] < 0.03:
+        return []
+    return [
+        f"Balanced accuracy falls from {found[VALIDATION]:.3f} on validation to {found[TEST]:.3f} on test "
+        f"(other images): expect the test figure, not the validation one."
+    ]
+
+
+def _state(run: Run) -> str:
+    found = run.trials["status"].value_counts()
+    words = {STOPPED: "stopped early"}
+    parts = [f"{found[status]:,} {words.get(status, status)}" for status in FINAL if status in found]
+    spent, most = int(run.trials["epochs"].sum()), int(run.trials["max_epochs"].sum())
+    started = run.trials[run.trials["started"] > 0]
+    seconds = float(started["seconds"].sum())
+    spent_time = f"{seconds / 3600:,.1f} process hours" if seconds >= 3600 else f"{seconds / 60:.0f} process minutes"
+    still = "" if run.status == "finished" else f" The run is {run.status}."
+    return (
+        f"{len(run.trials):,} trials: {', '.join(parts) or 'none ended yet'}; {spent:,} of {most:,} epochs trained "
+        f"in {spent_time}.{still}"
+    )
+
+
+def _no_winner(run: Run) -> str:
+    if run.trials.empty:
+        return "No trial has begun yet: there is nothing to pick."
+    known = run.trials[run.metric].dropna().sort_values(ascending=lower_is_better(run.metric))
+    if known.empty:
+        return "No trial has a validation value yet: there is nothing to pick."
+    best = int(known.index[0])
+    return (
+        f"No trial has finished yet. Best so far: trial {trial_name(best)}, "
+        f"{style.label(run.metric)} {known.iloc[0]:.4f}, {describe_model(run, best)}."
+    )

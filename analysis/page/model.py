@@ -1,0 +1,60 @@
+"""A trial's model on a page: in words, layer by layer, and the images that it got wrong."""
+
+from analysis import style
+from analysis.export import cell_text
+from analysis.figures.architecture import Layer, layers_of
+from analysis.figures.gallery import Mistake, gallery, mistakes
+from analysis.frames import parameters_of
+from analysis.load import Run
+from analysis.scored import NOT_SCORED, Scored
+from models.cnn import CnnConfig
+from search.record import trial_name
+
+MISTAKES_CAPTION = (
+    "The surest ones first. Where there is a second picture, Grad-CAM is laid over the X-ray: warm is what spoke "
+    "for the predicted class; of a mean of several trials, to its best member."
+)
+
+
+def heading(run: Run, trial: int) -> str:
+    """A trial's heading: `trial 0007`, with the published row that it replays."""
+    row = str(run.trials["row"][trial] or "")
+    return f"trial {trial_name(trial)}" + (f" ({row})" if row else "")
+
+
+def describe_model(run: Run, trial: int) -> str:
+    """A trial's model in words: `a CNN with 2 blocks (8 filters, 4 x 4), dense 16; 901,209 parameters; ...`."""
+    own = parameters_of(run, trial)
+    backbone = str(own.get("backbone", "model"))
+    if backbone == "cnn":
+        layers = int(own.get("layers", CnnConfig.layers))
+        filters, kernel = int(own.get("filters", CnnConfig.filters)), int(own.get("kernel", CnnConfig.kernel))
+        blocks = "1 block" if layers == 1 else f"{layers} blocks"
+        words = f"a CNN of {blocks} from {filters} filters, kernel {kernel} x {kernel}, "
+    else:
+        words = f"{backbone} with a head, "
+    dense = str(own.get("dense", "none"))
+    words += f"dense {dense}, " if dense not in ("none", "") else "no hidden dense layer, "
+    shown = ("batch_norm", "augment", "learning_rate", "batch_size")
+    parts = [f"{style.label(name)} {cell_text(own[name])}" for name in shown if name in own]
+    row = str(run.trials["row"][trial] or "")
+    published = f"; it replays the published row {row}" if row else ""
+    return f"{words}{', '.join(parts)}; {int(run.trials['parameters'][trial]):,} parameters" + published
+
+
+def model_layers(run: Run, trial: int) -> list[Layer]:
+    """The layers of a trial's model."""
+    data = run.record.config.get("data", {})
+    size, channels = int(data.get("size", 224)), int(data.get("channels", 1))
+    total = int(run.trials["parameters"][trial]) or None
+    return layers_of(parameters_of(run, trial), (size, size, channels), len(run.classes), total)
+
+
+def shown_mistakes(scored: Scored) -> list[Mistake] | str:
+    """The images that a model got wrong, the surest first, the exported one's with pictures; or why there are none."""
+    dataset = next(iter(scored.evaluations), "")
+    predictions = scored.predictions(dataset)
+    if predictions.empty:
+        return NOT_SCORED
+    stored = gallery(scored.run.folder) if scored.is_chosen else []
+    return stored or mistakes(predictions, scored.run.classes, most=8) or "No image was misclassified."

@@ -1,0 +1,66 @@
+"""A table's entry: the function that makes it, its title and headings, and where the report shows it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from analysis.load import Run, run_labels
+
+
+def _fits_all(runs: Sequence[Run]) -> bool:
+    return True
+
+
+def _as_it_is(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that can be asked for by name.
+
+    Attributes:
+        name: in commands and file names.
+        title, title_fr: what it shows, in one line.
+        make: from a run and options to a frame; from all runs where the table is `joint`.
+        joint: whether all runs share one frame. Otherwise each run has its own.
+        headings_fr: French headings of columns that `analysis.export` has no word for, by column.
+        fits: whether the table says something about some runs. Only then is it printed or shown unasked.
+        section: of the report that shows it; empty for a table that is only printed.
+        caption: what the report says beside it.
+        nothing: what the report shows in place of an empty frame.
+        texts: columns of prose, whose cells may wrap.
+        closed: whether the reader of the report opens it by a click.
+        arrange: the last step before a page shows it, from frame to frame; intervals are folded by then.
+    """
+
+    name: str
+    title: str
+    title_fr: str
+    make: Callable[..., pd.DataFrame]
+    joint: bool = False
+    headings_fr: Mapping[str, str] = field(default_factory=dict)
+    fits: Callable[[Sequence[Run]], bool] = _fits_all
+    section: str = ""
+    caption: str = ""
+    nothing: str = "Nothing to list."
+    texts: tuple[str, ...] = ()
+    closed: bool = False
+    arrange: Callable[[pd.DataFrame], pd.DataFrame] = _as_it_is
+
+    def heading(self, language: str) -> str:
+        """The title in one of `analysis.export.LANGUAGES`."""
+        return self.title_fr if language == "fr" else self.title
+
+    def of(self, runs: Sequence[Run], **options: Any) -> pd.DataFrame:
+        """The table of some runs; frames of several runs stand below each other, with the column `run` in front."""
+        if self.joint:
+            return self.make(runs, **options)
+        frames = [self.make(run, **options) for run in runs]
+        if len(runs) == 1:
+            return frames[0]
+        for label, frame in zip(run_labels(runs), frames, strict=True):
+            frame.insert(0, "run", label)
+        return pd.concat(frames, ignore_index=True)

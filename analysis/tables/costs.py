@@ -1,0 +1,166 @@
+"""What a search cost, and what it would have cost without early stopping and without features, from its records."""
+
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import Run
+from analysis.table import Table
+from search.record import DIVERGED, FINISHED, STOPPED
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table.
+
+    Attributes:
+        cost: what is meant.
+        process_hours: of all trial processes together, NaN where it is not known.
+        basis: what it is counted or computed from.
+    """
+
+    cost: str
+    process_hours: float
+    basis: str
+
+
+def savings_table(run: Run) -> pd.DataFrame:
+    """Spent, saved, and what all of it would have been, in process hours: columns `cost`, `process_hours`, `basis`.
+
+    Epochs that a trial ended without count at its own pace. An epoch that trained on features would otherwise have
+    passed its images through the frozen part, at the pace at which they were computed; what drawing an augmentation
+    takes is not in it. What computing the features took is taken off what they save. The scoring of test images, at
+    the search's end, is in no line.
+    """
+    spent = [_trained(run), *_features(run)]
+    saved = [_early_stopping(run), *_without_features(run)]
+    known = [line.process_hours for line in spent + saved if np.isfinite(line.process_hours)]
+    lines = [*spent, *saved, Line("in all without them", sum(known), "spent and saved"), _sharing(run)]
+    return pd.DataFrame([astuple(line) for line in lines], columns=["cost", "process_hours", "basis"])
+
+
+def _trained(run: Run) -> Line:
+    curves = run.curves
+    epochs = f"{len(curves):,} epochs of {len(run.trials):,} trials"
+    wall = covered(curves["time"] - curves["seconds"], curves["time"])
+    basis = f"{epochs}; something trained for {wall / 60:,.1f} minutes of wall time"
+    return Line("spent on training", curves["seconds"].sum() / 3600, basis)
+
+
+def _features(run: Run) -> list[Line]:
+    costs = run.feature_costs
+    if costs.empty:
+        return []
+    names = ", ".join(dict.fromkeys(costs["backbone"]))
+    basis = f"{int(costs['images'].sum()):,} images through the frozen part of {names}, once"
+    return [Line("spent on features", float(costs["seconds"].sum()) / 3600, basis)]
+
+
+def _early_stopping(run: Run) -> Line:
+    trials = run.trials[run.trials["status"].isin([FINISHED, STOPPED, DIVERGED]) & (run.trials["epochs"] > 0)]
+    stopped = trials[trials["epochs"] < trials["max_epochs"]]
+    left = stopped["max_epochs"] - stopped["epochs"]
+    hours = float((left * stopped["seconds"] / stopped["epochs"]).sum()) / 3600
+    return Line(
+        "saved by early stopping",
+        hours,
+        f"{int(left.sum()):,} epochs of {len(stopped):,} trials that ended early, at their own pace",
+    )
+
+
+def _without_features(run: Run) -> list[Line]:
+    if run.record.config.get("features", "off") == "off" or "backbone" not in run.trials:
+        return []
+    transfer = run.trials[run.trials["backbone"] != "cnn"]
+    frozen = transfer[transfer["frozen"] != "none"] if "frozen" in transfer else transfer  # all, where it is not said
+    if frozen.empty:
+        return []
+    epochs = frozen.groupby("backbone")["epochs"].sum()
+    costs = run.feature_costs.groupby("backbone")[["images", "seconds"]].sum()
+    pace = (costs["seconds"] / costs["images"]).reindex(epochs.index)
+    images = _images_per_epoch(run)
+    if pace.isna().any():
+        basis = f"not known: the features of {', '.join(pace.index[pace.isna()])} came from an earlier run's cache"
+        return [Line("saved by features", float("nan"), basis)]
+    hours = (float((epochs * pace).sum()) * images - float(costs["seconds"].sum())) / 3600
+    basis = f"{int(epochs.sum()):,} epochs of {images:,} images that did not pass the frozen part again"
+    return [Line("saved by features", hours, basis)]
+
+
+def _images_per_epoch(run: Run) -> int:
+    """Images that an epoch trains on or scores."""
+    counts = run.record.data.get("counts", {})
+    return sum(sum(counts.get(part, ())) for part in ("train", "validation"))
+
+
+def _sharing(run: Run) -> Line:
+    """Memory, not time: what one process reads, all of a host do."""
+    data = run.record.config.get("data", {})
+    pixels = int(data.get("size", 0)) ** 2 * int(data.get("channels", 1))
+    images = _images_per_epoch(run) * pixels / 2**20
+    starts, ends = run.curves["time"] - run.curves["seconds"], run.curves["time"]
+    processes = most_at_once(starts, ends)
+    # Hosts at one time, each from its first epoch to its last: a resumed run may have moved. An epoch that was found
+    # in a checkpoint names none.
+    of_host = run.curves["host"].replace("", None)
+    hosts = max(1, most_at_once(starts.groupby(of_host).min(), ends.groupby(of_host).max()))
+    basis = f"images in memory {images * hosts:,.0f} MiB; with a copy in each process {images * processes:,.0f} MiB"
+    return Line("saved by sharing", float("nan"), basis)
+
+
+def covered(starts: Any, ends: Any) -> float:
+    """How much of a line some interval covers."""
+    total, reached = 0.0, -np.inf
+    for start, end in sorted(zip(starts, ends, strict=True)):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def most_at_once(starts: Any, ends: Any) -> int:
+    """How many intervals overlap at most; those that only touch do not."""
+    steps = sorted([(end, -1) for end in ends] + [(start, 1) for start in starts])
+    return int(max(np.cumsum([step for _, step in steps]), default=0))
+
+
+def cost(trials: pd.DataFrame) -> pd.DataFrame:
+    """What trials cost, by backbone and status: process hours, an epoch's time, most memory; the last row sums up."""
+    keyed = trials.assign(backbone=trials.get("backbone", "")).fillna({"backbone": ""})
+    groups = keyed.groupby(["backbone", "status"], as_index=False)
+    table = groups.agg(
+        trials=("name", "size"), epochs=("epochs", "sum"), seconds=("seconds", "sum"), memory_mb=("memory_mb", "max")
+    )
+    total = {"backbone": "", "status": "total", **table[["trials", "epochs", "seconds"]].sum()}
+    total["memory_mb"] = table["memory_mb"].max()
+    table = pd.concat([table, pd.DataFrame([total])], ignore_index=True).astype({"trials": "int64", "epochs": "int64"})
+    seconds = table.pop("seconds")
+    table.insert(4, "process_hours", seconds / 3600)
+    table.insert(5, "share", seconds / seconds.iloc[-1] if seconds.iloc[-1] else np.nan)
+    table.insert(6, "seconds_per_epoch", seconds / table["epochs"].where(table["epochs"] > 0))
+    return table
+
+
+TABLES = (
+    Table(
+        "savings",
+        "What the search cost, and what it would have cost without early stopping, features and sharing",
+        "Coût de la recherche, et ce qu'il aurait été sans arrêt précoce, caractéristiques ni partage",
+        savings_table,
+        headings_fr={"cost": "coût"},
+        section="search",
+        caption="In hours of all trial processes together.",
+        texts=("cost", "basis"),
+    ),
+    Table(
+        "cost",
+        "Process hours",
+        "Heures de processus",
+        lambda run: cost(run.trials),
+        headings_fr={"share": "part", "seconds_per_epoch": "secondes par epoch"},
+        section="search",
+        caption="By backbone and ending.",
+        closed=True,
+    ),
+)

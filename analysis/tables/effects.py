@@ -1,0 +1,74 @@
+"""What a hyperparameter's value gives, every other being equal: pairs of trials of a grid."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.export import cell_text
+from analysis.load import Run
+from analysis.statistics import mean_interval
+from analysis.table import Table
+from search.record import FINISHED
+
+SCORES = ("val_accuracy", "val_auc", "test_accuracy", "test_auc")
+MOST_VALUES = 10  # of a hyperparameter; one with more was sampled from a range, and no two trials share a value
+KEYS = ("hyperparameter", "value", "against", "pairs")
+
+
+def effects_table(run: Run) -> pd.DataFrame:
+    """What each value of a hyperparameter gives against its first one, over pairs that differ in nothing else.
+
+    A grid has such pairs, with the same seed; so a factorial ablation is a grid of two values each. Differences are
+    the value less the one against which it stands, means over pairs with Student's 95 % interval, NaN for one pair.
+
+    Returns:
+        A row a hyperparameter and value: `KEYS`, then of the run's metric and of `SCORES` `..._difference`,
+        `..._difference_low` and `..._difference_high`. No rows where no two trials differ in one hyperparameter only.
+    """
+    done = run.trials[run.trials["status"] == FINISHED]
+    scores = [name for name in dict.fromkeys((run.metric, *SCORES)) if done[name].notna().any()]
+    varied = [name for name in run.hyperparameters if done[name].nunique(dropna=False) > 1]
+    columns = [f"{name}_difference{end}" for name in scores for end in ("", "_low", "_high")]
+    lines = []
+    for name in varied:
+        if done[name].nunique() <= MOST_VALUES:
+            lines += _effects(done, name, [other for other in varied if other != name], scores)
+    return pd.DataFrame(lines, columns=[*KEYS, *columns])
+
+
+def _effects(done: pd.DataFrame, name: str, others: list[str], scores: list[str]) -> list[dict[str, Any]]:
+    """The lines of one hyperparameter: each value against the one that was tried first."""
+    keyed = done.assign(**{each: done[each].map(str) for each in (name, *others)})  # what is absent is "nan"
+    equal = [*others, "repeat", "max_epochs"]
+    # One column a score and value, one row a setting of everything else; where a setting came twice, its mean.
+    wide = keyed.groupby([*equal, name])[scores].mean().unstack(name)
+    first, *rest = done[name].dropna().unique()
+    lines = []
+    for value in rest:
+        differences = {score: (wide[score][str(value)] - wide[score][str(first)]).dropna() for score in scores}
+        pairs = max(map(len, differences.values()))
+        if not pairs:
+            continue
+        line: dict[str, Any] = dict(zip(KEYS, (name, cell_text(value), cell_text(first), pairs), strict=True))
+        for score, values in differences.items():
+            found = mean_interval(values)
+            line |= {f"{score}_difference": found.value}
+            line |= {f"{score}_difference_low": found.low, f"{score}_difference_high": found.high}
+        lines.append(line)
+    return lines
+
+
+TABLES = (
+    Table(
+        "effects",
+        "What each value gives, every other hyperparameter being equal",
+        "Apport de chaque valeur, les autres hyperparamètres étant égaux",
+        effects_table,
+        headings_fr={"against": "contre", "pairs": "paires"},
+        section="space",
+        caption="Means over pairs of finished trials that differ in nothing else, in brackets Student's 95 % "
+        "intervals.",
+        nothing="No two finished trials differ in one hyperparameter only; a grid has such pairs.",
+        closed=True,
+    ),
+)

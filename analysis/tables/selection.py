@@ -1,0 +1,166 @@
+"""The model that a search exports, scored, and what each step of its choice gives: the same trials, chosen by less."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis import statistics
+from analysis.load import Run
+from analysis.scored import NOT_SCORED, Scored, finished_by_metric, images_of, scored_winner
+from analysis.table import Table
+from search.record import SHIFTED, VALIDATION
+
+SCORES = (
+    *("accuracy", "accuracy_low", "accuracy_high"),
+    *("balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high"),
+    *("auc", "auc_low", "auc_high"),
+    "loss",
+)
+MODEL_COLUMNS = ("dataset", "images", *SCORES, "sensitivity", "specificity")
+COLUMNS = ("selection", "trials", "dataset", "images", *SCORES, "mcnemar_p")
+
+
+def winner_table(run: Run) -> pd.DataFrame:
+    """The exported model on every set of images that it was scored on, the test set first.
+
+    Returns:
+        A row a set; `parameters` are those of all its members together, `sensitivity` and `specificity` NaN but for
+        two classes; intervals as in `selection_table`. No rows before the winner is scored.
+    """
+    model = scored_winner(run)
+    if model is None or model.exported is None:
+        return pd.DataFrame(columns=["model", "parameters", *MODEL_COLUMNS])
+    table = model_scores(model)
+    table.insert(0, "model", model.what)
+    table.insert(1, "parameters", int(run.trials["parameters"][list(model.exported.trials)].sum()))
+    return table
+
+
+def model_scores(model: Scored) -> pd.DataFrame:
+    """A model's scores on every set of images that it was scored on, with intervals as in `selection_table`.
+
+    Returns:
+        `MODEL_COLUMNS`, a row a set; intervals are NaN where the predictions cannot be read.
+    """
+    lines = []
+    for dataset, entry in model.evaluations.items():
+        labels, probabilities = images_of(model.predictions(dataset), dataset, model.run.classes)
+        line: dict[str, Any] = {name: getattr(entry, name) for name in MODEL_COLUMNS if hasattr(entry, name)}
+        if len(labels):
+            line |= _scores(labels, probabilities, statistics.bootstrap_weights(len(labels)))
+        lines.append(line)
+    return pd.DataFrame(lines, columns=[*MODEL_COLUMNS]).astype({"sensitivity": float, "specificity": float})
+
+
+@dataclass(frozen=True)
+class Step:
+    """A way to choose among a run's finished trials.
+
+    Attributes:
+        name: in words.
+        trials: how many models are averaged.
+        predictions: of the chosen model, as `Run.predictions`.
+    """
+
+    name: str
+    trials: int
+    predictions: pd.DataFrame
+
+
+def selection_table(run: Run) -> pd.DataFrame:
+    """What the run's winner owes to each step of its choice, on the test set and every outside set.
+
+    From the best single trial by validation accuracy, over the best by the loss and by the run's own metric, to the
+    mean of several and its calibration: every step chooses among the same finished trials by validation alone, and
+    all were scored once, after the search. `mcnemar_p` compares a step's mistakes with those of the step before it.
+    Each trial's weights are those of its best epoch by the run's metric, whatever the step.
+
+    Returns:
+        A row a set of images and step, the sets one after the other; fractions in [0, 1], intervals of 95 %: Wilson's
+        for accuracy, resampled images for balanced accuracy and AUC. No rows before the winner is scored.
+    """
+    steps = [step for step in _steps(run) if not step.predictions.empty]
+    datasets = dict.fromkeys(str(name) for step in steps for name in step.predictions["dataset"].unique())
+    lines = []
+    for dataset in [name for name in datasets if name not in (VALIDATION, SHIFTED)]:
+        before: NDArray[np.bool_] | None = None
+        weights = statistics.bootstrap_weights(len(images_of(steps[0].predictions, dataset, run.classes)[0]))
+        for step in steps:
+            labels, probabilities = images_of(step.predictions, dataset, run.classes)
+            right = labels == probabilities.argmax(axis=1)
+            line = {"selection": step.name, "trials": step.trials, "dataset": dataset, "images": len(labels)}
+            line |= _scores(labels, probabilities, weights)
+            line["mcnemar_p"] = np.nan if before is None else statistics.mcnemar(right, before).p_value
+            lines.append(line)
+            before = right
+    return pd.DataFrame(lines, columns=[*COLUMNS])
+
+
+def _steps(run: Run) -> list[Step]:
+    """From the plainest choice to the exported model; a step that chooses as the one before it is left out."""
+    exported = scored_winner(run)
+    if exported is None or exported.exported is None:
+        return []
+    scored = {int(number) for number in run.evaluations["trial"]}
+    steps, last = [], -1
+    for metric in dict.fromkeys(("val_accuracy", "val_loss", run.metric)):
+        best = next((int(n) for n in finished_by_metric(run, metric).index if int(n) in scored), None)
+        if best is not None and best != last:
+            steps.append(Step(f"best by {metric}", 1, run.predictions(best)))
+            last = best
+    members = exported.exported.trials
+    if len(members) > 1 and scored.issuperset(members):
+        steps.append(Step(f"mean of the {len(members)} best by {run.metric}", len(members), _mean(run, members)))
+    if exported.exported.calibrated_on:
+        name = f"calibrated on {exported.exported.calibrated_on}: the winner"
+        steps.append(Step(name, len(members), run.winner_predictions))
+    return steps
+
+
+def _mean(run: Run, members: Sequence[int]) -> pd.DataFrame:
+    """The mean of several trials' predictions, of every image over those that were scored on it."""
+    together = pd.concat([run.predictions(number) for number in members]).astype({"dataset": str})
+    columns = ["label", *(f"p_{name}" for name in run.classes)]
+    return together.groupby(["dataset", "image_id"], sort=False)[columns].mean().reset_index()
+
+
+def _scores(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32], weights: NDArray[np.float32]
+) -> dict[str, Any]:
+    """The columns of a model's scores on a set of images."""
+    right = labels == probabilities.argmax(axis=1)
+    low, high = statistics.wilson_interval(right.sum(), len(right))
+    found: dict[str, Any] = {"accuracy": right.mean(), "accuracy_low": float(low), "accuracy_high": float(high)}
+    for name, estimate in (
+        ("balanced_accuracy", statistics.bootstrap_balanced_accuracy(labels, right, weights)),
+        ("auc", statistics.bootstrap_auc(labels, probabilities, weights)),
+    ):
+        found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return found | {"loss": float(statistics.image_losses(labels, probabilities).mean())}
+
+
+TABLES = (
+    Table(
+        "winner",
+        "The model that the search exported, with 95 % intervals",
+        "Le modèle retenu par la recherche, avec IC à 95 %",
+        winner_table,
+    ),
+    Table(
+        "selection",
+        "What each step of the choice gives, on images it did not see",
+        "Apport de chaque étape du choix, sur des images non vues",
+        selection_table,
+        headings_fr={"selection": "choix"},
+        section="winner",
+        caption="The same finished trials, chosen by less: from the best by validation accuracy to the exported model. "
+        "Every step chooses by validation alone; p of McNemar's test compares a step's mistakes with those of the step "
+        "before it, on the same images.",
+        nothing=NOT_SCORED,
+        texts=("selection",),
+    ),
+)

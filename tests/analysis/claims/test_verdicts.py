@@ -1,0 +1,181 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.claims import CLAIMS
+from analysis.claims.statements import BETTER, NO_BETTER, NO_WORSE
+from analysis.claims.verdicts import (
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    bearing_runs,
+    judge,
+    judge_claim,
+    judge_claims,
+    published_effect,
+)
+from analysis.statistics import Estimate
+from tests.analysis.claims.replayed import replays, write_run
+
+BY_ID = {claim.id: claim for claim in CLAIMS}
+
+
+@pytest.mark.parametrize(
+    ("relation", "low", "high", "verdict"),
+    [
+        (BETTER, 0.01, 0.05, HOLDS),
+        (BETTER, -0.05, -0.01, FAILS),
+        (BETTER, -0.01, 0.05, UNDECIDED),
+        (NO_BETTER, -0.05, 0.005, HOLDS),
+        (NO_BETTER, 0.02, 0.05, FAILS),
+        (NO_BETTER, 0.0, 0.05, UNDECIDED),
+        (NO_WORSE, -0.005, 0.05, HOLDS),
+        (NO_WORSE, -0.05, -0.02, FAILS),
+        (NO_WORSE, -0.05, 0.05, UNDECIDED),
+        (BETTER, float("nan"), float("nan"), UNDECIDED),
+    ],
+)
+def test_verdicts_follow_from_the_interval(relation, low, high, verdict):
+    assert judge(Estimate((low + high) / 2, low, high), relation) == verdict
+
+
+def test_the_reports_own_effects():
+    assert published_effect(BY_ID["larger_batch_helps"]) == pytest.approx(0.02)
+    assert published_effect(BY_ID["learning_rate_too_high"]) == pytest.approx(9.996 - 0.5157)
+    assert published_effect(BY_ID["augmentation_helps_3"]) == pytest.approx((-0.012 + 0.084) / 2)
+    assert published_effect(BY_ID["deeper_resnets_do_better"]) == pytest.approx(0.375 - 0.671)
+    assert np.isnan(published_effect(BY_ID["dropout_helps"]))
+
+
+def test_seeds_are_paired_where_there_are_three(tmp_path):
+    claim = BY_ID["larger_batch_helps"]
+    first, second = replays("table1/2", [0.1, 0.12, 0.14]), replays("table1/4", [0.2, 0.24, 0.22])
+    verdict = judge_claim(claim, [write_run(tmp_path / "run", first + second)])
+    # Differences 0.10, 0.12, 0.08: mean 0.10, standard error 0.02 / sqrt(3), t(2) = 4.3027.
+    assert verdict.effect == pytest.approx(0.10)
+    assert verdict.effect_low == pytest.approx(0.10 - 4.302653 * 0.02 / np.sqrt(3))
+    assert (verdict.verdict, verdict.trials) == (HOLDS, 6)
+    assert "3 seeds" in verdict.basis
+    reversed_claim = replace(claim, pairs=(("table1/4", "table1/2"),))
+    assert judge_claim(reversed_claim, [write_run(tmp_path / "again", first + second)]).verdict == FAILS
+
+
+def test_seeds_that_disagree_leave_a_claim_undecided(tmp_path):
+    trials = replays("table1/2", [0.1, 0.3, 0.1]) + replays("table1/4", [0.2, 0.1, 0.2])
+    assert judge_claim(BY_ID["larger_batch_helps"], [write_run(tmp_path / "run", trials)]).verdict == UNDECIDED
+
+
+def test_one_seed_is_bootstrapped_over_its_images(tmp_path):
+    trials = replays("table1/2", [0.1]) + replays("table1/4", [0.3])
+    verdict = judge_claim(BY_ID["larger_batch_helps"], [write_run(tmp_path / "run", trials)])
+    assert verdict.effect == pytest.approx(0.2)
+    # 40 of 200 images differ: standard error sqrt(0.2 x 0.8 / 200) = 0.028.
+    assert (verdict.effect_low, verdict.effect_high) == pytest.approx((0.2 - 0.055, 0.2 + 0.055), abs=0.008)
+    assert verdict.verdict == HOLDS
+    assert "what another seed would give is not in the interval" in verdict.basis
+
+
+def test_rows_of_two_runs_are_compared_on_the_images_they_share(tmp_path):
+    runs = [
+        write_run(tmp_path / "a", replays("table1/2", [0.1])),
+        write_run(tmp_path / "b", replays("table1/4", [0.3])),
+    ]
+    assert judge_claim(BY_ID["larger_batch_helps"], runs).effect == pytest.approx(0.2)
+
+
+def test_a_loss_saved_is_a_gain(tmp_path):
+    trials = replays("table1/2", [0.0]) + replays("table1/1", [1.0])
+    verdict = judge_claim(BY_ID["learning_rate_too_high"], [write_run(tmp_path / "run", trials)])
+    assert verdict.effect == pytest.approx(np.log(0.8) - np.log(0.2), rel=1e-4)
+    assert verdict.verdict == HOLDS
+
+
+def test_too_few_images_or_no_test_scores_are_undecided(tmp_path):
+    claim = BY_ID["larger_batch_helps"]
+    trials = replays("table1/2", [0.0]) + replays("table1/4", [1.0])
+    few = judge_claim(claim, [write_run(tmp_path / "few", trials, images=50)])
+    assert (few.verdict, "fewer than 100" in few.basis) == (UNDECIDED, True)
+    unscored = [{"row": "table1/2"}, {"row": "table1/4"}]
+    verdict = judge_claim(claim, [write_run(tmp_path / "unscored", unscored)])
+    assert (verdict.verdict, "not evaluated" in verdict.basis) == (UNDECIDED, True)
+
+
+def test_a_row_that_diverges_every_time_has_failed(tmp_path):
+    trials = [*replays("table1/2", [0.1]), {"row": "table1/1", "status": "diverged"}]
+    verdict = judge_claim(BY_ID["learning_rate_too_high"], [write_run(tmp_path / "run", trials)])
+    assert verdict.verdict == HOLDS
+    assert "diverged" in verdict.basis
+    swapped = [*replays("table1/1", [0.1]), {"row": "table1/2", "status": "diverged"}]
+    assert judge_claim(BY_ID["learning_rate_too_high"], [write_run(tmp_path / "b", swapped)]).verdict == FAILS
+
+
+def test_rows_that_diverge_now_and_then_are_never_favoured(tmp_path):
+    claim = BY_ID["learning_rate_too_high"]  # table1/2 is better than table1/1
+    lost = {"status": "diverged", "seed": 13}
+    good, bad = replays("table1/2", [0.1, 0.12, 0.14]), replays("table1/1", [0.5, 0.52, 0.51])
+    verdict = judge_claim(claim, [write_run(tmp_path / "worse", [*good, *bad, {"row": "table1/1", **lost}])])
+    assert (verdict.verdict, verdict.trials) == (HOLDS, 7)
+    assert "3 seeds" in verdict.basis
+    assert "1 of 4 trials of the second diverged" in verdict.basis
+    verdict = judge_claim(claim, [write_run(tmp_path / "better", [*good, *bad, {"row": "table1/2", **lost}])])
+    assert verdict.verdict == UNDECIDED
+    assert "1 of 4 trials of the first diverged" in verdict.basis
+
+
+def test_only_runs_of_the_reports_classes_on_one_set_of_images_bear_on_it(tmp_path):
+    claim = BY_ID["larger_batch_helps"]
+    small = {"fingerprint": "a", "counts": {"train": [300, 300]}}
+    large = {"fingerprint": "b", "counts": {"train": [3000, 2000]}}
+    sample = write_run(tmp_path / "sample", replays("table1/2", [0.5]) + replays("table1/4", [0.1]), data=small)
+    full = write_run(tmp_path / "full", replays("table1/2", [0.1]) + replays("table1/4", [0.3]), data=large)
+    assert judge_claim(claim, [sample, full]).effect == pytest.approx(0.2)
+    assert judge_claim(claim, [sample]).effect == pytest.approx(-0.4)
+    own = write_run(tmp_path / "own", search_trials(12, "none", 0.9, 0), classes=("cat", "dog"))
+    assert bearing_runs([own], 2) == []
+    assert {verdict.trials for verdict in judge_claims([own])} == {0}
+
+
+def test_a_claim_on_every_pair_needs_them_all(tmp_path):
+    claim = BY_ID["deeper_resnets_do_better"]
+    rising = replays("table4/1", [0.5]) + replays("table4/2", [0.3]) + replays("table4/3", [0.1])
+    verdict = judge_claim(claim, [write_run(tmp_path / "rising", rising)])
+    assert (verdict.verdict, verdict.trials) == (HOLDS, 3)  # the middle row is in both pairs
+    as_published = replays("table4/1", [0.33]) + replays("table4/2", [0.62]) + replays("table4/3", [0.08])
+    verdict = judge_claim(claim, [write_run(tmp_path / "published", as_published)])
+    assert (verdict.verdict, verdict.effect) == (FAILS, pytest.approx(-0.29))
+    missing = replays("table4/1", [0.5]) + replays("table4/2", [0.3])
+    assert judge_claim(claim, [write_run(tmp_path / "missing", missing)]).basis == "no trial bears on it"
+
+
+def test_the_mean_over_pairs_counts_where_one_would_do(tmp_path):
+    # Augmentation: 2 against 1 gains nothing, 8 against 5 gains 0.2.
+    rows = {"table2/2": 0.2, "table2/1": 0.2, "table2/8": 0.1, "table2/5": 0.3}
+    trials = [trial for row, wrong in rows.items() for trial in replays(row, [wrong])]
+    run = write_run(tmp_path / "run", trials, classes=("normal", "bacterial", "viral"))
+    verdict = judge_claim(BY_ID["augmentation_helps_3"], [run])
+    assert (verdict.effect, verdict.verdict) == (pytest.approx(0.1), HOLDS)
+
+
+def search_trials(count, augment, accuracy, seed):
+    drawn = np.random.default_rng(seed).normal(accuracy, 0.02, count)
+    return [{"parameters": {"augment": augment}, "val_accuracy": float(value)} for value in drawn]
+
+
+def test_trials_of_a_search_bear_on_a_claim_where_no_row_was_replayed(tmp_path):
+    claim = BY_ID["augmentation_hurts_2"]
+    run = write_run(tmp_path / "run", search_trials(12, "none", 0.9, 0) + search_trials(12, "strong", 0.8, 1))
+    verdict = judge_claim(claim, [run])
+    assert (verdict.verdict, verdict.measure, verdict.trials) == (HOLDS, "validation accuracy", 24)
+    assert np.isnan(verdict.published)  # the report's own numbers are of its test set
+    assert verdict.effect == pytest.approx(0.1, abs=0.02)
+    few = write_run(tmp_path / "few", search_trials(9, "none", 0.9, 0) + search_trials(12, "strong", 0.8, 1))
+    verdict = judge_claim(claim, [few])
+    assert (verdict.verdict, "fewer than 10" in verdict.basis) == (UNDECIDED, True)
+
+
+def test_every_claim_is_undecided_without_trials(tmp_path):
+    verdicts = judge_claims([write_run(tmp_path / "run", [])])
+    assert len(verdicts) == len(CLAIMS)
+    assert {verdict.verdict for verdict in verdicts} == {UNDECIDED}
+    assert {verdict.trials for verdict in verdicts} == {0}

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+import analysis
+from tests.analysis.hand_made import TWO_WRONG, trial_events, write_run
+
+
+def test_comparison_of_two_trials_by_hand(run):
+    (line,) = run.table("comparison").to_dict("records")
+    assert (line["first"], line["second"], line["images"]) == (1, 0, 10)
+    assert line["accuracy_difference"] == pytest.approx(-0.2)
+    assert (line["only_first_right"], line["only_second_right"]) == (0, 2)
+    assert line["mcnemar_p"] == pytest.approx(0.5)
+    assert line["auc_difference"] == pytest.approx(-1 / 24)
+
+
+def test_evaluations_of_a_replay_say_of_which_row(run, tmp_path):
+    assert not {"row", "repeat"} & set(run.table("evaluations"))
+    events = [*trial_events(0, {"backbone": "cnn"}, [0.4], "finished", row="table1/2", repeat=3)]
+    replay = analysis.load(write_run(tmp_path / "replay", events, {0: TWO_WRONG})).table("evaluations")
+    assert replay[["trial", "row", "repeat", "accuracy"]].to_numpy().tolist() == [[0, "table1/2", 3, 0.8]]
+
+
+def test_calibration_by_hand(run):
+    table = run.table("calibration").set_index("trial")
+    # Trial 0 says 0.8 for what is always right.
+    assert table.loc[0, ["accuracy", "confidence", "ece", "brier"]].tolist() == pytest.approx([1, 0.8, 0.2, 0.04])
+    assert table.loc[0, "loss"] == pytest.approx(-np.log(0.8))

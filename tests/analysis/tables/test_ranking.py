@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+
+def test_ranking_puts_what_finished_before_what_was_stopped(run):
+    ranking = run.table("ranking")
+    assert list(ranking["trial"]) == [1, 0, 2, 3]
+    assert list(ranking["rank"]) == [1, 2, 3, 4]
+    assert list(ranking["epoch"]) == [3, 3, 1, 1]
+
+
+def test_ranking_has_hand_computed_test_scores(run):
+    first, second = run.table("ranking").iloc[0], run.table("ranking").iloc[1]
+    # Trial 1: 3 of 4 normal ones right, 5 of 6 with pneumonia.
+    assert first["test_accuracy"] == pytest.approx(0.8)
+    # Wilson for 8 of 10: (0.8 + 0.19207) / 1.38415 -+ 1.96 sqrt(0.016 + 0.0096036) / 1.38415
+    assert (first["test_accuracy_low"], first["test_accuracy_high"]) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert first["test_sensitivity"] == pytest.approx(5 / 6)
+    assert first["test_specificity"] == pytest.approx(3 / 4)
+    assert first["test_balanced_accuracy"] == pytest.approx((5 / 6 + 3 / 4) / 2)
+    # Of 24 pairs, those of the 0.4 with the 0.6 are lost: one; none is tied.
+    assert first["test_auc"] == pytest.approx(23 / 24)
+    assert first["test_auc_low"] < 23 / 24 < first["test_auc_high"] <= 1
+    assert first["test_brier"] == pytest.approx((8 * 0.04 + 2 * 0.36) / 10)
+    assert second["test_accuracy"] == 1
+    assert second["test_ece"] == pytest.approx(0.2)
+    assert np.isnan(run.table("ranking").iloc[2]["test_accuracy"])
+
+
+def test_ranking_makes_image_intervals_for_the_first_only(run):
+    ranking = run.table("ranking", top=1)
+    assert ranking["test_auc"].notna().tolist() == [True, False, False, False]
