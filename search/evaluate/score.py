@@ -129,7 +129,8 @@ def _export_winner(session: Session, folder: RunFolder, trials: Sequence[TrialRe
     if not members:
         return
     groups = calibration_groups(session.dataset, settings.search.judges_by_shifted)
-    winner = make_winner(folder, members, settings.evaluate, groups)
+    patients = {row.image_id: row.group for row in session.dataset.manifest.pool_rows}
+    winner = make_winner(folder, members, settings.evaluate, groups, patients)
     try:
         ray.get(_first_ready(scorers).export.remote(members, winner))
     except ray.exceptions.RayTaskError as error:

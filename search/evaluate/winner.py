@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from search.evaluate.calibration import Calibration, fit_calibration, held_out_losses
 from search.evaluate.card import winner_card
 from search.evaluate.predictions import (
     evaluation,
@@ -28,6 +27,7 @@ from search.record import (
     rank,
     rank_configurations,
 )
+from search.trial.calibration import MOST_SLOPE, Calibration, calibration_helps, fit_calibration, held_out_losses
 
 if TYPE_CHECKING:
     import keras
@@ -49,12 +49,16 @@ def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[Trial
 
 
 def make_winner(
-    folder: RunFolder, members: Sequence[TrialRecord], settings: EvaluateSettings, groups: Mapping[str, str]
+    folder: RunFolder,
+    members: Sequence[TrialRecord],
+    settings: EvaluateSettings,
+    groups: Mapping[str, str],
+    patients: Mapping[str, str],
 ) -> Winner:
     """Average the predictions of some trials, calibrate them, and score them on every set of images.
 
     Card and predictions are written; the record is not, because it must follow the exported model. Calibration is left
-    out unless it lowers the loss on images of other groups than those that it was fitted on.
+    out unless it clearly lowers the loss on images of other groups than those that it was fitted on.
 
     Args:
         folder: the run's, with the predictions of every member.
@@ -62,6 +66,7 @@ def make_winner(
         settings: whether to calibrate, and which weights were scored.
         groups: the group of each image that calibration may be fitted on, by its name, as
             `search.evaluate.sets.calibration_groups`.
+        patients: the patient of each of these images, by its name.
     """
     table = mean_predictions([read_predictions(folder, trial.name) for trial in members])
     labels, datasets = table["label"].to_numpy(), np.array(table["dataset"].to_pylist())
@@ -69,7 +74,7 @@ def make_winner(
     calibrated_on, calibration = "", Calibration.none(p.shape[1])
     losses: tuple[float, ...] = ()
     if settings.calibrate:
-        calibrated_on, calibration, losses = _choose_calibration(table, groups)
+        calibrated_on, calibration, losses = _choose_calibration(table, groups, patients)
     if calibrated_on:
         p = calibration.apply(p)
     evaluations = [
@@ -86,22 +91,25 @@ def make_winner(
     return winner
 
 
-def _choose_calibration(table: pa.Table, groups: Mapping[str, str]) -> tuple[str, Calibration, tuple[float, float]]:
+def _choose_calibration(
+    table: pa.Table, groups: Mapping[str, str], patients: Mapping[str, str]
+) -> tuple[str, Calibration, tuple[float, float]]:
     """The set of images that predictions are calibrated on, their calibration, and the losses that decide on it.
 
     The set is empty, and the calibration changes nothing, where it does not lower the loss on groups that were held
-    out.
+    out by more than the sampling error.
     """
     datasets = np.array(table["dataset"].to_pylist())
     # The shifted copy, where it was made: on validation itself, models are more confident than they are elsewhere.
     fitted_on = SHIFTED if SHIFTED in datasets else VALIDATION
     own = datasets == fitted_on
     labels, p = table["label"].to_numpy()[own], probabilities_of(table)[own]
-    own_groups = np.array([groups[name] for name in table["image_id"].filter(pa.array(own)).to_pylist()])
+    own_names = table["image_id"].filter(pa.array(own)).to_pylist()
+    own_groups = np.array([groups[name] for name in own_names])
+    own_patients = np.array([patients[name] for name in own_names])
     losses = held_out_losses(labels, p, own_groups)
-    as_is, calibrated = losses
-    if calibrated < as_is:
-        return fitted_on, fit_calibration(labels, p), losses
+    if calibration_helps(labels, p, own_groups, own_patients):
+        return fitted_on, fit_calibration(labels, p, MOST_SLOPE), losses
     return "", Calibration.none(p.shape[1]), losses
 
 

@@ -15,14 +15,14 @@ from data_pipeline.class_weights import CLASS_WEIGHTS
 from data_pipeline.dataset import DataSettings
 from models.checks import nearest
 
-METRICS = tuple(
-    f"{images}_{score}" for images in ("val", "shifted") for score in ("loss", "accuracy", "balanced_accuracy", "auc")
-)
+SCORES = ("loss", "accuracy", "balanced_accuracy", "auc", "calibrated_loss")
+METRICS = tuple(f"{images}_{score}" for images in ("val", "shifted") for score in SCORES)
 SEARCHERS = ("tpe", "random", "grid")
 SCHEDULERS = ("asha", "none")
 OPTIMIZERS = ("adam", "adamw")
 MODES = ("auto", "local", "submit")
 FEATURES = ("float32", "float16", "off")
+SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # How `search.plan.words` reads a setting that is no plain word or number of Hydra's grammar.
 TEXT, PATH = {"reads": "text"}, {"reads": "path"}
@@ -86,6 +86,8 @@ class TrainSettings:
     early_stopping: int = 0
     plateau: int = 0
     plateau_factor: float = 0.3
+    schedule: str = "constant"
+    norm_momentum: float | None = None
     precision: str = "auto"
 
 
@@ -226,6 +228,7 @@ def check_train(train: TrainSettings, group: str = "train") -> TrainSettings:
         ("optimizer", OPTIMIZERS),
         ("precision", PRECISIONS),
         ("augment", tuple(POLICIES)),
+        ("schedule", SCHEDULES),
         ("class_weights", CLASS_WEIGHTS),
     ):
         _one_of(f"{group}.{name}", getattr(train, name), valid)

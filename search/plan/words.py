@@ -82,6 +82,10 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
     return _settings(_replaced(config, [word for word in parsed if word.key not in GROUPS]))
 
 
+# What a setting that a run's record does not have was when the run began: runs of before are resumed as they were.
+_BEFORE = {"train": {"norm_momentum": 0.99}}
+
+
 def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], began: Sequence[str] = ()) -> Settings:
     """A stored run's settings, with those words that may change when a run is resumed.
 
@@ -95,11 +99,12 @@ def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], bega
     """
     parsed = parse_words(words)
     changes = [word for word in parsed if _may_change(word.key)]
-    had = _settings(_escaped(stored)).to_dict()
+    config = OmegaConf.merge(_BEFORE, _escaped(stored))
+    had = _settings(config).to_dict()
     for word in parsed:
         if word not in changes and word.text not in began:
             _refuse_change(word, had)
-    settings = _settings(_replaced(OmegaConf.create(_escaped(stored)), changes))
+    settings = _settings(_replaced(cast(DictConfig, config), changes))
     if settings.search.repeats < had["search"]["repeats"]:
         raise SettingsError(
             f"A resumed run may get more repeats, not fewer. Received: search.repeats={settings.search.repeats}; "

@@ -62,6 +62,8 @@ class EpochRecord:
     shifted_auc: float | None = None
     memory_mb: float = 0.0
     time: float = 0.0
+    val_calibrated_loss: float | None = None
+    shifted_calibrated_loss: float | None = None
 
 
 @dataclass

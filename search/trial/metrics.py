@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from search.trial.calibration import calibrated_loss
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -14,6 +16,7 @@ class Scores:
         loss: cross-entropy, natural logarithm, mean over images.
         auc: area under the ROC curve; with three classes the mean of one-against-the-rest.
         sensitivity, specificity: with two classes, of class 1 at a probability of 0.5.
+        calibrated_loss: cross-entropy after calibration on the same images (search.trial.calibration).
         confusion: int64 (K, K); rows are true classes, columns predicted ones.
     """
 
@@ -23,6 +26,7 @@ class Scores:
     auc: float | None
     sensitivity: float | None
     specificity: float | None
+    calibrated_loss: float | None
     confusion: NDArray[np.int64]
 
 
@@ -55,6 +59,7 @@ def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Sco
         auc=None if broken.any() else mean_auc(labels, p),
         sensitivity=float(recall[1]) if binary else None,
         specificity=float(recall[0]) if binary else None,
+        calibrated_loss=calibrated_loss(labels, probabilities),
         confusion=confusion,
     )
 

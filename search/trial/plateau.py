@@ -10,12 +10,15 @@ from search.plan.settings import TrainSettings
 from search.record import EpochRecord
 
 
-def learning_rate(train: TrainSettings, history: Sequence[EpochRecord]) -> float:
-    """The next epoch's rate: reduced after each plateau of `train.plateau` epochs in val_loss.
+def learning_rate(train: TrainSettings, history: Sequence[EpochRecord], max_epochs: int) -> float:
+    """The next epoch's rate: by the schedule, and reduced after each plateau of `train.plateau` epochs in val_loss.
 
-    Source: Keras, ReduceLROnPlateau (min_delta 1e-4, no cooldown), as a function of the history.
+    Source: Loshchilov and Hutter 2017, 'SGDR' (cosine); Keras, ReduceLROnPlateau (min_delta 1e-4, no cooldown), as a
+    function of the history.
     """
     rate, best, waited = train.learning_rate, math.inf, 0
+    if train.schedule == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * (len(history) + 0.5) / max_epochs))
     if train.plateau == 0:
         return rate
     for epoch in history:

@@ -9,7 +9,7 @@ import math
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from search.plan.spaces import model_settings, train_settings
 from search.record import EpochRecord, TrialRecord
 from search.trial.feed import Feed, Inputs, count_steps
 from search.trial.metrics import Scores, score
+from search.trial.norm import KERAS_MOMENTUM, norm_momentum, set_norm_momentum
 from search.trial.plateau import learning_rate, should_stop
 from search.trial.process import has_gpu
 
@@ -49,9 +50,12 @@ class TrialConfig:
 
 def trial_config(trial: TrialRecord, defaults: TrainSettings) -> TrialConfig:
     """The configuration of a trial, from its recorded parameters."""
+    train = train_settings(defaults, trial.parameters)
+    if trial.row:  # a published row is a replay of Keras as it is
+        train = replace(train, norm_momentum=KERAS_MOMENTUM)
     return TrialConfig(
         model=model_settings(trial.parameters),
-        train=train_settings(defaults, trial.parameters),
+        train=train,
         max_epochs=trial.max_epochs,
         seed=trial.seed,
     )
@@ -80,6 +84,8 @@ class TrialModel:
         self._take(config, data, inputs)
         self.model = self._build(backbone_weights)
         self._trained = trainable_part(self.model)
+        steps = count_steps(len(data.train), config.train.batch_size)
+        set_norm_momentum(self.model, norm_momentum(config.train, steps))
         _compile(self.model, config.train, len(data.classes))
         self.model.optimizer.build(self.model.trainable_variables)
         self._first_scalars = [np.asarray(v) if v.ndim == 0 else None for v in self.model.optimizer.variables]
@@ -136,7 +142,7 @@ class TrialModel:
         epoch = len(self.history) + 1
         self._begin_epoch(epoch)
         started = time.monotonic()
-        rate = learning_rate(self.config.train, self.history)
+        rate = learning_rate(self.config.train, self.history, self.config.max_epochs)
         self.model.optimizer.learning_rate.assign(rate)
         logs = self.model.fit(self._batches, epochs=1, shuffle=False, verbose=0).history
         validation, shifted = self.score_validation(), self.score_shifted()
@@ -156,6 +162,8 @@ class TrialModel:
             shifted_accuracy=shifted.accuracy if shifted else None,
             shifted_balanced_accuracy=shifted.balanced_accuracy if shifted else None,
             shifted_auc=shifted.auc if shifted else None,
+            val_calibrated_loss=validation.calibrated_loss,
+            shifted_calibrated_loss=shifted.calibrated_loss if shifted else None,
             memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             time=time.time(),
         )
@@ -271,6 +279,7 @@ def _graphs(config: TrialConfig, data: TrainingData, inputs: Inputs) -> tuple[An
     """Everything that a trial's traced graphs depend on."""
     train, steps = config.train, count_steps(len(data.train), config.train.batch_size)
     fixed = train.batch_size, train.optimizer, train.weight_decay, train.weight_average, train.label_smoothing
+    fixed += (train.norm_momentum,)
     return config.model, *fixed, train.precision, inputs.plain.dtype, inputs.plain.shape[1:], steps
 
 

@@ -19,10 +19,10 @@ from PIL import Image
 from data_pipeline.manifest_file import read_manifest
 from data_pipeline.shift import shift_ways
 from search.driver.lease import drive
-from search.evaluate.calibration import held_out_losses
 from search.evaluate.predictions import mean_predictions, probabilities_of, read_predictions
 from search.record import RunFolder, TrialRecord, rank
 from search.run import main
+from search.trial.calibration import held_out_losses
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data_pipeline" / "sample"

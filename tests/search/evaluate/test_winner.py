@@ -5,7 +5,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from search.evaluate.calibration import Calibration, fit_calibration
 from search.evaluate.card import winner_lines
 from search.evaluate.predictions import (
     probabilities_of,
@@ -15,10 +14,12 @@ from search.evaluate.predictions import (
 from search.evaluate.winner import best_trials, make_winner, winner_model
 from search.plan.settings import EvaluateSettings, Settings
 from search.record import SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner
+from search.trial.calibration import MOST_SLOPE, Calibration, fit_calibration
 from tests.conftest import make_epoch
 
 IMAGES = {VALIDATION: 200, TEST: 80}
 FOLDS = {str(number): str(number % 5) for number in range(sum(IMAGES.values()))}
+PATIENTS = {name: name for name in FOLDS}
 
 
 def make_trial(number: int, val_loss: float, status: str = "finished") -> TrialRecord:
@@ -64,7 +65,7 @@ def test_repeats_on_splits_of_their_own_win_as_a_configuration() -> None:
 
 def test_one_trial_as_it_is_has_its_own_predictions(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, [4])
-    winner = make_winner(folder, [make_trial(4, 0.1)], EvaluateSettings(), {})
+    winner = make_winner(folder, [make_trial(4, 0.1)], EvaluateSettings(calibrate=False), {}, {})
     assert read_predictions(folder, "winner") == read_predictions(folder, "0004")
     folder.write_winner(winner)
     assert winner == folder.read_winner()
@@ -75,10 +76,13 @@ def test_one_trial_as_it_is_has_its_own_predictions(tmp_path: Path) -> None:
 def test_an_ensemble_is_the_mean_and_better_than_its_members(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, [0, 1, 2])
     members = [make_trial(number, 0.1) for number in range(3)]
-    winner = make_winner(folder, members, EvaluateSettings(), {})
+    winner = make_winner(folder, members, EvaluateSettings(calibrate=False), {}, {})
     each = [probabilities_of(read_predictions(folder, trial.name)) for trial in members]
     np.testing.assert_allclose(probabilities_of(read_predictions(folder, "winner")), np.mean(each, axis=0), atol=1e-6)
-    alone = [make_winner(make_folder(tmp_path, [n]), [members[n]], EvaluateSettings(), {}) for n in range(3)]
+    alone = [
+        make_winner(make_folder(tmp_path, [n]), [members[n]], EvaluateSettings(calibrate=False), {}, {})
+        for n in range(3)
+    ]
     assert by_dataset(winner)[TEST].auc > max(by_dataset(one)[TEST].auc for one in alone)
     assert winner.what == "the mean of trials 0000, 0001, 0002"
 
@@ -86,8 +90,8 @@ def test_an_ensemble_is_the_mean_and_better_than_its_members(tmp_path: Path) -> 
 def test_calibration_is_fitted_on_validation_alone(tmp_path: Path) -> None:
     settings = EvaluateSettings(calibrate=True)
     folder = make_folder(tmp_path / "a", [0])
-    winner = make_winner(folder, [make_trial(0, 0.1)], settings, FOLDS)
-    raw = make_winner(make_folder(tmp_path / "b", [0]), [make_trial(0, 0.1)], EvaluateSettings(), {})
+    winner = make_winner(folder, [make_trial(0, 0.1)], settings, FOLDS, PATIENTS)
+    raw = make_winner(make_folder(tmp_path / "b", [0]), [make_trial(0, 0.1)], EvaluateSettings(calibrate=False), {}, {})
     assert winner.calibrated_on == VALIDATION
     assert by_dataset(winner)[TEST].loss < by_dataset(raw)[TEST].loss - 0.05
     assert by_dataset(winner)[TEST].balanced_accuracy > by_dataset(raw)[TEST].balanced_accuracy
@@ -96,7 +100,7 @@ def test_calibration_is_fitted_on_validation_alone(tmp_path: Path) -> None:
     labels, datasets = table["label"].to_numpy().copy(), np.array(table["dataset"].to_pylist())
     labels[datasets == TEST] = 1 - labels[datasets == TEST]
     write_predictions(folder, table.set_column(2, "label", pa.array(labels)), "0000")
-    other = make_winner(folder, [make_trial(0, 0.1)], settings, FOLDS)
+    other = make_winner(folder, [make_trial(0, 0.1)], settings, FOLDS, PATIENTS)
     assert (other.slope, other.bias) == (winner.slope, winner.bias)
     assert other.evaluations != winner.evaluations
     assert "on patients it was not fitted on, calibration takes the loss from" in winner.why_calibrated
@@ -110,7 +114,7 @@ def test_a_model_that_is_calibrated_already_stays_as_it_is(tmp_path: Path) -> No
     for place, column in enumerate(best.apply(probabilities_of(table)).T):
         table = table.set_column(3 + place, table.column_names[3 + place], pa.array(column.astype(np.float32)))
     write_predictions(folder, table, "0000")
-    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), FOLDS)
+    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), FOLDS, PATIENTS)
     assert winner.calibrated_on == ""
     assert winner.held_out_losses[1] > winner.held_out_losses[0]
 
@@ -131,10 +135,12 @@ def shifted_folder(path: Path, faults: tuple[float, float]) -> tuple[RunFolder, 
 
 def test_calibration_goes_by_the_shifted_copy_where_there_is_one(tmp_path: Path) -> None:
     folder, ways = shifted_folder(tmp_path, (0.0, 0.0))
-    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), ways)
+    winner = make_winner(
+        folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), ways, {name: name for name in ways}
+    )
     table = read_predictions(folder, "0000")
     own = np.array(table["dataset"].to_pylist()) == SHIFTED
-    expected = fit_calibration(table["label"].to_numpy()[own], probabilities_of(table)[own])
+    expected = fit_calibration(table["label"].to_numpy()[own], probabilities_of(table)[own], MOST_SLOPE)
     assert (winner.calibrated_on, winner.slope, winner.bias) == (SHIFTED, expected.slope, expected.bias)
     as_is, calibrated = winner.held_out_losses
     assert calibrated < as_is
@@ -144,7 +150,9 @@ def test_calibration_goes_by_the_shifted_copy_where_there_is_one(tmp_path: Path)
 
 def test_calibration_that_does_not_help_with_a_way_it_has_not_seen_is_left_out(tmp_path: Path) -> None:
     folder, ways = shifted_folder(tmp_path, (-4.0, 2.0))
-    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), ways)
+    winner = make_winner(
+        folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=True), ways, {name: name for name in ways}
+    )
     as_is, calibrated = winner.held_out_losses
     assert calibrated > as_is
     assert (winner.calibrated_on, winner.slope, winner.bias) == ("", 1.0, (0.0, 0.0))

@@ -5,7 +5,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from sklearn.utils.class_weight import compute_sample_weight
 
-from search.evaluate.calibration import Calibration, fit_calibration, held_out_losses
+from search.trial.calibration import (
+    Calibration,
+    balanced_loss,
+    calibrated_loss,
+    calibration_helps,
+    fit_calibration,
+    held_out_losses,
+)
 
 
 def overconfident(count: int, shift: float, seed: int = 0):
@@ -81,3 +88,59 @@ def test_a_group_without_which_a_class_is_missing_stays_as_it_is() -> None:
 def test_no_calibration_changes_nothing() -> None:
     p = np.array([[0.2, 0.8], [0.5, 0.5]])
     np.testing.assert_allclose(Calibration.none(2).apply(p), p)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 8])
+def test_the_fit_is_the_minimum(classes: int) -> None:
+    draws = np.random.default_rng(1)
+    labels = draws.integers(0, classes, 500)
+    p = softmax(3 * (draws.normal(0, 1, (500, classes)) + np.eye(classes)[labels]), axis=1)
+    found = fit_calibration(labels, p)
+    best = balanced_loss(labels, found.apply(p))
+    for change in range(-1, classes):
+        for step in (-0.02, 0.02):
+            bias = np.array(found.bias)
+            bias[max(change, 0)] += step * (change >= 0)
+            other = Calibration(found.slope + step * (change < 0), tuple(bias))
+            assert balanced_loss(labels, other.apply(p)) > best - 1e-5
+
+
+def test_a_bounded_slope_is_kept_and_the_bias_follows() -> None:
+    labels, p = overconfident(1000, 2.0)
+    timid = Calibration(0.1, (0.0, 0.0)).apply(p)
+    found = fit_calibration(labels, timid, most_slope=1.0)
+    assert found.slope == 1.0
+    assert fit_calibration(labels, timid).slope > 2
+    upside_down = fit_calibration(1 - labels, p)
+    assert upside_down.slope == 0.0  # worse than chance: no slope turns it round
+
+
+def test_the_calibrated_loss_is_blind_to_calibration_and_sees_the_order() -> None:
+    labels, p = overconfident(2000, 3.0)
+    mild = Calibration(0.2, (0.0, -1.0)).apply(p)
+    assert calibrated_loss(labels, p) == pytest.approx(calibrated_loss(labels, mild), abs=1e-3)
+    assert calibrated_loss(labels, p) < balanced_loss(labels, p)
+    noisy = softmax(np.log(p) + np.random.default_rng(0).normal(0, 4, p.shape), axis=1)
+    assert calibrated_loss(labels, noisy) > calibrated_loss(labels, p) + 0.05
+
+
+def test_the_calibrated_loss_needs_every_class_and_numbers() -> None:
+    assert calibrated_loss(np.array([1, 1]), np.array([[0.4, 0.6], [0.3, 0.7]])) is None
+    assert calibrated_loss(np.array([0, 1]), np.array([[np.nan, 0.6], [0.3, 0.7]])) is None
+
+
+def test_a_gain_within_its_error_is_none() -> None:
+    labels, p = overconfident(1400, 2.0)
+    groups, patients = np.array([*"abcdefg"] * 200), np.arange(1400).astype(str)
+    assert calibration_helps(labels, p, groups, patients)
+    few = slice(0, 28)
+    slight = fit_calibration(labels, p).apply(p)
+    assert not calibration_helps(labels[few], slight[few], groups[few], patients[few])
+
+
+def test_images_of_one_patient_count_once() -> None:
+    labels, p = overconfident(70, 0.6, seed=3)
+    groups = np.array([*"abcdefg"] * 10)
+    again = np.repeat(np.arange(70), 30)
+    as_single = calibration_helps(labels, p, groups, np.arange(70).astype(str))
+    assert calibration_helps(labels[again], p[again], groups[again], again.astype(str)) == as_single
