@@ -272,13 +272,6 @@ def planned_trials(record: RunRecord) -> int:
 def _read_record(folder: RunFolder) -> RunRecord:
     try:
         return folder.read_run()
-    except RecordError:
-        raise
-    except (AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise RecordError(
-            f"A run.json holds a run's record. Received: a damaged {folder.url}/run.json ({_first_line(error)}). "
-            "Restore it, or leave this run out."
-        ) from error
     except OSError as error:
         raise RecordError(
             f"A run's folder holds a readable run.json. Received: {folder.url}/run.json ({_first_line(error)}). "
