@@ -1,7 +1,7 @@
 """The analysis of runs: `run = analysis.load(PATH)`, then `run.trials`, `run.table("ranking")`, `analysis.figures`.
 
-Reads records only; it needs neither Ray nor TensorFlow, and can read a run that is still going on. The
-submodules are imported at first use, so that `import analysis` is quick.
+Reads records only, also those of a run that is still going on, and needs neither Ray nor TensorFlow. Submodules are
+imported at first use, so that `import analysis` is quick.
 """
 
 import importlib
@@ -17,4 +17,7 @@ _SUBMODULES = ("app", "claims", "figures", "report", "statistics", "style", "tab
 def __getattr__(name: str) -> ModuleType:
     if name in _SUBMODULES:
         return importlib.import_module(f"analysis.{name}")
-    raise AttributeError(f"analysis has no attribute {name!r}; it has load, load_runs, Run, {', '.join(_SUBMODULES)}.")
+    raise AttributeError(
+        f"An attribute of analysis must be load, load_runs, Run or a submodule ({', '.join(_SUBMODULES)}). "
+        f"Received: {name!r}."
+    )

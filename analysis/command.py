@@ -1,4 +1,4 @@
-"""How every command of the analysis ends."""
+"""Exit codes and error messages of every command of the analysis."""
 
 import sys
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from search.record import RecordError
 
 
 class CommandError(Exception):
-    """What was asked cannot be done; the message says why, and what can."""
+    """A command cannot do what it was asked; the message gives the rule, what was received and the next step."""
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Do the work and return 0; a run that cannot be read, a file, or a wrong word is one line on stderr and 2."""
+    """Do the work and return 0; return 2 where a run, a file or an argument is wrong, and print one line on stderr."""
     try:
         work()
     except (CommandError, RecordError, OSError) as error:

@@ -1,7 +1,7 @@
 """A run's log as two frames: one row a trial, one row an epoch.
 
-`search.record.fold` tells what a log means, one event at a time. Here the same meaning is worked out for
-all epochs at once, because a run of 10,000 trials has 200,000 of them; a test holds the two together.
+`search.record.fold` defines what a log means, one event at a time. This module computes the same for all epochs at
+once, because a run of 10,000 trials has 200,000 of them. A test compares the two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,13 @@ from search.record import (
 if TYPE_CHECKING:
     import pandas as pd
 
-# What an epoch measured: the fields of its record, which the log has by the same names.
+# What an epoch measured: the fields of its record, under the names that the log has.
 CURVE_COLUMNS = tuple(entry.name for entry in fields(EpochRecord))
 _SCORES = tuple(name for name in CURVE_COLUMNS if name.startswith(("val_", "shifted_", "train_")))
 
 _EPOCH = b'{"event":"epoch"'  # how `search.record.EventLog` begins an epoch's line
 
-# What a trial has besides its hyperparameters, in the order of the columns.
+# The columns of a trial besides its hyperparameters, in their order.
 TRIAL_COLUMNS = (
     "name",
     "status",
@@ -59,10 +59,10 @@ FEATURE_COLUMNS = ("backbone", "images", "seconds")
 
 @dataclass
 class LogReader:
-    """Reads a run's log and, when asked again, only what was added since."""
+    """Reads a run's log; reading it again takes only what was added since."""
 
     folder: RunFolder
-    _damaged: dict[str, int] = field(default_factory=dict)  # lines of a file that are no events
+    _damaged: dict[str, int] = field(default_factory=dict)  # by file, how many lines are no events
     _half_written: set[str] = field(default_factory=set)
     _offsets: dict[str, int] = field(default_factory=dict)
     _places: int = 0  # how many lines were read; a line's place orders it among all others
@@ -71,17 +71,17 @@ class LogReader:
 
     @property
     def problems(self) -> list[str]:
-        """What of the log could not be read, in words."""
+        """The lines of the log that could not be read, in words."""
         found = [
-            f"log/{name}: {count} damaged line{'s' if count > 1 else ''} passed over"
+            f"log/{name}: {count} damaged line{'s' if count > 1 else ''} skipped"
             for name, count in self._damaged.items()
             if count
         ]
-        half = "its last line is half written (the search is writing it, or was killed); passed over"
+        half = "its last line is half written (the search is writing it, or was killed); skipped"
         return found + [f"log/{name}: {half}" for name in sorted(self._half_written)]
 
     def read(self) -> bool:
-        """Take in what is new; returns whether anything was."""
+        """Read what is new; returns whether anything was."""
         before = self._places
         for name in self.folder.names("log"):
             if name.endswith(".jsonl"):
@@ -89,7 +89,7 @@ class LogReader:
         return self._places > before
 
     def feature_costs(self) -> "pd.DataFrame":
-        """What the features of frozen backbones cost, one row a backbone and session: `FEATURE_COLUMNS`."""
+        """The cost of the features of frozen backbones, one row a backbone and session: `FEATURE_COLUMNS`."""
         import pandas as pd
 
         found = [event for _, event in self._events if event.get("event") == "features"]
@@ -97,7 +97,7 @@ class LogReader:
         return pd.DataFrame(rows, columns=list(FEATURE_COLUMNS)).dropna()
 
     def frames(self, metric: str, weights: str) -> "tuple[pd.DataFrame, pd.DataFrame]":
-        """The frames `trials` (one row a trial) and `curves` (one row an epoch) of all that was read."""
+        """Frames of all that was read: `trials` has one row a trial, `curves` one row an epoch."""
         import pandas as pd
 
         if len(self._epochs) > 1:
@@ -126,8 +126,8 @@ class LogReader:
         self._damaged[name] = self._damaged.get(name, 0) + self._take_lines(complete.splitlines())
 
     def _take_lines(self, lines: Sequence[bytes]) -> int:
-        """Take in whole lines; returns how many of them are damaged."""
-        # Epochs are nearly all of a log: Arrow reads them together, and Python sees the other lines only.
+        """Read whole lines; returns how many of them are damaged."""
+        # Most lines of a log are epochs. Arrow reads those together; Python reads the other lines only.
         is_epoch = [line.startswith(_EPOCH) and is_sound(line) for line in lines]
         epochs = [*zip(compress(count(self._places), is_epoch), compress(lines, is_epoch), strict=True)]
         damaged = 0
@@ -137,7 +137,7 @@ class LogReader:
             event = read_event(line)
             if event is None:
                 damaged += 1
-            elif event.get("event") == "epoch":  # as JSON that another writer spaced
+            elif event.get("event") == "epoch":  # JSON with spaces, from another writer
                 epochs.append((place, line))
             else:
                 self._events.append((place, event))
@@ -173,7 +173,7 @@ def _read_epochs(epochs: Sequence[tuple[int, bytes]]) -> "pd.DataFrame":
     """One row a line: place, trial, host, process and `CURVE_COLUMNS`.
 
     Raises:
-        pyarrow.ArrowInvalid: a line is no JSON, or a value has another type than it should.
+        pyarrow.ArrowInvalid: a line is no JSON, or a value has the wrong type.
     """
     import numpy as np
     import pyarrow as pa
@@ -193,7 +193,7 @@ def _read_epochs(epochs: Sequence[tuple[int, bytes]]) -> "pd.DataFrame":
         raise pa.ArrowInvalid("An epoch's line holds one object with a trial and its metrics.")
     flat = table.flatten().rename_columns(["trial", "host", "process", *CURVE_COLUMNS])
     if flat["epoch"].null_count:
-        raise pa.ArrowInvalid("An epoch has a number.")
+        raise pa.ArrowInvalid("An epoch's metrics hold its number.")
     frame: pd.DataFrame = flat.to_pandas()
     frame["host"] = frame["host"].fillna("").astype(object)
     frame["process"] = frame["process"].fillna(0).astype("int64")
@@ -212,7 +212,7 @@ def _empty_epochs() -> "pd.DataFrame":
 def _fold_small(
     events: Sequence[tuple[int, dict[str, Any]]],
 ) -> tuple[dict[int, TrialRecord], dict[int, int], dict[int, int]]:
-    """The trials as all events but epochs tell them; where each was last suggested, and last changed."""
+    """The trials from all events but epochs; the place where each was last suggested, and last changed."""
     trials: dict[int, TrialRecord] = {}
     suggested_at: dict[int, int] = {}
     changed_at: dict[int, int] = {}
@@ -220,7 +220,7 @@ def _fold_small(
         try:
             apply_event(trials, event)
         except (KeyError, TypeError, ValueError):
-            continue  # an event without its content says nothing
+            continue  # an event without its content changes nothing
         number = event.get("trial")
         if isinstance(number, int) and number in trials:
             changed_at[number] = place
@@ -230,7 +230,7 @@ def _fold_small(
 
 
 def _first_reports(epochs: "pd.DataFrame") -> "pd.DataFrame":
-    """The epochs that count: each trial's 1, 2, 3, ...; a retried trial may report one again."""
+    """The epochs that count: 1, 2, 3, ... of each trial. A retried trial may report one twice; the first counts."""
     expected = epochs.groupby("trial").cumcount() + 1
     odd = epochs["trial"].isin(epochs.loc[epochs["epoch"] != expected, "trial"].unique())
     if odd.any():
@@ -274,7 +274,7 @@ def _trial_frame(
     frame["epochs"] = by_trial.size().reindex(index, fill_value=0)
     frame["seconds"] = by_trial["seconds"].sum().reindex(index, fill_value=0.0)
     frame["memory_mb"] = by_trial["memory_mb"].max().reindex(index)
-    # The log names host and process in an epoch's event; one that only started has them, at most, there.
+    # Host and process stand in the events of epochs; a trial without one has those of its start, if any.
     hosts, processes = ([getattr(record, name) for record in records] for name in ("host", "process"))
     frame["host"] = last["host"].where(last["host"].notna() & (last["host"] != ""), pd.Series(hosts, index, object))
     frame["process"] = last["process"].where(last["process"] > 0, pd.Series(processes, index)).astype("int64")
@@ -286,7 +286,7 @@ def _trial_frame(
 
 
 def _hyperparameters(parameters: Sequence[Mapping[str, Any]], index: Any) -> "pd.DataFrame":
-    """One column a hyperparameter; what a trial does not have is None, or NaN among numbers."""
+    """One column a hyperparameter; where a trial lacks it, None, or NaN among numbers."""
     import pandas as pd
 
     names = list(dict.fromkeys(name for values in parameters for name in values))

@@ -1,8 +1,8 @@
 """Tables as text: CSV, Markdown, LaTeX (booktabs) and HTML, with headings in English or French.
 
-For readers a number and its interval stand in one cell; CSV keeps them in columns of their own.
+A number and its interval share one cell, except in CSV, which keeps them in columns of their own.
 
-Whatever comes from a run (names, reasons, hyperparameters) is text that a format may not take for markup.
+Names, reasons and hyperparameters come from a run: they are escaped, so that no format takes them for markup.
 """
 
 import html
@@ -19,7 +19,7 @@ FORMATS = ("csv", "markdown", "latex", "html")
 EXTENSIONS = {"csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
 LANGUAGES = ("en", "fr")
 
-# Of LaTeX tables: rows on a page, columns above which a table is scaled to the line, letters that make a cell wrap.
+# LaTeX: rows on a page, columns above which a table is scaled to the line, letters above which a cell wraps.
 PAGE_ROWS = 40
 WIDE_TABLE = 8
 LONG_CELL = 60
@@ -36,7 +36,7 @@ _SUFFIXES = {
     },
 }
 _ENGLISH = {"auc": "AUC", "ece": "ECE", "p_value": "p", "gib": "GiB", "mb": "MiB", "val": "val."}
-# What a trial's status says, and how often a published row was run again; the keys are regular expressions.
+# A trial's status, and how often a published row was run again; the keys are regular expressions.
 _FRENCH_STATUS = {
     r"not run": "non exécuté",
     r"not evaluated": "non évalué",
@@ -50,7 +50,7 @@ _FRENCH_STATUS = {
     record.RUNNING: "en cours",
     record.WAITING: "en attente",
 }
-# Columns of several tables; a table's own stand in its entry. Hyperparameters keep the names under which they are set.
+# Columns of several tables; those of one table stand in its entry. Hyperparameters keep the names of their settings.
 _FRENCH = {
     "row": "ligne",
     "status": "état",
@@ -90,18 +90,18 @@ _FRENCH = {
 
 
 def headings(columns: Sequence[str], language: str = "en", headings_fr: Mapping[str, str] = _NO_WORDS) -> list[str]:
-    """What a reader sees above each column.
+    """The heading of each column, as a reader sees it.
 
     Args:
         columns: their names.
         language: of `LANGUAGES`.
-        headings_fr: the French headings of the table's own columns.
+        headings_fr: French headings of the table's own columns, by column.
 
     Raises:
         ValueError: there is no such language.
     """
     if language not in LANGUAGES:
-        raise ValueError(f"language must be one of {', '.join(LANGUAGES)}. Received: {language!r}.")
+        raise ValueError(f"A language must be one of {', '.join(LANGUAGES)}. Received: {language!r}.")
     own = headings_fr if language == "fr" else _NO_WORDS
     return [_heading(str(column), language, own) for column in columns]
 
@@ -139,7 +139,7 @@ def _interval(value: Any, low: Any, high: Any) -> str | None:
 
 
 def cell_text(value: Any) -> str:
-    """A value as a reader wants it: `1,087,393`, `0.9038`, `2.8e-5`, `16-8`; nothing for what is absent."""
+    """A value as people write it: `1,087,393`, `0.9038`, `2.80e-5`, `16-8`; empty for an absent one."""
     if value is None or value is pd.NA or value is pd.NaT:
         return ""
     if hasattr(value, "item"):
@@ -173,13 +173,20 @@ def to_text(
     language: str = "en",
     headings_fr: Mapping[str, str] = _NO_WORDS,
 ) -> str:
-    """A table in one of `FORMATS`; CSV keeps every digit and the columns' own names in English.
+    """A table in one of `FORMATS`; CSV keeps every digit and, in English, the columns' own names.
+
+    Args:
+        frame: the table.
+        format_name: of `FORMATS`.
+        title: above it, except in CSV; none where empty.
+        language: of `LANGUAGES`.
+        headings_fr: as in `headings`.
 
     Raises:
         ValueError: there is no such format or language.
     """
     if format_name not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}. Received: {format_name!r}.")
+        raise ValueError(f"A format must be one of {', '.join(FORMATS)}. Received: {format_name!r}.")
     if language == "fr":
         frame = _with_french_words(frame)
     if format_name == "csv":
@@ -239,16 +246,16 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
-    "[": "{[}",  # after a line's end, LaTeX would read it as a length
+    "[": "{[}",  # LaTeX reads one at the start of a line as a length
     "]": "{]}",
-    "-": "{-}",  # no dashes out of two hyphens
+    "-": "{-}",  # LaTeX makes a dash of two hyphens
     "–": "--",
     "∞": r"\ensuremath{\infty}",
 }
 
 
 def _latex(text: str) -> str:
-    """Text for LaTeX; letters that the fonts of a plain installation lack become a question mark."""
+    """Text escaped for LaTeX; letters that the fonts of a plain installation lack become question marks."""
     flat = " ".join(text.split())
     return "".join(
         _LATEX.get(letter) or (letter if letter.isprintable() and letter <= "\u00ff" else "?") for letter in flat

@@ -1,14 +1,14 @@
-"""Keeps a text's tables true: `python -m analysis.fill FILE.md` makes each anew from the runs that it is of.
+"""Updates the tables of a Markdown file from their runs: `python -m analysis.fill FILE.md`.
 
-A table stands between two comments. The first is the command that makes it, its paths seen from the file's folder:
+A table stands between two comments. The first is the command that makes it; its paths start at the file's folder:
 
 ```
 <!-- python -m analysis.tables report2.zip --table report2 --columns row,test_accuracy,test_accuracy_measured -->
 <!-- end -->
 ```
 
-What stands between them is replaced, all other text stays. `--check` writes nothing and fails where something would
-change.
+The text between them is replaced; all other text stays. `--check` writes nothing, and fails where a table is out of
+date.
 """
 
 import argparse
@@ -26,21 +26,21 @@ _PLACE = re.compile(r"(<!-- python -m analysis\.tables (.+?) -->\n).*?(<!-- end 
 
 
 def filled(text: str, make: Callable[[Sequence[str]], str]) -> str:
-    """The text with every table made anew.
+    """The text with every table updated.
 
     Args:
         text: Markdown.
-        make: from the words of a command to its table.
+        make: from the arguments of a command to its table.
     """
     return _PLACE.sub(lambda found: f"{found[1]}\n{make(shlex.split(found[2]))}\n{found[3]}", text)
 
 
 def fill_file(path: Path, check: bool = False) -> bool:
-    """Make the tables of a file anew; returns whether that changes it.
+    """Update the tables of a file; returns whether that changes it.
 
     Args:
         path: of a Markdown file.
-        check: leave the file as it is.
+        check: do not write the file.
 
     Raises:
         CommandError, RecordError, OSError: a table cannot be made.
@@ -56,7 +56,7 @@ def fill_file(path: Path, check: bool = False) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fill files from the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.fill", description="Make the tables of Markdown files anew from their runs."
+        prog="python -m analysis.fill", description="Update the tables of Markdown files from their runs."
     )
     parser.add_argument("files", nargs="+", metavar="FILE.md", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a table is not up to date")
@@ -67,7 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fill(files: Sequence[Path], check: bool) -> None:
     changed = [str(path) for path in files if fill_file(path, check)]
     if check and changed:
-        raise CommandError(f"Tables are not up to date: run python -m analysis.fill {' '.join(changed)}")
+        raise CommandError(
+            f"Tables must be up to date. Received: old ones in {', '.join(changed)}. "
+            f"Run python -m analysis.fill {' '.join(changed)}"
+        )
     print(f"{len(files)} files, {len(changed)} changed")
 
 

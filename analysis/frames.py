@@ -1,4 +1,4 @@
-"""Frames and arrays that tables, claims, figures and pages start from, out of one or several runs."""
+"""Frames and arrays of one or several runs that tables, claims, figures and pages start from."""
 
 import functools
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ BOOTSTRAPS = 1000  # resamples of the test images behind a trial's intervals
 
 
 def all_trials(runs: Sequence[Run]) -> pd.DataFrame:
-    """The trials of all runs, with the column `run` in front; indexed by trial, so not uniquely."""
+    """The trials of all runs, with the column `run` in front; indexed by trial, which is not unique."""
     frames = []
     for label, run in zip(run_labels(runs), runs, strict=True):
         frame = run.trials.copy()

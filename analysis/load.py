@@ -1,7 +1,7 @@
 """Runs as frames: `load(PATH)` reads a run's records from a folder or a bucket.
 
-A run may be finished, going on, interrupted or damaged; what is missing or cannot be read is listed in
-`Run.problems` and left out. Only a folder without a readable run.json is refused.
+A run may be finished, going on, interrupted or damaged. `Run.problems` lists what is missing or cannot be read; the
+rest is loaded. Only a folder without a readable run.json is refused.
 """
 
 import functools
@@ -22,7 +22,7 @@ TEST_COLUMNS = ("loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "
 EVALUATION_COLUMNS = tuple(entry.name for entry in fields(Evaluation))
 MANIFEST_COLUMNS = ("image_id", "pool", "label", "group", "content_hash", "width", "height", "split")
 
-# A run whose log has been silent this long (or three of its own epochs, if that is longer) is interrupted.
+# A run is interrupted when its log has been silent this long, or for three of its longest epochs if that is longer.
 QUIET_SECONDS = 600.0
 
 
@@ -31,14 +31,14 @@ class Run:
     """One run, as frames.
 
     Attributes:
-        folder: where it lies.
-        record: what was asked, on which data, with what.
+        folder: the run's folder.
+        record: the run's settings, data, machine and packages.
         trials: one row a trial, indexed by its number; columns `analysis.events.TRIAL_COLUMNS`, then one a
             hyperparameter, then `test_...` (NaN where not evaluated). Scores are those of the epoch that
             the trial is judged by, `epoch`. Losses in nats, other scores in [0, 1], times in seconds.
         curves: one row an epoch of a trial: `trial`, `analysis.events.CURVE_COLUMNS`, then `host` and `process`.
         evaluations: one row a trial and set of images; columns as `search.record.Evaluation`.
-        problems: what is damaged or missing, in words.
+        problems: damaged and missing files, in words.
     """
 
     folder: RunFolder
@@ -74,7 +74,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The run's name, as its record has it."""
+        """The run's name in its record."""
         return self.record.name
 
     @property
@@ -89,7 +89,7 @@ class Run:
 
     @property
     def weights(self) -> str:
-        """Which epoch trials are judged by: `best` by the metric, or `last` as in the report."""
+        """The epoch that trials are judged by: `best` by the metric, or `last` as in the report."""
         return scored_weights(self.record, self.evaluations)
 
     @property
@@ -100,7 +100,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """`running`, `finished` (no trial is open or to come), or `interrupted` (some are, but the log is silent)."""
+        """`running`, `finished` (no trial is open or to come), or `interrupted` (some are, and the log is silent)."""
         if len(self.trials) >= max(1, planned_trials(self.record)) and self.trials["status"].isin(FINAL).all():
             return "finished"
         newest = [self.curves["time"].max()] if len(self.curves) else []
@@ -124,7 +124,7 @@ class Run:
 
     @property
     def feature_costs(self) -> "pd.DataFrame":
-        """What the features of frozen backbones cost: columns `analysis.events.FEATURE_COLUMNS`, times in seconds."""
+        """The cost of the features of frozen backbones: `analysis.events.FEATURE_COLUMNS`, times in seconds."""
         return self._log.feature_costs()
 
     @property
@@ -148,9 +148,9 @@ class Run:
             return self._missing(("path", "reason"), "bad_files.csv", error)
 
     def refresh(self) -> bool:
-        """Take in what was written since the run was read; returns whether anything was.
+        """Read what was written since the run was read; returns whether anything was.
 
-        Only new lines of the log are read. Frames are replaced, not changed: who holds an old one keeps it.
+        Only new lines of the log are read. Frames are replaced, not changed: code that holds an old one keeps it.
         """
         stamps = _stamps(self.folder)
         grown = self._log.read()
@@ -164,7 +164,7 @@ class Run:
 
     @functools.cached_property
     def _read_predictions(self) -> "Callable[[str], pd.DataFrame]":
-        # A cache of this run's own, emptied by refresh; 256 trials of 1,500 images are some 20 MB.
+        # This run's own cache, which `refresh` empties; 256 trials of 1,500 images take some 20 MB.
         return functools.lru_cache(maxsize=256)(self._load_predictions)
 
     @property
@@ -203,7 +203,7 @@ class Run:
         return pd.DataFrame(columns=list(columns))
 
     def _note(self, name: str, error: Exception) -> None:
-        """Keep among the problems that a file is missing or damaged."""
+        """Add to the problems that a file is missing or damaged."""
         reason = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({_first_line(error)})"
         problem = f"{name}: {reason}"
         if problem not in self.problems:
@@ -225,13 +225,13 @@ def load(path: "str | RunFolder") -> Run:
 def load_runs(path: str) -> list[Run]:
     """All readable runs of a folder of runs (`runs`), the newest first.
 
-    A folder inside it that is no run, or cannot be read as one, is left out; `read_errors` names those.
+    Folders that are no run are left out, and so are runs that cannot be read; `read_errors` names the latter.
     """
     return Run.read_all(path)
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
-    """What tells runs apart: their names, or their URLs where two have the same name."""
+    """A label a run: their names, or their URLs where two have the same name."""
     names = [run.name for run in runs]
     return names if len(set(names)) == len(names) else [run.folder.url for run in runs]
 
@@ -255,14 +255,14 @@ def read_errors(path: str) -> dict[str, str]:
 
 
 def scored_weights(record: RunRecord, evaluations: "pd.DataFrame") -> str:
-    """`best` or `last`: what was evaluated, or what the run's settings ask for."""
+    """`best` or `last`: the epoch that was evaluated; before an evaluation, the one that the settings ask for."""
     if len(evaluations):
         return str(evaluations["weights"].iloc[-1])
     return str(record.config.get("evaluate", {}).get("weights", "best"))
 
 
 def planned_trials(record: RunRecord) -> int:
-    """How many trials a sampler was asked for; 0 where the space lists them (rows, a grid) and the log knows best."""
+    """The number of trials that the settings ask for; 0 where the space lists them (rows, a grid)."""
     search = record.config.get("search", {})
     if record.config.get("space", {}).get("rows") or search.get("searcher") == "grid":
         return 0
@@ -272,15 +272,11 @@ def planned_trials(record: RunRecord) -> int:
 def _read_record(folder: RunFolder) -> RunRecord:
     try:
         return folder.read_run()
-    except RecordError:
-        raise
-    except (AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise RecordError(
-            f"A run.json holds a run's record; {folder.url}/run.json is damaged ({_first_line(error)}). "
-            "Restore it, or leave this run out."
-        ) from error
     except OSError as error:
-        raise RecordError(f"{folder.url}/run.json cannot be read: {_first_line(error)}.") from error
+        raise RecordError(
+            f"A run's folder holds a readable run.json. Received: {folder.url}/run.json ({_first_line(error)}). "
+            "Check the path and its permissions."
+        ) from error
 
 
 def _frames(
@@ -303,7 +299,7 @@ def _frames(
 
 
 def _read_evaluations(folder: RunFolder) -> "tuple[pd.DataFrame, list[str]]":
-    """The evaluations, and what of them could not be read."""
+    """The evaluations, and the lines that could not be read, in words."""
     import pandas as pd
 
     content = folder.read("evaluation.jsonl") if folder.exists("evaluation.jsonl") else b""
@@ -317,16 +313,16 @@ def _read_evaluations(folder: RunFolder) -> "tuple[pd.DataFrame, list[str]]":
     frame = pd.DataFrame(entries, columns=list(EVALUATION_COLUMNS))
     frame = frame.astype(dict.fromkeys(TEST_COLUMNS, "float64") | {"trial": "int64"})
     lines = f"{damaged} damaged line{'s' if damaged > 1 else ''}"
-    return frame, [f"evaluation.jsonl: {lines} passed over"] if damaged else []
+    return frame, [f"evaluation.jsonl: {lines} skipped"] if damaged else []
 
 
 def _stamps(folder: RunFolder) -> tuple[Any, ...]:
-    """What changes when evaluations, predictions or the winner are written."""
+    """Stamps of the files that change when evaluations, predictions or the winner are written."""
     return tuple(_stamp(folder, *parts) for parts in (("evaluation.jsonl",), ("winner", "winner.json")))
 
 
 def _stamp(folder: RunFolder, *parts: str) -> tuple[Any, ...]:
-    """What changes when a file is written anew."""
+    """A file's size and time of change; empty where it is missing."""
     if not folder.exists(*parts):
         return ()
     folder.fs.invalidate_cache(folder.child(*parts[:-1]))

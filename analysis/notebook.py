@@ -1,6 +1,6 @@
-"""What a notebook starts from: `load` gives a run that has its tables at hand.
+"""The door for notebooks: `load` reads a run that also makes its tables, `run.table("ranking")`.
 
-The rooms of the analysis take runs as `analysis.load` reads them, frames alone, because tables are made of them.
+The rooms below take runs as `analysis.load` reads them, which are frames alone: tables are made of those.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,8 @@ class Run(RunFrames):
         Raises:
             ValueError: there is no such table.
         """
-        from analysis.tables import make_table  # imports pandas and SciPy, which `import analysis` does not
+        # Imported here, so that `import analysis` does not import pandas.
+        from analysis.tables import make_table
 
         return make_table([self], name, **options)
 

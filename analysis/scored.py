@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Said in place of a table or figure of predictions, where there are none.
+# Shown in place of a table or figure of predictions where there are none.
 NOT_SCORED = "There are no predictions: only finished trials are scored, once the search has ended."
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What the pages show of one model.
+    """One model and its results.
 
     Attributes:
-        trial: its number; of the best of its members, where it averages several trials.
-        exported: the search's own record of it, where it is what the search exported; `None` for a trial as it is.
+        run: that the model comes from.
+        trial: the number of its trial; of its best member where it averages several trials.
+        exported: the record of the model that the search exported; `None` for a trial's own model.
     """
 
     run: Run
@@ -34,17 +35,17 @@ class Scored:
 
     @property
     def what(self) -> str:
-        """What it is, in words: `trial 0007`, `the mean of trials 0007, 0003, calibrated on validation`."""
+        """The model in words: `trial 0007`, `the mean of trials 0007, 0003, calibrated on validation`."""
         return self.exported.what if self.exported else f"trial {trial_name(self.trial)}"
 
     @property
     def is_chosen(self) -> bool:
-        """Whether it is what the search exported, or the best so far where it exported nothing yet."""
+        """Whether it is the exported model; before there is one, whether it is the best so far."""
         return self.exported is not None or (self.run.winner is None and self.trial == winner(self.run))
 
     @property
     def is_trial(self) -> bool:
-        """Whether it is one trial's model as it was trained: not averaged with others, not calibrated."""
+        """Whether it is one trial's model as it was trained: neither averaged nor calibrated."""
         return self.exported is None or (len(self.exported.trials) == 1 and not self.exported.calibrated_on)
 
     @cached_property
@@ -80,26 +81,26 @@ def images_of(
 
 
 def finished_by_metric(run: Run, metric: str | None = None) -> "pd.Series[float]":
-    """A validation score of the finished trials by number, the best first; the run's own metric unless named."""
+    """A validation score of the finished trials by number, the best first; of the run's metric where none is named."""
     name = metric or run.metric
     finished = run.trials[(run.trials["status"] == FINISHED) & run.trials[name].notna()]
     return finished[name].sort_values(ascending=lower_is_better(name), kind="stable")
 
 
 def winner(run: Run) -> int | None:
-    """The best trial of what the search exported; before that the best finished one by validation, if there is any."""
+    """The best trial of the exported model; before there is one, the best finished trial by validation, if any."""
     if run.winner is not None and run.winner.trials[0] in run.trials.index:
         return run.winner.trials[0]
     return next(iter(finished_by_metric(run).index.map(int)), None)
 
 
 def scored_winner(run: Run) -> Scored | None:
-    """The model that the search exported; before that the best finished trial, if there is any."""
+    """The model that the search exported; before there is one, the best finished trial, if any."""
     trial = winner(run)
     return None if trial is None else Scored(run, trial, run.winner)
 
 
 def scored_trial(run: Run, trial: int) -> Scored:
-    """A trial's own model; it is the exported one where that is this trial as it was trained."""
+    """A trial's own model; the exported model where that is this trial as it was trained."""
     found = scored_winner(run)
     return found if found and found.trial == trial and found.is_trial else Scored(run, trial)

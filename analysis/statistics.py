@@ -1,7 +1,7 @@
 """Intervals and tests on test images and on repeats, on NumPy arrays.
 
-Everything about images takes one entry an image, in the same order for two trials that are compared. All
-intervals are two-sided at 95 %.
+Arrays about images have one entry an image, in the same order for two trials that are compared. All intervals are
+two-sided at 95 %.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 LEVEL = 0.95
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
 RESAMPLES = 2000
-# Below this many discordant pairs McNemar's chi-square is not to be trusted: the exact test takes its place.
+# Below this many discordant pairs McNemar's chi-square is unreliable and the exact test is used.
 EXACT_BELOW = 25
 
 
@@ -62,13 +62,13 @@ class AucComparison:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often what was predicted with some probability came true, by bins of that probability.
+    """The observed share of an event, by bins of its predicted probability.
 
     Attributes:
         edges: float64 (B + 1,), in [0, 1].
         count: int64 (B,), images in each bin.
         predicted: float64 (B,), mean probability; NaN in an empty bin.
-        observed: float64 (B,), share that came true; NaN in an empty bin.
+        observed: float64 (B,), observed share; NaN in an empty bin.
         low, high: float64 (B,), the Wilson interval of `observed`.
     """
 
@@ -103,7 +103,7 @@ def bootstrap_weights(count: int, resamples: int = RESAMPLES, seed: int = 0) -> 
     """
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, count, (resamples, count))
-    drawn += np.arange(resamples)[:, None] * count  # each resample counts in a stretch of its own
+    drawn += np.arange(resamples)[:, None] * count  # numbers of each resample in a range of its own
     return np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float32)
 
 
@@ -175,7 +175,7 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemarResult:
 
     Args:
         first: bool (N,), whether it has each image right.
-        second: The same of the other one.
+        second: the same of the other one.
 
     Source: McNemar 1947; Edwards 1948 (continuity correction); exact below `EXACT_BELOW` discordant images.
     """
@@ -206,7 +206,7 @@ def delong_comparison(positive: ArrayLike, first: ArrayLike, second: ArrayLike) 
     Args:
         positive: bool (N,).
         first: float (N,), its scores of the positive class.
-        second: The same of the other one.
+        second: the same of the other one.
 
     Source: DeLong, DeLong and Clarke-Pearson 1988; computed as in Sun and Xu 2014.
     """
@@ -258,10 +258,10 @@ def _normal_estimate(value: float, variance: float, clip: bool) -> Estimate:
 
 
 def reliability(outcomes: ArrayLike, probabilities: ArrayLike, bins: int = 10) -> Reliability:
-    """What was predicted against what came true, in bins of equal width.
+    """Predicted probabilities against observed shares, in bins of equal width.
 
     Args:
-        outcomes: bool (N,), what came true.
+        outcomes: bool (N,), whether the event came true.
         probabilities: float (N,), in [0, 1].
         bins: how many.
 
@@ -292,9 +292,9 @@ def expected_calibration_error(bins: Reliability) -> float:
 def predicted_event(
     labels: NDArray[np.integer], probabilities: NDArray[np.floating]
 ) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
-    """What calibration is about: outcomes (N,) and their probabilities (N,).
+    """The event whose calibration is assessed: outcomes (N,) and their predicted probabilities (N,).
 
-    With two classes that an image is of class 1; with more that the most probable class is right.
+    With two classes the event is that an image is of class 1; with more, that the most probable class is right.
     """
     if probabilities.shape[1] == 2:
         return labels == 1, probabilities[:, 1]
@@ -332,7 +332,7 @@ def mean_interval(values: ArrayLike) -> Estimate:
 
 
 def next_interval(values: ArrayLike) -> Estimate:
-    """The mean of repeats, and where one more of the same kind would fall: Student's prediction interval.
+    """The mean of repeats, with Student's prediction interval for one more repeat.
 
     NaN bounds for fewer than two. Source: Hahn and Meeker 1991, section 4.7.
     """

@@ -1,7 +1,7 @@
-"""Every colour, font and axis of the figures and pages, in one place, for light and for dark.
+"""Colours, fonts and axes of the figures and pages, light and dark.
 
-Traces carry colours that read on both backgrounds; whatever differs (ink, grid, hover boxes) stands in
-the two templates, so that a page changes its theme without drawing anything anew.
+Traces have colours that read on both backgrounds. What differs (ink, grid, hover boxes) stands in the two templates,
+so that a page changes its theme without drawing its figures again.
 """
 
 import html
@@ -19,8 +19,8 @@ TRAIN = "#3b7dc4"
 VALIDATION = "#e07b22"
 TEST = "#2a9d7f"
 
-ACCENT = TRAIN  # what a figure is about
-BEST = VALIDATION  # the one trial that the eye should find
+ACCENT = TRAIN  # the subject of a figure
+BEST = VALIDATION  # the best trial
 MUTED = "#8a93a0"  # everything else
 
 STATUS = {
@@ -32,19 +32,19 @@ STATUS = {
     record.WAITING: "#c8ced6",
 }
 
-# For classes, runs and compared trials; none of them is train's blue or validation's orange.
+# For classes, runs and compared trials; neither the blue of training nor the orange of validation.
 SERIES = ("#2a9d7f", "#8f6bc0", "#c9569b", "#b5892e", "#4aa3b8", "#7a8b3a", "#d0675a", "#6b7a90")
 
-# Fades out of the page towards few, so that it serves on white and on black paper.
+# Few is transparent, so that the scale works on white and on black.
 SEQUENTIAL = ((0.0, "rgba(59,125,196,0.05)"), (0.5, "rgba(59,125,196,0.55)"), (1.0, "rgba(59,125,196,1.0)"))
-# From good to bad; ends in grey, because the bad end is the less interesting one.
+# From good to bad; the bad end, which is less interesting, is grey.
 GOOD_TO_BAD = ((0.0, "#14507f"), (0.25, "#3b8ab8"), (0.55, "#9cc3c9"), (1.0, "#d8d5cd"))
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 
 @dataclass(frozen=True)
 class Theme:
-    """What differs between light and dark.
+    """The colours that differ between light and dark.
 
     Attributes:
         ink, soft: colours of text, and of text that matters less.
@@ -106,7 +106,7 @@ def template(theme: Theme) -> dict[str, Any]:
 
 
 def figure(traces: Sequence[Any] = (), **layout: Any) -> "go.Figure":
-    """A Plotly figure of `traces` in the house style; drawn light until a page says otherwise."""
+    """A Plotly figure of `traces` in the house style and the light theme."""
     import plotly.graph_objects as go
 
     return go.Figure(data=list(traces), layout={"template": template(LIGHT), "height": 320, **layout})
@@ -119,14 +119,14 @@ def panels(rows: int, columns: int, titles: Sequence[str] = (), narrowest: int =
         rows: at least one.
         columns: at least one.
         titles: of the panels, row by row.
-        narrowest: pixels that a panel needs; a page with less room stacks the panels (`meta` tells it how).
+        narrowest: pixels that a panel needs; a page with less room stacks the panels (by `meta`).
         **options: of Plotly's make_subplots.
     """
     from plotly.subplots import make_subplots
 
     drawn = make_subplots(rows=rows, cols=columns, **options)
     for place, title in enumerate(titles):
-        # Tied to its panel's axes, so that it follows when a page stacks the panels.
+        # Tied to its panel's axes: it moves with them when a page stacks the panels.
         axis = "" if place == 0 else str(place + 1)
         drawn.add_annotation(
             x=0,
@@ -164,12 +164,12 @@ def faded(color: str, alpha: float) -> str:
 
 
 def series_color(place: int) -> str:
-    """The colour of the series at `place`; begins anew when they run out."""
+    """The colour of the series at `place`; the colours repeat after the last one."""
     return SERIES[place % len(SERIES)]
 
 
 def plain(text: object) -> str:
-    """Text that Plotly shows as it stands: its labels take a few HTML tags, names from runs must not."""
+    """Text escaped for Plotly, whose labels take a few HTML tags; names from runs must not be read as tags."""
     return html.escape(str(text), quote=False)
 
 

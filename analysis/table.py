@@ -24,10 +24,10 @@ class Table:
     Attributes:
         name: in commands and file names.
         title, title_fr: what it shows, in one line.
-        make: from a run and options to a frame; from all runs where the table is `joint`.
+        make: from a run and options to its frame; from all runs where the table is `joint`.
         joint: whether all runs share one frame. Otherwise each run has its own.
         headings_fr: French headings of columns that `analysis.export` has no word for, by column.
-        fits: whether the table says something about some runs. Only then is it printed or shown unasked.
+        fits: whether the table has something to say about some runs; if not, it is made only where it is named.
         section: of the report that shows it; empty for a table that is only printed.
         caption: what the report says beside it.
         nothing: what the report shows in place of an empty frame.

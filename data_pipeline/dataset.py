@@ -180,7 +180,7 @@ def prepare_extra_test(
     """
     top = Path(folder).expanduser()
     if not top.is_dir():
-        raise DataError(f"The outside test set {name!r} is an existing folder; received {folder!r}. Check the path.")
+        raise DataError(f"The outside test set {name!r} is an existing folder. Received: {folder!r}. Check the path.")
     try:
         listed = scan_folder(top.resolve(), settings.labels)
         if listed.classes != tuple(classes):

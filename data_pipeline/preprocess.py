@@ -45,12 +45,12 @@ class ImageSettings:
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
-            raise DataError(f"The image size must lie between 8 and 4096 pixels, received {self.size}.")
+            raise DataError(f"The image size must lie between 8 and 4096 pixels. Received: {self.size}.")
         if self.channels not in (1, 3):
-            raise DataError(f"Images have 1 channel (grey) or 3 (colour), received {self.channels}.")
+            raise DataError(f"Images have 1 channel (grey) or 3 (colour). Received: {self.channels}.")
         if self.interpolation not in INTERPOLATIONS:
             raise DataError(
-                f"The interpolation is one of {', '.join(INTERPOLATIONS)}; received {self.interpolation!r}."
+                f"The interpolation is one of {', '.join(INTERPOLATIONS)}. Received: {self.interpolation!r}."
             )
 
     @property

@@ -37,11 +37,11 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         if self.method not in SPLIT_METHODS:
-            raise DataError(f"The split method is one of {', '.join(SPLIT_METHODS)}; received {self.method!r}.")
+            raise DataError(f"The split method is one of {', '.join(SPLIT_METHODS)}. Received: {self.method!r}.")
         if self.fraction is not None and not 0 < self.fraction < 1:
-            raise DataError(f"The validation fraction lies between 0 and 1; received {self.fraction}.")
+            raise DataError(f"The validation fraction lies between 0 and 1. Received: {self.fraction}.")
         if self.seed < 0:
-            raise DataError(f"The split's seed is 0 or more; received {self.seed}.")
+            raise DataError(f"The split's seed is 0 or more. Received: {self.seed}.")
 
 
 @dataclass(frozen=True)

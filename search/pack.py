@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-pictures", action="store_true", help="leave out the X-rays that the winner mistook")
     given = parser.parse_args(arguments)
     if not given.file.endswith(PACKED):
-        parser.error(f"the file's name ends in {PACKED}; got {given.file}")
+        parser.error(f"A packed file's name ends in {PACKED}. Received: {given.file}. Add {PACKED}.")
     try:
         content = packed(RunFolder(given.run), pictures=not given.no_pictures)
         Path(given.file).write_bytes(content)

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def serve() -> None:
         app = create_app(given.folder)
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or every request is a line on the screen
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # otherwise every request is a line on the screen
         print(f"Open http://{given.host}:{given.port}/ (Ctrl-C stops)", flush=True)
         app.run(host=given.host, port=given.port, debug=False)
 

@@ -1,4 +1,4 @@
-"""Which trials are chosen: conditions that live in the page's address, so that a link shows the same trials."""
+"""Filters of trials: conditions in the page's address, so that a link shows the same trials."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,16 +14,16 @@ from analysis.figures import Scale, place_at, scale_of
 if TYPE_CHECKING:
     import pandas as pd
 
-ABSENT = "absent"  # what a trial without a hyperparameter is called in a condition
+ABSENT = "absent"  # in a condition, a trial without the hyperparameter
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Conditions that a chosen trial meets, all of them.
+    """Conditions; a chosen trial meets all of them.
 
     Attributes:
         ranges: lowest and highest value, by column.
-        choices: the categories that count, by column; `ABSENT` for trials without the hyperparameter.
+        choices: the chosen categories, by column; `ABSENT` for trials without the hyperparameter.
     """
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Filter:
         return (*self.ranges, *self.choices)
 
     def chosen(self, trials: "pd.DataFrame") -> "pd.DataFrame":
-        """The trials that meet all conditions; a condition on a column that is not there is passed over."""
+        """The trials that meet all conditions; a condition on a missing column is ignored."""
         kept = np.ones(len(trials), bool)
         for name, (low, high) in self.ranges.items():
             if name in trials:
@@ -47,22 +47,22 @@ class Filter:
         return trials[kept]
 
     def with_range(self, name: str, low: float, high: float) -> "Filter":
-        """With a condition on numbers, in place of an earlier one on the same column."""
+        """The filter with a range of numbers, which replaces an earlier condition on the column."""
         return replace(self.without(name), ranges={**self.without(name).ranges, name: (low, high)})
 
     def with_choice(self, name: str, names: Sequence[str]) -> "Filter":
-        """With a condition on categories, in place of an earlier one on the same column."""
+        """The filter with chosen categories, which replace an earlier condition on the column."""
         return replace(self.without(name), choices={**self.without(name).choices, name: tuple(names)})
 
     def without(self, name: str) -> "Filter":
-        """Without any condition on a column."""
+        """The filter without the condition on a column."""
         return Filter(
             {key: value for key, value in self.ranges.items() if key != name},
             {key: value for key, value in self.choices.items() if key != name},
         )
 
     def only(self, names: Iterable[str]) -> "Filter":
-        """With the conditions on these columns alone."""
+        """The filter with the conditions on these columns alone."""
         found = self
         for name in set(self.columns) - set(names):
             found = found.without(name)
@@ -82,7 +82,7 @@ class Filter:
 
 
 def read_filter(pairs: Iterable[tuple[str, str]]) -> Filter:
-    """The conditions in an address; what is no condition, or no number, is passed over."""
+    """The conditions in an address; pairs that are no condition, or hold no number, are ignored."""
     lows: dict[str, float] = {}
     highs: dict[str, float] = {}
     choices: dict[str, list[str]] = {}
@@ -102,12 +102,12 @@ def read_filter(pairs: Iterable[tuple[str, str]]) -> Filter:
 
 @dataclass(frozen=True)
 class Address:
-    """What a page's address says after its path.
+    """The part of a page's address after its path.
 
     Attributes:
         run: the run's folder name; empty for the newest.
         trial: the trial's number, on the page of one trial.
-        compared: the numbers of trials that were put aside for comparison.
+        compared: the numbers of the trials to compare.
         sort: the column that the table is sorted by, with a minus in front for the largest first.
         page: of the table, 0 for the first.
     """
@@ -120,7 +120,7 @@ class Address:
     filter: Filter = field(default_factory=Filter)
 
     def query(self) -> str:
-        """The address' part from its question mark; empty where nothing is said."""
+        """The query of the address, with its question mark; empty where every value is the default."""
         pairs = [("run", self.run)] if self.run else []
         pairs += [("trial", str(self.trial))] if self.trial is not None else []
         pairs += [("compare", str(number)) for number in self.compared]
@@ -131,7 +131,7 @@ class Address:
 
 
 def read_address(query: str) -> Address:
-    """What a query says; whatever is not understood is passed over."""
+    """The address of a query; parts that cannot be read are ignored."""
     pairs = parse_qsl((query or "").lstrip("?"))
     given = dict(pairs)
     numbers = [int(value) for key, value in pairs if key == "compare" and value.isdigit()]
@@ -181,7 +181,7 @@ def brushed_places(current: Filter, scales: Sequence[Scale]) -> dict[str, list[t
 
 
 def brush_points(current: Filter, trials: "pd.DataFrame", numbers: Sequence[int], columns: Sequence[str]) -> Filter:
-    """The conditions after a box was drawn around points: on each column, what these trials span."""
+    """The conditions after a box was drawn around points: on each column, the range of these trials."""
     inside = trials.loc[trials.index.isin(numbers)]
     if inside.empty:
         return current

@@ -1,4 +1,4 @@
-"""The runs that the app shows: read once, then brought up to date."""
+"""The runs that the app shows: read once, then updated."""
 
 import threading
 
@@ -7,7 +7,7 @@ from search.record import RecordError, RunFolder
 
 
 class Library:
-    """The runs of a folder, which is a run itself or holds runs; safe to use from several threads.
+    """The runs of a folder, which is a run or holds runs; safe to use from several threads.
 
     Args:
         url: the folder.
@@ -24,7 +24,7 @@ class Library:
         self._versions: dict[str, int] = {}
         self._lock = threading.Lock()
         if not self._single and not run_urls(url):
-            raise RecordError(f"The app shows a run, or a folder of runs; {url} is neither. Give another folder.")
+            raise RecordError(f"The app shows a run, or a folder of runs. Received: {url}. Give another folder.")
 
     def names(self) -> list[str]:
         """The runs' folder names, the newest run first."""
@@ -40,7 +40,7 @@ class Library:
             if name not in self._runs:
                 urls = self._urls()
                 if name not in urls:
-                    raise RecordError(f"There is no run called {name!r} here. See the list of runs.")
+                    raise RecordError(f"A run must be one of this folder. Received: {name!r}. See the list of runs.")
                 self._runs[name] = load(urls[name])
             return self._runs[name]
 
@@ -59,7 +59,7 @@ class Library:
         return {} if self._single else read_errors(self._url)
 
     def refresh(self, name: str) -> int:
-        """Take in what a run has written since; returns its version, which grows whenever something was."""
+        """Read what a run has written since; returns its version, which grows with every such change."""
         run = self.run(name)
         with self._lock:
             self._versions[name] = self._versions.get(name, 0) + bool(run.refresh())

@@ -1,6 +1,6 @@
-"""What each page of the app shows, as Dash components made from runs; the figures are the report's own.
+"""The pages of the app as Dash components; the figures are those of the report.
 
-Every name and value goes into a component as text, which React escapes.
+Names and values go into components as text, which React escapes.
 """
 
 import datetime
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 PAGES = {"/": "Runs", "/trials": "Trials", "/trial": "One trial", "/compare": "Compare", "/claims": "Claims"}
-ROWS = 12  # of the table at a time; the browser makes each cell anew at every filter
+ROWS = 12  # of the table at a time; the browser draws every cell again at each filter
 MOST_COMPARED = 8
 
 Component = Any  # Dash ships no types for its components
 
 
 def navigation(path: str, address: Address) -> list[Component]:
-    """The links to all pages, the current one marked; they keep the run and the trials put aside."""
+    """The links to all pages, the current one marked; they keep the run and the trials to compare."""
     kept = Address(run=address.run, compared=address.compared)
     links = []
     for own, name in PAGES.items():
@@ -51,7 +51,7 @@ def navigation(path: str, address: Address) -> list[Component]:
 
 
 def runs_page(library: Library) -> list[Component]:
-    """All runs: what each found, and how far it is."""
+    """All runs: the state and the winner of each."""
     rows, errors = [], library.errors()
     for name in library.names():
         if name in errors:
@@ -73,9 +73,9 @@ def runs_page(library: Library) -> list[Component]:
 
 
 def trials_page(run: Run, address: Address, theme: style.Theme) -> list[Component]:
-    """The page of all trials; the parts with an id are made anew as the filter changes.
+    """The page of all trials; callbacks fill the parts with an id again when the filter changes.
 
-    The figures are blank until the browser asks for them, so that the table need not wait for their drawing.
+    The figures are blank until the browser asks for them, so that the table does not wait for them.
     """
     axes = len(figures.varying(run.trials, run.hyperparameters))
     parallel, slices = _blank(theme, 400, 90 * axes), _blank(theme, 524, 170 * min(axes, 4))
@@ -105,7 +105,7 @@ def trials_figures(run: Run, address: Address, theme: style.Theme) -> "list[go.F
     chosen = address.filter.chosen(run.trials)
     scales = brush_scales(run)
     on_axes = [scale.name for scale in scales]
-    # Brushed axes show what they leave out in grey; other conditions take their trials away.
+    # Trials outside a brushed axis are grey; trials that fail another condition are left out.
     others = address.filter.only(set(address.filter.columns) - set(on_axes))
     visible = others.chosen(run.trials)
     shown = scales if len(visible) == len(run.trials) else _kept(scales, run, visible)
@@ -119,7 +119,7 @@ def trials_figures(run: Run, address: Address, theme: style.Theme) -> "list[go.F
 
 
 def brush_scales(run: Run) -> list[figures.Scale]:
-    """The axes of the parallel-coordinates figure, whatever is chosen."""
+    """The axes of the parallel-coordinates figure, of all trials."""
     return figures.parallel_scales(run.trials, run.metric, run.hyperparameters)
 
 
@@ -130,14 +130,14 @@ def slice_columns(run: Run, address: Address) -> list[str]:
 
 
 def trials_state(run: Run, address: Address) -> list[Component]:
-    """How many trials are chosen, and what of the run is damaged."""
+    """How many trials are chosen, and the problems of the run."""
     chosen = len(address.filter.chosen(run.trials))
     words = f"{chosen:,} of {len(run.trials):,} trials; the run is {run.status}."
     return [html.P(words, role="status"), *(_problem(problem) for problem in run.problems)]
 
 
 def trials_statuses(run: Run, address: Address) -> list[Component]:
-    """How many trials ended how, each a link that shows these alone."""
+    """The number of trials by status, each a link that shows these alone."""
     counts = run.trials["status"].value_counts()
     links: list[Component] = []
     for status in (status for status in style.STATUS if status in counts):
@@ -148,7 +148,7 @@ def trials_statuses(run: Run, address: Address) -> list[Component]:
 
 
 def trials_chips(address: Address) -> list[Component]:
-    """The conditions, each a link that drops it."""
+    """The conditions, each a link that removes it."""
     links = []
     for name, words in address.filter.words().items():
         without = replace(address, filter=address.filter.without(name), page=0)
@@ -159,7 +159,7 @@ def trials_chips(address: Address) -> list[Component]:
 
 
 def trials_table(run: Run, address: Address) -> list[Component]:
-    """A page of the chosen trials, sorted as the address says; headings sort, numbers lead to a trial."""
+    """A page of the chosen trials in the order of the address; headings sort, numbers lead to a trial."""
     names = ["status", "epochs", *dict.fromkeys((run.metric, "val_loss", "val_accuracy", "val_auc")), "parameters"]
     names += [name for name in ("test_accuracy", "test_auc") if run.trials[name].notna().any()]
     names += figures.varying(run.trials, run.hyperparameters)
@@ -190,7 +190,7 @@ def trials_table(run: Run, address: Address) -> list[Component]:
 
 
 def trial_page(run: Run, address: Address, theme: style.Theme) -> list[Component]:
-    """One trial, or what the search exported where none is named: curves, predictions, model, mistakes."""
+    """One trial, or the exported model where none is named: curves, predictions, layers, mistakes."""
     scored = scored_winner(run) if address.trial is None else scored_trial(run, address.trial)
     if scored is None:
         scored = next((scored_trial(run, trial) for trial in best_trials(run, 1)), None)
@@ -261,17 +261,17 @@ def compare_page(library: Library, run: Run, address: Address, theme: style.Them
 
 
 def claims_page(library: Library) -> list[Component]:
-    """The report's statements, tested on all runs here together."""
+    """The report's claims, tested on all runs of the folder together."""
     title = html.H1("What of the report holds")
     runs = [run for classes in (2, 3) for run in bearing_runs(library.readable(), classes)]
     if not runs:
         return [title, html.P("No run here has the report's classes: normal and pneumonia, or bacterial and viral.")]
-    said = f"Tested on the trials of {', '.join(run.name for run in runs)}. Too few trials leave a statement undecided."
+    said = f"Tested on the trials of {', '.join(run.name for run in runs)}. Too few trials leave a claim undecided."
     return [title, html.P(said), _figure_table(joint_table(TABLES["claims"], runs))]
 
 
 def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Component:
-    """A column a trial, a row a hyperparameter or score; rows that differ stand out."""
+    """A column a trial, a row a hyperparameter or score; rows that differ are marked."""
     scores = ["val_loss", "val_accuracy", "val_auc", "test_loss", "test_accuracy", "test_auc", "parameters", "epochs"]
     rows = []
     for name in dict.fromkeys([*run.hyperparameters, "status", run.metric, *scores]):
@@ -318,7 +318,7 @@ _CONFIG: Any = {"displayModeBar": False, "responsive": True}
 
 
 def _as_figure(drawn: "go.Figure | str", theme: style.Theme) -> "go.Figure":
-    """A panel as a figure: the reason why there is none becomes a line of text in an empty one."""
+    """A panel as a figure; a reason becomes a line of text in an empty figure."""
     if not isinstance(drawn, str):
         return drawn
     words = {"x": 0, "y": 0.5, "xref": "paper", "yref": "paper", "xanchor": "left", "text": style.plain(drawn)}
@@ -326,14 +326,14 @@ def _as_figure(drawn: "go.Figure | str", theme: style.Theme) -> "go.Figure":
 
 
 def _blank(theme: style.Theme, height: int, narrowest: int = 0) -> "go.Figure":
-    """Paper without axes."""
+    """A figure without axes."""
     axis = {"visible": False}
     blank = style.figure(height=height, xaxis=axis, yaxis=axis, meta={"narrowest": narrowest, "columns": 1})
     return style.restyled(blank, theme)
 
 
 def _kept(scales: Sequence[figures.Scale], run: Run, visible: "pd.DataFrame") -> list[figures.Scale]:
-    """The same axes with the places of the visible trials alone."""
+    """The same axes with the visible trials alone."""
     known = run.trials[run.trials[run.metric].notna()]
     drawn = figures.sampled(known, figures.MOST_LINES, known[run.metric])
     inside = drawn.index.isin(visible.index)
@@ -352,7 +352,7 @@ def _graph(key: str, drawn: "go.Figure", caption: str, title: str = "") -> Compo
 
 
 def _narrowest(drawn: "go.Figure") -> str:
-    """How wide a figure must be to be read; a narrower page scrolls it sideways."""
+    """The least width of a figure as CSS; a narrower page scrolls it sideways."""
     meta = drawn.layout.meta or {}
     return f"{min(meta.get('narrowest', 0) * meta.get('columns', 1), 900)}px"
 
@@ -387,7 +387,7 @@ def _problem(text: str) -> Component:
 
 def _link(text: str, path: str, address: Address, **options: Any) -> Component:
     title = options.pop("title", None)
-    if "aria-current" in options:  # dcc.Link knows no aria attributes; its child carries it
+    if "aria-current" in options:  # dcc.Link takes no aria attributes; its child has them
         return dcc.Link(html.Span(text, **options), href=path + address.query(), className="current", title=title)
     return dcc.Link(text, href=path + address.query(), title=title, **options)
 
@@ -397,7 +397,7 @@ def _trial_link(trial: int, address: Address) -> Component:
 
 
 def _aside_link(trial: int, address: Address, path: str = "/trials", words: tuple[str, str] = ("+", "✓")) -> Component:
-    """A link that puts a trial aside for comparison, or back."""
+    """A link that adds a trial to the comparison, or removes it."""
     aside = trial in address.compared
     rest = tuple(number for number in address.compared if number != trial)
     compared = rest if aside else (*rest, trial)

@@ -1,4 +1,4 @@
-"""The app itself: one address per view, one callback that makes a page, and those that follow a brush."""
+"""The Dash app: one address a view, one callback that makes a page, and callbacks for brushes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -63,11 +63,11 @@ def _layout() -> Any:
 
 
 def _index() -> str:
-    """The page around Dash's own: the report's style, and no style of another."""
+    """The HTML around Dash's own, with the style of the report and no other."""
     css = read_asset("page.css")
     light, dark = style.variables(style.LIGHT), style.variables(style.DARK)
     themes = f":root {{ {light} color-scheme: light; }} :root[data-theme='dark'] {{ {dark} color-scheme: dark; }}"
-    # Dash asks for Plotly once a page has a figure; asked for here, it is read while the first page is made.
+    # Dash loads Plotly once a page has a figure; loaded here, it arrives while the first page is made.
     plotly = "<script async src='/_dash-component-suites/plotly/package_data/plotly.min.js'></script>"
     return (
         "<!DOCTYPE html><html lang='en'><head>{%metas%}"
@@ -78,7 +78,7 @@ def _index() -> str:
 
 
 def _add_theme(app: Any) -> None:
-    """The reader's theme: the system's at first, then what the button says, remembered."""
+    """The reader's theme: that of the system at first, then that of the button, which the browser keeps."""
     app.clientside_callback(
         ClientsideFunction("theme", "choose"), Output("theme", "data"), Input("theme-button", "n_clicks")
     )
@@ -98,7 +98,7 @@ def _add_pages(app: "Dash", library: Library) -> None:
     def show_page(path: str, query: str, version: str, theme: str, place: str) -> tuple[Any, Any, Any]:
         address = _with_run(read_address(query), library)
         links = pages.navigation(path, address)
-        # The page of trials fills itself: only another run makes it anew.
+        # The page of trials fills itself: only another run makes a new one.
         new_place = f"{path}?{address.run}" if path == "/trials" else f"{path}{query}{version}{theme}"
         if new_place == place:
             return no_update, links, no_update
@@ -110,7 +110,7 @@ def _add_pages(app: "Dash", library: Library) -> None:
     @app.callback(
         Output("version", "data"), Input("tick", "n_intervals"), State("url", "search"), State("version", "data")
     )
-    def take_in_news(_: int | None, query: str, version: str) -> Any:
+    def refresh_run(_: int | None, query: str, version: str) -> Any:
         address = _with_run(read_address(query), library)
         try:
             changes = library.refresh(address.run)
@@ -133,7 +133,7 @@ def _page(library: Library, path: str, address: Address, theme: style.Theme) -> 
 
 
 def _add_trials(app: "Dash", library: Library) -> None:
-    # Two callbacks, one after the other: the table shows at once, and does not wait for the figures.
+    # Two callbacks, one after the other: the table does not wait for the figures.
     @app.callback(
         Output("trials-state", "children"),
         Output("trials-chips", "children"),
@@ -203,7 +203,7 @@ def _add_brushes(app: "Dash", library: Library) -> None:
 
 
 def _moved(address: Address, chosen: Filter) -> Any:
-    """The address with other conditions; nothing to do where they are the same."""
+    """The query with other conditions; no update where they are the same."""
     return no_update if chosen == address.filter else replace(address, filter=chosen, page=0).query()
 
 

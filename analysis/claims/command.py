@@ -1,4 +1,4 @@
-"""The command of the claims: a verdict on each, printed."""
+"""The command `python -m analysis.claims`: prints a verdict on each claim."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the verdicts on the report's claims from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.claims",
-        description="The report's statements, each with a verdict from the trials of one or several runs.",
+        description="The report's claims, each with a verdict from the trials of one or several runs.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or URL")
     given = parser.parse_args(arguments)
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """Show verdicts as a table on the terminal."""
+    """Print verdicts as a table."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -35,5 +35,5 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
         )
         own = f"{entry.published:+.3f}" if np.isfinite(entry.published) else ""
         cells = (f"{entry.sentence}\n({entry.place})", entry.verdict, effect, own, entry.basis)
-        table.add_row(*map(Text, cells))  # Text: what a run is called is no markup
+        table.add_row(*map(Text, cells))  # Text, because names from runs are no markup
     Console().print(table)

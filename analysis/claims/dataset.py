@@ -42,7 +42,7 @@ def split_counts(counts: Mapping[str, Sequence[int]], classes: Sequence[str]) ->
 
 
 def image_counts(run: Run) -> dict[str, list[int]]:
-    """Images of each class by split: counted in the manifest, or, where that is missing, as recorded."""
+    """Images of each class by split: counted in the manifest; without one, as the run recorded them."""
     order = ("train", "validation", "test")
     if not len(run.manifest):
         return {name: list(run.record.data.get("counts", {}).get(name, [])) for name in order}

@@ -1,4 +1,4 @@
-"""What the report publishes, as frames: its rows and its image counts."""
+"""The published rows and image counts of the report, as frames."""
 
 import functools
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import yaml
 
 @functools.cache
 def read_published() -> Mapping[str, Any]:
-    """The report's rows, counts and headings, as `published.yaml` holds them."""
+    """The content of `published.yaml`: the report's rows and counts."""
     content: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text("utf-8"))
     return content
 

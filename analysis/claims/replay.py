@@ -1,4 +1,4 @@
-"""The report's own tables: what it published beside what runs measured.
+"""The tables of the report: published numbers beside measured ones.
 
 Columns keep one name in every language; `HEADINGS_FR` has the report's own headings.
 """
@@ -20,7 +20,7 @@ from search.record import FINISHED
 SCORES = ("test_loss", "test_accuracy", "val_loss", "val_accuracy")
 REPORT_TEST_IMAGES = 624
 NOT_RUN = "not run"
-# The tables of the report by the name of the space that replays them, too.
+# The tables of the report, by their own names and by those of the spaces that replay them.
 REPORT_TABLES = {
     "table1": ("table1",),
     "table2": ("table2",),
@@ -39,8 +39,8 @@ _SCORES_FR = {
 }
 _TRANSFER_FR = {"model": "modèle", "parameters": "Nb param.", "epochs": "epochs", **_SCORES_FR}
 
-# The columns that the report prints in each of its tables, in its order, under its own headings. Those of table 1 and
-# of tables 2 to 4 differ in words.
+# The columns that the report prints in each of its tables, in its order, with its own headings, which differ between
+# tables.
 HEADINGS_FR: Mapping[str, Mapping[str, str]] = {
     "table1": {
         "model": "Modèle",
@@ -70,8 +70,8 @@ def report_table(name: str, trials: pd.DataFrame, confusions: Mapping[tuple[str,
 
     Every score `s` has the columns `s` (published), `s_measured` (mean over repeats), `s_measured_low` and
     `s_measured_high` (where one more run with another seed would fall, 95 %; NaN for one repeat) and `s_difference`.
-    What was published was one run: outside of that interval it was not reproduced. `status` says how often a row was
-    run, or that it was not.
+    A published number is that of one run: outside the interval it was not reproduced. `status` says how often a row
+    was run, or that it was not.
 
     Args:
         name: of `REPORT_TABLES`.
@@ -112,7 +112,7 @@ def _report_line(
 
 
 def _replay_status(replays: pd.DataFrame, done: int, matrices: Sequence[Any]) -> str:
-    """How often a row was run to its end, and what else happened to it, in words."""
+    """How often a row was run to its end, and how its other trials ended, in words."""
     if not len(replays):
         return NOT_RUN
     parts = [f"{done} repeat{'s' if done != 1 else ''}"]

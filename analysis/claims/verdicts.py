@@ -1,14 +1,14 @@
 """Verdicts on the report's claims, from the trials of one or several runs.
 
-The verdict rests, in this order, on what the runs hold:
+A verdict rests on the first of these that the runs hold:
 
-1. replays of those rows with several seeds: the difference of the paired seeds (Student's interval);
-2. replays with fewer seeds: the paired bootstrap over the test images. Its interval knows that the images are a
-   sample, but not that another seed would have given another model; the basis says so;
+1. replays of the claim's rows with several seeds: the difference of the paired seeds (Student's interval);
+2. replays with fewer seeds: the paired bootstrap over the test images. Its interval covers the sampling of images,
+   but not that another seed gives another model; the basis says so;
 3. trials of a search, where the claim says which: the difference of two groups by validation (Welch's interval).
 
-An interval that covers the claim's border leaves it *undecided*, as do too few trials or images. Only runs with the
-report's classes bear on it, and only those on one set of images: the largest, where runs were made on several.
+A claim is *undecided* where the interval covers its border, and with too few trials or images. Only runs with the
+report's classes bear on it, all on one set of images: the largest, where runs were made on several.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
+from analysis.claims.claims import BETTER, CLAIMS, NO_BETTER, NO_WORSE, Claim, SearchGroups
 from analysis.claims.published import published_counts, published_rows
-from analysis.claims.statements import BETTER, CLAIMS, NO_BETTER, NO_WORSE, Claim, SearchGroups
 from analysis.frames import all_trials, image_probabilities
 from analysis.load import Run, run_labels
 from analysis.statistics import Estimate
@@ -28,13 +28,13 @@ from analysis.table import Table
 from search.record import DIVERGED, FINISHED, STOPPED
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
-# Fewer seeds than this have no interval of their own worth the name.
+# Fewer seeds than this give no useful interval.
 MIN_SEEDS = 3
-# Fewer trials of a search in either group say nothing.
+# Fewer trials of a search in either group leave a claim undecided.
 MIN_TRIALS = 10
-# Fewer test images leave every interval wider than the effects in question.
+# With fewer test images every interval is wider than the effects in question.
 MIN_IMAGES = 100
-# "Does not help" and "as good as" mean: by no more than this.
+# "Does not help" and "as good as" allow a difference of this much.
 ACCURACY_MARGIN = 0.01
 MEASURES = {
     "test_accuracy": "test accuracy",
@@ -43,20 +43,20 @@ MEASURES = {
 }
 BOOTSTRAPS = 2000
 SIDES = ("first", "second")
-# What follows where the first row is worse by far, and where the second is.
+# The verdict that diverged trials of the first row speak for, and that of the second row.
 WORSE = {BETTER: (FAILS, HOLDS), NO_BETTER: (HOLDS, FAILS), NO_WORSE: (FAILS, HOLDS)}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say of a claim.
+    """The verdict on a claim, and what it rests on.
 
     Attributes:
         verdict: `HOLDS`, `FAILS` or `UNDECIDED`.
         effect, effect_low, effect_high: how much better the first is than the second (accuracy, or loss saved), and its
             95 % interval.
-        published: what the report's own numbers give, in the same measure; NaN where it prints none.
-        measure: what `effect` is a difference of: the claim's metric, or validation accuracy in a search.
+        published: the effect in the report's own numbers, in the same measure; NaN where it prints none.
+        measure: the score that `effect` is a difference of: the claim's metric, or validation accuracy in a search.
         basis: which trials, how many, and by which statistic.
         trials: how many trials bear on it.
     """
@@ -76,7 +76,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """An effect, its interval and where they come from."""
+    """An effect with its interval, and what it is computed from."""
 
     estimate: Estimate
     basis: str
@@ -93,7 +93,7 @@ def judge_claims(runs: Sequence[Run]) -> list[Verdict]:
 
 
 def bearing_runs(runs: Sequence[Run], classes: int) -> list[Run]:
-    """The runs that bear on the report's statements about so many classes: those on one set of images, the largest."""
+    """The runs that bear on claims about so many classes: those on the largest set of images."""
     names = tuple(published_counts(classes)["class"].unique())
     fitting = [run for run in runs if run.classes == names]
     if not fitting:
@@ -167,7 +167,7 @@ def _gain(first: Any, second: Any, metric: str) -> Any:
 
 
 def _replay_evidence(claim: Claim, runs: Sequence[Run]) -> Evidence:
-    """What replays of the claim's rows say; no trials where a row of it was not replayed."""
+    """The evidence of replays of the claim's rows; no trials where a row was not replayed."""
     rows = {row for pair in claim.pairs for row in pair}
     if not any(rows.intersection(run.trials["row"].unique()) for run in runs):
         return NOTHING
@@ -181,7 +181,7 @@ def _replay_evidence(claim: Claim, runs: Sequence[Run]) -> Evidence:
 
 
 def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
-    """Of several pairs that must all show it, the one that shows it least; all must hold for the claim to hold."""
+    """The weakest of several pairs; the claim holds where all of them do."""
     verdicts = [evidence.verdict or judge(evidence.estimate, claim.relation) for evidence in each]
     verdict = FAILS if FAILS in verdicts else UNDECIDED if UNDECIDED in verdicts else HOLDS
     bearing = [evidence for evidence, found in zip(each, verdicts, strict=True) if found == verdict]
@@ -195,8 +195,8 @@ def _pairs_evidence(
 ) -> Evidence:
     """The mean effect over pairs of rows, from seeds where there are enough of them, else from test images.
 
-    Diverged trials have no score and are in no effect, but a diverged trial is worse than any other: a verdict in
-    favour of their side is none.
+    Diverged trials have no score and are in no effect. But a diverged trial is worse than any other, so a verdict in
+    favour of its side is left undecided.
     """
     names = f"replays of {', '.join(f'{first} against {second}' for first, second in pairs)}"
     sides = [tuple(trials[trials["row"] == row] for row in pair) for pair in pairs]
@@ -303,12 +303,12 @@ def claims_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def bears_on_report(runs: Sequence[Run]) -> bool:
-    """Whether some run has the classes of a claim."""
+    """Whether some run has the classes of the report."""
     return any(bearing_runs(runs, classes) for classes in (2, 3))
 
 
 def _arrange(frame: pd.DataFrame) -> pd.DataFrame:
-    """The decided claims first, each sentence with its place in the report."""
+    """The claims as pages show them: decided ones first, each sentence with its place in the report."""
     pairs = zip(frame["sentence"], frame["place"], strict=True)
     frame["sentence"] = [f"{str(sentence).rstrip('.')} ({place})." for sentence, place in pairs]
     shown = ("sentence", "verdict", "effect", "published", "measure", "trials", "basis")
@@ -319,7 +319,7 @@ def _arrange(frame: pd.DataFrame) -> pd.DataFrame:
 TABLES = (
     Table(
         "claims",
-        "The report's statements, tested",
+        "The report's claims, tested",
         "Les énoncés du rapport, mis à l'épreuve",
         claims_table,
         joint=True,

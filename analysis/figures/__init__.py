@@ -1,7 +1,7 @@
 """Figures: each a function that reduces records to plain numbers, and one that draws them with Plotly.
 
 In a notebook: `figures.draw_slices(figures.slices(run.trials, run.metric, run.hyperparameters))`.
-A module's `__all__` names what of it stands here.
+Each module names its public part in `__all__`.
 """
 
 from analysis.figures.architecture import Layer as Layer

@@ -109,7 +109,7 @@ def draw_rungs(found: Rungs) -> "go.Figure":
     points = sampled(found.points, MOST_POINTS, found.points["value"])
     for went_on, name, color in ((True, "went on", style.TEST), (False, "ended here", style.MUTED)):
         own = points[points["went_on"] == went_on]
-        # Spread by trial number, the same at every drawing: a golden-ratio walk leaves no clumps.
+        # Spread by trial number, the same at every drawing; steps of the golden ratio leave no clumps.
         spread = (own["trial"] * 0.618034) % 1 - 0.5
         drawn.add_scatter(
             x=own["rung"].map(place_of) + 0.5 * spread,

@@ -37,8 +37,8 @@ class LearningCurve:
     Attributes:
         points: epoch, train_loss, val_loss, train_accuracy, val_accuracy; one row an epoch.
         judged: the epoch that the trial is judged by; `None` before the first.
-        stopped: the last epoch of a trial that ended before its time; `None` for the others.
-        max_epochs: how many epochs the trial might have had.
+        stopped: the last epoch of a trial that ended early; `None` for the others.
+        max_epochs: the most epochs that the trial could have had.
     """
 
     trial: int
@@ -58,7 +58,7 @@ def learning_curve(trials: "pd.DataFrame", curves: "pd.DataFrame", trial: int) -
 
     if trial not in trials.index:
         raise ValueError(
-            f"A learning curve is of one of the run's {len(trials)} trials, by its number; got {trial!r}. "
+            f"A learning curve must be of one of the run's {len(trials)} trials. Received: {trial!r}. "
             "The numbers are the index of run.trials."
         )
     row: Any = trials.loc[trial]
@@ -182,7 +182,7 @@ def _mark_judged(drawn: "go.Figure", curve: LearningCurve, quantity: str, place:
 
 
 def _epoch_axis(curve: LearningCurve) -> dict[str, Any]:
-    """All epochs that the trial might have had, so that an early stop shows as empty paper; whole numbers only."""
+    """An axis up to the most epochs of the trial, so that an early stop leaves empty space; whole numbers only."""
     last = max(curve.max_epochs, len(curve.points), 1)
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, last) if last <= 6 * step or step == last)
     return {
@@ -199,7 +199,7 @@ def _is_wide(points: "pd.DataFrame", quantity: str) -> bool:
 
 
 def _scale(wide: bool) -> dict[str, Any]:
-    """An axis' scale; a logarithmic one has a tick a power of ten, and none between."""
+    """The scale of an axis; a logarithmic one has ticks at powers of ten alone."""
     return {"type": "log", "dtick": 1} if wide else {"type": "linear"}
 
 

@@ -1,4 +1,4 @@
-"""The winner's mistakes as pictures: the X-ray, Grad-CAM over it, and what the model thought."""
+"""The winner's mistakes as pictures: the X-ray, Grad-CAM over it, and the predicted probabilities."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ class Mistake:
 
 
 def mistakes(predictions: "pd.DataFrame", classes: Sequence[str], most: int = 12) -> list[Mistake]:
-    """The images that a model got wrong, the surest mistakes first; without pictures."""
+    """The images that a model got wrong, the most confident mistakes first; without pictures."""
     columns = [f"p_{name}" for name in classes]
     if predictions.empty:
         return []
@@ -58,7 +58,7 @@ def mistakes(predictions: "pd.DataFrame", classes: Sequence[str], most: int = 12
 
 
 def gallery(folder: RunFolder) -> list[Mistake]:
-    """The mistakes that the search stored with its winner, pictures and all; empty where it stored none.
+    """The mistakes that the search stored with its winner, with their pictures; empty where it stored none.
 
     A picture that is missing or named outside the gallery's folder is left out; its numbers stay.
     """
@@ -67,7 +67,7 @@ def gallery(folder: RunFolder) -> list[Mistake]:
     try:
         return [_mistake(folder, entry) for entry in json.loads(folder.read("winner", "gallery.json"))]
     except (AttributeError, KeyError, TypeError, ValueError):
-        return []  # damaged; the predictions tell the same mistakes without pictures
+        return []  # damaged; the predictions give the same mistakes without pictures
 
 
 def _mistake(folder: RunFolder, entry: dict[str, Any]) -> Mistake:
@@ -83,7 +83,7 @@ def _mistake(folder: RunFolder, entry: dict[str, Any]) -> Mistake:
 
 def _picture(folder: RunFolder, name: Any) -> str:
     """A picture of the gallery as a `data:` URL."""
-    # Only the last part of the name counts: a run from elsewhere must not make us read other files.
+    # Only the last part of the name counts: a run from a stranger must not read files outside its folder.
     file = posixpath.basename(str(name))
     if not file or not folder.exists("winner", "gallery", file):
         return ""

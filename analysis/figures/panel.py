@@ -1,6 +1,6 @@
-"""A figure's entry on the pages: its title and caption, and what draws it. The report and the app show the same ones.
+"""Panels: a figure with its title and caption, as the report and the app show it.
 
-A panel that has nothing to show says why in words, so that no page carries an empty chart.
+A panel with nothing to show gives the reason in words, so that no page has an empty chart.
 """
 
 from collections.abc import Callable

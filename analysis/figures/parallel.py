@@ -37,12 +37,12 @@ def draw_parallel(
 ) -> "go.Figure":
     """Parallel coordinates: a line a trial, the best fiftieth orange; a box across an axis brushes it.
 
-    Drawn as plain lines and not as Plotly's own parallel coordinates, which need WebGL: a page holds few of
-    those, software draws them in seconds, and they come out of a printer as a bitmap.
+    Drawn as plain lines. Plotly's own parallel coordinates need WebGL: a page holds few of those, they take seconds
+    without a GPU, and print as a bitmap.
 
     Args:
         scales: of `parallel_scales`; the last one colours the lines.
-        brushed: ranges of places, by column, that are chosen already.
+        brushed: chosen ranges of places, by column.
     """
     brushed = brushed or {}
     heights = np.column_stack([_heights(scale) for scale in scales])  # (N, A), in [0, 1]; absent below
@@ -60,7 +60,7 @@ def draw_parallel(
         ("the best of all", chosen & (rank < 0.02), style.BEST, 1.0, 1.8),
     ]
     traces = [_lines(name, heights[own], color, alpha, width) for name, own, color, alpha, width in groups]
-    # Something to select: without a point in the figure Plotly offers no box.
+    # Invisible points: without a point in the figure Plotly offers no box.
     axis_feet = {"x": list(range(len(scales))), "y": [0.0] * len(scales), "mode": "markers", "opacity": 0}
     traces.append({"type": "scatter", "hoverinfo": "skip", "showlegend": False, **axis_feet})
     traces += _axis_text(scales)

@@ -1,4 +1,4 @@
-"""How good predictions are: confusion, ROC and precision-recall with bands, calibration, accuracy against size."""
+"""Predictions against the truth: confusion, ROC and precision-recall with bands, calibration, accuracy against size."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ def draw_confusion(found: Confusion) -> "go.Figure":
         [["" if share != share else f"{share:.1%}" for share in row] for row in found.shares],
     )
     for place, text in enumerate(texts, start=1):
-        # Both are coloured by share: a count says little beside classes of different size.
+        # Both are coloured by share: counts of classes of different size do not compare.
         heat = go.Heatmap(
             x=names,
             y=names,
@@ -120,8 +120,8 @@ class Band:
     Attributes:
         name: the class that counts as positive.
         middle, low, high: float64 (101,), the curve and the 2.5 and 97.5 % quantiles.
-        area, area_low, area_high: what lies under it.
-        base: what a guess would give: 0.5 under ROC, the share of positives under precision-recall.
+        area, area_low, area_high: the area under it, with its interval.
+        base: the area of a random guess: 0.5 for ROC, the share of positives for precision-recall.
     """
 
     name: str
@@ -145,7 +145,7 @@ def roc_bands(predictions: "pd.DataFrame", classes: Sequence[str], seed: int = 0
 def precision_bands(predictions: "pd.DataFrame", classes: Sequence[str], seed: int = 0) -> list[Band]:
     """Precision against sensitivity, with 95 % bands from resampled images; classes as in `roc_bands`.
 
-    Precision at a sensitivity is the best one reached there or beyond, so that the curve falls.
+    Precision at a sensitivity is the best one at that sensitivity or a higher one, so that the curve falls.
     """
     return _bands(predictions, classes, seed, "precision")
 
@@ -187,7 +187,7 @@ def _curves(
     curves, areas = np.full((rows, len(GRID)), np.nan), np.full(rows, np.nan)
     for row in range(rows):
         if not hits[row, -1] or not alarms[row, -1]:
-            continue  # a resample without one of the two classes says nothing
+            continue  # a resample without one of the two classes has no curve
         if kind == "roc":
             x, y = np.append(0, fallout[row]), np.append(0, recall[row])
             curves[row], areas[row] = np.interp(GRID, x, y), np.trapezoid(y, x)
@@ -253,9 +253,9 @@ def _draw_bands(bands: Sequence[Band]) -> "go.Figure":
 
 
 def calibration(predictions: "pd.DataFrame", classes: Sequence[str]) -> Reliability | None:
-    """What was predicted against what came true; `None` without usable probabilities.
+    """Predicted probabilities against observed shares; `None` without usable probabilities.
 
-    With two classes of the second one; with more of whichever the model found most probable.
+    With two classes, of the second one; with more, of the most probable class.
     """
     p = predictions[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64)
     if not len(p) or not np.isfinite(p).all():
@@ -354,7 +354,7 @@ def _confusion(scored: Scored) -> "Drawn":
 
 
 def _of_predictions(draw: "Callable[[Run, pd.DataFrame], Drawn]") -> "Callable[[Scored], Drawn]":
-    """A panel of the predictions on the test set, or on whatever else there is."""
+    """A panel of the predictions on the first set of images that was scored: test, else validation, else another."""
 
     def panel(scored: Scored) -> "Drawn":
         predictions = scored.predictions(next(iter(scored.evaluations), ""))

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_LINES", "MOST_POINTS", "Scale", "sampled", "scale_of", "varying"]
 
-MOST_LINES = 800  # trials in a figure of lines; more than that only blackens the paper
+MOST_LINES = 800  # trials in a figure of lines; more only blacken the page
 MOST_POINTS = 200  # in a panel of points, of which a page may have ten
 LONG_TICK = 10  # letters of a category; a longer one is broken at each "+"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How the values of one column become places on an axis.
+    """The values of one column as places on an axis.
 
     Attributes:
         kind: `log`, `linear` or `category`.
@@ -51,12 +51,12 @@ class Scale:
 
     @property
     def absent(self) -> float:
-        """Where a drawing puts what has no value: clearly below the lowest place."""
+        """The place of absent values in a drawing: clearly below the lowest one."""
         return self.low - 3 * self.room
 
     @property
     def ticks(self) -> tuple[list[float], list[str]]:
-        """Where ticks stand, and what they say, ready for Plotly."""
+        """The places of ticks and their labels, ready for Plotly."""
         if self.kind == "category":
             return [float(place) for place in range(len(self.categories))], [style.plain(n) for n in self.categories]
         if self.kind == "log":
@@ -101,7 +101,7 @@ def scale_of(values: "pd.Series[Any]") -> Scale:
 def sampled(frame: "pd.DataFrame", most: int, values: "pd.Series[float] | None" = None) -> "pd.DataFrame":
     """At most `most` rows, evenly spread; with `values`, both tenths at their ends are kept first.
 
-    The order of the rows stays. What is left out is the same at every call.
+    The order of the rows stays. The same rows are left out at every call.
     """
     if len(frame) <= most:
         return frame
@@ -145,7 +145,7 @@ def _is_absent(value: Any) -> bool:
 
 
 def _is_logarithmic(numbers: NDArray[np.float64]) -> bool:
-    """Whether numbers span a factor of thirty and crowd at its low end, as what was sampled evenly does not."""
+    """Whether numbers span a factor of thirty and crowd at its low end, which evenly sampled ones do not."""
     if not len(numbers) or numbers.min() <= 0:
         return False
     return bool(numbers.max() > 30 * numbers.min() and np.median(numbers) < numbers.max() / 5)

@@ -1,4 +1,4 @@
-"""What each hyperparameter did: slices, contours, importance."""
+"""The effect of hyperparameters: slices, contours, importance."""
 
 import math
 from collections.abc import Sequence
@@ -70,10 +70,10 @@ def _drawn(known: "pd.DataFrame", metric: str) -> NDArray[np.int64]:
 def draw_slices(found: Slices) -> "go.Figure":
     """A small panel a hyperparameter; the best trial is ringed, medians of categories are dashes.
 
-    The first traces are the trials, one a hyperparameter in their order; what is laid over them follows.
+    The first traces are the trials, one a hyperparameter in their order; medians and rings follow.
     """
     count = max(1, len(found.scales))
-    # As few empty panels as may be, and rather four in a row than five or three.
+    # The fewest empty panels; of equals four in a row, then five, then three.
     columns = min(count, min((4, 5, 3), key=lambda wide: -count % wide))
     rows = math.ceil(count / columns)
     spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(found.values))
@@ -82,7 +82,7 @@ def draw_slices(found: Slices) -> "go.Figure":
     traces = [_trial_points(found, x) | axes for _, x, axes in panels]
     traces += [_medians(scale, found.values) | axes for scale, _, axes in panels if scale.kind == "category"]
     traces += [_best_point(found, x) | axes for _, x, axes in panels]
-    # One dictionary, checked once: the app draws this figure anew at every brush.
+    # One dictionary, which Plotly checks once: the app draws this figure again at every brush.
     return style.figure(
         traces,
         **_slice_axes(found, columns),
@@ -99,7 +99,7 @@ def _slice_axes(found: Slices, columns: int) -> dict[str, Any]:
     axes: dict[str, Any] = {}
     for place, scale in enumerate(found.scales):
         title = {"text": style.plain(style.label(scale.name))}
-        # Plotly lays a figure out anew until all margins fit, which takes as long as drawing its points.
+        # With automatic margins Plotly repeats the layout until all fit, which takes as long as drawing the points.
         axes[_axis("xaxis", place)] = {"title": title, "showgrid": False, "automargin": False, **scale.axis()}
         first = place % columns == 0
         axes[_axis("yaxis", place)] = {
@@ -184,7 +184,7 @@ class Contour:
 def contour(trials: "pd.DataFrame", metric: str, x: str, y: str) -> Contour:
     """The metric over two hyperparameters, as a mean of nearby trials.
 
-    Trials are weighted by a Gaussian of a tenth of each axis (categories only count themselves), which
+    A trial's weight is a Gaussian with the width of a tenth of each axis; in a category only its own trials count. This
     neither invents values between distant trials nor follows every outlier. Loss is averaged as its logarithm.
     """
     known = trials[trials[metric].notna() & trials[x].notna() & trials[y].notna()]
@@ -204,7 +204,7 @@ def contour(trials: "pd.DataFrame", metric: str, x: str, y: str) -> Contour:
 
 
 def draw_contour(found: Contour) -> "go.Figure":
-    """The surface under trials that it was made from."""
+    """The surface, with the trials that it was made from on top."""
     import plotly.graph_objects as go
 
     logarithmic = value_scale(found.values) == "log"
@@ -248,16 +248,16 @@ def draw_contour(found: Contour) -> "go.Figure":
 
 
 MOST_STUDIED = 3000  # trials; the evaluator takes a second for them
-FEWEST_BEST = 5  # trials that are set against all: PED-ANOVA estimates their density
+FEWEST_BEST = 5  # trials whose density PED-ANOVA compares with that of all
 
 
 def count_best(trials: int) -> int:
-    """How many of so many trials are the best ones, of which `importance` speaks: a tenth, and five at the least."""
+    """The number of trials that `importance` counts as the best: a tenth, and at least five."""
     return max(FEWEST_BEST, math.ceil(trials / 10))
 
 
 def importance(trials: "pd.DataFrame", metric: str, parameters: Sequence[str]) -> "pd.DataFrame":
-    """How much of the best trials' edge over all each hyperparameter explains, by Optuna's PED-ANOVA.
+    """The share of the best trials' advantage that each hyperparameter explains, by Optuna's PED-ANOVA.
 
     The study is rebuilt in memory from the trials; conditional hyperparameters are assessed too. The best are
     `count_best` of the trials that have a value.
@@ -372,7 +372,7 @@ def _contour(run: Run, trials: "pd.DataFrame") -> "Drawn":
 def contour_pair(trials: "pd.DataFrame", metric: str, parameters: Sequence[str]) -> tuple[str, str] | None:
     """The two most important hyperparameters that enough trials have; `None` with fewer than two."""
     ranked = importance(trials, metric, parameters)["parameter"]
-    # A parameter that belongs to one backbone only would leave most of the surface empty.
+    # A hyperparameter of one backbone alone would leave most of the surface empty.
     common = [str(name) for name in ranked if trials[name].notna().mean() > 0.5]
     return (common[0], common[1]) if len(common) > 1 else None
 

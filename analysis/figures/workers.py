@@ -16,7 +16,7 @@ __all__ = ["draw_timeline", "timeline"]
 
 
 def timeline(trials: "pd.DataFrame", curves: "pd.DataFrame") -> "pd.DataFrame":
-    """Who worked when.
+    """The stretches of epochs that each worker process trained.
 
     Args:
         trials: with their status.

@@ -1,1 +1,1 @@
-"""Pages about runs: the blocks that the report and the app share, and the report made of them."""
+"""Pages of runs: the blocks that the report and the app share, and the report as HTML."""

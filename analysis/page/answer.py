@@ -1,4 +1,4 @@
-"""The answer that a search was run for: which model, how good, and why that one."""
+"""The answer of a search: which model to pick, its scores, and the reasons."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,14 +28,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reader wants to know first.
+    """The first lines of the report.
 
     Attributes:
         trial: the winner's number; `None` while no trial has finished.
         model: the winner in a sentence.
         scores: of the exported model on the test set, or on validation before there is a test result.
-        reasons: why this one, and what to keep in mind; a sentence each.
-        problems: what of the run is damaged or missing.
+        reasons: for the choice, and cautions; a sentence each.
+        problems: damaged and missing files of the run.
     """
 
     run: str
@@ -131,7 +131,7 @@ def _what_mattered(run: Run) -> list[str]:
 
 
 def _calibrated(chosen: Scored) -> list[str]:
-    """Why the winner is calibrated or not, where that was tried."""
+    """The reason why the winner is calibrated or not, where calibration was tried."""
     exported = chosen.exported
     if exported is None or not exported.why_calibrated:
         return []
@@ -139,7 +139,7 @@ def _calibrated(chosen: Scored) -> list[str]:
 
 
 def _generalizes(chosen: Scored) -> list[str]:
-    """A word of caution where test lies clearly under validation."""
+    """A caution where the test score is clearly below validation."""
     found = {name: entry.balanced_accuracy for name, entry in chosen.evaluations.items()}
     if not {TEST, VALIDATION} <= set(found) or found[VALIDATION] - found[TEST] < 0.03:
         return []

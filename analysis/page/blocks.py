@@ -1,6 +1,6 @@
-"""What a page is made of: sections of blocks, which show a plot, a table, pictures or a text of each run.
+"""The parts of a page: sections of blocks, which show a plot, a table, pictures or a text of each run.
 
-The report writes blocks as HTML, the app shows their tables as components of its own.
+The report writes blocks as HTML; the app makes components of their tables.
 """
 
 import json
@@ -37,7 +37,7 @@ class PageTable:
 
 @dataclass(frozen=True)
 class Part:
-    """What a block shows of one run: one of a plot, a table, all trials, pictures, a text, or why there is nothing.
+    """One run in a block: a plot, a table, all trials, pictures, a text, or the reason why there is nothing.
 
     Attributes:
         label: `Figure 3: `, filled in when the page is put together.
@@ -86,7 +86,7 @@ class Section:
 
 
 def table_of(frame: "pd.DataFrame", texts: Sequence[str] = ()) -> PageTable:
-    """A frame as a table for the page: numbers to the right and written as people read them.
+    """A frame as a table for a page, numbers aligned to the right and written as people read them.
 
     Args:
         frame: its index is not shown.
@@ -120,14 +120,12 @@ def is_absent(value: Any) -> bool:
 
 
 def shown_columns(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """The frame as the pages show it: intervals folded, and no column without a value (DeLong's test has none with
-    three classes).
-    """
+    """The frame with intervals folded and without empty columns, such as DeLong's test with three classes."""
     return folded(frame).dropna(axis="columns", how="all")
 
 
 def figure_part(run: Run, key: str, drawn: "go.Figure | str") -> Part:
-    """A panel of a run as a part of a block; a text in place of a figure is the reason why there is none."""
+    """A panel of a run as a part of a block; a text instead of a figure is the reason why there is none."""
     if isinstance(drawn, str):
         return Part(run.name, reason=drawn)
     return Part(run.name, key, plot=plot_json(drawn), height=int(drawn.layout.height or 320))

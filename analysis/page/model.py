@@ -11,8 +11,8 @@ from models.cnn import CnnConfig
 from search.record import trial_name
 
 MISTAKES_CAPTION = (
-    "The surest ones first. Where there is a second picture, Grad-CAM is laid over the X-ray: warm is what spoke "
-    "for the predicted class; of a mean of several trials, to its best member."
+    "The most confident ones first. Where there is a second picture, Grad-CAM is laid over the X-ray: warm is what "
+    "spoke for the predicted class; of a mean of several trials, to its best member."
 )
 
 
@@ -23,7 +23,7 @@ def heading(run: Run, trial: int) -> str:
 
 
 def describe_model(run: Run, trial: int) -> str:
-    """A trial's model in words: `a CNN with 2 blocks (8 filters, 4 x 4), dense 16; 901,209 parameters; ...`."""
+    """A trial's model in words: `a CNN of 2 blocks from 8 filters, kernel 4 x 4, dense 16, ...; 901,209 parameters`."""
     own = parameters_of(run, trial)
     backbone = str(own.get("backbone", "model"))
     if backbone == "cnn":
@@ -51,7 +51,10 @@ def model_layers(run: Run, trial: int) -> list[Layer]:
 
 
 def shown_mistakes(scored: Scored) -> list[Mistake] | str:
-    """The images that a model got wrong, the surest first, the exported one's with pictures; or why there are none."""
+    """The images that a model got wrong, the most confident first; those of the exported model with pictures.
+
+    Without any, the reason in words.
+    """
     dataset = next(iter(scored.evaluations), "")
     predictions = scored.predictions(dataset)
     if predictions.empty:

@@ -9,22 +9,22 @@ from analysis.page.blocks import Block, Part, table_of
 
 
 def origin_blocks(runs: Sequence[Run]) -> list[Block]:
-    """What ran, on which data, with what; and all settings."""
+    """The origin of each run: command, data, machine and packages; then all settings."""
     import pandas as pd
 
     parts = []
     for run in runs:
-        told = run.record.environment
-        packages = ", ".join(f"{name} {version}" for name, version in told.get("packages", {}).items())
+        own = run.record.environment
+        packages = ", ".join(f"{name} {version}" for name, version in own.get("packages", {}).items())
         created = datetime.datetime.fromtimestamp(run.record.created, datetime.UTC)
         pairs = [
             ("command", run.record.command),
             ("begun", created.strftime("%d %B %Y, %H:%M UTC")),
             ("data fingerprint", run.record.data.get("fingerprint", "")),
             ("set aside", f"{run.record.data.get('set_aside', 0)} files that could not be used"),
-            ("commit", told.get("commit", "") or "not recorded"),
-            ("machine", f"{told.get('processor', '')}, {told.get('cpus', '?')} CPUs, {told.get('platform', '')}"),
-            ("packages", f"Python {told.get('python', '')}, {packages}"),
+            ("commit", own.get("commit", "") or "not recorded"),
+            ("machine", f"{own.get('processor', '')}, {own.get('cpus', '?')} CPUs, {own.get('platform', '')}"),
+            ("packages", f"Python {own.get('python', '')}, {packages}"),
         ]
         frame = pd.DataFrame([(name, str(value)) for name, value in pairs], columns=["what", "value"])
         parts.append(Part(run.name, table=table_of(frame, texts=("value",))))

@@ -27,7 +27,7 @@ def report_html(runs: Sequence[Run]) -> str:
         ValueError: there is no run.
     """
     if not runs:
-        raise ValueError("A report is about one run or more; got none. Give the folder of a run.")
+        raise ValueError("A report needs at least one run. Received: none. Give the folder of a run.")
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
@@ -49,7 +49,7 @@ def report_html(runs: Sequence[Run]) -> str:
 
 
 def _numbered(shown: Sequence[Section]) -> list[Section]:
-    """The sections with their figures and tables counted through."""
+    """The sections with their figures and tables numbered."""
     counts = {"Figure": 0, "Table": 0}
     numbered = []
     for section in shown:

@@ -56,7 +56,7 @@ def sections(runs: Sequence[Run]) -> list[Section]:
             "claims",
             "Claims",
             "What of the report holds",
-            "Every statement of the report, tested on the trials that bear on it. Too few trials leave it undecided.",
+            "Every claim of the report, tested on the trials that bear on it. Too few trials leave it undecided.",
             _shown(runs, "claims"),
         ),
         Section(

@@ -1,4 +1,4 @@
-"""The tables of `analysis.tables` as a page shows them: each entry names the section that it stands in."""
+"""Tables as a page shows them, each in the section that its entry names."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ MOST_ROWS = 50  # of a run's table on the page; ten thousand would be most of th
 
 
 def table_blocks(runs: Sequence[Run], section: str) -> list[Block]:
-    """The tables of a section that say something about the runs."""
+    """A block for each table of a section that has something to say about the runs."""
     return [
         Block(table.title, table.caption, _parts(table, runs), closed=table.closed)
         for table in TABLES.values()

@@ -17,7 +17,7 @@ def all_trials_block(runs: Sequence[Run]) -> Block:
 
 
 def trial_rows(run: Run) -> dict[str, Any]:
-    """All trials, values rounded, fit for JSON: `columns`, `labels`, `kinds` (number, text, trial) and `rows`."""
+    """All trials for JSON, values rounded: `columns`, `labels`, `kinds` (number, text or trial) and `rows`."""
     scores = dict.fromkeys((run.metric, "val_loss", "val_accuracy", "val_auc"))
     names = ["status", "epochs", "epoch", *scores, "parameters"]
     names += [name for name in ("test_accuracy", "test_auc") if run.trials[name].notna().any()]

@@ -1,4 +1,4 @@
-"""The command of the tables: prints them, or writes a file each."""
+"""The command `python -m analysis.tables`: prints tables, or writes one file each."""
 
 import argparse
 import os
@@ -55,12 +55,12 @@ def _show_tables(given: argparse.Namespace) -> None:
 
 
 def printed(arguments: Sequence[str]) -> str:
-    """What the command prints for these arguments, without the tables' titles.
+    """The output of the command for these arguments, without the tables' titles.
 
     Raises:
         CommandError: a table has no such column.
         RecordError: a run cannot be read.
-        SystemExit: wrong arguments, as argparse tells them.
+        SystemExit: the arguments are wrong; argparse has said so on stderr.
     """
     given = _parser().parse_args(arguments)
     return "\n".join(_texts([load(url) for url in given.runs], given, titled=False).values())
@@ -84,12 +84,12 @@ def chosen_rows(table: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
     """The rows of a table that meet all conditions, each `COLUMN=VALUE` with the value as CSV has it.
 
     Raises:
-        CommandError: a condition is none, or the table has no such column.
+        CommandError: a condition has no `=`, or the table has no such column.
     """
     for condition in conditions:
         name, equals, value = condition.partition("=")
         if not equals:
-            raise CommandError(f"--where takes COLUMN=VALUE, such as dataset=test; got {condition!r}.")
+            raise CommandError(f"--where takes COLUMN=VALUE, such as dataset=test. Received: {condition!r}.")
         _check_column(table, name)
         table = table[table[name].map(str) == value]
     return table
@@ -111,7 +111,7 @@ def chosen_columns(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataF
 
 def _check_column(table: pd.DataFrame, name: str) -> None:
     if name not in table:
-        raise CommandError(f"The table has no column {name!r}; it has {', '.join(map(str, table))}.")
+        raise CommandError(f"A column must be one of {', '.join(map(str, table))}. Received: {name!r}.")
 
 
 def write_tables(texts: Mapping[str, str], format_name: str, out: str) -> None:

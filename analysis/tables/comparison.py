@@ -1,4 +1,4 @@
-"""Scored trials on the same test images: pairs of them, every evaluation, and how far probabilities can be trusted."""
+"""Tables of scored trials: pairs on the same test images, every evaluation, and calibration."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from analysis.scored import NOT_SCORED
 from analysis.table import Table
 from search.record import FINISHED, lower_is_better
 
-COMPARED = 10  # trials that the comparison sets against the best one
+COMPARED = 10  # trials that are compared with the best one
 
 
 def comparison(run: Run, trials: Sequence[int] | None = None) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def _compare(run: Run, first: int, second: int) -> dict[str, Any]:
 
 
 def evaluations_table(run: Run) -> pd.DataFrame:
-    """Every evaluation, outside test sets too, accuracy with its Wilson interval; of replays, with row and repeat."""
+    """Every evaluation, also on outside test sets; accuracy with its Wilson interval, replays with row and repeat."""
     frame = run.evaluations.drop(columns="confusion")
     low, high = statistics.wilson_interval(frame["accuracy"] * frame["images"], frame["images"])
     place = list(frame.columns).index("accuracy") + 1
@@ -83,9 +83,9 @@ def evaluations_table(run: Run) -> pd.DataFrame:
 
 
 def calibration(run: Run, top: int = COMPARED + 1) -> pd.DataFrame:
-    """How far probabilities can be trusted: the `top` evaluated trials on validation and test.
+    """Calibration of the `top` evaluated trials on validation and test.
 
-    `confidence` is the mean probability of the predicted class; above `accuracy` a trial is too sure of itself.
+    `confidence` is the mean probability of the predicted class; above `accuracy` a trial is overconfident.
     """
     lines = []
     for trial in _best_scored(run)[:top]:

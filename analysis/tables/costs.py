@@ -1,4 +1,4 @@
-"""What a search cost, and what it would have cost without early stopping and without features, from its records."""
+"""Tables of a search's cost, and of what early stopping, features and sharing saved."""
 
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -16,9 +16,9 @@ class Line:
     """One line of the table.
 
     Attributes:
-        cost: what is meant.
+        cost: its name.
         process_hours: of all trial processes together, NaN where it is not known.
-        basis: what it is counted or computed from.
+        basis: how it was counted or computed.
     """
 
     cost: str
@@ -27,12 +27,12 @@ class Line:
 
 
 def savings_table(run: Run) -> pd.DataFrame:
-    """Spent, saved, and what all of it would have been, in process hours: columns `cost`, `process_hours`, `basis`.
+    """Process hours spent and saved, and their sum: columns `cost`, `process_hours`, `basis`.
 
-    Epochs that a trial ended without count at its own pace. An epoch that trained on features would otherwise have
-    passed its images through the frozen part, at the pace at which they were computed; what drawing an augmentation
-    takes is not in it. What computing the features took is taken off what they save. The scoring of test images, at
-    the search's end, is in no line.
+    Epochs that a trial did not train count at its own pace. Without features, an epoch would have passed its images
+    through the frozen part, at the pace at which the features were computed; the time to draw an augmentation is not
+    counted. The time to compute the features is subtracted from what they save. Scoring the test images, at the end
+    of the search, is in no line.
     """
     spent = [_trained(run), *_features(run)]
     saved = [_early_stopping(run), *_without_features(run)]
@@ -74,7 +74,8 @@ def _without_features(run: Run) -> list[Line]:
     if run.record.config.get("features", "off") == "off" or "backbone" not in run.trials:
         return []
     transfer = run.trials[run.trials["backbone"] != "cnn"]
-    frozen = transfer[transfer["frozen"] != "none"] if "frozen" in transfer else transfer  # all, where it is not said
+    # All of them where the column is missing.
+    frozen = transfer[transfer["frozen"] != "none"] if "frozen" in transfer else transfer
     if frozen.empty:
         return []
     epochs = frozen.groupby("backbone")["epochs"].sum()
@@ -96,14 +97,14 @@ def _images_per_epoch(run: Run) -> int:
 
 
 def _sharing(run: Run) -> Line:
-    """Memory, not time: what one process reads, all of a host do."""
+    """Memory, not time: all processes of a host read one copy of the images."""
     data = run.record.config.get("data", {})
     pixels = int(data.get("size", 0)) ** 2 * int(data.get("channels", 1))
     images = _images_per_epoch(run) * pixels / 2**20
     starts, ends = run.curves["time"] - run.curves["seconds"], run.curves["time"]
     processes = most_at_once(starts, ends)
-    # Hosts at one time, each from its first epoch to its last: a resumed run may have moved. An epoch that was found
-    # in a checkpoint names none.
+    # Hosts at one time, each from its first epoch to its last: a resumed run may have moved. An epoch that comes from a
+    # checkpoint names no host.
     of_host = run.curves["host"].replace("", None)
     hosts = max(1, most_at_once(starts.groupby(of_host).min(), ends.groupby(of_host).max()))
     basis = f"images in memory {images * hosts:,.0f} MiB; with a copy in each process {images * processes:,.0f} MiB"
@@ -111,7 +112,7 @@ def _sharing(run: Run) -> Line:
 
 
 def covered(starts: Any, ends: Any) -> float:
-    """How much of a line some interval covers."""
+    """The length of the union of intervals."""
     total, reached = 0.0, -np.inf
     for start, end in sorted(zip(starts, ends, strict=True)):
         total += max(0.0, end - max(start, reached))
@@ -120,13 +121,13 @@ def covered(starts: Any, ends: Any) -> float:
 
 
 def most_at_once(starts: Any, ends: Any) -> int:
-    """How many intervals overlap at most; those that only touch do not."""
+    """The most intervals that overlap at one time; intervals that only touch do not overlap."""
     steps = sorted([(end, -1) for end in ends] + [(start, 1) for start in starts])
     return int(max(np.cumsum([step for _, step in steps]), default=0))
 
 
 def cost(trials: pd.DataFrame) -> pd.DataFrame:
-    """What trials cost, by backbone and status: process hours, an epoch's time, most memory; the last row sums up."""
+    """The cost of trials by backbone and status: process hours, time of an epoch, memory; the last row is the total."""
     keyed = trials.assign(backbone=trials.get("backbone", "")).fillna({"backbone": ""})
     groups = keyed.groupby(["backbone", "status"], as_index=False)
     table = groups.agg(

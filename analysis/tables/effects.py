@@ -1,4 +1,4 @@
-"""What a hyperparameter's value gives, every other being equal: pairs of trials of a grid."""
+"""The table of effects: each value of a hyperparameter against the first, all others being equal."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from analysis.table import Table
 from search.record import FINISHED
 
 SCORES = ("val_accuracy", "val_auc", "test_accuracy", "test_auc")
-MOST_VALUES = 10  # of a hyperparameter; one with more was sampled from a range, and no two trials share a value
+MOST_VALUES = 10  # of a hyperparameter; with more it was sampled from a range, where no two trials share a value
 KEYS = ("hyperparameter", "value", "against", "pairs")
 
 
 def effects_table(run: Run) -> pd.DataFrame:
-    """What each value of a hyperparameter gives against its first one, over pairs that differ in nothing else.
+    """The effect of each value of a hyperparameter against its first value, over pairs that differ in nothing else.
 
-    A grid has such pairs, with the same seed; so a factorial ablation is a grid of two values each. Differences are
-    the value less the one against which it stands, means over pairs with Student's 95 % interval, NaN for one pair.
+    A grid has such pairs, with the same seed; a factorial ablation is a grid of two values each. Differences are the
+    value minus the first one: means over pairs with Student's 95 % interval, which is NaN for one pair.
 
     Returns:
         A row a hyperparameter and value: `KEYS`, then of the run's metric and of `SCORES` `..._difference`,
@@ -37,10 +37,10 @@ def effects_table(run: Run) -> pd.DataFrame:
 
 
 def _effects(done: pd.DataFrame, name: str, others: list[str], scores: list[str]) -> list[dict[str, Any]]:
-    """The lines of one hyperparameter: each value against the one that was tried first."""
-    keyed = done.assign(**{each: done[each].map(str) for each in (name, *others)})  # what is absent is "nan"
+    """The lines of one hyperparameter: each value against the first one tried."""
+    keyed = done.assign(**{each: done[each].map(str) for each in (name, *others)})  # an absent value is "nan"
     equal = [*others, "repeat", "max_epochs"]
-    # One column a score and value, one row a setting of everything else; where a setting came twice, its mean.
+    # One column a score and value, one row a setting of everything else; the mean where a setting came twice.
     wide = keyed.groupby([*equal, name])[scores].mean().unstack(name)
     first, *rest = done[name].dropna().unique()
     lines = []

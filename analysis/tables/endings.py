@@ -1,4 +1,4 @@
-"""How trials ended: epochs spent and saved, and what failed."""
+"""Tables of how trials ended: epochs spent and saved, and failures."""
 
 import pandas as pd
 
@@ -7,15 +7,15 @@ from search.record import DIVERGED, FAILED, FINISHED, STOPPED
 
 
 def early_stopping(trials: pd.DataFrame) -> pd.DataFrame:
-    """Epochs spent and saved by how trials ended and after how many epochs; the last row sums up.
+    """Epochs spent and saved, by status and number of epochs; the last row is the total.
 
-    Saved are the epochs of `max_epochs` that a trial ended without; a failed or unfinished trial saves none.
+    Saved are the epochs up to `max_epochs` that a trial did not train; a failed or unfinished trial saves none.
     """
     ended_well = trials["status"].isin([FINISHED, STOPPED, DIVERGED])
     saved = (trials["max_epochs"] - trials["epochs"]).where(ended_well, 0)
     frame = trials.assign(saved=saved).groupby(["status", "epochs"], as_index=False)
     table = frame.agg(trials=("name", "size"), epochs_spent=("epochs", "sum"), epochs_saved=("saved", "sum"))
-    # as_index turns the grouping column `epochs` into the ledger's own: after how many epochs they ended.
+    # The grouping column is the number of epochs after which the trials ended.
     table = table.rename(columns={"epochs": "ended_after"})
     total = {"status": "total", **table[["trials", "epochs_spent", "epochs_saved"]].sum()}
     table = pd.concat([table, pd.DataFrame([total])], ignore_index=True)
@@ -26,7 +26,7 @@ def early_stopping(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def failures(trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials that failed or diverged, or whose process was lost on the way, each with its reason."""
+    """Trials that failed or diverged, or whose process was lost, each with its reason."""
     troubled = trials[trials["status"].isin([FAILED, DIVERGED]) | (trials["retries"] > 0)]
     columns = ["status", "reason", "epochs", "retries", "host", "memory_mb"]
     extra = [name for name in ("backbone", "learning_rate", "batch_size", "row") if name in troubled]

@@ -1,4 +1,4 @@
-"""The best validation for each value of one hyperparameter."""
+"""The table of isolation: the best validation for each value of a hyperparameter."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,13 +10,13 @@ from analysis.load import Run
 from analysis.table import Table
 from search.record import FINISHED, lower_is_better
 
-BINS = 10  # of a hyperparameter with more distinct numbers than that
+BINS = 10  # of a hyperparameter with more distinct numbers
 
 
 def isolation_table(trials: pd.DataFrame, hyperparameter: str, metric: str) -> pd.DataFrame:
     """The best validation for each value of one hyperparameter, every other tuned.
 
-    `best` is the metric of the best trial with that value, `best_trial` its number, `test_accuracy` what it has
+    `best` is the metric of the best trial with that value, `best_trial` its number, `test_accuracy` its accuracy
     on the test set; `median` is that of all trials with the value. A hyperparameter of many numbers is put in bins.
     """
     known = trials[trials[metric].notna() & trials[hyperparameter].notna()]
@@ -33,7 +33,7 @@ def isolation_table(trials: pd.DataFrame, hyperparameter: str, metric: str) -> p
             "best": groups[metric].first(),
             "best_trial": groups["trial"].first(),
             "median": groups[metric].median(),
-            # Of the best trial, or empty: `first` of a group would pass over NaN.
+            # Of the best trial, also where it is NaN, which `first` of a group would skip.
             "test_accuracy": test.groupby(ordered["value"], observed=True)
             .head(1)
             .set_axis(groups["value"].first().index),
@@ -47,9 +47,10 @@ def isolation_table(trials: pd.DataFrame, hyperparameter: str, metric: str) -> p
 
 
 def bin_values(values: pd.Series) -> pd.Series:
-    """The values themselves, or, of numbers with more than `BINS` distinct ones, the interval that each lies in.
+    """The values themselves; of more than `BINS` distinct numbers, the interval that each lies in.
 
-    Bins hold a factor of ten over two where numbers are positive and span a factor of 100, else a tenth of the trials.
+    There are two bins a factor of ten where numbers are positive and span a factor of 100; otherwise each bin holds a
+    tenth of the trials.
     """
     if not pd.api.types.is_numeric_dtype(values) or values.nunique() <= BINS:
         return values

@@ -1,4 +1,4 @@
-"""The trials in order of validation, with their test scores and intervals."""
+"""The table of trials, ranked by validation, with their test scores and intervals."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,18 +12,18 @@ from analysis.load import Run
 from analysis.table import Table
 from search.record import FINISHED, lower_is_better
 
-# Intervals that need every image's probability are made for this many trials of the ranking.
+# Trials of the ranking that get intervals from resampled images.
 TOP = 20
 
 
 def ranking(run: Run, top: int = TOP) -> pd.DataFrame:
-    """All trials with a score, best first by validation: finished ones, which can win, before the others.
+    """All trials with a validation score, the best first; finished ones, which can win, before the others.
 
     Test accuracy, sensitivity and specificity have Wilson intervals; AUC and balanced accuracy have bootstrap
-    intervals over the test images, made for the `top` first trials that are evaluated.
+    intervals over the test images, for the first `top` evaluated trials.
     """
     trials = run.trials[run.trials[run.metric].notna()]
-    # Stable, so that of equals the lower number is first, as the search chooses its winner.
+    # Stable: of equals the lower number is first, as in the search's choice of its winner.
     order = trials.assign(unfinished=trials["status"] != FINISHED).sort_values(
         ["unfinished", run.metric], ascending=[True, lower_is_better(run.metric)], kind="stable"
     )

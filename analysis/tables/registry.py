@@ -1,7 +1,7 @@
 """All tables by name: `make_table(runs, NAME)` makes one.
 
-A module of tables lists its entries in `TABLES`. The modules are listed here, in the order in which their tables are
-printed and shown. Without the report's wing, `analysis.claims`, its three modules leave the list and nothing else does.
+A module of tables lists its entries in `TABLES`; their order here is that of print and pages. Tables of the report's
+wing (`analysis.claims`) stand in the list like any other, and no other module of this room imports the wing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,12 +41,12 @@ def make_table(runs: Sequence[Run], name: str, **options: Any) -> pd.DataFrame:
         ValueError: there is no such table, or no run.
     """
     if name not in TABLES:
-        raise ValueError(f"There is no table called {name!r}; there are {', '.join(TABLES)}.")
+        raise ValueError(f"A table must be one of {', '.join(TABLES)}. Received: {name!r}.")
     if not runs:
-        raise ValueError("A table needs at least one run; received none. Load one: analysis.load(PATH).")
+        raise ValueError("A table needs at least one run. Received: none. Load one with analysis.load(PATH).")
     return TABLES[name].of(runs, **options)
 
 
 def default_tables(runs: Sequence[Run]) -> list[str]:
-    """The tables that say something about the runs, by name."""
+    """The names of the tables that have something to say about the runs."""
     return [table.name for table in TABLES.values() if table.fits(runs)]

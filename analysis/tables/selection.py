@@ -1,4 +1,4 @@
-"""The model that a search exports, scored, and what each step of its choice gives: the same trials, chosen by less."""
+"""Tables of the exported model: its scores, and those of each simpler choice among the same trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def winner_table(run: Run) -> pd.DataFrame:
     """The exported model on every set of images that it was scored on, the test set first.
 
     Returns:
-        A row a set; `parameters` are those of all its members together, `sensitivity` and `specificity` NaN but for
+        A row a set; `parameters` is the sum over its members, `sensitivity` and `specificity` are NaN with more than
         two classes; intervals as in `selection_table`. No rows before the winner is scored.
     """
     model = scored_winner(run)
@@ -72,12 +72,12 @@ class Step:
 
 
 def selection_table(run: Run) -> pd.DataFrame:
-    """What the run's winner owes to each step of its choice, on the test set and every outside set.
+    """The scores of each step of the winner's choice, on the test set and every outside set.
 
-    From the best single trial by validation accuracy, over the best by the loss and by the run's own metric, to the
-    mean of several and its calibration: every step chooses among the same finished trials by validation alone, and
-    all were scored once, after the search. `mcnemar_p` compares a step's mistakes with those of the step before it.
-    Each trial's weights are those of its best epoch by the run's metric, whatever the step.
+    The steps: the best single trial by validation accuracy, by the loss and by the run's metric, the mean of several,
+    and its calibration. Every step chooses among the same finished trials by validation alone; all were scored once,
+    after the search. `mcnemar_p` compares a step's mistakes with those of the step before it. A trial's weights are
+    those of its best epoch by the run's metric at every step.
 
     Returns:
         A row a set of images and step, the sets one after the other; fractions in [0, 1], intervals of 95 %: Wilson's
@@ -101,7 +101,7 @@ def selection_table(run: Run) -> pd.DataFrame:
 
 
 def _steps(run: Run) -> list[Step]:
-    """From the plainest choice to the exported model; a step that chooses as the one before it is left out."""
+    """The steps, from the simplest choice to the exported model; one that chooses the same trial again is left out."""
     exported = scored_winner(run)
     if exported is None or exported.exported is None:
         return []
@@ -122,7 +122,7 @@ def _steps(run: Run) -> list[Step]:
 
 
 def _mean(run: Run, members: Sequence[int]) -> pd.DataFrame:
-    """The mean of several trials' predictions, of every image over those that were scored on it."""
+    """The mean of several trials' predictions; of an image, over the trials that were scored on it."""
     together = pd.concat([run.predictions(number) for number in members]).astype({"dataset": str})
     columns = ["label", *(f"p_{name}" for name in run.classes)]
     return together.groupby(["dataset", "image_id"], sort=False)[columns].mean().reset_index()

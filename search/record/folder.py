@@ -150,17 +150,23 @@ class RunFolder:
             raise RecordError(
                 f"A run's folder holds a run.json. Received: {self.url}, which has none. Give the folder of one run."
             ) from error
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # no JSON, or no text
             raise RecordError(
                 f"A run.json is JSON. Received: {self.url}/run.json ({error}). Restore it, or leave this run out."
             ) from error
-        if content.get("schema") != SCHEMA_VERSION:
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema != SCHEMA_VERSION:
             raise RecordError(
-                f"This version reads runs of schema {SCHEMA_VERSION}. Received: {self.url}, "
-                f"of schema {content.get('schema')}. Use the version of the project that wrote it, "
-                "which run.json names under environment."
+                f"This version reads runs of schema {SCHEMA_VERSION}. Received: {self.url}, of schema {schema}. "
+                "Use the version of the project that wrote it, which run.json names under environment."
             )
-        return RunRecord(**{**content, "classes": tuple(content["classes"])})
+        try:
+            return RunRecord(**{**content, "classes": tuple(content["classes"])})
+        except (KeyError, TypeError) as error:
+            raise RecordError(
+                f"A run.json holds a run's record. Received: a damaged {self.url}/run.json ({error}). "
+                "Restore it, or leave this run out."
+            ) from error
 
     def write_run(self, run: RunRecord) -> None:
         """Write the run's record."""

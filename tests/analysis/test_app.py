@@ -151,10 +151,10 @@ def test_new_epochs_are_taken_in(tmp_path):
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     from analysis.app.__main__ import main
 
-    with pytest.raises(RecordError, match="neither"):
+    with pytest.raises(RecordError, match="or a folder of runs"):
         Library(str(tmp_path))
     assert main([str(tmp_path)]) == 2
-    assert "neither" in capsys.readouterr().err
+    assert "or a folder of runs" in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_path):

@@ -23,13 +23,13 @@ def test_frames_say_what_the_search_reads_in_a_log_with_retries_and_repeats(fold
     write_log(
         folder,
         [
-            epoch_event(0, 1, 0.1),  # never suggested: passed over
+            epoch_event(0, 1, 0.1),  # never suggested: ignored
             suggested_event(0, learning_rate=0.1),
             {"event": "started", "time": 2.0, "trial": 0},
             epoch_event(0, 1, 0.9),
             {"event": "retried", "time": 3.0, "trial": 0, "reason": "lost"},
             epoch_event(0, 1, 0.8),  # repeated: the first report counts
-            epoch_event(0, 3, 0.1),  # out of order: passed over
+            epoch_event(0, 3, 0.1),  # out of order: ignored
             epoch_event(0, 2, 0.7),
             suggested_event(1),
             epoch_event(1, 1, 0.4),

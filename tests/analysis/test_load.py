@@ -72,7 +72,7 @@ def test_refresh_sees_new_evaluations(folder):
     assert run.trials["test_accuracy"].notna().sum() == 1
 
 
-def test_damaged_lines_are_passed_over_and_named(folder):
+def test_damaged_lines_are_skipped_and_named(folder):
     log = folder.read("log", "00000000000000000001.jsonl")
     epochs = len(analysis.load(folder).curves)
     bad_type = to_json(epoch_event(0, 1, 0.5)).replace('"epoch":1', '"epoch":"one"')
@@ -83,8 +83,8 @@ def test_damaged_lines_are_passed_over_and_named(folder):
     folder.write(evaluations + b'{"trial": 3, "data', "evaluation.jsonl")
     run = analysis.load(folder)
     assert run.problems == [
-        "evaluation.jsonl: 1 damaged line passed over",
-        "log/00000000000000000001.jsonl: 3 damaged lines passed over",
+        "evaluation.jsonl: 1 damaged line skipped",
+        "log/00000000000000000001.jsonl: 3 damaged lines skipped",
     ]
     assert len(run.trials) == 40
     assert len(run.curves) == epochs
@@ -145,7 +145,7 @@ def test_a_winner_that_is_written_later_is_seen(folder):
     assert winner.what == "the mean of trials 0003, 0005, calibrated on validation"
 
 
-def test_a_damaged_winner_is_told_and_passed_over(folder):
+def test_a_damaged_winner_is_named_and_left_out(folder):
     folder.write(b"[1, 2]", "winner", "winner.json")
     run = analysis.load(folder)
     assert run.winner is None

@@ -28,5 +28,5 @@ def test_training_begins_with_the_first_epoch() -> None:
 
 
 def test_a_command_that_fails_tells_what_it_said() -> None:
-    with pytest.raises(RuntimeError, match=r"ended with 2:\nError: There is no space called 'nonsense'"):
+    with pytest.raises(RuntimeError, match=r"ended with 2:\nError: There is no such space. Received: 'nonsense'"):
         searches.run_command(["-m", "search.run", "space=nonsense"])

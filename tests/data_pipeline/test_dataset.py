@@ -178,7 +178,7 @@ def test_outside_test_set_of_other_classes_is_refused(root: Path, cache: str) ->
     settings = DataSettings(cache=cache, labels="folders")
     with pytest.raises(DataError, match=r"run's classes cat, dog .*It has the classes NORMAL, PNEUMONIA"):
         prepare_extra_test("clinic", str(root), ("cat", "dog"), settings)
-    with pytest.raises(DataError, match=r"outside test set 'clinic' is an existing folder; received '/nowhere'"):
+    with pytest.raises(DataError, match=r"outside test set 'clinic' is an existing folder. Received: '/nowhere'"):
         prepare_extra_test("clinic", "/nowhere", ("cat", "dog"), settings)
 
 

@@ -318,7 +318,7 @@ def test_floating_point_pixels_are_refused() -> None:
     ("values", "message"),
     [
         ({"size": 4}, "between 8 and 4096"),
-        ({"channels": 2}, "received 2"),
+        ({"channels": 2}, "Received: 2"),
         ({"interpolation": "best"}, "'best'"),
     ],
 )

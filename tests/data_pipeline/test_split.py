@@ -133,7 +133,7 @@ def test_held_out_test_of_one_patient_is_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"method": "random"}, "patient, balanced; received 'random'"),
+        ({"method": "random"}, "patient, balanced. Received: 'random'"),
         ({"fraction": 1.0}, "between 0 and 1"),
         ({"seed": -1}, "0 or more"),
     ],

@@ -82,4 +82,4 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "run.json" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         pack.main([str(tmp_path), "a.tar"])
-    assert "ends in .zip; got a.tar" in capsys.readouterr().err
+    assert "ends in .zip. Received: a.tar" in capsys.readouterr().err

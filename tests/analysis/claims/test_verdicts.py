@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.claims import CLAIMS
-from analysis.claims.statements import BETTER, NO_BETTER, NO_WORSE
+from analysis.claims.claims import BETTER, NO_BETTER, NO_WORSE
 from analysis.claims.verdicts import (
     FAILS,
     HOLDS,

@@ -23,7 +23,7 @@ def test_a_rung_sees_the_best_epoch_up_to_it():
     assert found.points[["rung", "value", "went_on"]].to_numpy().tolist() == [[2, 0.3, True]]
 
 
-def test_rungs_tell_who_went_on():
+def test_rungs_say_which_trials_went_on():
     curves = pd.concat([epochs(0.9, trial=0), epochs(0.5, 0.4, 0.3, trial=1)])
     search = {"scheduler": "asha", "max_epochs": 3, "asha": {"grace_period": 1, "reduction_factor": 3.0}}
     found = figures.rungs(curves, "val_loss", search)

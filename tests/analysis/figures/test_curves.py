@@ -19,5 +19,5 @@ def test_learning_curves_are_blue_for_training_and_orange_for_validation():
 
 
 def test_a_curve_of_an_unknown_trial_is_refused():
-    with pytest.raises(ValueError, match="got 7"):
+    with pytest.raises(ValueError, match="Received: 7"):
         figures.learning_curve(one_trial(), epochs(0.9), 7)

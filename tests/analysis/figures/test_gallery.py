@@ -8,7 +8,7 @@ from analysis import figures
 from search.record import RunFolder
 
 
-def test_mistakes_are_the_surest_first():
+def test_the_most_confident_mistakes_are_first():
     scores = np.array([0.6, 0.95, 0.8, 0.1])
     table = pd.DataFrame({"label": [0, 0, 1, 1], "p_no": 1 - scores, "p_yes": scores, "image_id": ["a", "b", "c", "d"]})
     assert [mistake.image_id for mistake in figures.mistakes(table, ("no", "yes"))] == ["b", "d", "a"]

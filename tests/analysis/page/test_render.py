@@ -122,5 +122,5 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path):
 
 
 def test_no_run_is_refused():
-    with pytest.raises(ValueError, match="got none"):
+    with pytest.raises(ValueError, match="Received: none"):
         report_html([])

@@ -101,3 +101,11 @@ def test_a_packed_run_that_is_missing_or_damaged_is_refused(tmp_path: Path) -> N
 def test_a_kind_of_storage_that_does_not_exist_is_refused() -> None:
     with pytest.raises(RecordError, match=r"Received: nowhere://bucket/run .*Check the URL"):
         RunFolder("nowhere://bucket/run")
+
+
+@pytest.mark.parametrize("content", [b"{cut short", b"\xff\xfe", b"[1, 2]", b'{"schema": 1, "name": "x"}'])
+def test_a_damaged_run_is_named_whoever_reads_it(tmp_path: Path, content: bytes) -> None:
+    folder = RunFolder(str(tmp_path / "one"))
+    folder.write(content, "run.json")
+    with pytest.raises(RecordError, match="one"):
+        folder.read_run()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-# What a claim says of the first row against the second.
+# The relation that a claim states, of the first row to the second.
 BETTER = "better"
 NO_BETTER = "no better"  # by more than the margin
 NO_WORSE = "no worse"  # by more than the margin
@@ -24,7 +24,7 @@ class SearchGroups:
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the report and how it is tested.
+    """One claim of the report and how it is tested.
 
     Attributes:
         id: its name in tables.
@@ -34,9 +34,9 @@ class Claim:
         pairs: published rows; the claim says `relation` of each first against its second.
         relation: `BETTER`, `NO_BETTER` or `NO_WORSE`.
         metric: `test_accuracy`, or `test_loss` (where lower is better).
-        every: whether each pair must show it (then the weakest counts), or their mean.
-        search: trials of a search that bear on it, where no row was replayed.
-        caution: what else differs between the rows.
+        every: whether each pair must show it, so that the weakest counts; otherwise their mean counts.
+        search: trials of a search that bear on it where no row was replayed.
+        caution: other differences between the rows.
     """
 
     id: str

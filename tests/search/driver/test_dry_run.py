@@ -1,0 +1,23 @@
+import pytest
+
+from search.driver.dry_run import dry_run
+from search.plan.spaces import read_space
+from search.plan.words import load_settings
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["space=cnn2", "search.num_trials=7"], ("7 trials will run", "smallest model", "train ")),
+        (["space=report2"], ("table1/1", "parameters")),
+        (["space=vgg2"], ("computed once for all trials: features of vgg16",)),
+    ],
+)
+def test_a_dry_run_says_what_would_be_done(
+    words: list[str], lines: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(words)
+    assert dry_run(settings, read_space(settings)) == 0
+    printed = capsys.readouterr().out
+    for line in (*lines, "Dry run: nothing was started."):
+        assert line in printed

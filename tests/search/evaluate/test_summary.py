@@ -1,0 +1,28 @@
+from pathlib import Path
+
+from rich.console import Console
+
+from search.evaluate.summary import print_summary
+from search.plan.words import load_settings
+from search.record import FINISHED, STOPPED
+from tests.search.plan.test_earlier import make_run
+
+
+def summary(folder_url: str, *statuses: str) -> str:
+    folder = make_run(folder_url, statuses)
+    console = Console(record=True, width=200)
+    print_summary(load_settings(["space=cnn2"]), folder, console)
+    return console.export_text()
+
+
+def test_a_run_without_a_finished_trial_has_no_winner(tmp_path: Path) -> None:
+    printed = summary(f"{tmp_path}/one", STOPPED, "failed")
+    assert "No trial finished, so there is no winner to evaluate." in printed
+    assert "2 trials: 1 stopped, 1 failed" in printed
+    assert "trial 0001 failed" in printed
+
+
+def test_the_next_commands_are_printed(tmp_path: Path) -> None:
+    printed = summary(f"{tmp_path}/one", FINISHED)
+    assert f"python -m analysis.tables {tmp_path}/one" in printed
+    assert f"{tmp_path}/one/report.html" in printed

@@ -1,0 +1,70 @@
+import dataclasses
+import shlex
+from pathlib import Path
+
+import pytest
+
+from search.plan.earlier import find_run, is_complete, named_run, resumed_settings, storage_of
+from search.plan.settings import SettingsError
+from search.plan.words import load_settings
+from search.record import FINISHED, STOPPED, RecordError, RunFolder, RunRecord, to_json
+
+WORDS = ["space=cnn2", "search.num_trials=2", "search.seed=3", "evaluate.enabled=false"]
+
+
+def make_run(url: str, statuses: tuple[str, ...], words: list[str] = WORDS, created: float = 0.0) -> RunFolder:
+    folder = RunFolder(url)
+    command = shlex.join(["python", "-m", "search.run", *words])
+    config = load_settings(words).to_dict()
+    folder.write_run(RunRecord(folder.name, created, command, "val_loss", ("a", "b"), config, {}, {}))
+    events = []
+    for number, status in enumerate(statuses):
+        about = {"time": 1.0, "trial": number}
+        events.append({"event": "suggested", **about, "parameters": {}, "seed": 0, "max_epochs": 1})
+        events.append({"event": "ended", **about, "status": status})
+    folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", "1.jsonl")
+    return folder
+
+
+def test_a_storage_with_a_space_in_its_name_is_found_again(tmp_path: Path) -> None:
+    make_run(f"{tmp_path}/my runs/one", (FINISHED, STOPPED))
+    for word in (f"run.storage={tmp_path}/my runs", f"run.storage='{tmp_path}/my runs'"):
+        assert storage_of([word]) == f"{tmp_path}/my runs"
+        assert named_run("one", [word]).name == "one"
+    assert storage_of([]) == "runs"
+
+
+def test_a_run_is_named_by_its_folder_too(tmp_path: Path) -> None:
+    folder = make_run(f"{tmp_path}/one", (FINISHED,))
+    assert named_run(folder.url, []).url == folder.url
+    with pytest.raises(RecordError, match="two"):
+        named_run(f"{tmp_path}/two", [])
+
+
+def test_auto_is_the_newest_that_is_not_complete(tmp_path: Path) -> None:
+    storage = [f"run.storage={tmp_path}"]
+    assert find_run("auto", storage) is None
+    make_run(f"{tmp_path}/done", (FINISHED, STOPPED), created=9.0)
+    make_run(f"{tmp_path}/old", (FINISHED,), created=1.0)
+    make_run(f"{tmp_path}/new", (FINISHED,), created=2.0)
+    make_run(f"{tmp_path}/other", (FINISHED,), ["space=cnn3", *WORDS[1:]], created=3.0)
+    assert find_run("auto", storage).name == "other"
+    assert find_run("auto", [*storage, "space=cnn2"]).name == "new"
+    assert find_run("old", storage).name == "old"
+
+
+def test_a_run_is_complete_when_all_have_ended_and_what_was_asked_for_is_evaluated(tmp_path: Path) -> None:
+    assert is_complete(make_run(f"{tmp_path}/a", (FINISHED, STOPPED)))
+    assert not is_complete(make_run(f"{tmp_path}/b", (FINISHED, "running")))
+    assert not is_complete(make_run(f"{tmp_path}/c", (FINISHED, STOPPED), WORDS[:3]))  # not evaluated
+    assert is_complete(make_run(f"{tmp_path}/d", (STOPPED, STOPPED), WORDS[:3]))  # nothing to evaluate
+
+
+def test_the_command_that_began_a_run_may_be_repeated(tmp_path: Path) -> None:
+    folder = make_run(f"{tmp_path}/one", (FINISHED,), [*WORDS, "train.precision=auto"])
+    run = folder.read_run()
+    config = {**run.config, "train": {**run.config["train"], "precision": "float32"}}
+    folder.write_run(dataclasses.replace(run, config=config))
+    assert resumed_settings(folder, [*WORDS, "train.precision=auto", "resume=one"]).train.precision == "float32"
+    with pytest.raises(SettingsError, match=r"search\.seed=4; the run has search\.seed=3"):
+        resumed_settings(folder, ["search.seed=4"])
