@@ -99,7 +99,7 @@ def _trials(way: str, seed: int, options: Options, store: Path) -> Sequence[Tria
     """The trials of one search."""
     trials, epochs, size = _sizes(options)
     searcher, scheduler = WAYS[way]
-    words = ["space=cnn2", f"data.size={size}", f"search.num_trials={trials}", f"search.max_epochs={epochs}"]
+    words = ["space=plain2", f"data.size={size}", f"search.num_trials={trials}", f"search.max_epochs={epochs}"]
     words += [f"search.searcher={searcher}", f"search.scheduler={scheduler}", f"search.seed={seed}"]
     words += [f"search.metric={METRIC}", *data_words(options.root, store / "cache")]
     return tuple(kept_search(words, store, f"{way}-{METRIC}-{seed}").read_trials().values())

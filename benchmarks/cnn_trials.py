@@ -122,7 +122,7 @@ def _physical_limit(task: Task, machine: Machine) -> str:
 
 
 def _time_ours(options: Options, task: Task, scratch: Path) -> Timing:
-    words = ["space=cnn2", *fixed_words(task.fixed), *listed_words(task.grid), "train.precision=float32"]
+    words = ["space=plain2", *fixed_words(task.fixed), *listed_words(task.grid), "train.precision=float32"]
     words += ["search.searcher=grid", "search.scheduler=none", f"search.max_epochs={task.epochs}"]
     search = run_search([*words, *data_words(options.root, scratch / "cache")], scratch, "cnn-trials")
     share = _norm_share([(trial.parameters, trial.busy_seconds) for trial in search.trials])

@@ -102,7 +102,7 @@ def run_ours(trials: int, folder: str) -> Course:
 
     settings = load_settings(
         [
-            "space=cnn2",
+            "space=plain2",
             "data.size=32",
             f"data.cache={folder}/cache",
             f"search.num_trials={trials}",
@@ -187,7 +187,7 @@ def suggestion_seconds(searcher: str, trials: int) -> list[float]:
     from search.plan.spaces import read_space
     from search.plan.words import load_settings
 
-    settings = load_settings(["space=cnn2", f"search.num_trials={trials}", f"search.searcher={searcher}"])
+    settings = load_settings(["space=plain2", f"search.num_trials={trials}", f"search.searcher={searcher}"])
     searching = build_searcher(read_space(settings), settings)
     taken = []
     for number in range(trials):

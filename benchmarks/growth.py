@@ -179,7 +179,7 @@ class _Bench:
     def _search(self, trials: int, root: str | None, environment: Mapping[str, str] | None = None) -> Search:
         rates = [0.001 * (1 + place / 100) for place in range(trials)]
         epochs = QUICK_EPOCHS if self._options.quick else EPOCHS
-        words = ["space=cnn2", *fixed_words(FIXED), *listed_words({"learning_rate": rates})]
+        words = ["space=plain2", *fixed_words(FIXED), *listed_words({"learning_rate": rates})]
         words += ["search.searcher=grid", "search.scheduler=none", f"search.max_epochs={epochs}"]
         self._count += 1
         words += [f"data.size={SIZE}"]

@@ -223,7 +223,7 @@ def _value(trial: TrialRecord) -> float:
 
 def _words(seed: int, options: Options, store: Path) -> list[str]:
     epochs, size = _sizes(options)
-    words = ["space=cnn2", f"data.size={size}", f"search.max_epochs={epochs}", f"search.seed={seed}"]
+    words = ["space=plain2", f"data.size={size}", f"search.max_epochs={epochs}", f"search.seed={seed}"]
     return [*words, f"search.metric={METRIC}", *data_words(options.root, store / "cache")]
 
 

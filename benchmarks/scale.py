@@ -103,7 +103,7 @@ def _run(workers: int, folder: str, rounds: int) -> Load:
     from search.plan.words import load_settings
     from search.record import RunFolder
 
-    words = ["space=cnn2", "data.size=32", f"data.cache={folder}/cache", "search.scheduler=none"]
+    words = ["space=plain2", "data.size=32", f"data.cache={folder}/cache", "search.scheduler=none"]
     words += [f"search.num_trials={rounds * workers}", f"search.max_epochs={EPOCHS}", "search.searcher=random"]
     settings = load_settings([*words, "resources.cpus_per_trial=1", f"resources.max_concurrent={workers}"])
     dataset = prepare_dataset(settings.data)
@@ -130,7 +130,7 @@ def state_seconds(searcher: str, trials: int) -> list[float]:
     from search.record import FINISHED, RunFolder
 
     losses = np.random.default_rng(0)
-    words = ["space=cnn2", f"search.num_trials={trials}", f"search.max_epochs={EPOCHS}", f"search.searcher={searcher}"]
+    words = ["space=plain2", f"search.num_trials={trials}", f"search.max_epochs={EPOCHS}", f"search.searcher={searcher}"]
     settings, taken = load_settings(words), [0.0] * trials
     with tempfile.TemporaryDirectory() as folder:
         built = build_searcher(read_space(settings), settings)

@@ -20,6 +20,7 @@ from search.driver.runs import check_same_data, create_run, new_run_folder, refu
 from search.driver.session import Session, check_models, open_session
 from search.driver.share import FeatureNews
 from search.plan.earlier import find_run, resumed_settings
+from search.plan.lengths import with_lengths
 from search.plan.refit import refit_settings
 from search.plan.scheduler import expected_epochs
 from search.plan.settings import ClusterSettings, Settings
@@ -140,6 +141,9 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
             console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
             check_same_data(folder, dataset)
+        settings, reasons = with_lengths(settings, len(dataset.split.train))
+        for line in reasons:
+            console.print(line, markup=False, soft_wrap=True)
         with open_session(settings, space, dataset, console.print) as session:
             for line in session.resources.reasons:
                 console.print(line, markup=False, soft_wrap=True)

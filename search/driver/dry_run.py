@@ -6,6 +6,7 @@ from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_c
 from search.driver.command import print_images
 from search.driver.session import check_models
 from search.driver.share import models_with_features
+from search.plan.lengths import with_lengths
 from search.plan.scheduler import epochs_line
 from search.plan.settings import Settings
 from search.plan.spaces import Space, combinations_of, count_trials
@@ -33,7 +34,9 @@ def dry_run(settings: Settings, space: Space) -> int:
     console.print(f"  {combinations_of(space)}; {count_trials(space, settings)} trials will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
-    console.print(epochs_line(space, settings))
+    settings, reasons = with_lengths(settings, len(split.train))
+    for line in (*reasons, epochs_line(space, settings)):
+        console.print(line, markup=False)
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
     if cuts:
         console.print(f"computed once for all trials: features of {', '.join(cuts)}")

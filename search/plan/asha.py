@@ -42,6 +42,7 @@ class _Rung:
     """An epoch with the trials that reached it, best first, and those of them that wait for a promotion.
 
     Attributes:
+        reserve: those that are promoted only if a better one dies, best first.
         ahead: numbers of the trials that are training towards it.
     """
 
@@ -49,7 +50,14 @@ class _Rung:
         self.epoch = epoch
         self.came: list[_Place] = []
         self.waiting: list[_Place] = []
+        self.reserve: list[_Place] = []
         self.ahead: set[int] = set()
+
+    def bury(self, number: int) -> None:
+        """Rank a trial that died last: its slot is free for the next best."""
+        for places in (self.came, self.waiting, self.reserve):
+            places[:] = [place for place in places if place[1] != number]
+        insort(self.came, (math.inf, number))
 
     def rank(self, place: _Place) -> int:
         """How many of the trials that reached the rung are better."""
@@ -71,6 +79,7 @@ class Asha:
         self._rungs = [_Rung(epoch) for epoch in search_rungs(search)]
         self._new = num_trials  # trials that have not begun
         self._passed: dict[int, int] = {}  # how many rungs each trial has reached
+        self._has_finished = False  # whether a trial has trained to its end: then there is a winner
 
     def expected_epochs(self, last_epochs: Sequence[int]) -> int:
         """The epochs that successive halving takes for so many trials, each of up to `search.max_epochs`."""
@@ -100,6 +109,10 @@ class Asha:
             insort(rung.came, self._place(trial, rung))
             passed += 1
         self._passed[trial.number] = passed
+        self._has_finished |= trial.status == record.FINISHED
+        if trial.status in (record.DIVERGED, record.FAILED):
+            for rung in self._rungs[:passed]:
+                rung.bury(trial.number)
         if trial.is_final:
             return
         if passed and self._rungs[passed - 1].epoch == len(trial.epochs):
@@ -120,12 +133,21 @@ class Asha:
         return None
 
     def drop(self) -> list[int]:
-        """The waiting trials that can no longer be promoted; they no longer wait."""
-        dropped = []
+        """The waiting trials that can no longer be promoted; they no longer wait.
+
+        None before a trial has finished: those outside the top stay in reserve, and the best of them are promoted when
+        better ones diverge or fail, so that no search ends without a winner while a trial could give one.
+        """
         for level, rung in enumerate(self._rungs):
             most = max(1, int((len(rung.came) + self._coming(level)) // self._factor))
-            while rung.waiting and rung.rank(rung.waiting[-1]) >= most:
-                dropped.append(rung.waiting.pop()[1])
+            paused = sorted(rung.waiting + rung.reserve)
+            top = bisect_left(paused, most, key=rung.rank)
+            rung.waiting, rung.reserve = paused[:top], paused[top:]
+        if not self._has_finished:
+            return []
+        dropped = [number for rung in self._rungs for _, number in reversed(rung.reserve)]
+        for rung in self._rungs:
+            rung.reserve.clear()
         return dropped
 
     def _coming(self, level: int) -> int:

@@ -5,6 +5,7 @@ sampler is seeded anew for every trial. A resumed search therefore suggests what
 interruption.
 """
 
+import math
 import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -108,7 +109,7 @@ class StudySearcher:
         number = self._ids[trial.number]
         if trial.status == record.DIVERGED:  # its values from a rung; the storage returns its own object, not a copy
             self._storage.get_trial(number).intermediate_values.clear()
-        for step, value in _values(trial, self._search.metric).items():
+        for step, value in told_values(trial, self._search.metric).items():
             self._storage.set_trial_intermediate_value(number, step, value)
         best = trial.best_epoch(self._search.metric)
         if trial.status == record.FINISHED and best is not None:
@@ -140,7 +141,9 @@ class StudySearcher:
             return optuna.samplers.TPESampler(
                 seed=seed,
                 multivariate=True,
-                group=True,  # conditional parameters are modelled together with those they depend on
+                # Parameters that occur in the same trials form a group with one joint model; groups are sampled
+                # independently. Without conditions all parameters are one group.
+                group=True,
                 constant_liar=True,  # running trials count as poor, so that workers do not sample the same region
                 # A quarter of a short search is random; at most ten trials, Optuna's own default.
                 n_startup_trials=min(10, max(4, self._search.num_trials // 4)),
@@ -206,9 +209,18 @@ def _is_constant(parameter: Parameter) -> bool:
     return len(domain.values) == 1 if isinstance(domain, Choice) else domain.low == domain.high
 
 
-def _values(trial: TrialRecord, metric: str) -> dict[int, float]:
-    """The metric by epoch; empty for a diverged trial, whose earlier values must not count for it."""
+def told_values(trial: TrialRecord, metric: str) -> dict[int, float]:
+    """The best metric so far, by epoch: what rungs and ranking go by.
+
+    Empty for a diverged trial, whose earlier values must not count for it.
+    """
     if trial.status == record.DIVERGED:
         return {}
-    values = {epoch.epoch: getattr(epoch, metric) for epoch in trial.epochs}
-    return {step: value for step, value in values.items() if value is not None}
+    best, sign = math.inf, 1 if record.lower_is_better(metric) else -1
+    values: dict[int, float] = {}
+    for epoch in trial.epochs:
+        value = getattr(epoch, metric)
+        if value is not None:
+            best = min(best, sign * value)
+            values[epoch.epoch] = sign * best
+    return values

@@ -25,7 +25,8 @@ FEATURES = ("float32", "float16", "off")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # How `search.plan.words` reads a setting that is no plain word or number of Hydra's grammar.
-TEXT, PATH = {"reads": "text"}, {"reads": "path"}
+TEXT, PATH, LENGTH = {"reads": "text"}, {"reads": "path"}, {"reads": "length"}
+AUTO = 0  # of a length in epochs: chosen once the images are known (search.plan.lengths)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -47,8 +48,8 @@ class SpaceSettings:
 class AshaSettings:
     """Asynchronous successive halving: first rung, and the share 1/factor that goes on."""
 
-    grace_period: int = 1
-    reduction_factor: float = 4.0
+    grace_period: int = field(default=AUTO, metadata=LENGTH)
+    reduction_factor: float = 2.0
 
 
 @dataclass
@@ -56,10 +57,10 @@ class SearchSettings:
     """How trials are chosen, stopped and ranked."""
 
     num_trials: int = 16
-    max_epochs: int = 10
+    max_epochs: int = field(default=AUTO, metadata=LENGTH)
     searcher: str = "tpe"
     scheduler: str = "asha"
-    metric: str = "val_loss"
+    metric: str = "shifted_calibrated_loss"
     seed: int = 0
     repeats: int = 1
     max_failures: int = 2
@@ -115,8 +116,8 @@ class EvaluateSettings:
 
     enabled: bool = True
     weights: str = "best"
-    ensemble: int = 1
-    calibrate: bool = False
+    ensemble: int = 5
+    calibrate: bool = True
 
 
 @dataclass
@@ -172,12 +173,12 @@ def check_settings(settings: Settings) -> Settings:
     _one_of("evaluate.weights", settings.evaluate.weights, ("best", "last"))
     for key, value, least in (
         ("search.num_trials", search.num_trials, 1),
-        ("search.max_epochs", search.max_epochs, 1),
+        ("search.max_epochs", search.max_epochs, AUTO),
         ("search.repeats", search.repeats, 1),
         ("search.seed", search.seed, 0),
         ("search.max_failures", search.max_failures, 0),
         ("evaluate.ensemble", settings.evaluate.ensemble, 1),
-        ("search.asha.grace_period", search.asha.grace_period, 1),
+        ("search.asha.grace_period", search.asha.grace_period, AUTO),
         ("run.patience", settings.run.patience, 0),
         ("views", settings.views, 1),
         ("data.cache_gb", settings.data.cache_gb, 0),
@@ -192,7 +193,7 @@ def check_settings(settings: Settings) -> Settings:
         raise SettingsError(
             f"search.asha.reduction_factor must be greater than 1. Received: {search.asha.reduction_factor}."
         )
-    if search.scheduler == "asha" and search.asha.grace_period > search.max_epochs:
+    if search.scheduler == "asha" and search.asha.grace_period > search.max_epochs != AUTO:
         raise SettingsError(
             f"search.asha.grace_period must not exceed search.max_epochs ({search.max_epochs}). "
             f"Received: {search.asha.grace_period}."

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from models.checks import nearest
-from search.plan.settings import ClusterSettings, Settings, SettingsError, check_settings
+from search.plan.settings import AUTO, ClusterSettings, Settings, SettingsError, check_settings
 
 GROUPS = ("space", "data", "resources", "cluster")  # a word such as space=cnn2 chooses a file of search/conf
 # Dictionaries whose names are the user's own.
@@ -231,9 +231,15 @@ def _read_plain(key: str, value: str) -> Any:
     return override.value()
 
 
+def _read_length(key: str, value: str) -> Any:
+    """A number of epochs, or `auto`."""
+    return AUTO if value == "auto" else _read_plain(key, value)
+
+
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "text": _read_text,
     "path": _read_path,
+    "length": _read_length,
     "paths": _read_paths,
     "plain": _read_plain,
 }
@@ -281,9 +287,13 @@ def _compose(choices: Mapping[str, str]) -> DictConfig:
             raise SettingsError(f"There is no such {group}. Received: {name!r}. {nearest(name, valid)}")
     try:
         with initialize_config_module("search.conf", version_base="1.3"):
-            return compose("config", overrides=[f"{group}={name}" for group, name in choices.items()])
+            config = compose("config", overrides=[f"{group}={name}" for group, name in choices.items()])
     except (MissingConfigException, HydraException, OmegaConfBaseException) as error:
         raise SettingsError(_first_line(error)) from error
+    lengths = (key for key, kind in _kinds().items() if kind == "length")
+    for key in (key for key in lengths if OmegaConf.select(config, key) == "auto"):
+        OmegaConf.update(config, key, AUTO)
+    return config
 
 
 def _replaced(config: DictConfig, words: Iterable[Word]) -> DictConfig:

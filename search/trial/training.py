@@ -279,8 +279,7 @@ def _graphs(config: TrialConfig, data: TrainingData, inputs: Inputs) -> tuple[An
     """Everything that a trial's traced graphs depend on."""
     train, steps = config.train, count_steps(len(data.train), config.train.batch_size)
     fixed = train.batch_size, train.optimizer, train.weight_decay, train.weight_average, train.label_smoothing
-    fixed += (train.norm_momentum,)
-    return config.model, *fixed, train.precision, inputs.plain.dtype, inputs.plain.shape[1:], steps
+    return config.model, *fixed, train.norm_momentum, train.precision, inputs.plain.dtype, inputs.plain.shape[1:], steps
 
 
 def _dropout_seeds(model: "keras.Model") -> list[Any]:

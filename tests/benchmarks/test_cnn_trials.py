@@ -25,7 +25,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 
 def test_the_peers_trials_are_those_of_our_command(task: Task) -> None:
-    words = ["space=cnn2", *fixed_words(FIXED), *listed_words(GRID), "search.searcher=grid"]
+    words = ["space=plain2", *fixed_words(FIXED), *listed_words(GRID), "search.searcher=grid"]
     settings = load_settings([*words, f"search.max_epochs={EPOCHS}"])
     plans = listed_plans(read_space(settings), settings)
     assert plans is not None

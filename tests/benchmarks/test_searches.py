@@ -14,11 +14,11 @@ def test_a_space_takes_fixed_and_listed_values() -> None:
         *fixed_words({"dense": [16, 8], "augment": "none"}),
         *listed_words({"dense": [[], [64]], "layers": [1, 2]}),
     ]
-    settings = load_settings(["space=cnn2", words[1], *words[2:]])
+    settings = load_settings(["space=plain2", words[1], *words[2:]])
     assert settings.space.parameters["augment"] == {"value": "none"}
     assert settings.space.parameters["dense"] == {"choice": [[], [64]]}
     assert settings.space.parameters["layers"] == {"choice": [1, 2]}
-    assert load_settings(["space=cnn2", words[0]]).space.parameters["dense"] == {"value": [16, 8]}
+    assert load_settings(["space=plain2", words[0]]).space.parameters["dense"] == {"value": [16, 8]}
 
 
 def test_training_begins_with_the_first_epoch() -> None:

@@ -178,7 +178,7 @@ SEARCH = ("python", "-m", "search.run", "cluster=submit", "run.storage=s3://runs
 
 def test_spot_workers_come_for_the_trials_that_wait_and_go_afterwards(lab: Lab, cluster: Path) -> None:
     assert [(each.state, each.kind) for each in instances(lab)] == [("running", "head")]
-    words = ["space=cnn2", "search.num_trials=4", "search.max_epochs=2", "search.scheduler=none", "run.name=spot"]
+    words = ["space=plain2", "search.num_trials=4", "search.max_epochs=2", "search.scheduler=none", "run.name=spot"]
     words += ["resources.gpus_per_trial=1", "resources.max_concurrent=2", f"cluster.fetch={lab.folder}/fetched"]
     job = lab.popen(*SEARCH, *words, log=lab.folder / "job.log", **SECURE, **AWS)
     most, deadline = 0, time.monotonic() + 300
@@ -204,7 +204,7 @@ def test_spot_workers_come_for_the_trials_that_wait_and_go_afterwards(lab: Lab, 
 
 
 def test_nothing_is_lost_with_a_worker_with_all_of_them_and_with_the_head(lab: Lab, cluster: Path) -> None:
-    words = ["space=cnn2", "search.num_trials=4", "search.max_epochs=16", "search.scheduler=none", "run.name=lost"]
+    words = ["space=plain2", "search.num_trials=4", "search.max_epochs=16", "search.scheduler=none", "run.name=lost"]
     words += ["resources.gpus_per_trial=1", "resources.max_concurrent=2", "cluster.fetch=null"]
     log = lab.folder / "lost.log"
     job = lab.popen(*SEARCH, *words, log=log, **SECURE, **AWS)

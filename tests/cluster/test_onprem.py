@@ -20,7 +20,7 @@ pytestmark = [
 
 HOSTS = (1, 2, 3)
 SECURE = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_UP_enable_autoscaler_v2": "0"}
-SEARCH = ("space=cnn2", "search.num_trials=6", "search.max_epochs=5", "search.scheduler=none")
+SEARCH = ("space=plain2", "search.num_trials=6", "search.max_epochs=5", "search.scheduler=none")
 IMAGES_BYTES = 480 * 224 * 224  # the sample's pool, one byte a pixel
 
 

@@ -55,7 +55,7 @@ def numbers(trials: dict[int, TrialRecord]) -> list[tuple]:
     ]
 
 
-TINY = ["space=cnn2", "search.num_trials=5", "search.max_epochs=4", "search.asha.reduction_factor=2", "run.name=one"]
+TINY = ["space=plain2", "search.num_trials=5", "search.max_epochs=4", "search.asha.reduction_factor=2", "run.name=one"]
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,7 @@ def test_a_search_that_is_asked_to_stop_does_so_cleanly_and_says_how_to_go_on(
 @pytest.mark.faults
 def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image_cache: Path) -> None:
     arguments = [*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", "run.name=one"]
-    arguments += ["space=cnn2", "search.scheduler=none", "search.num_trials=2", "search.max_epochs=60"]
+    arguments += ["space=plain2", "search.scheduler=none", "search.num_trials=2", "search.max_epochs=60"]
     process = start([*arguments, "search.max_failures=1"])
     folder = RunFolder(str(tmp_path / "one"))
     killed: set[int] = set()
@@ -255,7 +255,7 @@ def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image
 
 
 def test_a_dry_run_tells_what_a_run_would_of_the_images(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["space=cnn2", f"data.root={SAMPLE / 'train'}", "dry_run=true"]) == 0
+    assert main(["space=plain2", f"data.root={SAMPLE / 'train'}", "dry_run=true"]) == 0
     screen = capsys.readouterr().out
     assert "There is no test folder: 96 images were held out" in screen
     assert "Dry run: nothing was started." in screen
@@ -430,7 +430,7 @@ def test_a_full_disk_stops_the_search_with_a_clear_error(tmp_path: Path, image_c
         (["data.root=/nowhere"], "/nowhere"),
         (["space=report3", "data.labels=two_class"], "Leave data.labels to the space"),
         (["resources.cpus_per_trial=1000"], "resources.cpus_per_trial=1000"),
-        (["space=cnn2", "data.size=8"], "cannot be built"),
+        (["space=plain2", "data.size=8"], "cannot be built"),
         (["space=vgg2", "weights=/no/such/file.h5"], "file.h5"),
     ],
 )

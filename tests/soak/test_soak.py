@@ -22,7 +22,7 @@ SOAK_TRIALS, SOAK_EPOCHS, CALM_TRIALS = 200, 8, 60
 
 
 def test_twenty_killed_drivers_leave_the_records_of_an_undisturbed_search(tmp_path: Path, image_cache: Path) -> None:
-    words = ["space=cnn2", "data.size=64", f"data.cache={image_cache}", "resources.max_concurrent=1", "run.name=one"]
+    words = ["space=plain2", "data.size=64", f"data.cache={image_cache}", "resources.max_concurrent=1", "run.name=one"]
     words += [f"search.num_trials={KILLS_TRIALS}", "search.max_epochs=9", "search.asha.reduction_factor=3"]
     words += ["evaluate.enabled=false"]
     undisturbed = run([*words, f"run.storage={tmp_path}/undisturbed"])
@@ -63,7 +63,7 @@ def test_twenty_killed_drivers_leave_the_records_of_an_undisturbed_search(tmp_pa
 def test_a_search_outlives_a_quarter_of_an_hour_of_faults(tmp_path: Path, image_cache: Path) -> None:
     """A fault every ten seconds or so; none for the last trials, whose processes' memory is watched."""
     storage = f"run.storage={tmp_path}"
-    words = ["space=cnn2", "data.size=32", f"data.cache={image_cache}", storage, "run.name=one"]
+    words = ["space=plain2", "data.size=32", f"data.cache={image_cache}", storage, "run.name=one"]
     words += [f"search.num_trials={SOAK_TRIALS}", f"search.max_epochs={SOAK_EPOCHS}", "search.scheduler=none"]
     words += ["search.max_failures=1000", "resources.max_concurrent=2"]
     folder, chance = RunFolder(str(tmp_path / "one")), random.Random(7)

@@ -8,7 +8,7 @@ from search.plan.words import load_settings
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
-        (["space=cnn2", "search.num_trials=7"], ("7 trials will run", "smallest model", "train ")),
+        (["space=plain2", "search.num_trials=7"], ("7 trials will run", "smallest model", "train ")),
         (["space=report2"], ("table1/1", "parameters")),
         (["space=vgg2"], ("computed once for all trials: features of vgg16",)),
     ],

@@ -16,7 +16,7 @@ from search.record import RunFolder
 @pytest.fixture
 def folder(tmp_path: Path, small_dataset: Dataset) -> RunFolder:
     """A run of the small sample, just created."""
-    settings = load_settings(["space=cnn2", "run.name=one", f"run.storage={tmp_path}"])
+    settings = load_settings(["space=plain2", "run.name=one", f"run.storage={tmp_path}"])
     found = new_run_folder(settings)
     create_run(found, settings, small_dataset)
     return found
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, small_dataset: Dataset) -> RunFolder:
 
 def test_a_new_run_holds_what_was_asked_and_found(folder: RunFolder, small_dataset: Dataset) -> None:
     run = folder.read_run()
-    assert (run.name, run.classes, run.config["space"]["name"]) == ("one", small_dataset.manifest.classes, "cnn2")
+    assert (run.name, run.classes, run.config["space"]["name"]) == ("one", small_dataset.manifest.classes, "plain2")
     assert run.data["fingerprint"] == small_dataset.manifest.fingerprint
     stored, _ = read_manifest(io.BytesIO(folder.read("manifest.parquet")))
     assert [row.image_id for row in stored.rows] == [row.image_id for row in small_dataset.manifest.rows]
@@ -32,9 +32,9 @@ def test_a_new_run_holds_what_was_asked_and_found(folder: RunFolder, small_datas
 
 
 def test_two_runs_of_one_second_have_two_names() -> None:
-    settings = load_settings(["space=cnn3"])
+    settings = load_settings(["space=plain3"])
     assert run_name(settings) != run_name(settings)
-    assert run_name(settings).startswith("cnn3-")
+    assert run_name(settings).startswith("plain3-")
 
 
 def test_no_run_begins_where_there_is_one(folder: RunFolder) -> None:
@@ -44,7 +44,7 @@ def test_no_run_begins_where_there_is_one(folder: RunFolder) -> None:
 
 
 def test_what_a_later_command_changed_is_kept(folder: RunFolder) -> None:
-    settings = load_settings(["space=cnn2", "search.num_trials=99", "resume=one"])
+    settings = load_settings(["space=plain2", "search.num_trials=99", "resume=one"])
     update_run(folder, settings)
     config = folder.read_run().config
     assert (config["search"]["num_trials"], config["run"]["name"], config["resume"]) == (99, "one", None)

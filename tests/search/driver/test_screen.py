@@ -26,7 +26,7 @@ def make_state(trials: dict[int, TrialRecord], best: TrialRecord) -> Any:
         ended=[],
         retried=[],
         num_trials=3,
-        settings=load_settings(["space=cnn2"]),
+        settings=load_settings(["space=plain2"]),
         best=lambda: best,
         is_at_rung=lambda trial: False,
     )

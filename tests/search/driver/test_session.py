@@ -16,7 +16,7 @@ from search.plan.spaces import Choice, Parameter, Space, read_space
 from search.plan.words import load_settings
 from search.trial.features import Backbones
 
-WORDS = ["space=cnn2", "data.size=32"]
+WORDS = ["space=plain2", "data.size=32"]
 RESOURCES = TrialResources(1.0, 1, 0.0, 1, "float32", ())
 
 

@@ -32,7 +32,7 @@ def local_ray() -> Iterator[None]:
 
 
 def settings(cache: Path, *words: str) -> Settings:
-    return load_settings(["space=cnn2", "weights=none", f"data.cache={cache}", *words])
+    return load_settings(["space=plain2", "weights=none", f"data.cache={cache}", *words])
 
 
 @pytest.mark.parametrize(

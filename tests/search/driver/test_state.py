@@ -23,7 +23,7 @@ def open_state(tmp_path: Path) -> Iterator[Callable[..., SearchState]]:
     opened = []
 
     def open_session(num_trials: int = 3) -> SearchState:
-        settings = load_settings(["space=cnn2", f"search.num_trials={num_trials}", "search.max_epochs=2"])
+        settings = load_settings(["space=plain2", f"search.num_trials={num_trials}", "search.max_epochs=2"])
         searcher = build_searcher(read_space(settings), settings)
         opened.append(SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(10, 9)))
         return opened[-1]
@@ -65,17 +65,17 @@ def test_trials_wait_at_a_rung_until_it_is_seen_who_goes_on(open_state: Callable
         state.wait(number)
         assert state.next_trial() is None
     assert state.folder.read_trials() == state.trials
-    # The limit is one trial: who is not the best can never go on. So 1 is out as soon as 2 is better.
-    assert [state.trials[number].status for number in range(3)] == [record.WAITING, record.STOPPED, record.WAITING]
-    assert [state.is_at_rung(state.trials[number]) for number in range(3)] == [False, False, True]
+    # The limit is one trial: 1 trains on only if 2, which is better, dies.
+    assert [state.trials[number].status for number in range(3)] == [record.WAITING, record.WAITING, record.WAITING]
+    assert [state.is_at_rung(state.trials[number]) for number in range(3)] == [False, True, True]
     state.add_epoch(0, asdict(make_epoch(1, 0.6)))
     state.wait(0)
-    assert state.trials[0].status == record.STOPPED
     goes_on = state.next_trial()
     assert goes_on == state.trials[2]
     assert (state.target(2), state.is_over) == (2, False)
     state.add_epoch(2, asdict(make_epoch(2, 0.7)))
     state.end(2, record.FINISHED)
+    assert [state.trials[number].status for number in range(2)] == [record.STOPPED, record.STOPPED]
     assert state.is_over
     assert state.folder.read_trials() == state.trials
 
@@ -120,7 +120,7 @@ def test_a_new_session_knows_who_waits_at_a_rung(open_state: Callable[..., Searc
     first.close()
     second = open_state()
     second.restore()
-    assert [trial.status for trial in second.trials.values()][1:] == [record.STOPPED, record.STOPPED]
+    assert [trial.is_final for trial in second.trials.values()] == [False, False, False]
     goes_on = second.next_trial()
     assert goes_on is not None
     assert (goes_on.number, second.target(0), second.next_trial()) == (0, 2, None)
@@ -186,7 +186,7 @@ def test_a_trial_whose_line_is_lost_is_not_waited_for(open_state: Callable[..., 
 
 
 def test_no_trial_begins_in_a_bucket_before_its_suggestion_is_kept() -> None:
-    settings = load_settings(["space=cnn2"])
+    settings = load_settings(["space=plain2"])
     folder = RunFolder("memory://state/run")
     searcher = build_searcher(read_space(settings), settings)
     state = SearchState(folder, searcher, settings, lambda model: ParameterCount(10, 9))

@@ -67,7 +67,7 @@ def test_the_command_is_sent_with_the_project_and_its_end_is_the_exit_code(
     tmp_path: Path, status: str, code: int
 ) -> None:
     cluster, shown = Cluster((status, "log\n")), []
-    words = ["space=cnn2", "data.root=/images of ours", f"run.storage={tmp_path}", "run.name=one"]
+    words = ["space=plain2", "data.root=/images of ours", f"run.storage={tmp_path}", "run.name=one"]
     assert submit(ClusterSettings(fetch=None), words, lambda address: cluster, shown.append) == code
     assert shlex.split(cluster.submitted["entrypoint"]) == ["python", "-m", "search.run", *words]
     project = Path(cluster.submitted["runtime_env"]["working_dir"])
@@ -92,7 +92,7 @@ def test_results_are_fetched_without_checkpoints(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("storage", [[], ["run.storage=runs"], ["run.storage=./runs"]])
 def test_results_in_the_folder_of_a_job_are_refused(storage: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["cluster=submit", "space=cnn2", *storage]) == 2
+    assert run.main(["cluster=submit", "space=plain2", *storage]) == 2
     assert "run.storage is a URL or an absolute path" in capsys.readouterr().err
 
 
@@ -122,14 +122,14 @@ def test_what_is_wrong_with_a_refit_is_told_here(tmp_path: Path, capsys: pytest.
 
 
 def test_a_dry_run_is_done_here(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["cluster=submit", "space=cnn2", "dry_run=true"]) == 0
+    assert run.main(["cluster=submit", "space=plain2", "dry_run=true"]) == 0
     assert "nothing was started" in capsys.readouterr().out
 
 
 def test_mistakes_are_found_before_anything_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["cluster=submit", "space=cnn3", "search.num_trial=3", "run.storage=/shared"]) == 2
+    assert run.main(["cluster=submit", "space=plain3", "search.num_trial=3", "run.storage=/shared"]) == 2
     assert "search.num_trials" in capsys.readouterr().err
-    assert run.main(["cluster=sumbit", "space=cnn2"]) == 2
+    assert run.main(["cluster=sumbit", "space=plain2"]) == 2
     assert "submit" in capsys.readouterr().err
 
 
@@ -152,7 +152,7 @@ def test_a_cluster_that_cannot_be_reached_is_one_clear_line(
 
 
 def test_where_a_command_runs_is_apart_from_what_it_runs() -> None:
-    cluster, words = cluster_settings(["space=cnn3", "cluster=submit", "cluster.address=http://head:8265"])
+    cluster, words = cluster_settings(["space=plain3", "cluster=submit", "cluster.address=http://head:8265"])
     assert (cluster.mode, cluster.address) == ("submit", "http://head:8265")
-    assert [word.text for word in words] == ["space=cnn3"]
+    assert [word.text for word in words] == ["space=plain3"]
     assert cluster_settings([])[0].mode == "auto"

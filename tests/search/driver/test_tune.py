@@ -44,7 +44,7 @@ def test_tune_keeps_little_of_a_trial_and_is_left_when_the_last_one_has_ended(
 
     monkeypatch.setattr(driver, "Recorder", Watching)
     monkeypatch.setattr("ray.tune.tune.ExperimentAnalysis", sum_up)
-    words = ["space=cnn2", "search.num_trials=5", "search.max_epochs=3", "search.searcher=random"]
+    words = ["space=plain2", "search.num_trials=5", "search.max_epochs=3", "search.searcher=random"]
     settings = load_settings([*words, "search.scheduler=none", "data.size=32"])
     with open_session(settings, read_space(settings), small_dataset) as session:
         searcher = build_searcher(session.space, settings)

@@ -11,7 +11,7 @@ from tests.search.plan.test_earlier import make_run
 def summary(folder_url: str, *statuses: str) -> str:
     folder = make_run(folder_url, statuses)
     console = Console(record=True, width=200)
-    print_summary(load_settings(["space=cnn2"]), folder, console)
+    print_summary(load_settings(["space=plain2"]), folder, console)
     return console.export_text()
 
 

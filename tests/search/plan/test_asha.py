@@ -15,9 +15,14 @@ MAX_EPOCHS = 9
 
 
 class Simulation:
-    """Workers that train trials with given scores as ASHA has it; `interrupt` is what a resume leaves of it."""
+    """Workers that train trials with given scores as ASHA has it, None for a loss that is no number.
 
-    def __init__(self, loss: Callable[[int, int], float], search: SearchSettings, workers: int, number: int) -> None:
+    `interrupt` is what a resume leaves of it.
+    """
+
+    def __init__(
+        self, loss: Callable[[int, int], float | None], search: SearchSettings, workers: int, number: int
+    ) -> None:
         self.loss, self.search, self.workers, self.number = loss, search, workers, number
         self.asha = Asha(search, number)
         self.trials: dict[int, TrialRecord] = {}
@@ -41,12 +46,15 @@ class Simulation:
         trial = self.trials[number]
         target = self.asha.target(trial)
         epoch = len(trial.epochs) + 1
-        trial.epochs.append(make_epoch(epoch, self.loss(number, epoch)))
+        loss = self.loss(number, epoch)
+        trial.epochs.append(make_epoch(epoch, loss))
         self.course.append((number, epoch))
-        if epoch < target:
+        if loss is not None and epoch < target:
             return
         del self.working[worker]
-        if epoch == trial.max_epochs:
+        if loss is None:
+            trial.status = record.DIVERGED
+        elif epoch == trial.max_epochs:
             trial.status = record.FINISHED
         self.asha.place(trial)
         for dropped in self.asha.drop():
@@ -69,7 +77,7 @@ class Simulation:
 
 def settings(factor: float = 3, grace: int = 1, epochs: int = MAX_EPOCHS) -> SearchSettings:
     words = [f"search.asha.reduction_factor={factor}", f"search.asha.grace_period={grace}"]
-    return load_settings(["space=cnn2", f"search.max_epochs={epochs}", *words]).search
+    return load_settings(["space=plain2", f"search.max_epochs={epochs}", *words]).search
 
 
 def losses(seed: int) -> Callable[[int, int], float]:
@@ -161,9 +169,69 @@ def test_trials_that_end_before_a_rung_leave_it_to_the_others() -> None:
         assert asha.drop() == []
         trial.epochs.append(make_epoch(1, loss))
         asha.place(trial)
-    assert asha.drop() == [7]
+    assert asha.drop() == []  # in reserve, until a trial has finished
     assert asha.promote() == 8
     assert asha.target(trials[8]) == 3
+    trials[8].epochs += [make_epoch(epoch, 0.3) for epoch in range(2, MAX_EPOCHS + 1)]
+    trials[8].status = record.FINISHED
+    asha.place(trials[8])
+    assert asha.drop() == [7]
+
+
+def diverging(seed: int, chance: float) -> Callable[[int, int], float | None]:
+    """As `losses`, with a chance at each epoch that the loss is no number; trial 3 is spared and the worst of all."""
+
+    def loss(number: int, epoch: int) -> float | None:
+        draw = random.Random(f"{seed} {number} {epoch}")
+        if number == 3:
+            return 2.0 + draw.random()
+        return None if draw.random() < chance else draw.random() / epoch
+
+    return loss
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("chance", [0.01, 0.2, 0.6])
+def test_no_search_ends_without_a_winner(chance: float, workers: int) -> None:
+    for seed in range(15):
+        simulation, draw = Simulation(diverging(seed, chance), settings(4), workers, 16), random.Random(seed)
+        while simulation.fill():
+            simulation.step(draw.randrange(len(simulation.working)))
+        trials = list(simulation.trials.values())
+        assert len(trials) == 16
+        assert all(trial.is_final for trial in trials)
+        assert any(trial.status == record.FINISHED for trial in trials)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_interrupted_search_promotes_the_same_reserves(seed: int) -> None:
+    undisturbed, disturbed = (Simulation(diverging(seed, 0.2), settings(), 1, 20) for _ in range(2))
+    draw = random.Random(seed)
+    while undisturbed.fill():
+        undisturbed.step(0)
+    while disturbed.fill():
+        disturbed.step(0)
+        if draw.random() < 0.3:
+            disturbed.interrupt()
+            for number in disturbed.asha.drop():
+                disturbed.trials[number].status = record.STOPPED
+    assert disturbed.course == undisturbed.course
+
+
+def test_a_trial_that_dies_leaves_its_rank_to_the_next_best() -> None:
+    asha, trials = Asha(settings(3), 6), [TrialRecord(number, {}, 0, MAX_EPOCHS) for number in range(6)]
+    for trial in trials:
+        asha.place(trial)
+    for trial in trials:
+        trial.epochs.append(make_epoch(1, 0.1 * (1 + trial.number)))
+        asha.place(trial)
+        asha.drop()
+    assert [asha.promote(), asha.promote(), asha.promote()] == [0, 1, None]  # 2 of 6
+    trials[0].epochs.append(make_epoch(2, None))
+    trials[0].status = record.DIVERGED
+    asha.place(trials[0])
+    assert asha.drop() == []
+    assert [asha.promote(), asha.promote()] == [2, None]
 
 
 def test_a_higher_score_is_better_where_the_metric_says_so_and_none_is_worst() -> None:
@@ -175,8 +243,8 @@ def test_a_higher_score_is_better_where_the_metric_says_so_and_none_is_worst() -
         asha.place(trial)
         trial.epochs.append(make_epoch(1, 0.5, val_auc=value))
         asha.place(trial)
-    assert asha.drop() == [2, 0]
-    assert asha.promote() == 1
+    assert asha.drop() == []
+    assert (asha.promote(), asha.promote()) == (1, None)
 
 
 def test_successive_halving() -> None:

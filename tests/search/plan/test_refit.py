@@ -109,7 +109,7 @@ def test_what_cannot_be_trained_again_is_told(run: RunFolder, tmp_path: Path) ->
     for words, message in (
         ([f"refit={bare.url}"], "bare, where none has finished"),
         ([f"refit={run.url}", "resume=auto"], "refit begins a run and resume continues one"),
-        ([f"refit={run.url}", "space=cnn2"], "Received: 'space=cnn2'"),
+        ([f"refit={run.url}", "space=plain2"], "Received: 'space=plain2'"),
         ([f"refit={run.url}", "search.repeats=1"], r"search\.repeats=1"),
     ):
         with pytest.raises(SettingsError, match=message):

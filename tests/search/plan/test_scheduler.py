@@ -12,7 +12,7 @@ from tests.conftest import make_epoch
 
 def test_every_scheduler_that_may_be_asked_for_can_be_built() -> None:
     assert set(scheduler.SCHEDULERS) == set(settings.SCHEDULERS)
-    assert isinstance(build_scheduler(load_settings(["space=cnn2"]).search, 3), Asha)
+    assert isinstance(build_scheduler(load_settings(["space=plain2"]).search, 3), Asha)
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ def test_every_scheduler_that_may_be_asked_for_can_be_built() -> None:
     [
         (["space=report3"], 7 * 10 + 20, 7 * 10 + 20),
         (["space=report3", "search.repeats=3"], 270, 270),
-        (["space=cnn2", "search.scheduler=none"], 160, 160),
-        (["space=cnn2"], 16 * 1 + 4 * 3 + 1 * 6, 160),
+        (["space=plain2", "search.scheduler=none"], 160, 160),
+        (["space=plain2"], 16 * 1 + 4 * 3 + 1 * 6, 160),
     ],
 )
 def test_epochs_of_a_search(overrides: list[str], expected: float, most: int) -> None:
@@ -38,12 +38,12 @@ def test_epochs_of_a_search(overrides: list[str], expected: float, most: int) ->
     ],
 )
 def test_a_dry_run_says_how_many_epochs_a_search_takes(overrides: list[str], line: str) -> None:
-    settings = load_settings(["space=cnn2", *overrides])
+    settings = load_settings(["space=plain2", *overrides])
     assert epochs_line(read_space(settings), settings) == line
 
 
 def test_without_a_scheduler_every_trial_trains_to_its_end() -> None:
-    search = load_settings(["space=cnn2", "search.scheduler=none"]).search
+    search = load_settings(["space=plain2", "search.scheduler=none"]).search
     none, trial = build_scheduler(search, 3), TrialRecord(0, {}, 0, 7)
     none.place(trial)
     assert (none.target(trial), none.promote(), none.drop(), none.judged_epochs(trial)) == (7, None, [], 0)

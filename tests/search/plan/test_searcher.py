@@ -3,14 +3,21 @@ import dataclasses
 import pytest
 
 from search import record
-from search.plan.searcher import ListSearcher, StudySearcher, build_searcher, distributions, study_parameters
+from search.plan.searcher import (
+    ListSearcher,
+    StudySearcher,
+    build_searcher,
+    distributions,
+    study_parameters,
+    told_values,
+)
 from search.plan.spaces import read_space
 from search.plan.words import load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch
 
 
-def make_searcher(*overrides: str, space: str = "cnn2") -> StudySearcher:
+def make_searcher(*overrides: str, space: str = "plain2") -> StudySearcher:
     settings = load_settings([f"space={space}", *overrides])
     return build_searcher(read_space(settings), settings)
 
@@ -26,7 +33,7 @@ def run_trial(searcher: StudySearcher, number: int, status: str = record.FINISHE
 
 
 @pytest.mark.parametrize("searcher", ["tpe", "random"])
-@pytest.mark.parametrize("space", ["cnn2", "all2"])
+@pytest.mark.parametrize("space", ["plain2", "all2"])
 def test_a_restored_searcher_goes_on_as_if_nothing_had_happened(searcher: str, space: str) -> None:
     statuses = [record.FINISHED, record.STOPPED, record.DIVERGED, record.FAILED] * 4
     undisturbed = make_searcher(f"search.searcher={searcher}", space=space)
@@ -94,13 +101,13 @@ def test_a_diverged_trial_keeps_no_value() -> None:
 
 
 def test_tpe_learns() -> None:
-    searcher = make_searcher("search.num_trials=60")
+    searcher = make_searcher("search.num_trials=60", space="plain2")
     rates = [run_trial(searcher, number).parameters["learning_rate"] for number in range(60)]
     assert sorted(rates[40:])[10] < sorted(rates[:15])[7] / 3
 
 
 def test_lists_are_named_by_their_text_and_constants_are_left_out() -> None:
-    space = read_space(load_settings(["space=cnn2"]))
+    space = read_space(load_settings(["space=plain2"]))
     parameters = {"backbone": "cnn", "learning_rate": 1e-3, "dense": [16, 8], "layers": 2}
     assert study_parameters(space, parameters) == {"learning_rate": 1e-3, "dense": "[16, 8]", "layers": 2}
     assert set(distributions(space, parameters)) == {"learning_rate", "dense", "layers"}
@@ -111,3 +118,11 @@ def test_a_space_of_rows_is_walked_in_order() -> None:
     assert isinstance(searcher, ListSearcher)
     assert searcher.num_trials == 16
     assert (searcher.suggest(11).row, searcher.suggest(11).repeat) == ("table1/4", 1)
+
+
+def test_a_worse_last_epoch_does_not_hide_the_best_one() -> None:
+    """What TPE is told is in the order of ASHA's places and of the ranking."""
+    trial = TrialRecord(0, {}, 0, 3, epochs=[make_epoch(1, 0.3), make_epoch(2, None), make_epoch(3, 0.5)])
+    assert told_values(trial, "val_loss") == {1: 0.3, 3: 0.3}
+    rising = TrialRecord(0, {}, 0, 3, epochs=[make_epoch(n, 0.5, val_auc=auc) for n, auc in ((1, 0.8), (2, 0.7))])
+    assert told_values(rising, "val_auc") == {1: 0.8, 2: 0.8}

@@ -48,7 +48,7 @@ def test_the_command_line_wins_over_the_space() -> None:
 
 
 def test_a_space_is_changed_from_the_command_line() -> None:
-    settings = load_settings(["space=cnn2", "space.parameters.filters={choice: [4]}"])
+    settings = load_settings(["space=plain2", "space.parameters.filters={choice: [4]}"])
     assert settings.space.parameters["filters"] == {"choice": [4]}
 
 
@@ -58,8 +58,8 @@ def test_settings_survive_their_record() -> None:
 
 
 def test_a_resumed_run_may_grow_but_not_change() -> None:
-    stored = load_settings(["space=cnn2"]).to_dict()
-    assert resume_settings(stored, ["search.num_trials=99", "resume=auto", "space=cnn2"]).search.num_trials == 99
+    stored = load_settings(["space=plain2"]).to_dict()
+    assert resume_settings(stored, ["search.num_trials=99", "resume=auto", "space=plain2"]).search.num_trials == 99
     assert resume_settings(stored, ["search.repeats=5"]).search.repeats == 5
     stored["data"]["extra_tests"] = {"a": "/a", "b": "/b"}
     assert resume_settings(stored, ["data.extra_tests={a: /c}"]).data.extra_tests == {"a": "/c"}
@@ -67,20 +67,20 @@ def test_a_resumed_run_may_grow_but_not_change() -> None:
     with pytest.raises(SettingsError, match=r"train\.batch_size"):
         resume_settings(stored, ["train.batch_size=64"])
     with pytest.raises(SettingsError, match="space"):
-        resume_settings(stored, ["space=cnn3"])
+        resume_settings(stored, ["space=plain3"])
     stored["search"]["repeats"] = 5
     with pytest.raises(SettingsError, match=r"more repeats, not fewer.*the run has 5"):
         resume_settings(stored, ["search.repeats=3"])
 
 
 def test_single_settings_are_set_anew() -> None:
-    settings = load_settings(["space=cnn3"])
+    settings = load_settings(["space=plain3"])
     found = changed_settings(settings, ["data.root=/images", "data.extra_tests={a: /b}", "search.num_trials=7"])
     assert (found.data.root, found.data.extra_tests, found.search.num_trials) == ("/images", {"a": "/b"}, 7)
     assert (found.data.labels, found.space) == ("three_class", settings.space)
     assert settings.search.num_trials != 7
     for word, message in (
-        ("space=cnn2", r"Received: 'space=cnn2'. Use space\.NAME=VALUE"),
+        ("space=plain2", r"Received: 'space=plain2'. Use space\.NAME=VALUE"),
         ("data=kaggle", r"data\.NAME=VALUE"),
         ("search.num_trials=many", r"search\.num_trials.*many"),
         ("search.num_trial=2", "There is no such setting"),
@@ -93,7 +93,7 @@ def test_single_settings_are_set_anew() -> None:
 
 
 def test_defaults_in_the_files_and_in_the_classes_agree() -> None:
-    composed = load_settings(["space=cnn2"]).to_dict()
+    composed = load_settings(["space=plain2"]).to_dict()
     defaults = Settings().to_dict()
     del composed["space"], defaults["space"]
     assert composed == defaults

@@ -22,7 +22,7 @@ GRID = [
 ]
 
 
-def space_of(*parameters: str, space: str = "cnn2"):
+def space_of(*parameters: str, space: str = "plain2"):
     return read_space(load_settings([f"space={space}", *parameters]))
 
 
@@ -56,13 +56,13 @@ def test_a_wrong_space_is_refused(parameter: str, message: str) -> None:
 
 def test_settings_that_a_space_would_replace_are_refused() -> None:
     for words, instead in (
-        (["space=cnn2", "train.batch_size=8"], r"space\.parameters\.batch_size=8\."),
+        (["space=plain2", "train.batch_size=8"], r"space\.parameters\.batch_size=8\."),
         (["space=report2", "train.learning_rate=0.1"], "Published rows are trained as the report says"),
     ):
         settings = load_settings(words)
         with pytest.raises(SettingsError, match=instead):
             check_unused(read_space(settings), settings)
-    settings = load_settings(["space=cnn2", "train.weight_decay=0.1"])
+    settings = load_settings(["space=plain2", "train.weight_decay=0.1"])
     check_unused(read_space(settings), settings)
 
 
@@ -93,9 +93,9 @@ def test_a_grid_has_every_configuration_once() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["space=cnn2"], 64),
-        (["space=cnn2", "space.parameters.batch_size={integer: [8, 48]}"], 48),
-        (["space=cnn2", "space.parameters.batch_size=16"], 16),
+        (["space=plain2"], 64),
+        (["space=plain2", "space.parameters.batch_size={integer: [8, 48]}"], 48),
+        (["space=plain2", "space.parameters.batch_size=16"], 16),
         (["space=report2"], 32),
     ],
 )
@@ -131,7 +131,7 @@ def test_more_repeats_only_add_to_the_list() -> None:
 
 
 def test_repeats_of_a_sampler_are_refused() -> None:
-    settings = load_settings(["space=cnn2", "search.repeats=2"])
+    settings = load_settings(["space=plain2", "search.repeats=2"])
     with pytest.raises(SettingsError, match=r"search\.repeats"):
         listed_plans(read_space(settings), settings)
 
