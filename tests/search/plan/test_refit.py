@@ -90,7 +90,7 @@ def test_training_is_set_anew_in_the_space(run: RunFolder) -> None:
 
 
 def test_repeats_are_judged_by_their_mean() -> None:
-    settings = Settings()
+    settings = load_settings(["search.metric=val_loss"])
     trials = [make_trial(0, GOOD, 0.3), make_trial(1, POOR, 0.1), make_trial(2, GOOD, 0.2), make_trial(3, POOR, 0.6)]
     assert best_configuration(trials, settings) is trials[0]
     settings.search.metric = "val_accuracy"
@@ -100,8 +100,9 @@ def test_repeats_are_judged_by_their_mean() -> None:
 
 def test_only_finished_trials_with_a_score_count() -> None:
     trials = [make_trial(0, GOOD, 0.1, STOPPED), make_trial(1, FAIR, None), make_trial(2, POOR, 0.5)]
-    assert best_configuration(trials, Settings()) is trials[2]
-    assert best_configuration(trials[:2], Settings()) is None
+    settings = load_settings(["search.metric=val_loss"])
+    assert best_configuration(trials, settings) is trials[2]
+    assert best_configuration(trials[:2], settings) is None
 
 
 def test_what_cannot_be_trained_again_is_told(run: RunFolder, tmp_path: Path) -> None:

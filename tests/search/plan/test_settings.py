@@ -16,7 +16,6 @@ from search.plan.words import changed_settings, load_settings, resume_settings, 
         ("search.num_trials=0", r"search.num_trials must be at least 1. Received: 0"),
         ("search.searcher=tpee", r"search.searcher must be one of.*tpee.*tpe"),
         ("train.learning_rate=-1", r"train.learning_rate must be greater than 0. Received: -1"),
-        ("search.asha.grace_period=11", r"must not exceed search.max_epochs"),
         ("search.asha.reduction_factor=1", r"must be greater than 1"),
         ("run.name=../../x", r"run.name is one folder name"),
         ("resources.gpus_per_trial=-0.5", r"at least 0. Received: -0.5"),
@@ -31,9 +30,14 @@ def test_a_wrong_setting_is_one_clear_line(override: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_the_first_rung_lies_within_a_trial() -> None:
+    with pytest.raises(SettingsError, match=r"must not exceed search.max_epochs \(10\)"):
+        load_settings(["space=plain2", "search.asha.grace_period=11"])
+
+
 def test_every_shipped_space_is_read() -> None:
     names = space_names()
-    assert len(names) == 13
+    assert len(names) == 15
     for name in names:
         settings = load_settings([f"space={name}"])
         space = read_space(settings)
@@ -93,7 +97,7 @@ def test_single_settings_are_set_anew() -> None:
 
 
 def test_defaults_in_the_files_and_in_the_classes_agree() -> None:
-    composed = load_settings(["space=plain2"]).to_dict()
+    composed = load_settings(["space=all2"]).to_dict()
     defaults = Settings().to_dict()
     del composed["space"], defaults["space"]
     assert composed == defaults
