@@ -5,6 +5,7 @@ imported only when a search begins: help, dry runs and errors answer at once.
 """
 
 import contextlib
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -173,8 +174,8 @@ def _run(session: Session, folder: RunFolder, console: "Console") -> int:
     console.print(f"{verb}: {state.num_trials} trials of space {space.name}; everything goes to {folder.url}")
     for name, count in folder.damaged_lines().items():
         console.print(f"log/{name}: {count} damaged, skipped; their epochs are read from the checkpoints.")
-    storage = "" if settings.run.storage == "runs" else f" run.storage={settings.run.storage}"
-    go_on = f"python -m search.run resume={folder.name}{storage}"
+    storage = [] if settings.run.storage == "runs" else [f"run.storage={settings.run.storage}"]
+    go_on = shlex.join(["python", "-m", "search.run", f"resume={folder.name}", *storage])
     news = None if session.backbones.store is None else FeatureNews(session.backbones.store)
     try:
         state.restore()

@@ -3,6 +3,7 @@
 Source: Ray, 'Ray Jobs Python SDK' (JobSubmissionClient).
 """
 
+import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from search.record import RecordError, RunFolder
 # Of the project's folder, what a search does not need; in the manner of .gitignore, which Ray heeds too.
 _LEFT_AT_HOME = [".git", ".venv", "/runs", "/build", "/docs", "/tests", "/benchmarks", "*.egg-info", ".*_cache"]
 _POLL_SECONDS = 2.0
+_BELOW_HOME = re.compile(r"""[^=]+=['"]?~""")  # as typed: the word's value is the home folder of this machine
 # Weights and optimizer states are for the cluster to resume from; the winner's model is fetched.
 _NOT_FETCHED = ("trials", "driver.log")
 
@@ -29,17 +31,17 @@ def job_words(words: Sequence[str | Word], name: str) -> list[str]:
     """
     given = parse_words(words)
     storage, refit = value_of(given, "run.storage") or "", value_of(given, "refit") or ""
-    if "://" not in storage and not storage.startswith("/"):
+    if not _is_everywhere(given, "run.storage"):
         raise SettingsError(
-            "With cluster=submit, run.storage is a URL or an absolute path that every node reaches. "
+            "With cluster=submit, run.storage is a URL or an absolute path without ~ that every node reaches. "
             f"Received: {storage or 'none'}. Try run.storage=s3://BUCKET/runs, or the path of a shared folder."
         )
     if value_of(given, "resume") == "auto":
         raise SettingsError("With cluster=submit, resume names its run. Received: resume=auto. Use resume=NAME.")
-    if "/" in refit and "://" not in refit and not refit.startswith("/"):
+    if "/" in refit and not _is_everywhere(given, "refit"):
         raise SettingsError(
-            "With cluster=submit, refit is the name of a run in run.storage, or a URL or an absolute path that every "
-            f"node reaches. Received: {refit}. Give the run's full path or URL."
+            "With cluster=submit, refit is the name of a run in run.storage, or a URL or an absolute path without ~ "
+            f"that every node reaches. Received: {refit}. Give the run's full path or URL."
         )
     is_named = bool(value_of(given, "run.name") or value_of(given, "resume"))
     typed = [word.text for word in given]
@@ -148,6 +150,15 @@ def fetch(words: Sequence[str], target: str) -> str:
     except (OSError, RecordError) as error:
         return f"{url} cannot be read from here ({_first_line(error)}); fetch it by other means.\n"
     return f"Fetched    {copied}  (page: {copied}/report.html; checkpoints stay in {source.url})\n"
+
+
+def _is_everywhere(words: Sequence[Word], key: str) -> bool:
+    """Whether every node would look for a setting's folder in the same place; the home folder differs."""
+    for word in reversed(words):
+        if word.key == key:
+            path = word.value or ""
+            return "://" in path or (path.startswith("/") and not _BELOW_HOME.match(word.text))
+    return False
 
 
 def _first_line(error: Exception) -> str:

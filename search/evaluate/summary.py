@@ -1,5 +1,6 @@
 """The summary on the screen: the trials, the winner, and where everything lies."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from search import record
@@ -28,13 +29,14 @@ def print_summary(settings: Settings, folder: RunFolder, console: "Console") -> 
         console.print(f"  not scored, their weights cannot be read: trials {', '.join(lost)}", markup=False)
     _print_winner(settings, folder, console)
     url = folder.url
+    run, storage = shlex.quote(url), shlex.quote(url.rpartition("/")[0] or ".")
     console.print(
         f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl, evaluation.jsonl, predictions/)\n"
         f"Winner     {url}/winner/model.keras, card.md\n"
         f"Page       {url}/report.html\n"
-        f"Analysis   python -m analysis.app {url.rpartition('/')[0] or '.'}    "
-        f"python -m analysis.tables {url}    python -m analysis.claims {url}\n"
-        f"Also       tensorboard --logdir {url}/tensorboard    optuna-dashboard {url}/optuna.log",
+        f"Analysis   python -m analysis.app {storage}    "
+        f"python -m analysis.tables {run}    python -m analysis.claims {run}\n"
+        f"Also       tensorboard --logdir {run}/tensorboard    optuna-dashboard {run}/optuna.log",
         markup=False,
         soft_wrap=True,
     )

@@ -5,6 +5,7 @@ holds a path, a URL, a name or a regular expression takes whatever the file syst
 needed beyond the shell's own.
 """
 
+import copy
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -15,8 +16,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import BooleanNode, DictConfig, FloatNode, IntegerNode, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from models.checks import nearest
 from search.plan.settings import AUTO, ClusterSettings, Settings, SettingsError, check_settings
@@ -35,6 +36,14 @@ _MAY_CHANGE = (
     "data.extra_tests",
 )
 _MAY_CHANGE_GROUPS = ("resources", "evaluate", "run")
+# What a setting takes, by OmegaConf's node for its type; any other node takes text.
+_TAKES: dict[type, str] = {
+    IntegerNode: "a whole number",
+    FloatNode: "a number",
+    BooleanNode: "true or false",
+    ListConfig: "a list [a, b]",
+    DictConfig: "a dictionary {name: value}",
+}
 
 
 @dataclass(frozen=True)
@@ -76,14 +85,15 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
 
     Raises:
         SettingsError: an unknown key, space or data source, a wrong type, or an impossible value.
+        DataError: an impossible value of `data.*`.
     """
     parsed = parse_words(words)
     config = _compose({word.key: str(word.value) for word in parsed if word.key in GROUPS})
     return _settings(_replaced(config, [word for word in parsed if word.key not in GROUPS]))
 
 
-# What a setting that a run's record does not have was when the run began: runs of before are resumed as they were.
-_BEFORE = {"train": {"norm_momentum": 0.99}}
+# Training settings that older records do not have, as they were then: older runs are resumed as they began.
+_BEFORE = {"norm_momentum": 0.99}
 
 
 def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], began: Sequence[str] = ()) -> Settings:
@@ -99,12 +109,12 @@ def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], bega
     """
     parsed = parse_words(words)
     changes = [word for word in parsed if _may_change(word.key)]
-    config = OmegaConf.merge(_BEFORE, _escaped(stored))
+    config = {**stored, "train": {**_BEFORE, **stored["train"]}}
     had = _settings(config).to_dict()
     for word in parsed:
         if word not in changes and word.text not in began:
             _refuse_change(word, had)
-    settings = _settings(_replaced(cast(DictConfig, config), changes))
+    settings = _settings(_replaced(config, changes))
     if settings.search.repeats < had["search"]["repeats"]:
         raise SettingsError(
             f"A resumed run may get more repeats, not fewer. Received: search.repeats={settings.search.repeats}; "
@@ -125,7 +135,7 @@ def changed_settings(settings: Settings, words: Sequence[str | Word]) -> Setting
             raise SettingsError(
                 f"Here settings are replaced one by one. Received: {word.text!r}. Use {word.key}.NAME=VALUE."
             )
-    return _settings(_replaced(OmegaConf.create(_escaped(settings.to_dict())), parsed))
+    return _settings(_replaced(settings.to_dict(), parsed))
 
 
 def cluster_settings(words: Sequence[str | Word]) -> tuple[ClusterSettings, tuple[Word, ...]]:
@@ -157,7 +167,13 @@ def _parse_word(text: str) -> Word:
         )
     key = name.lstrip("+")
     _check_key(key)
-    return Word(key, _read_value(key, value), text)
+    read = _read_value(key, value)
+    if read == "???":
+        raise SettingsError(
+            f"{key} takes any value but ???, with which OmegaConf marks a missing one. Received: {text!r}. "
+            "A file of that name is ./???."
+        )
+    return Word(key, read, text)
 
 
 def _read_value(key: str, value: str) -> Any:
@@ -168,14 +184,14 @@ def _read_value(key: str, value: str) -> Any:
     return _READERS[_kinds().get(key, "plain")](key, value)
 
 
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)  # the whole value, in one pair of quotes
+
+
 def _read_text(key: str, value: str) -> str | None:
     """A value taken as it stands; in quotes, as Hydra's users write it, what is between them."""
     if value == "null":
         return None
-    quote = value[:1]
-    if len(value) > 1 and quote in ("'", '"') and value.endswith(quote):
-        return value[1:-1].replace(f"\\{quote}", quote)
-    return value
+    return str(_read_plain(key, value)) if _QUOTED.fullmatch(value) else value
 
 
 def _read_path(key: str, value: str) -> str | None:
@@ -194,9 +210,8 @@ def _home(path: str) -> str:
 
 
 # NAME: VALUE of `{adults: /data/chest xray (1), b: ~/x}`; a value goes on to the next `, NAME:`.
-_ENTRY = re.compile(
-    r"""\s*(?P<name>[\w.-]+)\s*:\s*(?P<path>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|.*?)\s*(?:,(?=\s*[\w.-]+\s*:)|$)"""
-)
+_NAME = r"""[^\s:,/{}'"][^:,/{}'"]*"""
+_ENTRY = re.compile(rf"""\s*(?P<name>{_NAME}):\s*(?P<path>{_QUOTED.pattern}|.*?)\s*(?:,(?=\s*{_NAME}:)|$)""", re.DOTALL)
 
 
 def _read_paths(key: str, value: str) -> dict[str, str | None]:
@@ -210,7 +225,7 @@ def _read_paths(key: str, value: str) -> dict[str, str | None]:
         entry = _ENTRY.match(inner, place)
         if entry is None or not entry["path"]:
             raise problem
-        paths[entry["name"]] = _read_path(key, entry["path"])
+        paths[entry["name"].rstrip()] = _read_path(key, entry["path"])
         place = entry.end()
     return paths
 
@@ -264,12 +279,11 @@ def _may_change(key: str) -> bool:
 
 
 def _refuse_change(word: Word, had: Mapping[str, Any]) -> None:
-    """Refuse a word whose value differs from that of the run."""
+    """Refuse a word that makes another value of what the run has, both of the setting's type."""
     place = {"space": "space.name", "data": "data.source"}.get(word.key, word.key)
-    value: Any = had
-    for part in place.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    if word.value == value:
+    value = _value_at(had, place)
+    asked = word.value if word.key in GROUPS else _value_at(_settings(_replaced(had, [word])).to_dict(), place)
+    if asked == value:
         return
     raise SettingsError(
         f"A resumed run keeps the settings that it started with. Received: {word.text}; the run has "
@@ -278,7 +292,20 @@ def _refuse_change(word: Word, had: Mapping[str, Any]) -> None:
     )
 
 
-def _compose(choices: Mapping[str, str]) -> DictConfig:
+def _value_at(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for part in _parts(key):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _parts(key: str) -> list[str]:
+    """The groups and the name of a setting; an outside test set's name is the user's own and may hold dots."""
+    prefix = "data.extra_tests."
+    return [*prefix.split(".")[:-1], key.removeprefix(prefix)] if key.startswith(prefix) else key.split(".")
+
+
+def _compose(choices: Mapping[str, str]) -> dict[str, Any]:
     """The configuration files, with the chosen one of each group."""
     GlobalHydra.instance().clear()
     for group, name in choices.items():
@@ -287,39 +314,45 @@ def _compose(choices: Mapping[str, str]) -> DictConfig:
             raise SettingsError(f"There is no such {group}. Received: {name!r}. {nearest(name, valid)}")
     try:
         with initialize_config_module("search.conf", version_base="1.3"):
-            config = compose("config", overrides=[f"{group}={name}" for group, name in choices.items()])
+            found = compose("config", overrides=[f"{group}={name}" for group, name in choices.items()])
+        config = cast(dict[str, Any], OmegaConf.to_container(found, resolve=True))
     except (MissingConfigException, HydraException, OmegaConfBaseException) as error:
         raise SettingsError(_first_line(error)) from error
-    lengths = (key for key, kind in _kinds().items() if kind == "length")
-    for key in (key for key in lengths if OmegaConf.select(config, key) == "auto"):
-        OmegaConf.update(config, key, AUTO)
-    return config
+    lengths = [key for key, kind in _kinds().items() if kind == "length"]
+    return _replaced(config, [Word(key, AUTO, "") for key in lengths if _value_at(config, key) == "auto"])
 
 
-def _replaced(config: DictConfig, words: Iterable[Word]) -> DictConfig:
+def _replaced(config: Mapping[str, Any], words: Iterable[Word]) -> dict[str, Any]:
     """The configuration with each word's value in place of what was there, dictionaries as a whole."""
+    replaced = copy.deepcopy(dict(config))
     for word in words:
-        try:
-            OmegaConf.update(config, word.key, _escaped(word.value), merge=False, force_add=True)
-        except OmegaConfBaseException as error:
-            raise SettingsError(f"{word.key} cannot be set. Received: {word.text!r}. {_first_line(error)}") from error
-    return config
+        *groups, name = _parts(word.key)
+        inner = replaced
+        for group in groups:
+            if not isinstance(inner.get(group), dict):
+                inner[group] = {}
+            inner = inner[group]
+        inner[name] = word.value
+    return replaced
 
 
 def _escaped(value: Any) -> Any:
     """The value with every `${`, however deep, escaped: OmegaConf would take it for a reference."""
     if isinstance(value, str):
-        return value.replace("${", "\\${")
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # backslashes before a `${` count half
     if isinstance(value, Mapping):
         return {key: _escaped(item) for key, item in value.items()}
     return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
-def _settings(config: Any) -> Settings:
+def _settings(config: Mapping[str, Any]) -> Settings:
     """The typed and checked settings of a configuration."""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Settings), config)
+        merged = OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.create(_escaped(config)))
         return check_settings(cast(Settings, OmegaConf.to_object(merged)))
+    except ValidationError as error:
+        takes, given = _TAKES.get(type(error.child_node), "text"), "null" if error.value is None else repr(error.value)
+        raise SettingsError(f"{error.full_key} takes {takes}. Received: {given}.") from error
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         raise SettingsError(f"{key}: {_first_line(error)}" if key else _first_line(error)) from error
@@ -327,7 +360,7 @@ def _settings(config: Any) -> Settings:
 
 def _check_key(key: str) -> None:
     valid = _keys(OmegaConf.structured(Settings))
-    if key.startswith(tuple(f"{name}." for name in _OPEN)):
+    if any(key.startswith(f"{name}.") and key != f"{name}." for name in _OPEN):
         return
     if key not in valid:
         raise SettingsError(f"There is no such setting. Received: {key!r}. {nearest(key, valid)}")

@@ -116,6 +116,12 @@ def test_a_run_to_train_again_is_one_that_every_node_reaches() -> None:
         job_words([storage, "refit=runs/one"], "two")
 
 
+@pytest.mark.parametrize("words", [["run.storage=~/runs"], ["run.storage='~/runs'"], ["run.storage=/s", "refit=~/one"]])
+def test_the_home_folder_of_this_machine_is_not_that_of_the_nodes(words: list[str]) -> None:
+    with pytest.raises(SettingsError, match="absolute path without ~"):
+        job_words(words, "two")
+
+
 def test_what_is_wrong_with_a_refit_is_told_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["cluster=submit", "refit=one", f"run.storage={tmp_path}", "dry_run=true"]) == 2
     assert "one, which has none" in capsys.readouterr().err

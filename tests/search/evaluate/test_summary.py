@@ -22,6 +22,12 @@ def test_a_run_without_a_finished_trial_has_no_winner(tmp_path: Path) -> None:
     assert "trial 0001 failed" in printed
 
 
+def test_the_next_commands_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
+    printed = summary(f"{tmp_path}/my runs/one", FINISHED)
+    assert f"python -m analysis.app '{tmp_path}/my runs'" in printed
+    assert f"python -m analysis.claims '{tmp_path}/my runs/one'" in printed
+
+
 def test_the_next_commands_are_printed(tmp_path: Path) -> None:
     printed = summary(f"{tmp_path}/one", FINISHED)
     assert f"python -m analysis.tables {tmp_path}/one" in printed

@@ -72,6 +72,13 @@ def test_the_folder_of_one_outside_set_is_a_path() -> None:
     assert load_settings(["data.extra_tests.adults=/x y (2)"]).data.extra_tests == {"adults": "/x y (2)"}
 
 
+def test_the_name_of_an_outside_set_is_the_users_own() -> None:
+    for word in ("data.extra_tests.site 2.b=/x", "data.extra_tests={site 2.b: /x}"):
+        settings = load_settings([word])
+        assert settings.data.extra_tests == {"site 2.b": "/x"}
+        assert resume_settings(settings.to_dict(), [word]) == settings
+
+
 def test_home_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     for key in ("data.root", "data.cache", "weights", "run.storage"):
@@ -88,7 +95,15 @@ def test_quotes_and_escapes_of_hydra_are_read_alike_everywhere(key: str, value: 
 
 
 def test_a_pattern_is_taken_as_it_stands() -> None:
-    for pattern in (r"(\d+)_", r"person\(?(\d{1,4})", "^([^/]+)/", "(a|b)=${x}"):
+    for pattern in (
+        r"(\d+)_",
+        r"person\(?(\d{1,4})",
+        "^([^/]+)/",
+        "(a|b)=${x}",
+        r"\${x}\\${y}\w",
+        r"\${}",
+        "'a' or 'b'",
+    ):
         assert load_settings([f"data.patient={pattern}"]).data.patient == pattern
     assert read("data.patient", r"'(\d+)_'") == r"(\d+)_"
 
@@ -108,7 +123,11 @@ def test_null_means_none(key: str) -> None:
         ("data.extra_tests={/x}", r"data\.extra_tests takes names and folders"),
         ("search.num_trials", "key=value. Received: 'search.num_trials'"),
         ("~search.seed=1", "key=value. Received: '~search.seed=1'"),
-        ("search.seed=${oc.env:HOME}", "."),
+        ("search.seed=${oc.env:HOME}", r"search\.seed takes a whole number. Received: '\$\{oc\.env:HOME\}'"),
+        ("search.num_trials=null", r"search\.num_trials takes a whole number. Received: null"),
+        ("dry_run=perhaps", r"dry_run takes true or false. Received: 'perhaps'"),
+        ("data.root=???", r"data\.root takes any value but \?\?\?.*\./\?\?\?"),
+        ("data.extra_tests.=/x", r"no such setting. Received: 'data.extra_tests.'"),
         ("space=a b (1)", r"There is no such space. Received: 'a b \(1\)'"),
     ],
 )
@@ -137,6 +156,12 @@ def test_a_resumed_command_may_repeat_what_the_run_has() -> None:
     ):
         with pytest.raises(SettingsError, match=message):
             resume_settings(stored, [word], began=words)
+
+
+@pytest.mark.parametrize("word", ["search.max_epochs='4'", "train.learning_rate='1e-3'", "dry_run=no"])
+def test_a_repeated_value_is_compared_as_the_setting_has_it(word: str) -> None:
+    stored = load_settings(["search.max_epochs=4"]).to_dict()
+    assert resume_settings(stored, [word]).to_dict() == stored
 
 
 def test_a_changed_value_of_the_first_command_does_not_come_back() -> None:
