@@ -33,7 +33,7 @@ def test_a_wrong_setting_is_one_clear_line(override: str, message: str) -> None:
 
 def test_every_shipped_space_is_read() -> None:
     names = space_names()
-    assert len(names) == 13
+    assert len(names) == 15
     for name in names:
         settings = load_settings([f"space={name}"])
         space = read_space(settings)
