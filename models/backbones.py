@@ -33,6 +33,7 @@ class Backbone:
         parameters: Number of all its weights.
         statistics: Number of those that no training changes: batch-norm means and variances.
         features: Channels of its last layer.
+        cut: The layer after which its last stage begins; TransferConfig.frozen="early" freezes up to it.
         halvings: How each of its five halvings rounds an odd side, first to last: "u" up, "d" down.
     """
 
@@ -41,6 +42,7 @@ class Backbone:
     parameters: int
     statistics: int
     features: int
+    cut: str
     halvings: str = "uuuuu"
 
     def last_side(self, side: int) -> int:
@@ -52,13 +54,22 @@ class Backbone:
 
 # One line per backbone. The numbers serve counts and layer tables only; a test compares them with the built models.
 BACKBONES: dict[str, Backbone] = {
-    "vgg16": Backbone("vgg16", "VGG16", 14_714_688, 0, 512, "ddddd"),
-    "resnet50": Backbone("resnet", "ResNet50", 23_587_712, 53_120, 2048),
-    "resnet101": Backbone("resnet", "ResNet101", 42_658_176, 105_344, 2048),
-    "resnet152": Backbone("resnet", "ResNet152", 58_370_944, 151_424, 2048),
-    "resnet50v2": Backbone("resnet_v2", "ResNet50V2", 23_564_800, 45_440, 2048),
-    "resnet101v2": Backbone("resnet_v2", "ResNet101V2", 42_626_560, 97_664, 2048),
-    "resnet152v2": Backbone("resnet_v2", "ResNet152V2", 58_331_648, 143_744, 2048),
+    "vgg16": Backbone("vgg16", "VGG16", 14_714_688, 0, 512, "block4_pool", "ddddd"),
+    "resnet50": Backbone("resnet", "ResNet50", 23_587_712, 53_120, 2048, "conv4_block6_out"),
+    "resnet101": Backbone("resnet", "ResNet101", 42_658_176, 105_344, 2048, "conv4_block23_out"),
+    "resnet152": Backbone("resnet", "ResNet152", 58_370_944, 151_424, 2048, "conv4_block36_out"),
+    "resnet50v2": Backbone("resnet_v2", "ResNet50V2", 23_564_800, 45_440, 2048, "conv4_block6_out"),
+    "resnet101v2": Backbone("resnet_v2", "ResNet101V2", 42_626_560, 97_664, 2048, "conv4_block23_out"),
+    "resnet152v2": Backbone("resnet_v2", "ResNet152V2", 58_331_648, 143_744, 2048, "conv4_block36_out"),
+    "mobilenetv2": Backbone("mobilenet_v2", "MobileNetV2", 2_257_984, 34_112, 1280, "block_12_add"),
+    "densenet121": Backbone("densenet", "DenseNet121", 7_037_504, 83_648, 1024, "pool4_pool", "uuddd"),
+    # The next four prepare images themselves, from [0, 255]; the preprocess_input of their modules changes nothing.
+    "mobilenetv3large": Backbone("mobilenet_v3", "MobileNetV3Large", 2_996_352, 24_400, 960, "expanded_conv_11_add"),
+    "efficientnetv2b0": Backbone("efficientnet_v2", "EfficientNetV2B0", 5_919_312, 60_608, 1280, "block5e_add"),
+    "efficientnetv2s": Backbone("efficientnet_v2", "EfficientNetV2S", 20_331_360, 153_872, 1280, "block5i_add"),
+    "convnexttiny": Backbone(
+        "convnext", "ConvNeXtTiny", 27_820_128, 0, 768, "convnext_tiny_downsampling_block_2", "ddddd"
+    ),
 }
 
 

@@ -38,9 +38,9 @@ class TransferConfig:
         pooling: How feature maps become flat features: "average" (global, one number per channel) or "flatten".
         dense: Units of each hidden dense layer of the head.
         dropout: Share of the inputs of the output layer silenced during training.
-        frozen: What training does not change: "all" of the backbone, "none" of it, or everything up to and
-            including the layer of this name, for example "block4_pool" of vgg16. That the layer exists is checked
-            when the model is built.
+        frozen: What training does not change: "all" of the backbone, "early" for all but its last stage, "none" of
+            it, or everything up to and including the layer of this name, for example "block4_pool" of vgg16. That
+            the layer exists is checked when the model is built.
 
     Raises:
         ValueError: When a value breaks its rule.
@@ -58,9 +58,14 @@ class TransferConfig:
         check_head(self.dense, self.dropout)
         if not isinstance(self.frozen, str) or not self.frozen:
             raise ValueError(
-                "frozen must be 'all', 'none' or the name of a layer of the backbone. "
+                "frozen must be 'all', 'early', 'none' or the name of a layer of the backbone. "
                 f"Received: {self.frozen!r}. Try frozen='all'."
             )
+
+    @property
+    def cut(self) -> str:
+        """Where the frozen part ends: "all", "none" or the name of a layer of the backbone."""
+        return find_backbone(self.backbone).cut if self.frozen == "early" else self.frozen
 
 
 def build_transfer(
@@ -129,7 +134,7 @@ def transfer_cut(config: TransferConfig) -> str | None:
     """What the output of the frozen part depends on besides backbone, weights and image; None if nothing is frozen."""
     if config.frozen == "none":
         return None
-    return f"all, {config.pooling}" if config.frozen == "all" else config.frozen
+    return f"all, {config.pooling}" if config.frozen == "all" else config.cut
 
 
 def build_transfer_trainable(
@@ -212,7 +217,8 @@ def _reseeded(model: Any, seed: int) -> Any:
                 initializer["config"]["seed"] = next(seeds)
         return type(layer).from_config(config)
 
-    return keras.models.clone_model(model, clone_function=reseed)
+    # recursive: ConvNeXt holds its stem and its downsampling as models of their own.
+    return keras.models.clone_model(model, clone_function=reseed, recursive=True)
 
 
 def _split(backbone: Any, config: TransferConfig) -> list[Any]:
@@ -223,7 +229,7 @@ def _split(backbone: Any, config: TransferConfig) -> list[Any]:
         return [keras.Model(backbone.input, backbone.output, name="thawed")]
     if config.frozen != "all":
         check_cut(backbone, config)
-    cut = backbone.output if config.frozen == "all" else backbone.get_layer(config.frozen).output
+    cut = backbone.output if config.frozen == "all" else backbone.get_layer(config.cut).output
     frozen = keras.Model(backbone.input, cut, name="frozen")
     _freeze(frozen)
     return [frozen] if config.frozen == "all" else [frozen, keras.Model(cut, backbone.output, name="thawed")]
@@ -249,29 +255,30 @@ def possible_cuts(backbone: "keras.Model") -> tuple[str, ...]:
     """
     import keras
 
-    layers = backbone.layers  # each after those it reads from
-    place = {id(layer.output): index for index, layer in enumerate(layers)}
-    # earliest[i] is the first layer that layer i + 1 reads from.
-    earliest = [min(place[id(tensor)] for tensor in keras.tree.flatten(layer.input)) for layer in layers[1:]]
-    return tuple(layers[i].name for i in range(1, len(layers) - 1) if min(earliest[i:]) >= i)
+    steps = backbone.operations  # each after those it reads from; MobileNetV3 adds and multiplies without layers
+    place = {id(step.output): index for index, step in enumerate(steps)}
+    # earliest[i] is the first step that step i + 1 reads from.
+    earliest = [min(place[id(tensor)] for tensor in keras.tree.flatten(step.input)) for step in steps[1:]]
+    cuts = [steps[i] for i in range(1, len(steps) - 1) if min(earliest[i:]) >= i]
+    return tuple(step.name for step in cuts if isinstance(step, keras.layers.Layer))
 
 
 def check_cut(backbone: "keras.Model", config: TransferConfig) -> None:
-    """Raise ValueError unless the backbone can be cut after the layer `config.frozen`."""
+    """Raise ValueError unless the backbone can be cut after the layer `config.cut`."""
     cuts = possible_cuts(backbone)
-    if config.frozen in cuts:
+    if config.cut in cuts:
         return
     names = [layer.name for layer in backbone.layers]
-    if config.frozen not in names:
+    if config.cut not in names:
         raise ValueError(
-            f"frozen must be 'all', 'none' or a layer of {config.backbone}. Received: {config.frozen!r}. "
-            f"{nearest(config.frozen, cuts, cutoff=0.0)}"
+            f"frozen must be 'all', 'early', 'none' or a layer of {config.backbone}. Received: {config.cut!r}. "
+            f"{nearest(config.cut, cuts, cutoff=0.0)}"
         )
-    place = names.index(config.frozen)
+    place = names.index(config.cut)
     near = sorted(cuts, key=lambda cut: abs(names.index(cut) - place))[:2]
     raise ValueError(
         f"frozen must name a layer of {config.backbone} between its input and its last layer that no "
-        f"connection jumps over. Received: {config.frozen!r}. The nearest such layers are {' and '.join(near)}; "
+        f"connection jumps over. Received: {config.cut!r}. The nearest such layers are {' and '.join(near)}; "
         "the whole backbone is 'all'."
     )
 

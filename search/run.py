@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_pipeline.folders import CLASSES
-from models.registry import FAMILIES, count_parameters
+from models.registry import count_parameters
 from search.driver.command import exit_code, prepare, say_onednn, write_page
 from search.driver.dry_run import dry_run
 from search.driver.lease import drive
@@ -25,7 +25,7 @@ from search.plan.lengths import with_lengths
 from search.plan.refit import refit_settings
 from search.plan.scheduler import expected_epochs
 from search.plan.settings import ClusterSettings, Settings
-from search.plan.spaces import Space, backbones_of, check_unused, count_trials, read_space
+from search.plan.spaces import Space, backbone_weights, check_unused, count_trials, read_space
 from search.plan.words import (
     Word,
     cluster_settings,
@@ -106,6 +106,7 @@ def _new_space(settings: Settings) -> Space:
     """The space of a run that begins, checked as far as can be without its images."""
     space = read_space(settings)
     check_unused(space, settings)
+    backbone_weights(space, settings)
     count_trials(space, settings)
     named = CLASSES.get(settings.data.labels)
     if named is not None:
@@ -138,7 +139,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
         say_onednn(resumed, console)
         folder = found.patient(settings.run.patience, lambda text: console.print(text, markup=False, soft_wrap=True))
         dataset = prepare(settings, console)
-        if settings.weights == "none" and any(FAMILIES[backbone].pretrained for backbone in backbones_of(space)):
+        if "none" in backbone_weights(space, settings).values():
             console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
             check_same_data(folder, dataset)

@@ -10,9 +10,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from models.registry import FAMILIES, ModelConfig, load_backbone_weights, weights_hash
+from models.registry import ModelConfig, load_backbone_weights, weights_hash
 from search.plan.settings import Settings
-from search.plan.spaces import Space, backbones_of, model_settings, model_variants
+from search.plan.spaces import Space, backbone_weights, model_settings, model_variants
 from search.trial.feature_store import FeatureStore
 from search.trial.features import Backbones, BackboneWeights, has_frozen_part
 
@@ -24,14 +24,15 @@ def share_backbones(settings: Settings, space: Space) -> Backbones:
 
     Raises:
         models.registry.WeightsError: weights can be neither read nor downloaded.
+        SettingsError: the settings do not give each backbone its weights.
     """
     import ray
 
     weights: dict[str, BackboneWeights] = {}
     load = ray.remote(num_returns=2, num_cpus=0, scheduling_strategy=_beside_driver())(_load_weights)
-    for backbone in backbones_of(space):
-        if FAMILIES[backbone].pretrained and settings.weights != "none":
-            arrays, digest = load.remote(backbone, settings.weights)
+    for backbone, source in backbone_weights(space, settings).items():
+        if source != "none":
+            arrays, digest = load.remote(backbone, source)
             try:
                 weights[backbone] = BackboneWeights(arrays, ray.get(digest))
             except ray.exceptions.RayTaskError as error:

@@ -25,7 +25,7 @@ FEATURES = ("float32", "float16", "off")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # How `search.plan.words` reads a setting that is no plain word or number of Hydra's grammar.
-TEXT, PATH, LENGTH = {"reads": "text"}, {"reads": "path"}, {"reads": "length"}
+TEXT, PATH, WEIGHTS, LENGTH = ({"reads": kind} for kind in ("text", "path", "weights", "length"))
 AUTO = 0  # of a length in epochs: chosen once the images are known (search.plan.lengths)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -141,7 +141,8 @@ class Settings:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     run: RunSettings = field(default_factory=RunSettings)
-    weights: str = field(default="imagenet", metadata=PATH)
+    # Of every backbone, or by backbone: {mobilenetv2: FILE, vgg16: imagenet}.
+    weights: Any = field(default="imagenet", metadata=WEIGHTS)
     features: str = "float32"
     views: int = 4
     resume: str | None = field(default=None, metadata=PATH)
@@ -170,6 +171,7 @@ def check_settings(settings: Settings) -> Settings:
     _one_of("search.metric", search.metric, METRICS)
     _one_of("cluster.mode", settings.cluster.mode, MODES)
     _one_of("features", settings.features, FEATURES)
+    _check_weights(settings.weights)
     _one_of("evaluate.weights", settings.evaluate.weights, ("best", "last"))
     for key, value, least in (
         ("search.num_trials", search.num_trials, 1),
@@ -213,6 +215,16 @@ def check_settings(settings: Settings) -> Settings:
             f"beginning with a letter or digit. Received: {settings.run.name!r}. Choose another."
         )
     return settings
+
+
+def _check_weights(weights: Any) -> None:
+    """Raise SettingsError unless these are weights for every backbone, or weights by backbone."""
+    given = weights.values() if isinstance(weights, dict) else [weights]
+    if not given or not all(isinstance(each, str) and each for each in given):
+        raise SettingsError(
+            "weights takes imagenet, none, a file, or one of them for each backbone. "
+            f"Received: {weights!r}. Write weights=FILE or weights={{BACKBONE: FILE}}."
+        )
 
 
 def check_train(train: TrainSettings, group: str = "train") -> TrainSettings:

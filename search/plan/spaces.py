@@ -179,6 +179,37 @@ def backbones_of(space: Space) -> tuple[str, ...]:
     return tuple(dict.fromkeys(variant["backbone"] for variant in model_variants(space)))
 
 
+def backbone_weights(space: Space, settings: Settings) -> dict[str, str]:
+    """Of each backbone of the space that takes pretrained weights: "imagenet", "none" or a file.
+
+    Raises:
+        SettingsError: one file is given to several backbones, or a backbone is left out or unknown.
+    """
+    weights = settings.weights
+    pretrained = [backbone for backbone in backbones_of(space) if FAMILIES[backbone].pretrained]
+    if not isinstance(weights, Mapping):
+        if len(pretrained) > 1 and weights not in ("imagenet", "none"):
+            entries = ", ".join(f"{backbone}: FILE" for backbone in pretrained)
+            raise SettingsError(
+                f"A file of weights fits one backbone. Received: weights={weights}, and space {space.name!r} has "
+                f"{len(pretrained)} backbones. Write 'weights={{{entries}}}', or search one backbone."
+            )
+        return dict.fromkeys(pretrained, str(weights))
+    for backbone in weights:
+        if backbone not in FAMILIES or not FAMILIES[backbone].pretrained:
+            known = [name for name, family in FAMILIES.items() if family.pretrained]
+            raise SettingsError(
+                f"weights names pretrained backbones. Received: {backbone!r}. {nearest(str(backbone), known)}"
+            )
+    for backbone in pretrained:
+        if backbone not in weights:
+            raise SettingsError(
+                f"weights must name every backbone of the space. Received: no weights of {backbone}. "
+                f"Add '{backbone}: FILE', imagenet or none."
+            )
+    return {backbone: weights[backbone] for backbone in pretrained}
+
+
 def count_configurations(space: Space) -> int | None:
     """How many configurations the space has; `None` when a parameter is continuous."""
     if space.rows:

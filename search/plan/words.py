@@ -230,6 +230,14 @@ def _read_paths(key: str, value: str) -> dict[str, str | None]:
     return paths
 
 
+def _read_weights(key: str, value: str) -> str | dict[str, str | None] | None:
+    """Weights for every backbone, or by backbone: `{mobilenetv2: /data/w (1).h5, vgg16: imagenet}`."""
+    inner = value.strip()
+    if inner.startswith("{") and inner.endswith("}") and _ENTRY.match(inner[1:-1]):
+        return _read_paths(key, value)
+    return _read_path(key, value)
+
+
 def _read_plain(key: str, value: str) -> Any:
     """A number, a word, a list or a dictionary, in Hydra's grammar."""
     try:
@@ -256,6 +264,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "path": _read_path,
     "length": _read_length,
     "paths": _read_paths,
+    "weights": _read_weights,
     "plain": _read_plain,
 }
 

@@ -12,6 +12,7 @@ from models.backbones import (
     load_backbone_weights,
     weights_hash,
 )
+from models.transfer import possible_cuts
 
 # Keras 3.15 converts its variables in a way that numpy 2 warns of when it saves.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -19,30 +20,38 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 KERAS_DOWNLOAD = "keras.src.utils.file_utils.get_file"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def mobilenet():
-    """A small backbone for the files; removed after the module."""
-    BACKBONES["mobilenetv2"] = Backbone("mobilenet_v2", "MobileNetV2", 2_257_984, 34_112, 1280)
-    yield
-    del BACKBONES["mobilenetv2"]
-
-
 @pytest.fixture(scope="module")
-def small(mobilenet):
+def small():
     return build_backbone("mobilenetv2", (32, 32, 3))
 
 
 # The published rows build the other backbones whole: tests/models/test_published.py.
-@pytest.mark.parametrize("name", ["vgg16", "resnet152", "resnet50v2", "resnet101v2"])
+@pytest.mark.parametrize("name", sorted(BACKBONES.keys() - {"resnet50", "resnet101", "resnet152v2"}))
 def test_the_numbers_of_a_backbone_are_those_of_the_built_one(name):
     model, backbone = build_backbone(name, (75, 97, 3)), find_backbone(name)
     assert model.count_params() == backbone.parameters
     assert sum(int(np.prod(w.shape)) for w in model.non_trainable_weights) == backbone.statistics
     assert model.output_shape[1:] == (backbone.last_side(75), backbone.last_side(97), backbone.features)
+    assert backbone.cut in possible_cuts(model)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50", "resnet50v2", "densenet121", "efficientnetv2b0", "convnexttiny"])
+def test_the_last_maps_of_every_size_are_those_of_keras(name):
+    model, backbone = build_backbone(name, (None, None, 3)), find_backbone(name)
+    for side in range(32, 132):
+        assert model.compute_output_shape((1, side, side, 3))[1] == backbone.last_side(side)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "mobilenetv3large"])  # their padding depends on the size built for
+@pytest.mark.parametrize("size", [(33, 34), (64, 63), (100, 131)])
+def test_the_last_maps_of_a_mobilenet_are_those_of_keras(name, size):
+    backbone = find_backbone(name)
+    shape = build_backbone(name, (*size, 3)).output_shape[1:3]
+    assert shape == (backbone.last_side(size[0]), backbone.last_side(size[1]))
 
 
 def test_a_constructor_need_not_live_in_the_module_of_its_preprocessing(monkeypatch):
-    entry = Backbone("mobilenet_v3", "MobileNetV3Small", 939_120, 12_576, 576)
+    entry = Backbone("mobilenet_v3", "MobileNetV3Small", 939_120, 12_576, 576, "expanded_conv_7_add")
     monkeypatch.setitem(BACKBONES, "mobilenetv3small", entry)
     model = build_backbone("mobilenetv3small", (75, 97, 3))
     assert model.count_params() == entry.parameters

@@ -37,7 +37,7 @@ def test_the_first_rung_lies_within_a_trial() -> None:
 
 def test_every_shipped_space_is_read() -> None:
     names = space_names()
-    assert len(names) == 15
+    assert len(names) == 17
     for name in names:
         settings = load_settings([f"space={name}"])
         space = read_space(settings)

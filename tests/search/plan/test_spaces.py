@@ -3,6 +3,7 @@ import pytest
 from models.registry import PUBLISHED
 from search.plan.settings import SettingsError
 from search.plan.spaces import (
+    backbone_weights,
     check_unused,
     count_configurations,
     grid,
@@ -13,7 +14,7 @@ from search.plan.spaces import (
     read_space,
     resolve,
 )
-from search.plan.words import load_settings
+from search.plan.words import load_settings, resume_settings
 
 GRID = [
     "space.parameters.learning_rate=0.001",
@@ -74,12 +75,43 @@ def test_a_parameter_of_one_backbone_needs_a_condition() -> None:
 def test_conditional_parameters_are_there_only_where_they_belong() -> None:
     space = space_of(space="all2")
     last = resolve(space, lambda parameter: list(getattr(parameter.domain, "values", [0.1]))[-1])
-    assert last["backbone"] == "resnet152"
+    assert last["backbone"] == "efficientnetv2b0"
     assert "layers" not in last
     assert last["frozen"] == "all"
     first = resolve(space, lambda parameter: next(iter(getattr(parameter.domain, "values", [0.1]))))
     assert first["layers"] == 1
     assert "frozen" not in first
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ("none", {"mobilenetv2": "none", "vgg16": "none"}),
+        ("{mobilenetv2: /w (1).h5, vgg16: imagenet}", {"mobilenetv2": "/w (1).h5", "vgg16": "imagenet"}),
+        ("{mobilenetv2: none, vgg16: none, resnet50: none}", {"mobilenetv2": "none", "vgg16": "none"}),
+    ],
+)
+def test_every_backbone_has_its_weights(weights: str, expected: dict[str, str]) -> None:
+    two = "space.parameters.backbone={choice: [mobilenetv2, vgg16]}"
+    settings = load_settings(["space=transfer2", two, f"weights={weights}"])
+    assert backbone_weights(read_space(settings), settings) == expected
+    assert resume_settings(settings.to_dict(), [f"weights={weights}"]) == settings
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("/w.h5", r"fits one backbone.*'weights=\{mobilenetv2: FILE, mobilenetv3large: FILE\}"),
+        ("{mobilenetv2: /w.h5}", "no weights of mobilenetv3large"),
+        ("{mobilenetv: /w.h5}", "Did you mean mobilenetv2"),
+        ("{cnn: /w.h5}", "names pretrained backbones"),
+    ],
+)
+def test_weights_that_do_not_fit_the_space_are_refused(weights: str, message: str) -> None:
+    two = "space.parameters.backbone={choice: [mobilenetv2, mobilenetv3large]}"
+    settings = load_settings(["space=transfer2", two, f"weights={weights}"])
+    with pytest.raises(SettingsError, match=message):
+        backbone_weights(read_space(settings), settings)
 
 
 def test_a_grid_has_every_configuration_once() -> None:
@@ -143,7 +175,7 @@ def test_continuous_parameters_of_a_model_are_looked_at_from_both_ends() -> None
 
 def test_every_variant_of_every_shipped_space_is_a_model() -> None:
     seen = 0
-    for name in ("cnn2", "cnn3", "vgg2", "resnet3", "all2", "all3", "report_transfer"):
+    for name in ("cnn2", "cnn3", "vgg2", "resnet3", "transfer2", "transfer3", "all2", "all3", "report_transfer"):
         for variant in model_variants(space_of(space=name)):
             model_settings(variant)
             seen += 1

@@ -121,6 +121,8 @@ def test_null_means_none(key: str) -> None:
         ("space.parameters.layers={integer: [1, 3}", r"space\.parameters\.layers takes"),
         ("data.extra_tests=/x", r"data\.extra_tests takes names and folders. Received: '/x'"),
         ("data.extra_tests={/x}", r"data\.extra_tests takes names and folders"),
+        ("weights={mobilenetv2: null}", r"weights takes imagenet.*Write weights=FILE"),
+        ("weights=null", r"weights takes imagenet.*Received: None"),
         ("search.num_trials", "key=value. Received: 'search.num_trials'"),
         ("~search.seed=1", "key=value. Received: '~search.seed=1'"),
         ("search.seed=${oc.env:HOME}", r"search\.seed takes a whole number. Received: '\$\{oc\.env:HOME\}'"),
