@@ -184,7 +184,12 @@ def time_parts(options: Options, folder: Path, repeat: int) -> Parts:
     """The parts of all trials of a search together."""
     name, quick = f"parts-{repeat}", options.quick
     grid = {**TRIAL_GRID, "layers": [1]} if quick else TRIAL_GRID
-    words = ["space=plain2", *fixed_words(TRIAL_FIXED), *listed_words(grid), *data_words(options.root, folder / "cache")]
+    words = [
+        "space=plain2",
+        *fixed_words(TRIAL_FIXED),
+        *listed_words(grid),
+        *data_words(options.root, folder / "cache"),
+    ]
     words += ["search.searcher=grid", "search.scheduler=none", f"search.max_epochs={2 if quick else TRIAL_EPOCHS}"]
     run_search(words, folder, name, module="benchmarks.timed_trial")
     files = sorted((folder / name / "trials").glob(f"*/{PARTS_FILE}"))

@@ -23,7 +23,7 @@ from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, kept_search, listed_words, run_command
 from search.plan.scheduler import build_scheduler
-from search.plan.settings import SearchSettings
+from search.plan.settings import AshaSettings, SearchSettings
 from search.record import FINISHED, TEST, WAITING, Evaluation, RunFolder, TrialRecord, rank
 
 SEEDS = 5
@@ -190,7 +190,7 @@ def budget(epochs: int) -> int:
 
 def num_trials(scheduler: str, epochs: int) -> int:
     """How many trials of up to so many epochs spend the budget."""
-    settings = SearchSettings(max_epochs=epochs, scheduler=scheduler)
+    settings = SearchSettings(max_epochs=epochs, scheduler=scheduler, asha=AshaSettings(1, 4))
     number = 1
     while build_scheduler(settings, number + 1).expected_epochs([epochs] * (number + 1)) <= budget(epochs):
         number += 1

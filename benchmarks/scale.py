@@ -130,7 +130,12 @@ def state_seconds(searcher: str, trials: int) -> list[float]:
     from search.record import FINISHED, RunFolder
 
     losses = np.random.default_rng(0)
-    words = ["space=plain2", f"search.num_trials={trials}", f"search.max_epochs={EPOCHS}", f"search.searcher={searcher}"]
+    words = [
+        "space=plain2",
+        f"search.num_trials={trials}",
+        f"search.max_epochs={EPOCHS}",
+        f"search.searcher={searcher}",
+    ]
     settings, taken = load_settings(words), [0.0] * trials
     with tempfile.TemporaryDirectory() as folder:
         built = build_searcher(read_space(settings), settings)

@@ -9,8 +9,13 @@ def rung_epochs(max_epochs: int, grace_period: int, reduction_factor: float) -> 
         grace_period: epochs before the first rung.
         reduction_factor: ratio of two neighbouring rungs, above 1.
 
+    Raises:
+        ValueError: grace_period is below 1.
+
     Source: Li et al. 2020, 'A System for Massively Parallel Hyperparameter Tuning', algorithm 2.
     """
+    if grace_period < 1:
+        raise ValueError(f"The first rung is an epoch, 1 or later. Received: {grace_period}. Resolve `auto` first.")
     rungs, rung = [], float(grace_period)
     while rung < max_epochs:
         rungs.append(int(rung))

@@ -22,7 +22,7 @@ from benchmarks.joint_search import (
     num_trials,
 )
 from search.plan.asha import halving_epochs
-from search.plan.settings import SearchSettings
+from search.plan.settings import AshaSettings, SearchSettings
 from search.plan.spaces import listed_plans, read_space
 from search.plan.words import load_settings
 from search.record import Evaluation, TrialRecord
@@ -37,7 +37,7 @@ def outcome(best: float, epochs: int = 200) -> Outcome:
 def test_it_takes_as_many_trainings_as_the_reports_and_others_get_the_same_epochs() -> None:
     assert budget(10) == 200
     assert num_trials("none", 10) == 20
-    settings, trials = SearchSettings(max_epochs=10), num_trials("asha", 10)
+    settings, trials = SearchSettings(max_epochs=10, asha=AshaSettings(1, 4)), num_trials("asha", 10)
     assert halving_epochs(trials, settings) <= 200 < halving_epochs(trials + 1, settings)
 
 

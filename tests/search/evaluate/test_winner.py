@@ -12,7 +12,8 @@ from search.evaluate.predictions import (
     write_predictions,
 )
 from search.evaluate.winner import best_trials, make_winner, winner_model
-from search.plan.settings import EvaluateSettings, Settings
+from search.plan.settings import EvaluateSettings
+from search.plan.words import load_settings
 from search.record import SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner
 from search.trial.calibration import MOST_SLOPE, Calibration, fit_calibration
 from tests.conftest import make_epoch
@@ -48,14 +49,14 @@ def by_dataset(winner: Winner) -> dict[str, Evaluation]:
 
 
 def test_the_best_finished_trials_are_the_winner() -> None:
-    settings = Settings()
+    settings = load_settings(["search.metric=val_loss", "evaluate.ensemble=1"])
     settings.evaluate.ensemble = 2
     trials = [make_trial(0, 0.3), make_trial(1, 0.1, "stopped"), make_trial(2, 0.2), make_trial(3, 0.4)]
     assert [trial.number for trial in best_trials(trials, settings)] == [2, 0]
 
 
 def test_repeats_on_splits_of_their_own_win_as_a_configuration() -> None:
-    settings = Settings()
+    settings = load_settings(["search.metric=val_loss", "evaluate.ensemble=1"])
     settings.evaluate.ensemble, settings.data.split.redraw = 2, True
     lucky, steady = {"layers": 1}, {"layers": 2}
     losses = [(lucky, 0.1), (steady, 0.2), (lucky, 0.9), (steady, 0.3)]
