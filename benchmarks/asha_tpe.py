@@ -5,7 +5,7 @@ trials. Each search's folder is kept in `build/asha_tpe/`, so that nothing is tr
 resumes, and searches of full length serve for every later version of ASHA and TPE (remove the folder when training
 itself has changed).
 
-Both search the shipped space cnn2 on images of 64 x 64 pixels; a repeat is a seed. They are judged by the AUC: after
+Both search the shipped space plain2 on images of 64 x 64 pixels; a repeat is a seed. They are judged by the AUC: after
 one epoch many networks call every image pneumonia. Their accuracies are then all 0.5, which does not distinguish them;
 their AUCs do.
 """
@@ -55,7 +55,7 @@ def summarize(ours: Sequence[Score], random: Sequence[Score], quick: bool = Fals
     behind = tuple(100 * (theirs.best - each.best) for each, theirs in zip(ours, random, strict=True))
     return Measurement(
         question="How much of a random search's result do ASHA and TPE reach, for how much of its training?",
-        setting=f"Space cnn2 at {size} x {size}, {trials} trials of up to {epochs} epochs, {len(ours)} seeds of the "
+        setting=f"Space plain2 at {size} x {size}, {trials} trials of up to {epochs} epochs, {len(ours)} seeds of the "
         f"search (the repeats); a search is judged by the best {METRIC} of any epoch of its trials.",
         comparisons=(
             Comparison(

@@ -23,7 +23,7 @@ from data_pipeline.dataset import DataSettings
 from models.cnn import CnnConfig
 from search.plan.spaces import model_settings
 
-# Much like the shipped space cnn2. Half of the trials have batch norm, where the published networks have it.
+# Much like the shipped space plain2. Half of the trials have batch norm, where the published networks have it.
 GRID: dict[str, list[Any]] = {"layers": [1, 2], "batch_norm": ["none", "conv"], "learning_rate": [0.001, 0.0001]}
 FIXED = {
     "backbone": "cnn",

@@ -3,7 +3,7 @@
 `python -m benchmarks.joint_search --root FOLDER`; on the full set and 2 cores about two hours. Each search's folder is
 kept in `build/joint_search/`: an interrupted benchmark resumes, or with fewer `--repeats` uses what is there.
 
-All search the shipped space cnn2 on images of 64 x 64 pixels; a repeat is a seed. One at a time: every value of one
+All search the shipped space plain2 on images of 64 x 64 pixels; a repeat is a seed. One at a time: every value of one
 parameter is trained with the others as they are, the best is kept, and the next parameter follows; 20 trainings in
 all, as many as the report's. A joint search has so many trials that halving would spend the same epochs. ASHA promotes
 more where trials get better, so each search is read as it stood when the budget was spent. Of the trials that had ended
@@ -110,7 +110,7 @@ def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measu
     trials = {way: f"{np.median([each.trials for each in own]):g} trials of {way}" for way, own in found.items()}
     return Measurement(
         question="What does a joint search find that tuning one hyperparameter at a time does not, for as many epochs?",
-        setting=f"Space cnn2 at {size} x {size}, up to {epochs} epochs a trial, {options.repeats} seeds (the repeats): "
+        setting=f"Space plain2 at {size} x {size}, up to {epochs} epochs a trial, {options.repeats} seeds (the repeats): "
         f"{', '.join(trials.values())}. Dropout is {FIXED['dropout']} where one is varied at a time. Of the "
         f"trials that had come to their end when {budget(epochs)} epochs were spent, each way's best by {METRIC} is "
         "scored on the test set.",
