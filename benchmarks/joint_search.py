@@ -110,7 +110,7 @@ def summarize(found: Mapping[str, Sequence[Outcome]], options: Options) -> Measu
     trials = {way: f"{np.median([each.trials for each in own]):g} trials of {way}" for way, own in found.items()}
     return Measurement(
         question="What does a joint search find that tuning one hyperparameter at a time does not, for as many epochs?",
-        setting=f"Space plain2 at {size} x {size}, up to {epochs} epochs a trial, {options.repeats} seeds (the repeats): "
+        setting=f"Space plain2 at {size} x {size}, up to {epochs} epochs a trial, {options.repeats} seeds (repeats): "
         f"{', '.join(trials.values())}. Dropout is {FIXED['dropout']} where one is varied at a time. Of the "
         f"trials that had come to their end when {budget(epochs)} epochs were spent, each way's best by {METRIC} is "
         "scored on the test set.",
