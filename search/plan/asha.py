@@ -10,6 +10,7 @@ Source: Li et al. 2020, 'A System for Massively Parallel Hyperparameter Tuning',
 """
 
 import math
+import sys
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
@@ -38,6 +39,9 @@ def halving_epochs(num_trials: int, search: SearchSettings) -> int:
     return spent + alive * (search.max_epochs - trained)
 
 
+_LAST: _Place = (math.inf, sys.maxsize)  # of a trial that died: behind every living one, also one without a score
+
+
 class _Rung:
     """An epoch with the trials that reached it, best first, and those of them that wait for a promotion.
 
@@ -57,7 +61,7 @@ class _Rung:
         """Rank a trial that died last: its slot is free for the next best."""
         for places in (self.came, self.waiting, self.reserve):
             places[:] = [place for place in places if place[1] != number]
-        insort(self.came, (math.inf, number))
+        self.came.append(_LAST)
 
     def rank(self, place: _Place) -> int:
         """How many of the trials that reached the rung are better."""

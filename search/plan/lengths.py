@@ -6,7 +6,7 @@
 import math
 from dataclasses import replace
 
-from search.plan.settings import AUTO, Settings
+from search.plan.settings import AUTO, Settings, check_settings
 
 _BATCH = 32  # steps are counted in batches of this size, whatever a trial's own is
 # In 2,400 steps networks of the spaces cnn2 and cnn3 came close to their best by shifted validation. Small sets are
@@ -22,6 +22,9 @@ def with_lengths(settings: Settings, images: int) -> tuple[Settings, list[str]]:
     Args:
         settings: of a search.
         images: how many train.
+
+    Raises:
+        SettingsError: a grace period that was set is longer than the trials become.
     """
     search, steps, reasons = settings.search, math.ceil(images / _BATCH), []
     if search.max_epochs == AUTO:
@@ -34,4 +37,4 @@ def with_lengths(settings: Settings, images: int) -> tuple[Settings, list[str]]:
         search = replace(search, asha=replace(search.asha, grace_period=grace))
         if search.scheduler != "none":
             reasons.append(f"grace_period {grace}: trials are first compared after {grace * steps:,} steps")
-    return replace(settings, search=search), reasons
+    return check_settings(replace(settings, search=search)), reasons

@@ -250,3 +250,17 @@ def test_a_higher_score_is_better_where_the_metric_says_so_and_none_is_worst() -
 def test_successive_halving() -> None:
     # 9 trials to epoch 1, 3 of them to epoch 3, 1 to epoch 9.
     assert halving_epochs(9, settings()) == 9 * 1 + 3 * 2 + 1 * 6
+
+
+def test_a_trial_without_a_score_ranks_before_one_that_died() -> None:
+    asha, trials = Asha(settings(4), 2), [TrialRecord(number, {}, 0, MAX_EPOCHS) for number in range(2)]
+    for trial in trials:
+        asha.place(trial)
+    for trial in trials:
+        trial.epochs.append(make_epoch(1, None))
+        asha.place(trial)
+    assert asha.promote() == 0
+    trials[0].status = record.DIVERGED
+    asha.place(trials[0])
+    assert asha.drop() == []
+    assert asha.promote() == 1
