@@ -427,9 +427,9 @@ def test_a_full_disk_stops_the_search_with_a_clear_error(tmp_path: Path, image_c
     ("arguments", "message"),
     [
         (["space=cn2"], "cnn2"),
-        (["data.root=/nowhere"], "/nowhere"),
+        (["space=plain2", "data.root=/nowhere"], "/nowhere"),
         (["space=report3", "data.labels=two_class"], "Leave data.labels to the space"),
-        (["resources.cpus_per_trial=1000"], "resources.cpus_per_trial=1000"),
+        (["space=plain2", "resources.cpus_per_trial=1000"], "resources.cpus_per_trial=1000"),
         (["space=plain2", "data.size=8"], "cannot be built"),
         (["space=vgg2", "weights=/no/such/file.h5"], "file.h5"),
     ],
