@@ -23,7 +23,7 @@ from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, kept_search, listed_words, run_command
 from search.plan.scheduler import build_scheduler
-from search.plan.settings import AshaSettings, SearchSettings
+from search.plan.words import load_settings
 from search.record import FINISHED, TEST, WAITING, Evaluation, RunFolder, TrialRecord, rank
 
 SEEDS = 5
@@ -44,6 +44,7 @@ SWEEPS: dict[str, tuple[object, ...]] = {
     "filters": (8, 4),
     "kernel": (3, 2),
 }
+SPACE = "plain2"
 FIXED: dict[str, object] = {"dropout": 0.2}
 ONE_AT_A_TIME = "one at a time"
 JOINT = {"random": ("random", "none"), "ASHA + random": ("random", "asha"), "ASHA + TPE": ("tpe", "asha")}
@@ -190,7 +191,7 @@ def budget(epochs: int) -> int:
 
 def num_trials(scheduler: str, epochs: int) -> int:
     """How many trials of up to so many epochs spend the budget."""
-    settings = SearchSettings(max_epochs=epochs, scheduler=scheduler, asha=AshaSettings(1, 4))
+    settings = load_settings([f"space={SPACE}", f"search.max_epochs={epochs}", f"search.scheduler={scheduler}"]).search
     number = 1
     while build_scheduler(settings, number + 1).expected_epochs([epochs] * (number + 1)) <= budget(epochs):
         number += 1
@@ -223,7 +224,7 @@ def _value(trial: TrialRecord) -> float:
 
 def _words(seed: int, options: Options, store: Path) -> list[str]:
     epochs, size = _sizes(options)
-    words = ["space=plain2", f"data.size={size}", f"search.max_epochs={epochs}", f"search.seed={seed}"]
+    words = [f"space={SPACE}", f"data.size={size}", f"search.max_epochs={epochs}", f"search.seed={seed}"]
     return [*words, f"search.metric={METRIC}", *data_words(options.root, store / "cache")]
 
 

@@ -106,7 +106,6 @@ def evaluation(
 ) -> Evaluation:
     """The record of the scores of predictions (N, K) on a set of images with these labels (N,)."""
     scores = asdict(score(labels, probabilities))
-    del scores["calibrated_loss"]  # of these very labels: a means to choose by, no result
     scores["confusion"] = scores["confusion"].tolist()
     return Evaluation(trial, dataset, weights, epoch, len(labels), **scores)
 

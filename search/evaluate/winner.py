@@ -27,7 +27,7 @@ from search.record import (
     rank,
     rank_configurations,
 )
-from search.trial.calibration import MOST_SLOPE, Calibration, calibration_helps, fit_calibration, held_out_losses
+from search.trial.calibration import MOST_SLOPE, Calibration, fit_calibration, hold_out
 
 if TYPE_CHECKING:
     import keras
@@ -107,10 +107,10 @@ def _choose_calibration(
     own_names = table["image_id"].filter(pa.array(own)).to_pylist()
     own_groups = np.array([groups[name] for name in own_names])
     own_patients = np.array([patients[name] for name in own_names])
-    losses = held_out_losses(labels, p, own_groups)
-    if calibration_helps(labels, p, own_groups, own_patients):
-        return fitted_on, fit_calibration(labels, p, MOST_SLOPE), losses
-    return "", Calibration.none(p.shape[1]), losses
+    held_out = hold_out(labels, p, own_groups)
+    if held_out.clearly_helps(own_patients):
+        return fitted_on, fit_calibration(labels, p, MOST_SLOPE), held_out.losses
+    return "", Calibration.none(p.shape[1]), held_out.losses
 
 
 def winner_model(members: Sequence["keras.Model"], winner: Winner) -> "keras.Model":

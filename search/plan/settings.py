@@ -22,6 +22,7 @@ SCHEDULERS = ("asha", "none")
 OPTIMIZERS = ("adam", "adamw")
 MODES = ("auto", "local", "submit")
 FEATURES = ("float32", "float16", "off")
+KERAS_NORM_MOMENTUM = 0.99  # of batch norm's running statistics
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # How `search.plan.words` reads a setting that is no plain word or number of Hydra's grammar.

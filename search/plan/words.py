@@ -6,6 +6,7 @@ needed beyond the shell's own.
 """
 
 import copy
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -20,7 +21,7 @@ from omegaconf import BooleanNode, DictConfig, FloatNode, IntegerNode, ListConfi
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from models.checks import nearest
-from search.plan.settings import AUTO, ClusterSettings, Settings, SettingsError, check_settings
+from search.plan.settings import AUTO, KERAS_NORM_MOMENTUM, ClusterSettings, Settings, SettingsError, check_settings
 
 GROUPS = ("space", "data", "resources", "cluster")  # a word such as space=cnn2 chooses a file of search/conf
 # Dictionaries whose names are the user's own.
@@ -93,7 +94,7 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
 
 
 # Training settings that older records do not have, as they were then: older runs are resumed as they began.
-_BEFORE = {"norm_momentum": 0.99}
+_BEFORE = {"norm_momentum": KERAS_NORM_MOMENTUM}
 
 
 def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], began: Sequence[str] = ()) -> Settings:
@@ -368,7 +369,7 @@ def _settings(config: Mapping[str, Any]) -> Settings:
 
 
 def _check_key(key: str) -> None:
-    valid = _keys(OmegaConf.structured(Settings))
+    valid = _setting_names()
     if any(key.startswith(f"{name}.") and key != f"{name}." for name in _OPEN):
         return
     if key not in valid:
@@ -376,6 +377,12 @@ def _check_key(key: str) -> None:
     members = [name for name in valid if name.startswith(f"{key}.")]
     if members and key not in GROUPS:
         raise SettingsError(f"A group of settings has no value of its own. Received: {key}=... Set {members[0]}=VALUE.")
+
+
+@functools.cache
+def _setting_names() -> list[str]:
+    """All dotted keys of the settings, groups included."""
+    return _keys(OmegaConf.structured(Settings))
 
 
 def _keys(config: DictConfig, prefix: str = "") -> list[str]:

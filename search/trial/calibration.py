@@ -132,13 +132,48 @@ MOST_SLOPE = 1.0
 _MARGIN = 1.645
 
 
-def held_out_losses(
-    labels: NDArray[np.int64], probabilities: NDArray[np.floating], groups: NDArray[np.str_]
-) -> tuple[float, float]:
-    """The cross-entropy as it is, and with the images of each group calibrated on those of all other groups.
+@dataclass(frozen=True)
+class HeldOut:
+    """Predictions as they are, and calibrated on images of other groups than their own.
 
-    The second is the loss to expect for images of a group that the calibration was not fitted on. Every class has the
-    same weight.
+    Attributes:
+        labels: int64 (N,), in [0, K).
+        probabilities: float (N, K), rows sum to 1.
+        calibrated: float64 (N, K), rows sum to 1.
+    """
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.floating]
+    calibrated: NDArray[np.float64]
+
+    @property
+    def losses(self) -> tuple[float, float]:
+        """The cross-entropy as it is, and the one to expect for images of a group that calibration was not fitted on.
+
+        Every class has the same weight.
+        """
+        return balanced_loss(self.labels, self.probabilities), balanced_loss(self.labels, self.calibrated)
+
+    def clearly_helps(self, patients: NDArray[np.str_]) -> bool:
+        """Whether calibration lowers the loss by more than its sampling error, patients being drawn.
+
+        Args:
+            patients: the patient of each image, (N,); images of one patient err together.
+
+        Source: the cluster-robust standard error of a mean, Liang and Zeger 1986.
+        """
+        gains = _losses(self.labels, self.probabilities) - _losses(self.labels, self.calibrated)  # (N,)
+        counts = np.bincount(self.labels)
+        means = np.bincount(self.labels, gains) / np.maximum(counts, 1)  # (K,)
+        present = counts > 0
+        errors = (gains - means[self.labels]) / (counts[self.labels] * present.sum())  # (N,) shares of the error
+        _, places = np.unique(patients, return_inverse=True)
+        standard_error = float(np.sqrt((np.bincount(places, errors) ** 2).sum()))
+        return bool(means[present].mean() > _MARGIN * standard_error)
+
+
+def hold_out(labels: NDArray[np.int64], probabilities: NDArray[np.floating], groups: NDArray[np.str_]) -> HeldOut:
+    """The predictions with the images of each group calibrated on those of all other groups.
 
     Args:
         labels: int64 (N,), in [0, K).
@@ -148,48 +183,13 @@ def held_out_losses(
     Source: leave-one-domain-out cross-validation, Gulrajani and Lopez-Paz 2021, 'In Search of Lost Domain
     Generalization'.
     """
-    calibrated = _calibrated_on_others(labels, probabilities, groups)
-    return balanced_loss(labels, probabilities), balanced_loss(labels, calibrated)
-
-
-def calibration_helps(
-    labels: NDArray[np.int64],
-    probabilities: NDArray[np.floating],
-    groups: NDArray[np.str_],
-    patients: NDArray[np.str_],
-) -> bool:
-    """Whether calibration lowers the held-out loss by more than its sampling error, patients being drawn.
-
-    Args:
-        labels: as in `held_out_losses`, like `probabilities` and `groups`.
-        probabilities: as there.
-        groups: as there.
-        patients: the patient of each image, (N,); images of one patient err together.
-
-    Source: the cluster-robust standard error of a mean, Liang and Zeger 1986.
-    """
-    calibrated = _calibrated_on_others(labels, probabilities, groups)
-    gains = _losses(labels, probabilities) - _losses(labels, calibrated)  # (N,)
-    counts = np.bincount(labels)
-    means = np.bincount(labels, gains) / np.maximum(counts, 1)  # (K,)
-    present = counts > 0
-    errors = (gains - means[labels]) / (counts[labels] * present.sum())  # (N,) each image's share of the error
-    _, places = np.unique(patients, return_inverse=True)
-    standard_error = float(np.sqrt((np.bincount(places, errors) ** 2).sum()))
-    return bool(means[present].mean() > _MARGIN * standard_error)
-
-
-def _calibrated_on_others(
-    labels: NDArray[np.int64], probabilities: NDArray[np.floating], groups: NDArray[np.str_]
-) -> NDArray[np.float64]:
-    """The probabilities (N, K), those of each group calibrated on the images of all others."""
     calibrated = probabilities.astype(np.float64)
     for group in np.unique(groups):
         own = groups == group
         if set(labels[~own]) == set(labels):
             others = fit_calibration(labels[~own], probabilities[~own], MOST_SLOPE)
             calibrated[own] = others.apply(probabilities[own])
-    return calibrated
+    return HeldOut(labels, probabilities, calibrated)
 
 
 def balanced_loss(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:

@@ -16,7 +16,6 @@ class Scores:
         loss: cross-entropy, natural logarithm, mean over images.
         auc: area under the ROC curve; with three classes the mean of one-against-the-rest.
         sensitivity, specificity: with two classes, of class 1 at a probability of 0.5.
-        calibrated_loss: cross-entropy after calibration on the same images (search.trial.calibration).
         confusion: int64 (K, K); rows are true classes, columns predicted ones.
     """
 
@@ -26,7 +25,6 @@ class Scores:
     auc: float | None
     sensitivity: float | None
     specificity: float | None
-    calibrated_loss: float | None
     confusion: NDArray[np.int64]
 
 
@@ -59,9 +57,25 @@ def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Sco
         auc=None if broken.any() else mean_auc(labels, p),
         sensitivity=float(recall[1]) if binary else None,
         specificity=float(recall[0]) if binary else None,
-        calibrated_loss=calibrated_loss(labels, probabilities),
         confusion=confusion,
     )
+
+
+@dataclass(frozen=True)
+class JudgedScores(Scores):
+    """The scores that a trial is judged by.
+
+    Attributes:
+        calibrated_loss: cross-entropy after calibration on these very images (search.trial.calibration): a means to
+            choose by, no result.
+    """
+
+    calibrated_loss: float | None
+
+
+def judge(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> JudgedScores:
+    """As `score`, with the loss after calibration."""
+    return JudgedScores(**vars(score(labels, probabilities)), calibrated_loss=calibrated_loss(labels, probabilities))
 
 
 def mean_auc(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float | None:

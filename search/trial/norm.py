@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from search.plan.settings import TrainSettings
+from search.plan.settings import KERAS_NORM_MOMENTUM, TrainSettings
 
 if TYPE_CHECKING:
     import keras
 
-KERAS_MOMENTUM = 0.99
 _LEFT_AFTER_EPOCH = 0.01  # of a statistic's initial value
 
 
@@ -19,7 +18,7 @@ def norm_momentum(train: TrainSettings, steps: int) -> float:
     """
     if train.norm_momentum is not None:
         return train.norm_momentum
-    return float(min(KERAS_MOMENTUM, _LEFT_AFTER_EPOCH ** (1 / steps)))
+    return float(min(KERAS_NORM_MOMENTUM, _LEFT_AFTER_EPOCH ** (1 / steps)))
 
 
 def set_norm_momentum(model: "keras.Model", momentum: float) -> None:

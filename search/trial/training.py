@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from data_pipeline.share import TrainingData
 from models.registry import build_model, build_trainable_part, trainable_part
-from search.plan.settings import TrainSettings
+from search.plan.settings import KERAS_NORM_MOMENTUM, TrainSettings
 from search.plan.spaces import model_settings, train_settings
 from search.record import EpochRecord, TrialRecord
 from search.trial.feed import Feed, Inputs, count_steps
-from search.trial.metrics import Scores, score
-from search.trial.norm import KERAS_MOMENTUM, norm_momentum, set_norm_momentum
+from search.trial.metrics import JudgedScores, judge
+from search.trial.norm import norm_momentum, set_norm_momentum
 from search.trial.plateau import learning_rate, should_stop
 from search.trial.process import has_gpu
 
@@ -52,7 +52,7 @@ def trial_config(trial: TrialRecord, defaults: TrainSettings) -> TrialConfig:
     """The configuration of a trial, from its recorded parameters."""
     train = train_settings(defaults, trial.parameters)
     if trial.row:  # a published row is a replay of Keras as it is
-        train = replace(train, norm_momentum=KERAS_MOMENTUM)
+        train = replace(train, norm_momentum=KERAS_NORM_MOMENTUM)
     return TrialConfig(
         model=model_settings(trial.parameters),
         train=train,
@@ -170,18 +170,18 @@ class TrialModel:
         self.history.append(record)
         return record
 
-    def score_validation(self) -> Scores:
+    def score_validation(self) -> JudgedScores:
         """The scores of the current weights on the validation images."""
         rows = self.data.validation
-        return score(self.data.labels[rows], predict(self.model, self._inputs.plain, rows))
+        return judge(self.data.labels[rows], predict(self.model, self._inputs.plain, rows))
 
-    def score_shifted(self) -> Scores | None:
+    def score_shifted(self) -> JudgedScores | None:
         """The scores of the current weights on the shifted copy of the validation images; None where there is none."""
         images = self._inputs.shifted
         if images is None:
             return None
         labels = self.data.labels[self.data.validation]
-        return score(labels, predict(self.model, images, np.arange(len(labels))))
+        return judge(labels, predict(self.model, images, np.arange(len(labels))))
 
     def weights(self) -> list[NDArray[Any]]:
         """The weights that training changes, batch-norm statistics included; never a frozen backbone's."""

@@ -26,7 +26,7 @@ def averaged(tmp_path_factory):
     images = read_predictions(folder, best[0].name)["image_id"].to_pylist()
     folds = {name: str(place % 5) for place, name in enumerate(images)}
     patients = {name: name for name in folds}
-    with mock.patch("search.evaluate.winner.calibration_helps", return_value=True):  # whatever it would gain here
+    with mock.patch("search.trial.calibration.HeldOut.clearly_helps", return_value=True):  # whatever it would gain here
         winner = make_winner(folder, best, EvaluateSettings(ensemble=3, calibrate=True), folds, patients)
     folder.write_winner(winner)
     return load(folder.url)

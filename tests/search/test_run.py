@@ -22,7 +22,7 @@ from search.driver.lease import drive
 from search.evaluate.predictions import mean_predictions, probabilities_of, read_predictions
 from search.record import RunFolder, TrialRecord, rank
 from search.run import main
-from search.trial.calibration import held_out_losses
+from search.trial.calibration import hold_out
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data_pipeline" / "sample"
@@ -313,7 +313,7 @@ def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_n
     manifest, _ = read_manifest(io.BytesIO(folder.read("manifest.parquet")))
     row_of = {row.image_id: number for number, row in enumerate(manifest.pool_rows)}
     rows = np.array([row_of[name] for name in mean["image_id"].filter(own).to_pylist()])
-    losses = held_out_losses(mean["label"].to_numpy()[own], probabilities_of(mean)[own], np.array(shift_ways(rows)))
+    losses = hold_out(mean["label"].to_numpy()[own], probabilities_of(mean)[own], np.array(shift_ways(rows))).losses
     exported = folder.read_winner()
     assert exported is not None
     assert exported.held_out_losses == pytest.approx(losses)

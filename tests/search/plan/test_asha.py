@@ -140,9 +140,8 @@ def test_the_first_to_come_do_not_go_on_unjudged(workers: int) -> None:
     assert simulation.trials[8].status == record.FINISHED
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_an_interrupted_search_goes_on_as_an_undisturbed_one(seed: int) -> None:
-    undisturbed, disturbed = (Simulation(losses(seed), settings(), 1, 20) for _ in range(2))
+def run_both(undisturbed: Simulation, disturbed: Simulation, seed: int) -> None:
+    """Run two searches of one worker to their ends, the second with interruptions."""
     draw = random.Random(seed)
     while undisturbed.fill():
         undisturbed.step(0)
@@ -152,6 +151,12 @@ def test_an_interrupted_search_goes_on_as_an_undisturbed_one(seed: int) -> None:
             disturbed.interrupt()
             for number in disturbed.asha.drop():
                 disturbed.trials[number].status = record.STOPPED
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_interrupted_search_goes_on_as_an_undisturbed_one(seed: int) -> None:
+    undisturbed, disturbed = (Simulation(losses(seed), settings(), 1, 20) for _ in range(2))
+    run_both(undisturbed, disturbed, seed)
     assert disturbed.course == undisturbed.course
     assert {n: t.status for n, t in disturbed.trials.items()} == {n: t.status for n, t in undisturbed.trials.items()}
 
@@ -206,15 +211,7 @@ def test_no_search_ends_without_a_winner(chance: float, workers: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_an_interrupted_search_promotes_the_same_reserves(seed: int) -> None:
     undisturbed, disturbed = (Simulation(diverging(seed, 0.2), settings(), 1, 20) for _ in range(2))
-    draw = random.Random(seed)
-    while undisturbed.fill():
-        undisturbed.step(0)
-    while disturbed.fill():
-        disturbed.step(0)
-        if draw.random() < 0.3:
-            disturbed.interrupt()
-            for number in disturbed.asha.drop():
-                disturbed.trials[number].status = record.STOPPED
+    run_both(undisturbed, disturbed, seed)
     assert disturbed.course == undisturbed.course
 
 

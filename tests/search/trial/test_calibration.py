@@ -9,9 +9,8 @@ from search.trial.calibration import (
     Calibration,
     balanced_loss,
     calibrated_loss,
-    calibration_helps,
     fit_calibration,
-    held_out_losses,
+    hold_out,
 )
 
 
@@ -62,7 +61,7 @@ def test_perfectly_separated_classes_have_a_finite_calibration() -> None:
 
 def test_a_fault_of_every_group_is_corrected_in_a_group_that_was_held_out() -> None:
     labels, p = overconfident(1400, 2.0)
-    as_is, calibrated = held_out_losses(labels, p, np.array([*"abcdefg"] * 200))
+    as_is, calibrated = hold_out(labels, p, np.array([*"abcdefg"] * 200)).losses
     weights = compute_sample_weight("balanced", labels)
     assert as_is == pytest.approx(log_loss(labels, p, sample_weight=weights), rel=1e-4)
     assert calibrated < as_is - 0.1
@@ -74,15 +73,15 @@ def test_a_fault_of_every_group_is_corrected_in_a_group_that_was_held_out() -> N
 def test_a_fault_that_the_other_groups_do_not_have_is_made_worse() -> None:
     (first, p), (second, q) = overconfident(600, 3.0, seed=1), overconfident(600, -3.0, seed=2)
     labels, both = np.concatenate([first, second]), np.concatenate([p, q])
-    as_is, calibrated = held_out_losses(labels, both, np.repeat(["to one side", "to the other"], 600))
+    as_is, calibrated = hold_out(labels, both, np.repeat(["to one side", "to the other"], 600)).losses
     assert calibrated > as_is + 0.1
 
 
 def test_a_group_without_which_a_class_is_missing_stays_as_it_is() -> None:
     labels, p = overconfident(400, 2.0)
-    by_class = held_out_losses(labels, p, np.where(labels == 1, "one", "other"))
+    by_class = hold_out(labels, p, np.where(labels == 1, "one", "other")).losses
     assert by_class[1] == by_class[0]
-    assert held_out_losses(labels, p, np.array(["same"] * 400))[1] == by_class[0]
+    assert hold_out(labels, p, np.array(["same"] * 400)).losses[1] == by_class[0]
 
 
 def test_no_calibration_changes_nothing() -> None:
@@ -132,15 +131,15 @@ def test_the_calibrated_loss_needs_every_class_and_numbers() -> None:
 def test_a_gain_within_its_error_is_none() -> None:
     labels, p = overconfident(1400, 2.0)
     groups, patients = np.array([*"abcdefg"] * 200), np.arange(1400).astype(str)
-    assert calibration_helps(labels, p, groups, patients)
+    assert hold_out(labels, p, groups).clearly_helps(patients)
     few = slice(0, 28)
     slight = fit_calibration(labels, p).apply(p)
-    assert not calibration_helps(labels[few], slight[few], groups[few], patients[few])
+    assert not hold_out(labels[few], slight[few], groups[few]).clearly_helps(patients[few])
 
 
 def test_images_of_one_patient_count_once() -> None:
     labels, p = overconfident(70, 0.6, seed=3)
     groups = np.array([*"abcdefg"] * 10)
     again = np.repeat(np.arange(70), 30)
-    as_single = calibration_helps(labels, p, groups, np.arange(70).astype(str))
-    assert calibration_helps(labels[again], p[again], groups[again], again.astype(str)) == as_single
+    as_single = hold_out(labels, p, groups).clearly_helps(np.arange(70).astype(str))
+    assert hold_out(labels[again], p[again], groups[again]).clearly_helps(again.astype(str)) == as_single
