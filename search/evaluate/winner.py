@@ -39,13 +39,21 @@ def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[Trial
     """The finished trials that the winner is made of, best first by validation; test results play no part.
 
     Repeats that each validate on their own images are not compared with each other: the one with the easiest images
-    would win. There, the winner is made of the repeats of the configuration with the best mean.
+    would win. There, the winner is made of the repeats of the configuration with the best mean. After confirmations
+    the mean decides too, but all trials validate on the same images: the members are the repeats of the best
+    configuration, then those of the next.
+
+    Args:
+        trials: all of the run; also those that did not finish, because a confirmation that diverged counts.
+        settings: of the run.
     """
-    finished = [trial for trial in trials if trial.status == FINISHED]
     metric, weights = settings.search.metric, settings.evaluate.weights
+    groups = [[trial for trial in trials if trial.status == FINISHED]]
     if settings.data.split.redraw:
-        finished = next(iter(rank_configurations(finished, metric, weights)), [])
-    return rank(finished, metric, weights)[: settings.evaluate.ensemble]
+        groups = rank_configurations(trials, metric, weights)[:1]
+    elif any(trial.confirms is not None for trial in trials):
+        groups = rank_configurations(trials, metric, weights)
+    return [trial for group in groups for trial in rank(group, metric, weights)][: settings.evaluate.ensemble]
 
 
 def make_winner(

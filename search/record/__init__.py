@@ -8,7 +8,7 @@ can be read anywhere, also while it is going on.
 from search.record.events import apply_event, fold, is_sound, read_event, seal
 from search.record.folder import PACKED, RunFolder
 from search.record.log import EventLog
-from search.record.ranking import rank, rank_configurations
+from search.record.ranking import rank, rank_configurations, to_confirm
 from search.record.schema import (
     DIVERGED,
     FAILED,
@@ -65,6 +65,7 @@ __all__ = [
     "rank_configurations",
     "read_event",
     "seal",
+    "to_confirm",
     "to_json",
     "trial_name",
 ]

@@ -45,6 +45,7 @@ def _suggested_trial(number: int, event: Mapping[str, Any]) -> TrialRecord:
         max_epochs=event["max_epochs"],
         row=event.get("row", ""),
         repeat=event.get("repeat", 0),
+        confirms=event.get("confirms"),
         parameter_count=event.get("parameter_count", 0),
         trainable_count=event.get("trainable_count", 0),
         suggested=event["time"],

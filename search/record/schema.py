@@ -77,6 +77,8 @@ class TrialRecord:
         max_epochs: how many epochs it may train.
         row: the published row that it repeats (`table2/6`), or empty.
         repeat: 0 for the first seed of a configuration.
+        confirms: the number of the trial whose configuration it trains again, with another seed; `None` for a trial of
+            the search's own.
         status: one of `WAITING`, `RUNNING` and `FINAL`.
         reason: why it ended, in words; empty while it runs.
         epochs: one record an epoch, in order.
@@ -93,6 +95,7 @@ class TrialRecord:
     max_epochs: int
     row: str = ""
     repeat: int = 0
+    confirms: int | None = None
     status: str = WAITING
     reason: str = ""
     epochs: list[EpochRecord] = field(default_factory=list)

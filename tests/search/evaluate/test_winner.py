@@ -64,6 +64,18 @@ def test_repeats_on_splits_of_their_own_win_as_a_configuration() -> None:
     assert [trial.number for trial in best_trials(trials, settings)] == [1, 3]
 
 
+def test_a_confirmed_configuration_wins_by_its_mean_and_its_members_come_first() -> None:
+    settings = load_settings(["search.metric=val_loss", "evaluate.ensemble=3"])
+    trials = [dataclasses.replace(make_trial(n, loss), parameters={"layers": n}) for n, loss in enumerate((0.1, 0.2))]
+    again = [dataclasses.replace(trials[n], number=2 + n, confirms=n, repeat=1) for n in range(2)]
+    again[0].epochs, again[1].epochs = make_trial(2, 0.9).epochs, make_trial(3, 0.15).epochs
+    assert [trial.number for trial in best_trials([*trials, *again], settings)] == [3, 1, 0]
+    again[1].status = "diverged"
+    assert [trial.number for trial in best_trials([*trials, *again], settings)] == [0, 2, 1]
+    settings.evaluate.ensemble = 1
+    assert [trial.number for trial in best_trials([*trials, *again], settings)] == [0]
+
+
 def test_one_trial_as_it_is_has_its_own_predictions(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, [4])
     winner = make_winner(folder, [make_trial(4, 0.1)], EvaluateSettings(calibrate=False), {}, {})
