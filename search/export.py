@@ -102,6 +102,7 @@ def frozen_trial(trial: TrialRecord, space: Space, metric: str) -> "optuna.trial
             "status": trial.status,
             "reason": trial.reason,
             "seed": trial.seed,
+            **({} if trial.confirms is None else {"confirms": record.trial_name(trial.confirms)}),
             **{f"set {name}": _scalar(value) for name, value in trial.parameters.items()},
         },
         intermediate_values={

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -20,7 +21,7 @@ from rich.text import Text
 
 from search import record
 from search.driver.state import SearchState
-from search.record import TrialRecord, rank
+from search.record import TrialRecord, rank, rank_configurations
 
 if TYPE_CHECKING:
     from search.driver.share import FeatureNews
@@ -120,7 +121,7 @@ class SearchView:
             return
         for number in self._state.ended[self._shown_ended :]:
             trial = self._state.trials[number]
-            self._print(f"trial {trial.name} {_ending(trial, self._metric)}")
+            self._print(f"trial {trial.name} {_ending(trial, self._metric)}{_confirming(trial)}")
         self._shown_ended = len(self._state.ended)
         if time.monotonic() - self._last_line > _LINE_SECONDS:
             self._print("; ".join([self._counts(), *self._computing()]))
@@ -145,6 +146,8 @@ class SearchView:
         parts += [f"{found[record.STOPPED]} stopped early"]
         parts += [f"{found[record.FINISHED]} finished"]
         parts += [f"{found[status]} {status}" for status in (record.DIVERGED, record.FAILED) if found[status]]
+        again = sum(trial.confirms is not None for trial in trials)
+        parts += [f"{again} of them to confirm others"] if again else []
         idle = "" if found[record.RUNNING] else "; nothing runs: waiting for a worker"
         return f"{self._state.num_trials} trials: {', '.join(parts)}; {self._pace(trials)}{idle}"
 
@@ -166,7 +169,8 @@ class SearchView:
         for trial in self._state.trials.values():
             if trial.status == record.RUNNING:
                 values = _best_values(trial, self._metric)
-                table.add_row(trial.name, f"epoch {len(trial.epochs) + 1} of {trial.max_epochs}", values)
+                epoch = f"epoch {len(trial.epochs) + 1} of {trial.max_epochs}{_confirming(trial)}"
+                table.add_row(trial.name, epoch, values)
         lines += [Text(line) for line in self._computing()]
         return Group(*lines, table, Text("Ctrl-C stops; what is done is kept.", style="dim"))
 
@@ -186,11 +190,28 @@ def ranked_table(trials: Sequence[TrialRecord], metric: str, weights: str, most:
             continue
         values = [_number(getattr(epoch, column)) for column in scores]
         chosen = "  ".join(f"{name}={_value(trial.parameters[name])}" for name in varying if name in trial.parameters)
-        label = f"{trial.row}  {chosen}" if trial.row else chosen
+        again = "" if trial.confirms is None else f"confirms {record.trial_name(trial.confirms)}"
+        label = "  ".join(filter(None, (again, trial.row, chosen)))
         table.add_row(trial.name, str(epoch.epoch), *values, f"{trial.parameter_count:,}", label)
     if len(ranked) > most:
         table.caption = f"and {len(ranked) - most} more"
     return table
+
+
+def confirmation_lines(trials: Sequence[TrialRecord], metric: str, weights: str) -> list[str]:
+    """What was confirmed: each configuration's values and their mean, best first, then what did not finish."""
+    lines = []
+    for group in rank_configurations(trials, metric, weights):
+        if any(trial.confirms is not None for trial in group):
+            values = [trial.scored_value(metric, weights) or 0.0 for trial in group]
+            each = ", ".join(f"trial {trial.name} {_number(v)}" for trial, v in zip(group, values, strict=True))
+            lines.append(f"Confirmed: {metric} {_number(fmean(values))}, the mean of {each}")
+    for trial in trials:
+        if trial.confirms is not None and trial.is_final and trial.status != record.FINISHED:
+            last = "ranks last" if trial.status == record.DIVERGED else "counts as not confirmed"
+            confirmed = record.trial_name(trial.confirms)
+            lines.append(f"Trial {trial.name}, to confirm trial {confirmed}, {trial.status}: that configuration {last}")
+    return lines
 
 
 def status_line(trials: Sequence[TrialRecord]) -> str:
@@ -206,6 +227,10 @@ def _ending(trial: TrialRecord, metric: str) -> str:
     reason = f" ({trial.reason})" if trial.reason else ""
     values = f", best {_best_values(trial, metric)}" if trial.best_epoch(metric) else ""
     return f"{words} after epoch {len(trial.epochs)}{reason}{values}"
+
+
+def _confirming(trial: TrialRecord) -> str:
+    return "" if trial.confirms is None else f", confirming trial {record.trial_name(trial.confirms)}"
 
 
 def _best_values(trial: TrialRecord, metric: str) -> str:

@@ -4,7 +4,7 @@ Every change is appended to the log first. The code that reads a log back then a
 state in memory is always the state that a resume would find.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from search.plan.scheduler import build_scheduler
 from search.plan.searcher import Searcher
 from search.plan.settings import Settings
 from search.plan.spaces import Plan, model_settings, train_settings
-from search.record import EventLog, RunFolder, TrialRecord, apply_event, rank
+from search.record import EventLog, RunFolder, TrialRecord, apply_event, rank, to_confirm
 from search.trial.checkpoint import drop_checkpoints, read_checkpoint
 from search.trial.feature_store import FeatureCost
 from search.trial.plateau import should_stop
@@ -57,35 +57,55 @@ class SearchState:
         self.retried: list[int] = []
         self._best = self._best_of(self.trials.values())
         self._next = max(self.trials, default=-1) + 1
-        self._scheduler = build_scheduler(settings.search, self.num_trials)
+        self._confirmations = [trial.number for trial in self.trials.values() if trial.confirms is not None]
+        self._scheduler = build_scheduler(settings.search, self.num_trials - len(self._confirmations))
 
     @property
     def num_trials(self) -> int:
-        """How many trials the search has in all.
+        """How many trials the search has in all, confirmations only as far as they have begun.
 
         These are the known trials and those still to come: a resume may ask for fewer than there are already, and a
         damaged line of the log leaves a gap in their numbers.
         """
-        return len(self.trials) + max(0, self._searcher.num_trials - self._next)
+        return len(self.trials) + self._to_come
+
+    @property
+    def _to_come(self) -> int:
+        """How many of the search's own trials have not begun."""
+        return max(0, self._searcher.num_trials - self._place(self._next))
+
+    def _place(self, number: int) -> int:
+        """The place of a trial among the search's own, which the searcher numbers without the confirmations."""
+        return number - sum(each < number for each in self._confirmations)
+
+    @property
+    def _own(self) -> Iterator[TrialRecord]:
+        """The search's own trials, without the confirmations."""
+        return (trial for trial in self.trials.values() if trial.confirms is None)
 
     @property
     def is_over(self) -> bool:
         """Whether every trial has ended and none is still to come."""
-        return self._next >= self._searcher.num_trials and len(self.ended) == len(self.trials)
+        return not self._to_come and len(self.ended) == len(self.trials) and self._next_to_confirm() is None
+
+    def _next_to_confirm(self) -> TrialRecord | None:
+        """The trial that the next confirmation trains again; `None` while trials of the search's own are open."""
+        search, weights = self.settings.search, self.settings.evaluate.weights
+        if not search.confirm or self._to_come or not all(trial.is_final for trial in self._own):
+            return None
+        return next(to_confirm(self.trials.values(), search.confirm, search.metric, weights), None)
 
     def restore(self) -> None:
         """Restore an interrupted search: epochs that were trained but not logged, the scheduler, then the searcher."""
         for trial in self.trials.values():
             if not trial.is_final:
                 self._adopt_checkpoint(trial)
-        for trial in self.trials.values():
+        for trial in self._own:
             self._scheduler.place(trial)
         self._interrupted = [
-            trial.number
-            for trial in self.trials.values()
-            if not trial.is_final and self._scheduler.judged_epochs(trial) < max(1, len(trial.epochs))
+            trial.number for trial in self.trials.values() if not trial.is_final and not self._is_judged(trial)
         ]
-        self._searcher.restore([self._as_judged(trial) for trial in self.trials.values()])
+        self._searcher.restore([self._as_judged(trial) for trial in self._own])
         self._drop_outdone()
 
     def _adopt_checkpoint(self, trial: TrialRecord) -> None:
@@ -106,33 +126,59 @@ class SearchState:
         promoted = self._scheduler.promote()
         if promoted is not None:
             return self.trials[promoted]
-        return self._new_trial() if self._next < self._searcher.num_trials else None
+        if self._to_come:
+            return self._new_trial()
+        confirmed = self._next_to_confirm()
+        return None if confirmed is None else self._confirmation(confirmed)
 
     def target(self, number: int) -> int:
         """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""
-        return self._scheduler.target(self.trials[number])
+        trial = self.trials[number]
+        return self._scheduler.target(trial) if trial.confirms is None else trial.max_epochs
 
     def is_at_rung(self, trial: TrialRecord) -> bool:
         """Whether a trial waits at a rung for a promotion."""
-        epochs = len(trial.epochs)
-        return trial.status == record.WAITING and 0 < epochs == self._scheduler.judged_epochs(trial)
+        return trial.status == record.WAITING and self._is_judged(trial)
+
+    def _is_judged(self, trial: TrialRecord) -> bool:
+        """Whether the trial's last epoch is one at which it is compared with others."""
+        return trial.confirms is None and 0 < len(trial.epochs) == self._scheduler.judged_epochs(trial)
 
     def _new_trial(self) -> TrialRecord:
-        number, self._next = self._next, self._next + 1
-        plan = self._searcher.suggest(number)
+        place = self._place(self._next)
+        plan = self._searcher.suggest(place)
         count = self._count(model_settings(plan.parameters))
-        self._append(
-            "suggested",
-            number,
+        trial = self._suggest(
             parameters=plan.parameters,
-            seed=trial_seed(self.settings.search.seed, number, plan),
+            seed=trial_seed(self.settings.search.seed, place, plan),
             max_epochs=plan.max_epochs,
             row=plan.row,
             repeat=plan.repeat,
             parameter_count=count.total,
             trainable_count=count.trainable,
         )
-        self._scheduler.place(self.trials[number])
+        self._scheduler.place(trial)
+        return trial
+
+    def _confirmation(self, confirmed: TrialRecord) -> TrialRecord:
+        """A new trial that trains the configuration of another one again, as its next repeat."""
+        repeats = [trial.repeat for trial in self._own if trial.parameters == confirmed.parameters]
+        trial = self._suggest(
+            parameters=confirmed.parameters,
+            seed=confirmation_seed(self.settings.search.seed, confirmed.number),
+            max_epochs=confirmed.max_epochs,
+            row=confirmed.row,
+            repeat=max(repeats) + 1,
+            confirms=confirmed.number,
+            parameter_count=confirmed.parameter_count,
+            trainable_count=confirmed.trainable_count,
+        )
+        self._confirmations.append(trial.number)
+        return trial
+
+    def _suggest(self, **content: Any) -> TrialRecord:
+        number, self._next = self._next, self._next + 1
+        self._append("suggested", number, **content)
         return self.trials[number]
 
     def start(self, number: int) -> None:
@@ -162,7 +208,12 @@ class SearchState:
         self._settle(number)
 
     def _settle(self, number: int) -> None:
-        """Give searcher and scheduler the trial's state, and end the trials that can no longer be promoted."""
+        """Give searcher and scheduler the trial's state, and end the trials that can no longer be promoted.
+
+        Confirmations concern neither: they are no samples of the space, and are compared with no trial at a rung.
+        """
+        if self.trials[number].confirms is not None:
+            return
         self._searcher.tell(self._as_judged(self.trials[number]))
         self._scheduler.place(self.trials[number])
         self._drop_outdone()
@@ -170,11 +221,15 @@ class SearchState:
     def _drop_outdone(self) -> None:
         for number in self._scheduler.drop():
             self._mark_ended(number, record.STOPPED, "")
-            self._searcher.tell(self.trials[number])
+            self._searcher.tell(self._as_judged(self.trials[number]))
 
     def _as_judged(self, trial: TrialRecord) -> TrialRecord:
-        """The trial up to its last rung: what a searcher knows must not depend on when the search was interrupted."""
-        return replace(trial, epochs=trial.epochs[: self._scheduler.judged_epochs(trial)])
+        """The trial as the searcher knows it: by its place, up to its last rung.
+
+        What a searcher knows must not depend on when the search was interrupted.
+        """
+        epochs = trial.epochs[: self._scheduler.judged_epochs(trial)]
+        return replace(trial, number=self._place(trial.number), epochs=epochs)
 
     def _mark_ended(self, number: int, status: str, reason: str) -> None:
         is_news = not self.trials[number].is_final
@@ -222,4 +277,13 @@ def trial_seed(search_seed: int, number: int, plan: Plan) -> int:
     Listed configurations share the seeds of their repeats, so that two of them differ in nothing but their values.
     """
     source = [search_seed, plan.repeat] if plan.listed else [search_seed, plan.repeat, number]
+    return _seed(source)
+
+
+def confirmation_seed(search_seed: int, number: int) -> int:
+    """The seed in [0, 2**31) of the trial that confirms trial `number`; no trial of the search's own has it."""
+    return _seed([search_seed, 0, number, 1])  # a fourth word: shorter sources are filled up with zeros
+
+
+def _seed(source: list[int]) -> int:
     return int(np.random.SeedSequence(source).generate_state(1)[0]) % 2**31

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from search.record import RunRecord, TrialRecord, Winner
+from search.record import RunRecord, TrialRecord, Winner, trial_name
 from search.trial.metrics import wilson_interval
 
 
@@ -31,6 +31,7 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
         for e in winner.evaluations
     ]
     data = run.config["data"]
+    again = run.config.get("search", {}).get("confirm", 0)
     parameters = sum(trial.parameter_count for trial in members)
     output = f"the probability of {run.classes[1]}" if len(run.classes) == 2 else "one probability a class"
     return "\n".join(
@@ -38,6 +39,10 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
             f"# Winner of {run.name}: {winner.what}",
             "",
             f"Chosen by {run.metric}, among the finished trials; no test result had a part in it.",
+            *(
+                [f"Up to {again} of the best configurations were trained twice and compared by their means."]
+                * bool(again)
+            ),
             "",
             f"- classes, in the order of the outputs: {', '.join(run.classes)}",
             f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
@@ -70,4 +75,5 @@ def _formula(winner: Winner) -> str:
 
 def _member_lines(trial: TrialRecord) -> list[str]:
     values = [f"- {name}: `{value}`" for name, value in trial.parameters.items()]
-    return [f"## Trial {trial.name}, seed {trial.seed}", "", *values, ""]
+    again = "" if trial.confirms is None else f", confirms trial {trial_name(trial.confirms)}"
+    return [f"## Trial {trial.name}, seed {trial.seed}{again}", "", *values, ""]

@@ -76,7 +76,8 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
     """
     import ray
 
-    trials = [trial for trial in folder.read_trials().values() if trial.status == FINISHED]
+    recorded = folder.read_trials().values()
+    trials = [trial for trial in recorded if trial.status == FINISHED]
     settings, dataset = session.settings, session.dataset
     sets = evaluation_sets(dataset, settings.search.judges_by_shifted, session.repeats)
     which = settings.evaluate.weights
@@ -103,7 +104,8 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         evaluations = [known[key] for key in sorted(known)]
         folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
         scored = {entry.trial for entry in evaluations}
-        _export_winner(session, folder, [trial for trial in trials if trial.number in scored], scorers)
+        usable = [trial for trial in recorded if trial.status != FINISHED or trial.number in scored]
+        _export_winner(session, folder, usable, scorers)
     return evaluations
 
 
@@ -121,7 +123,14 @@ def known_evaluations(
 
 
 def _export_winner(session: Session, folder: RunFolder, trials: Sequence[TrialRecord], scorers: Sequence[Any]) -> None:
-    """Make the winner of some scored trials, export its model in one of the processes, and write its record last."""
+    """Make the winner, export its model in one of the processes, and write its record last.
+
+    Args:
+        session: of the run.
+        folder: the run's.
+        trials: all of the run but for finished ones that could not be scored.
+        scorers: the processes.
+    """
     import ray
 
     settings = session.settings

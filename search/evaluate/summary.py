@@ -4,7 +4,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from search import record
-from search.driver.screen import ranked_table, status_line
+from search.driver.screen import confirmation_lines, ranked_table, status_line
 from search.evaluate.card import winner_lines
 from search.evaluate.winner import best_trials
 from search.plan.settings import Settings
@@ -19,6 +19,8 @@ def print_summary(settings: Settings, folder: RunFolder, console: "Console") -> 
     trials = list(folder.read_trials().values())
     metric, weights = settings.search.metric, settings.evaluate.weights
     console.print(ranked_table(trials, metric, weights))
+    for line in confirmation_lines(trials, metric, weights):
+        console.print(line, markup=False, soft_wrap=True)
     console.print(status_line(trials))
     for trial in trials:
         if trial.status in (record.FAILED, record.DIVERGED):

@@ -57,7 +57,11 @@ def is_complete(folder: RunFolder) -> bool:
     settings = resumed_settings(folder)
     wanted = count_trials(read_space(settings), settings)
     trials = folder.read_trials()
-    if max(trials, default=-1) + 1 < wanted or not all(trial.is_final for trial in trials.values()):
+    confirmations = sum(trial.confirms is not None for trial in trials.values())
+    if max(trials, default=-1) + 1 - confirmations < wanted or not all(trial.is_final for trial in trials.values()):
+        return False
+    search = settings.search
+    if any(record.to_confirm(trials.values(), search.confirm, search.metric, settings.evaluate.weights)):
         return False
     finished = {trial.number for trial in trials.values() if trial.status == record.FINISHED}
     if not (settings.evaluate.enabled and finished):

@@ -7,7 +7,7 @@ from search.plan.earlier import named_run, resumed_settings
 from search.plan.settings import Settings, SettingsError, SpaceSettings
 from search.plan.spaces import TRAINING_PARAMETERS
 from search.plan.words import Word, changed_settings, parse_words, value_of, without
-from search.record import FINISHED, TrialRecord, rank_configurations
+from search.record import TrialRecord, rank_configurations
 
 REPEATS = 5
 
@@ -44,8 +44,7 @@ def refit_settings(words: Sequence[str | Word]) -> Settings:
 
 def best_configuration(trials: Iterable[TrialRecord], settings: Settings) -> TrialRecord | None:
     """The first finished trial with the configuration whose repeats have the best mean metric; `None` without any."""
-    finished = [trial for trial in trials if trial.status == FINISHED]
-    ranked = rank_configurations(finished, settings.search.metric, settings.evaluate.weights)
+    ranked = rank_configurations(trials, settings.search.metric, settings.evaluate.weights)
     return ranked[0][0] if ranked else None
 
 
@@ -57,7 +56,14 @@ def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
     return replace(
         searched,
         space=SpaceSettings(f"{searched.space.name}-refit", question, dict(best.parameters)),
-        search=replace(searched.search, searcher="grid", scheduler="none", max_epochs=best.max_epochs, repeats=REPEATS),
+        search=replace(
+            searched.search,
+            searcher="grid",
+            scheduler="none",
+            max_epochs=best.max_epochs,
+            repeats=REPEATS,
+            confirm=0,  # it would validate on the images of the first repeat alone
+        ),
         data=replace(searched.data, split=replace(searched.data.split, redraw=True)),
         evaluate=replace(searched.evaluate, enabled=True),
         # Chosen for that run's machine, or of its storage.

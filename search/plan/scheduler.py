@@ -94,14 +94,21 @@ def build_scheduler(search: SearchSettings, num_trials: int) -> Scheduler:
 def expected_epochs(space: Space, settings: Settings) -> int:
     """How many epochs the whole search takes if no trial ends by itself before its last epoch."""
     lasts = last_epochs(space, settings)
-    return build_scheduler(settings.search, len(lasts)).expected_epochs(lasts)
+    return build_scheduler(settings.search, len(lasts)).expected_epochs(lasts) + _confirming_epochs(lasts, settings)
 
 
 def epochs_line(space: Space, settings: Settings) -> str:
     """The epochs of the whole search in words, for a dry run."""
     lasts = last_epochs(space, settings)
     scheduler = build_scheduler(settings.search, len(lasts))
+    again = _confirming_epochs(lasts, settings)
+    more = f"; up to {again} more confirm the {settings.search.confirm} best configurations" if again else ""
     if not scheduler.name:
-        return f"epochs: {sum(lasts)} at the most, no early stopping"
+        return f"epochs: {sum(lasts)} at the most, no early stopping{more}"
     expected = scheduler.expected_epochs(lasts)
-    return f"epochs: about {expected} expected under {scheduler.name}, of {sum(lasts)}"
+    return f"epochs: about {expected} expected under {scheduler.name}, of {sum(lasts)}{more}"
+
+
+def _confirming_epochs(lasts: Sequence[int], settings: Settings) -> int:
+    """How many epochs the confirmations take at most."""
+    return sum(sorted(lasts)[-settings.search.confirm :]) if settings.search.confirm else 0

@@ -64,6 +64,7 @@ class SearchSettings:
     metric: str = "shifted_calibrated_loss"
     seed: int = 0
     repeats: int = 1
+    confirm: int = 0
     max_failures: int = 2
     asha: AshaSettings = field(default_factory=AshaSettings)
 
@@ -178,6 +179,7 @@ def check_settings(settings: Settings) -> Settings:
         ("search.num_trials", search.num_trials, 1),
         ("search.max_epochs", search.max_epochs, AUTO),
         ("search.repeats", search.repeats, 1),
+        ("search.confirm", search.confirm, 0),
         ("search.seed", search.seed, 0),
         ("search.max_failures", search.max_failures, 0),
         ("evaluate.ensemble", settings.evaluate.ensemble, 1),
@@ -205,6 +207,12 @@ def check_settings(settings: Settings) -> Settings:
         raise SettingsError(
             "data.split.redraw draws validation anew for each repeat of a configuration, of which there are 2 or more. "
             f"Received: search.repeats={search.repeats}. Set search.repeats, with a grid or a space of rows."
+        )
+    if settings.data.split.redraw and search.confirm:
+        raise SettingsError(
+            "search.confirm trains configurations again on the same validation images, and data.split.redraw gives "
+            f"each repeat its own. Received: search.confirm={search.confirm} with data.split.redraw=true. "
+            "Use search.repeats in place of search.confirm."
         )
     for name in {"validation", "shifted", "test"} & set(settings.data.extra_tests):
         raise SettingsError(

@@ -30,6 +30,7 @@ _OPEN = ("space.parameters", "data.extra_tests")
 _MAY_CHANGE = (
     "search.num_trials",
     "search.repeats",
+    "search.confirm",
     "search.max_failures",
     "data.root",
     "data.cache",
@@ -93,8 +94,8 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
     return _settings(_replaced(config, [word for word in parsed if word.key not in GROUPS]))
 
 
-# Training settings that older records do not have, as they were then: older runs are resumed as they began.
-_BEFORE = {"norm_momentum": KERAS_NORM_MOMENTUM}
+# Settings that older records do not have, as they were then: older runs are resumed as they began.
+_BEFORE: Mapping[str, Mapping[str, Any]] = {"train": {"norm_momentum": KERAS_NORM_MOMENTUM}, "search": {"confirm": 0}}
 
 
 def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], began: Sequence[str] = ()) -> Settings:
@@ -110,7 +111,7 @@ def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], bega
     """
     parsed = parse_words(words)
     changes = [word for word in parsed if _may_change(word.key)]
-    config = {**stored, "train": {**_BEFORE, **stored["train"]}}
+    config = {**stored, **{group: {**before, **stored[group]} for group, before in _BEFORE.items()}}
     had = _settings(config).to_dict()
     for word in parsed:
         if word not in changes and word.text not in began:

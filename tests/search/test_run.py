@@ -20,7 +20,7 @@ from data_pipeline.manifest_file import read_manifest
 from data_pipeline.shift import shift_ways
 from search.driver.lease import drive
 from search.evaluate.predictions import mean_predictions, probabilities_of, read_predictions
-from search.record import RunFolder, TrialRecord, rank
+from search.record import RunFolder, TrialRecord, rank, rank_configurations
 from search.run import main
 from search.trial.calibration import hold_out
 
@@ -210,6 +210,37 @@ def test_a_killed_search_resumes_as_if_nothing_had_happened(
         assert new[4][: len(old[4])] == old[4]
     epochs_logged = [(e["trial"], e["metrics"]["epoch"]) for e in folder.read_events() if e["event"] == "epoch"]
     assert len(epochs_logged) == len(set(epochs_logged))
+
+
+@pytest.mark.faults
+def test_a_search_killed_while_it_confirms_resumes_and_its_winner_is_chosen_by_the_mean(
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+) -> None:
+    words = [*TINY, "search.confirm=2", "evaluate.ensemble=2"]
+    whole = search(tmp_path / "whole", image_cache, *words)
+    assert whole.returncode == 0, whole.stderr + whole.stdout
+    expected = RunFolder(str(tmp_path / "whole" / "one")).read_trials()
+    assert numbers(expected)[:5] == numbers(undisturbed[0].read_trials())
+    again = [trial for trial in expected.values() if trial.confirms is not None]
+    assert [trial.number for trial in again] == [5, 6]
+    own_epochs = sum(len(trial.epochs) for trial in list(expected.values())[:5])
+    assert "Confirmed: " in whole.stdout
+
+    process = start([*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", *words])
+    folder = RunFolder(str(tmp_path / "one"))
+    wait_for_epochs(folder, own_epochs + 2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    done = run(["resume=auto", f"run.storage={tmp_path}"])
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert numbers(folder.read_trials()) == numbers(expected)
+    winner = folder.read_winner()
+    assert winner is not None
+    settings = folder.read_run().config["search"]
+    best = rank_configurations(expected.values(), settings["metric"])[0]
+    assert set(winner.trials) == {trial.number for trial in best}
+    assert len(best) == 2
+    assert b"trained again with another seed" in folder.read("report.html")
 
 
 @pytest.mark.faults

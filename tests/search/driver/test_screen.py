@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from search import record
-from search.driver.screen import SearchView, chatter_to, ranked_table, status_line
+from search.driver.screen import SearchView, chatter_to, confirmation_lines, ranked_table, status_line
 from search.plan.words import load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch
@@ -94,3 +94,19 @@ def test_a_search_without_a_worker_says_that_it_waits_for_one(monkeypatch: pytes
 
 def test_the_status_counts_what_early_stopping_saved() -> None:
     assert status_line(TRIALS) == "3 trials: 2 finished, 1 stopped; 6 of 30 epochs trained"
+
+
+def test_confirmations_show_as_what_they_are() -> None:
+    again = make_trial(3, record.FINISHED, 0.6, layers=2)
+    lost = make_trial(4, record.DIVERGED, 0.6, layers=1)
+    again.confirms, lost.confirms = 2, 0
+    trials = [*TRIALS, again, lost]
+    screen = io.StringIO()
+    Console(file=screen, width=170).print(ranked_table(trials, "val_loss", "best"))
+    (line,) = [line for line in screen.getvalue().splitlines() if "0003" in line]
+    assert "confirms 0002  layers=2" in line
+    assert confirmation_lines(trials, "val_loss", "best") == [
+        "Confirmed: val_loss 0.5000, the mean of trial 0002 0.4000, trial 0003 0.6000",
+        "Trial 0004, to confirm trial 0000, diverged: that configuration ranks last",
+    ]
+    assert confirmation_lines(TRIALS, "val_loss", "best") == []

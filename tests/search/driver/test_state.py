@@ -8,8 +8,8 @@ import pytest
 
 from models.counts import ParameterCount
 from search import record
-from search.driver.state import SearchState, trial_seed
-from search.plan.searcher import build_searcher
+from search.driver.state import SearchState, confirmation_seed, trial_seed
+from search.plan.searcher import StudySearcher, build_searcher
 from search.plan.spaces import Plan, read_space
 from search.plan.words import load_settings
 from search.record import RunFolder
@@ -22,8 +22,8 @@ def open_state(tmp_path: Path) -> Iterator[Callable[..., SearchState]]:
     """Opens the state of one and the same run, as often as it is called; each call is a session."""
     opened = []
 
-    def open_session(num_trials: int = 3) -> SearchState:
-        settings = load_settings(["space=plain2", f"search.num_trials={num_trials}", "search.max_epochs=2"])
+    def open_session(num_trials: int = 3, *words: str) -> SearchState:
+        settings = load_settings(["space=plain2", f"search.num_trials={num_trials}", "search.max_epochs=2", *words])
         searcher = build_searcher(read_space(settings), settings)
         opened.append(SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(10, 9)))
         return opened[-1]
@@ -142,13 +142,15 @@ def test_epochs_that_were_saved_but_not_logged_are_adopted(
     assert second.folder.read_trials() == second.trials
 
 
-def end_all(state: SearchState) -> list[int]:
+def end_all(state: SearchState, stop_after: tuple[int, int] | None = None) -> list[int]:
     """Train one trial at a time, epoch by epoch, until the search is over or nothing is handed out; their numbers."""
     handed = []
     while (trial := state.next_trial()) is not None:
         handed.append(trial.number)
         for epoch in range(len(trial.epochs) + 1, state.target(trial.number) + 1):
             state.add_epoch(trial.number, asdict(make_epoch(epoch, 1.0 / (1 + trial.number))))
+            if stop_after == (trial.number, epoch):
+                return handed
         if len(state.trials[trial.number].epochs) < trial.max_epochs:
             state.wait(trial.number)
         else:
@@ -202,3 +204,105 @@ def test_listed_configurations_share_the_seeds_of_their_repeats() -> None:
     seeds = {trial_seed(0, number, Plan({}, 1)) for number in range(100)}
     assert len(seeds) == 100
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+CONFIRM = ("search.confirm=2", "search.asha.reduction_factor=2", "search.asha.grace_period=1")
+
+
+def course(state: SearchState) -> list[tuple[int, int | None, str, int, int]]:
+    return [(t.number, t.confirms, t.status, t.seed, len(t.epochs)) for t in state.trials.values()]
+
+
+def test_the_best_are_trained_again_when_all_others_have_ended(
+    open_state: Callable[..., SearchState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    tell = StudySearcher.tell
+    monkeypatch.setattr(StudySearcher, "tell", lambda own, trial: (told.append(trial.number), tell(own, trial)))
+    state = open_state(5, *CONFIRM)
+    end_all(state)
+    assert state.is_over
+    own, again = list(state.trials.values())[:5], list(state.trials.values())[5:]
+    assert [trial.confirms for trial in own] == [None] * 5
+    assert [trial.confirms for trial in again] == [4, 3]  # the best first
+    for trial in again:
+        assert trial.confirms is not None
+        first = state.trials[trial.confirms]
+        assert (trial.parameters, trial.max_epochs, trial.repeat) == (first.parameters, first.max_epochs, 1)
+        assert trial.seed == confirmation_seed(0, first.number) != first.seed
+        assert len(trial.epochs) == 2  # past the rung without waiting at it
+    assert set(told) == set(range(5))
+    assert state.num_trials == 7
+    assert state.folder.read_trials() == state.trials
+
+
+@pytest.mark.parametrize("stop_after", [(4, 1), (3, 2), (5, 1), (5, 2), (6, 1), (6, 2)])
+def test_a_search_interrupted_at_any_point_confirms_what_an_undisturbed_one_does(
+    open_state: Callable[..., SearchState], tmp_path: Path, stop_after: tuple[int, int]
+) -> None:
+    settings = load_settings(["space=plain2", "search.num_trials=5", "search.max_epochs=2", *CONFIRM])
+    folder, searcher = RunFolder(str(tmp_path / "undisturbed")), build_searcher(read_space(settings), settings)
+    undisturbed = SearchState(folder, searcher, settings, lambda model: ParameterCount(10, 9))
+    end_all(undisturbed)
+    undisturbed.close()
+    state = open_state(5, *CONFIRM)
+    end_all(state, stop_after)
+    assert not state.is_over
+    state.close()
+    write_checkpoint(state.folder, f"{stop_after[0]:04d}", Checkpoint([], [], state.trials[stop_after[0]].epochs), True)
+    again = open_state(5, *CONFIRM)
+    again.restore()
+    end_all(again)
+    assert again.is_over
+    assert course(again) == course(undisturbed)
+    assert again.folder.read_trials() == again.trials
+
+
+def test_a_resumed_search_may_confirm_later_and_then_search_on(open_state: Callable[..., SearchState]) -> None:
+    first = open_state(3, *CONFIRM[1:])
+    end_all(first)
+    assert first.is_over
+    second = open_state(3, "search.confirm=1", *CONFIRM[1:])
+    assert not second.is_over
+    second.restore()
+    assert end_all(second) == [3]
+    third = open_state(5, "search.confirm=1", *CONFIRM[1:])
+    third.restore()
+    end_all(third)
+    assert third.is_over
+    # The searcher numbers its own: trials 4 and 5 are its fourth and fifth, as without a confirmation.
+    assert third.trials[4].seed == trial_seed(0, 3, Plan({}, 2))
+    assert [trial.confirms for trial in third.trials.values()] == [None, None, None, 2, None, None, 5]
+
+
+def test_listed_configurations_are_confirmed_as_their_next_repeat(tmp_path: Path) -> None:
+    words = ["space=report2", "search.repeats=2", "search.scheduler=none", "search.confirm=1", "search.max_epochs=1"]
+    settings = load_settings(words)
+    searcher = build_searcher(read_space(settings), settings)
+    state = SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(10, 9))
+    end_all(state)
+    *own, last = state.trials.values()
+    state.close()
+    assert len(own) == searcher.num_trials
+    assert last.confirms is not None
+    first = state.trials[last.confirms]
+    assert (last.repeat, last.row, first.repeat) == (2, first.row, 0)
+    assert last.seed not in {trial.seed for trial in own}
+
+
+def test_nothing_is_confirmed_where_nothing_finished(open_state: Callable[..., SearchState]) -> None:
+    state = open_state(2, *CONFIRM)
+    for _ in range(2):
+        trial = state.next_trial()
+        assert trial is not None
+        state.end(trial.number, record.DIVERGED, "x")
+    assert state.next_trial() is None
+    assert state.is_over
+
+
+def test_confirmations_have_seeds_of_their_own() -> None:
+    again = {confirmation_seed(0, number) for number in range(100)}
+    own = {trial_seed(0, number, Plan({}, 1, repeat=repeat)) for number in range(100) for repeat in range(3)}
+    listed = {trial_seed(0, 0, Plan({}, 1, repeat=repeat, listed=True)) for repeat in range(3)}
+    assert len(again) == 100
+    assert not again & (own | listed)

@@ -8,6 +8,7 @@ from search.plan.earlier import find_run, is_complete, named_run, resumed_settin
 from search.plan.settings import SettingsError
 from search.plan.words import load_settings
 from search.record import FINISHED, STOPPED, RecordError, RunFolder, RunRecord, to_json
+from tests.conftest import make_epoch
 
 WORDS = ["space=cnn2", "search.num_trials=2", "search.seed=3", "evaluate.enabled=false"]
 
@@ -58,6 +59,21 @@ def test_a_run_is_complete_when_all_have_ended_and_what_was_asked_for_is_evaluat
     assert not is_complete(make_run(f"{tmp_path}/b", (FINISHED, "running")))
     assert not is_complete(make_run(f"{tmp_path}/c", (FINISHED, STOPPED), WORDS[:3]))  # not evaluated
     assert is_complete(make_run(f"{tmp_path}/d", (STOPPED, STOPPED), WORDS[:3]))  # nothing to evaluate
+
+
+def test_a_run_with_something_to_confirm_is_not_complete(tmp_path: Path) -> None:
+    words = [*WORDS, "search.confirm=1", "search.metric=val_loss"]
+    folder = make_run(f"{tmp_path}/a", (FINISHED, STOPPED), words)
+    assert is_complete(folder)  # it has no score
+    about = {"time": 1.0, "trial": 0}
+    scored = {"event": "epoch", **about, "metrics": dataclasses.asdict(make_epoch(1, 0.5))}
+    folder.write((to_json(scored) + "\n").encode(), "log", "2.jsonl")
+    assert not is_complete(folder)
+    again = {"event": "suggested", "time": 1.0, "trial": 2, "parameters": {}, "seed": 0, "max_epochs": 1, "confirms": 0}
+    ended = {"event": "ended", "time": 1.0, "trial": 2, "status": "diverged"}
+    finished = {"event": "ended", **about, "status": FINISHED}
+    folder.write("".join(to_json(e) + "\n" for e in (finished, again, ended)).encode(), "log", "3.jsonl")
+    assert is_complete(folder)
 
 
 def test_the_command_that_began_a_run_may_be_repeated(tmp_path: Path) -> None:

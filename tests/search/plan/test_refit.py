@@ -65,6 +65,13 @@ def test_the_best_finished_configuration_is_trained_to_its_end_on_five_splits(ru
     assert settings.evaluate.enabled
 
 
+def test_what_a_search_confirms_is_not_confirmed_in_its_refit(run: RunFolder) -> None:
+    record = run.read_run()
+    record.config["search"]["confirm"] = 2
+    run.write_run(record)
+    assert refit_settings([f"refit={run.url}"]).search.confirm == 0
+
+
 def test_a_run_is_named_by_its_storage_or_packed(run: RunFolder, tmp_path: Path) -> None:
     file = tmp_path / "one.zip"
     file.write_bytes(packed(run))

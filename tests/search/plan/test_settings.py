@@ -12,6 +12,7 @@ from search.plan.words import changed_settings, load_settings, resume_settings, 
         ("space=cn2", r"no such space. Received: 'cn2'.*cnn2"),
         ("data=kagle", r"no such data. Received: 'kagle'.*kaggle"),
         ("search.num_trials=many", r"search.num_trials.*many"),
+        ("search.confirm=-1", r"search.confirm must be at least 0. Received: -1"),
         ("data.split.redraw=true", r"data.split.redraw.*Received: search.repeats=1"),
         ("search.num_trials=0", r"search.num_trials must be at least 1. Received: 0"),
         ("search.searcher=tpee", r"search.searcher must be one of.*tpee.*tpe"),
@@ -75,6 +76,19 @@ def test_a_resumed_run_may_grow_but_not_change() -> None:
     stored["search"]["repeats"] = 5
     with pytest.raises(SettingsError, match=r"more repeats, not fewer.*the run has 5"):
         resume_settings(stored, ["search.repeats=3"])
+
+
+def test_an_older_run_confirms_nothing_unless_it_is_asked_to() -> None:
+    stored = load_settings(["space=plain2"]).to_dict()
+    del stored["search"]["confirm"]
+    assert resume_settings(stored, []).search.confirm == 0
+    assert resume_settings(stored, ["search.confirm=3"]).search.confirm == 3
+
+
+def test_repeats_on_splits_of_their_own_are_not_confirmed() -> None:
+    words = ["space=report2", "search.repeats=2", "data.split.redraw=true", "search.confirm=2"]
+    with pytest.raises(SettingsError, match=r"same validation images.*Use search\.repeats"):
+        load_settings(words)
 
 
 def test_single_settings_are_set_anew() -> None:
