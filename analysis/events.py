@@ -36,6 +36,7 @@ TRIAL_COLUMNS = (
     "reason",
     "row",
     "repeat",
+    "confirms",
     "seed",
     "epochs",
     "max_epochs",
@@ -266,6 +267,7 @@ def _trial_frame(
     frame = pd.DataFrame(
         {name: [getattr(record, name) for record in records] for name in TRIAL_COLUMNS if name in plain}, index=index
     )
+    frame["confirms"] = pd.array([record.confirms for record in records], dtype="Int64")
     frame["parameters"] = [record.parameter_count for record in records]
     frame["trainable"] = pd.array([record.trainable_count for record in records], dtype="Int64")
     frame["retries"] = [record.retries for record in records]

@@ -56,6 +56,7 @@ _FRENCH = {
     "status": "état",
     "run": "recherche",
     "trial": "essai",
+    "confirms": "confirme",
     "trials": "essais",
     "name": "nom",
     "images": "images",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from analysis.events import TRIAL_COLUMNS, LogReader
-from search.record import FINAL, Evaluation, RecordError, RunFolder, RunRecord, Winner, trial_name
+from search.record import FINAL, FINISHED, Evaluation, RecordError, RunFolder, RunRecord, Winner, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,13 +101,24 @@ class Run:
     @property
     def status(self) -> str:
         """`running`, `finished` (no trial is open or to come), or `interrupted` (some are, and the log is silent)."""
-        if len(self.trials) >= max(1, planned_trials(self.record)) and self.trials["status"].isin(FINAL).all():
+        if not self._is_awaited and self.trials["status"].isin(FINAL).all():
             return "finished"
         newest = [self.curves["time"].max()] if len(self.curves) else []
         times = [self.record.created, *newest, *self.trials["started"]]
         silent = time.time() - max([*times, *self.trials["ended"], *self.trials["suggested"]])
         longest = self.curves["seconds"].max() if len(self.curves) else 0.0
         return "running" if silent < max(QUIET_SECONDS, 3 * longest) else "interrupted"
+
+    @property
+    def _is_awaited(self) -> bool:
+        """Whether the settings ask for trials, or confirmations of trials, that have not begun."""
+        own = self.trials[self.trials["confirms"].isna()]
+        if len(own) < max(1, planned_trials(self.record)):
+            return True
+        finished = own[own["status"] == FINISHED]
+        configurations = len(finished[[*self.hyperparameters, "max_epochs"]].astype(str).drop_duplicates())
+        confirm = int(self.record.config.get("search", {}).get("confirm", 0))
+        return len(self.trials) - len(own) < min(confirm, configurations)
 
     def predictions(self, trial: int) -> "pd.DataFrame":
         """One row an image: `dataset`, `image_id`, `label`, `p_<class>`; no rows where the trial has none."""

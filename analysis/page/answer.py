@@ -108,6 +108,9 @@ def _why(chosen: Scored) -> str:
     if len(members) > 1 and splits.get("redraw"):
         words = f"They are the repeats, each on a split of its own, of the configuration with the best mean {metric}"
         return f"{words}, of {finished}. The test set had no part in the choice."
+    if run.trials["confirms"].notna().any():
+        words = f"Of {finished}, the best configurations were trained again with another seed, and have the {extreme}"
+        return f"{words} mean {metric} in the order of the members. The test set had no part in the choice."
     if len(members) > 1:
         words = f"They have the {len(members)} {extreme} {metric}, of {finished}"
         return f"{words}. The test set had no part in the choice."

@@ -24,6 +24,8 @@ def trial_rows(run: Run) -> dict[str, Any]:
     names += varying(run.trials, run.hyperparameters)
     if run.trials["row"].ne("").any():
         names.insert(0, "row")
+    if run.trials["confirms"].notna().any():
+        names.insert(0, "confirms")
     frame = run.trials[names].reset_index()
     columns = {str(name): [_rounded(value) for value in frame[name]] for name in frame.columns}
     kinds = ["number" if any(isinstance(v, int | float) for v in values) else "text" for values in columns.values()]

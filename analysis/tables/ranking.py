@@ -20,7 +20,8 @@ def ranking(run: Run, top: int = TOP) -> pd.DataFrame:
     """All trials with a validation score, the best first; finished ones, which can win, before the others.
 
     Test accuracy, sensitivity and specificity have Wilson intervals; AUC and balanced accuracy have bootstrap
-    intervals over the test images, for the first `top` evaluated trials.
+    intervals over the test images, for the first `top` evaluated trials. In a run with confirmations, `confirms` is the
+    number of the trial whose configuration a trial trained again.
     """
     trials = run.trials[run.trials[run.metric].notna()]
     # Stable: of equals the lower number is first, as in the search's choice of its winner.
@@ -28,7 +29,8 @@ def ranking(run: Run, top: int = TOP) -> pd.DataFrame:
         ["unfinished", run.metric], ascending=[True, lower_is_better(run.metric)], kind="stable"
     )
     frame = pd.DataFrame({"rank": np.arange(1, len(order) + 1), "trial": order.index}, index=order.index)
-    frame = frame.join(order[["status", "epoch", "epochs", "parameters"]]).join(order[_validation_columns(run)])
+    again = ["confirms"] if order["confirms"].notna().any() else []
+    frame = frame.join(order[["status", *again, "epoch", "epochs", "parameters"]]).join(order[_validation_columns(run)])
     frame = frame.join(_wilson_columns(run.evaluations, len(run.classes)))
     evaluated = [int(trial) for trial in frame.index[frame["test_accuracy"].notna()]]
     frame = frame.join(_image_columns(run, evaluated[:top]))

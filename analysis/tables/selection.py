@@ -114,7 +114,8 @@ def _steps(run: Run) -> list[Step]:
             last = best
     members = exported.exported.trials
     if len(members) > 1 and scored.issuperset(members):
-        steps.append(Step(f"mean of the {len(members)} best by {run.metric}", len(members), _mean(run, members)))
+        by = f"{run.metric}, confirmed" if run.trials["confirms"].notna().any() else run.metric
+        steps.append(Step(f"mean of the {len(members)} best by {by}", len(members), _mean(run, members)))
     if exported.exported.calibrated_on:
         name = f"calibrated on {exported.exported.calibrated_on}: the winner"
         steps.append(Step(name, len(members), run.winner_predictions))

@@ -1,6 +1,11 @@
 import numpy as np
 import pytest
 
+from analysis import load
+from analysis.page.trials import trial_rows
+from search.record import to_json
+from tests.analysis.hand_made import trial_events
+
 
 def test_ranking_puts_what_finished_before_what_was_stopped(run):
     ranking = run.table("ranking")
@@ -30,3 +35,27 @@ def test_ranking_has_hand_computed_test_scores(run):
 def test_ranking_makes_image_intervals_for_the_first_only(run):
     ranking = run.table("ranking", top=1)
     assert ranking["test_auc"].notna().tolist() == [True, False, False, False]
+
+
+def test_a_confirmation_says_what_it_confirms(folder, run):
+    assert "confirms" not in run.table("ranking")
+    events = list(trial_events(9, {"layers": 1}, (0.05,), "finished", repeat=1))
+    folder.write("".join(to_json({**event, "confirms": 1}) + "\n" for event in events).encode(), "log", "2.jsonl")
+    again = load(folder.url)
+    ranking = again.table("ranking").set_index("trial")
+    assert ranking["confirms"][9] == 1
+    assert ranking["confirms"].drop(9).isna().all()
+    shown = trial_rows(again)
+    place = shown["columns"].index("confirms")
+    assert {row[0]: row[place] for row in shown["rows"] if row[place] is not None} == {9: 1}
+
+
+def test_a_run_goes_on_until_what_is_asked_for_is_confirmed(folder, run):
+    assert run.status == "finished"
+    record = folder.read_run()
+    record.config["search"] = {"confirm": 1}
+    folder.write_run(record)
+    assert load(folder.url).status == "interrupted"
+    events = list(trial_events(9, {"layers": 1}, (0.05,), "finished", repeat=1))
+    folder.write("".join(to_json({**event, "confirms": 1}) + "\n" for event in events).encode(), "log", "2.jsonl")
+    assert load(folder.url).status == "finished"
