@@ -130,11 +130,26 @@ class Asha:
             rung = self._rungs[level]
             least = 0 if self._coming(level) else 1
             if rung.waiting and rung.rank(rung.waiting[0]) < max(least, int(len(rung.came) // self._factor)):
-                _, number = rung.waiting.pop(0)
-                if level + 1 < len(self._rungs):
-                    self._rungs[level + 1].ahead.add(number)
-                return number
+                return self._pass_on(level, rung.waiting.pop(0)[1])
         return None
+
+    def close(self) -> None:
+        """Know that no further trial will begin."""
+        self._new = 0
+
+    def hasten(self) -> int | None:
+        """The best trial at the highest rung that has one, in reserve or not, or `None`; it no longer waits."""
+        for level in reversed(range(len(self._rungs))):
+            rung = self._rungs[level]
+            if paused := sorted(rung.waiting + rung.reserve):
+                rung.waiting, rung.reserve = paused[1:], []
+                return self._pass_on(level, paused[0][1])
+        return None
+
+    def _pass_on(self, level: int, number: int) -> int:
+        if level + 1 < len(self._rungs):
+            self._rungs[level + 1].ahead.add(number)
+        return number
 
     def drop(self) -> list[int]:
         """The waiting trials that can no longer be promoted; they no longer wait.

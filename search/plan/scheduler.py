@@ -41,6 +41,12 @@ class Scheduler(Protocol):
     def promote(self) -> int | None:
         """The number of a waiting trial that trains on now, or `None`; it no longer waits."""
 
+    def close(self) -> None:
+        """Know that no further trial will begin, although more were planned."""
+
+    def hasten(self) -> int | None:
+        """The waiting trial that gains most by training on before its turn, or `None`; it no longer waits."""
+
     def drop(self) -> list[int]:
         """The numbers of the waiting trials that can no longer be promoted; they no longer wait."""
 
@@ -66,6 +72,13 @@ class NoScheduler:
         """Nothing to note: no trial depends on another."""
 
     def promote(self) -> int | None:
+        """`None`: no trial waits."""
+        return None
+
+    def close(self) -> None:
+        """Nothing to know: no trial depends on another."""
+
+    def hasten(self) -> int | None:
         """`None`: no trial waits."""
         return None
 

@@ -5,6 +5,7 @@ ASHA's rungs, the Optuna study, the tables) is rebuilt from it. Nothing here nee
 can be read anywhere, also while it is going on.
 """
 
+from search.record.clock import CLOCK, CLOSED, CONFIRMATIONS, TRIALS, ClockRecord, fold_clock
 from search.record.events import apply_event, fold, is_sound, read_event, seal
 from search.record.folder import PACKED, RunFolder
 from search.record.log import EventLog
@@ -35,6 +36,9 @@ from search.record.schema import (
 )
 
 __all__ = [
+    "CLOCK",
+    "CLOSED",
+    "CONFIRMATIONS",
     "DIVERGED",
     "FAILED",
     "FINAL",
@@ -45,8 +49,10 @@ __all__ = [
     "SHIFTED",
     "STOPPED",
     "TEST",
+    "TRIALS",
     "VALIDATION",
     "WAITING",
+    "ClockRecord",
     "EpochRecord",
     "Evaluation",
     "EventLog",
@@ -58,6 +64,7 @@ __all__ = [
     "apply_event",
     "finite",
     "fold",
+    "fold_clock",
     "from_json",
     "is_sound",
     "lower_is_better",

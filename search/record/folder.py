@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import fsspec
 
+from search.record.clock import ClockRecord, fold_clock
 from search.record.events import fold, read_event
 from search.record.patience import patiently
 from search.record.schema import (
@@ -193,6 +194,10 @@ class RunFolder:
     def read_trials(self) -> dict[int, TrialRecord]:
         """All trials of the run by number, in order."""
         return fold(self.read_events())
+
+    def read_clock(self) -> ClockRecord:
+        """The time that the run has spent under a time budget, and what the clock has closed."""
+        return fold_clock(self.read_events())
 
     def read_evaluations(self) -> list[Evaluation]:
         """All evaluations of the run; empty before `search.evaluate` wrote them."""

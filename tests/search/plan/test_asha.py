@@ -231,6 +231,32 @@ def test_a_trial_that_dies_leaves_its_rank_to_the_next_best() -> None:
     assert [asha.promote(), asha.promote()] == [2, None]
 
 
+def test_a_search_that_begins_no_more_trials_promotes_at_least_one_and_then_who_is_best() -> None:
+    asha, trials = Asha(settings(3), 100), [TrialRecord(number, {}, 0, MAX_EPOCHS) for number in range(2)]
+    for trial in trials:
+        asha.place(trial)
+    for trial in trials:
+        trial.epochs.append(make_epoch(1, 0.1 * (2 - trial.number)))
+        asha.place(trial)
+        asha.drop()
+    assert asha.promote() is None  # 98 trials may still come
+    asha.close()
+    assert (asha.promote(), asha.promote()) == (1, None)
+    assert (asha.hasten(), asha.hasten()) == (0, None)
+
+
+def test_the_highest_rung_is_hastened_first_also_from_its_reserve() -> None:
+    asha, trials = Asha(settings(3), 3), [TrialRecord(number, {}, 0, MAX_EPOCHS) for number in range(3)]
+    for trial in trials:
+        asha.place(trial)
+    for trial, losses in zip(trials, ([0.5], [0.4], [0.9, 0.9, 0.9]), strict=True):
+        trial.epochs += [make_epoch(epoch, loss) for epoch, loss in enumerate(losses, 1)]
+        asha.place(trial)
+        assert asha.drop() == []
+    assert [asha.hasten() for _ in range(4)] == [2, 1, 0, None]
+    assert asha.target(trials[2]) == MAX_EPOCHS
+
+
 def test_a_higher_score_is_better_where_the_metric_says_so_and_none_is_worst() -> None:
     search = copy.deepcopy(settings())
     search.metric = "val_auc"
