@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from data_pipeline.folders import CLASSES
 from models.registry import count_parameters
 from search.driver.command import exit_code, prepare, say_onednn, write_page
+from search.driver.deadline import Clock
 from search.driver.dry_run import dry_run
 from search.driver.lease import drive
 from search.driver.runs import check_same_data, create_run, new_run_folder, refuse_existing, run_name, update_run
@@ -64,6 +65,7 @@ def help_text() -> str:
   python -m search.run space=cnn2 data.root=FOLDER            your images
   python -m search.run space=cnn2 data=kaggle                 the public Kaggle set
   python -m search.run space=all3 resources.gpus_per_trial=0.25 search.num_trials=40
+  python -m search.run space=cnn2 data.root=FOLDER search.time_budget=30m   as many trials as fit; the winner by then
   python -m search.run space=cnn2 dry_run=true                what would be done
   python -m search.run resume=auto                            go on after an interruption
   python -m search.run refit=runs/NAME                        a run's best configuration again, on five splits
@@ -134,6 +136,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
     from search.driver.screen import chatter_to
 
     found = resumed or new_run_folder(settings)
+    clock = Clock() if settings.search.time_budget else None
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "driver.log")
     with chatter_to(log) as console:
         say_onednn(resumed, console)
@@ -156,23 +159,23 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
                 else:
                     update_run(folder, session.settings)
                 try:
-                    return _run(session, folder, console)
+                    return _run(session, folder, console, clock)
                 finally:
                     _keep_log(folder, log)
 
 
-def _run(session: Session, folder: RunFolder, console: "Console") -> int:
+def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock | None) -> int:
     """Trials, evaluation, views and summary of a run whose folder is there; returns the exit code."""
-    from search.driver.screen import SearchView
+    from search.driver.screen import SearchView, ending_line, scope_line
     from search.driver.tune import SearchInterruptedError, run_search
     from search.evaluate.score import evaluate_run
     from search.evaluate.summary import print_summary
     from search.export import export_run
 
     settings, space = session.settings, session.space
-    state = _open_state(session, folder)
+    state = _open_state(session, folder, clock)
     verb = "Resuming" if state.trials else "Searching"
-    console.print(f"{verb}: {state.num_trials} trials of space {space.name}; everything goes to {folder.url}")
+    console.print(f"{verb} space {space.name}: {scope_line(state)}; everything goes to {folder.url}")
     for name, count in folder.damaged_lines().items():
         console.print(f"log/{name}: {count} damaged, skipped; their epochs are read from the checkpoints.")
     storage = [] if settings.run.storage == "runs" else [f"run.storage={settings.run.storage}"]
@@ -182,9 +185,12 @@ def _run(session: Session, folder: RunFolder, console: "Console") -> int:
         state.restore()
         with SearchView(console, state, expected_epochs(space, settings), news) as view:
             run_search(session, state, view.on_change)
+        if clock is not None:
+            console.print(ending_line(state))
         if settings.evaluate.enabled:
             console.print("Evaluating the finished trials on validation and test ...")
             evaluate_run(session, folder)
+        state.note_time()
     except (SearchInterruptedError, KeyboardInterrupt):
         export_run(folder)
         console.print(f"Stopped; nothing is lost. Go on with:\n  {go_on}", markup=False, soft_wrap=True)
@@ -199,14 +205,16 @@ def _run(session: Session, folder: RunFolder, console: "Console") -> int:
     return 0
 
 
-def _open_state(session: Session, folder: RunFolder) -> "SearchState":
+def _open_state(session: Session, folder: RunFolder, clock: Clock | None) -> "SearchState":
     from search.driver.state import SearchState
     from search.plan.searcher import build_searcher
 
     settings = session.settings
     shape, classes = settings.data.image.shape, len(session.dataset.manifest.classes)
     searcher = build_searcher(session.space, settings)
-    return SearchState(folder, searcher, settings, lambda model: count_parameters(model, shape, classes))
+    if clock is not None:
+        clock.at_a_time = session.resources.at_a_time
+    return SearchState(folder, searcher, settings, lambda model: count_parameters(model, shape, classes), clock)
 
 
 def _keep_log(folder: RunFolder, log: Path) -> None:

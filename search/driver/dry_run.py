@@ -6,9 +6,11 @@ from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_c
 from search.driver.command import print_images
 from search.driver.session import check_models
 from search.driver.share import models_with_features
+from search.plan.earlier import measured_like
 from search.plan.lengths import with_lengths
-from search.plan.scheduler import epochs_line
-from search.plan.settings import Settings
+from search.plan.pace import Pace, confirmation_seconds, duration_text, evaluation_seconds
+from search.plan.scheduler import build_scheduler, epochs_line
+from search.plan.settings import UNLIMITED, SearchSettings, Settings
 from search.plan.spaces import Space, combinations_of, count_trials
 
 
@@ -31,11 +33,14 @@ def dry_run(settings: Settings, space: Space) -> int:
         console.print(f"  {name:14} {entry}", markup=False)
     for row in space.rows:
         console.print(f"  {row:10} {_row_line(PUBLISHED[row], data.image.shape)}", markup=False)
-    console.print(f"  {combinations_of(space)}; {count_trials(space, settings)} trials will run")
+    count = count_trials(space, settings)
+    fits = "as many trials as fit" if count >= UNLIMITED else f"{count} trials"
+    console.print(f"  {combinations_of(space)}; {fits} will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
     settings, reasons = with_lengths(settings, len(split.train))
-    for line in (*reasons, epochs_line(space, settings)):
+    epochs = [] if count >= UNLIMITED else [epochs_line(space, settings)]
+    for line in (*reasons, *epochs, *budget_lines(settings, len(split.train))):
         console.print(line, markup=False)
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
     if cuts:
@@ -43,6 +48,40 @@ def dry_run(settings: Settings, space: Space) -> int:
     print_images(console, manifest, split, data)
     console.print("Dry run: nothing was started.")
     return 0
+
+
+def budget_lines(settings: Settings, images: int) -> list[str]:
+    """What fits into the time budget, by the epochs of an earlier run like this one; no line without a budget.
+
+    Args:
+        settings: with numbers of epochs.
+        images: how many train.
+    """
+    search, budget = settings.search, settings.search.time_budget
+    if budget is None:
+        return []
+    folder = measured_like(settings)
+    if folder is None:
+        return [f"time budget {duration_text(budget)}: what fits is not known before the first epochs are measured"]
+    pace, run = Pace(folder.read_trials().values()), folder.read_run()
+    scale = images / max(1, sum(run.data["counts"]["train"]))
+    at_a_time = settings.resources.max_concurrent or 1
+    kept = evaluation_seconds(pace, budget, settings.evaluate.ensemble + search.confirm, at_a_time)
+    kept += confirmation_seconds(pace, budget, search, at_a_time)
+    epochs = int(at_a_time * (budget - kept) / max(scale * pace.epoch(), 1e-3))
+    trials = 0
+    while trials < search.num_trials and _halved_epochs(trials + 1, search) <= epochs:
+        trials += 1
+    fits = f"{epochs:,} epochs, which are {trials:,} trials" if trials else f"{epochs:,} epochs, too few for a trial"
+    return [
+        f"time budget {duration_text(budget)}: an epoch takes {scale * pace.epoch():.2g} s by those of {run.name}; "
+        f"with {at_a_time} trial{'s' if at_a_time > 1 else ''} at a time about {fits}, and "
+        f"{duration_text(kept)} are kept to confirm and to evaluate"
+    ]
+
+
+def _halved_epochs(trials: int, search: SearchSettings) -> int:
+    return build_scheduler(search, trials).expected_epochs([search.max_epochs] * trials)
 
 
 def _row_line(row: PublishedRow, shape: tuple[int, int, int]) -> str:

@@ -21,6 +21,8 @@ from rich.text import Text
 
 from search import record
 from search.driver.state import SearchState
+from search.plan.pace import duration_text
+from search.plan.settings import UNLIMITED
 from search.record import TrialRecord, rank, rank_configurations
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class SearchView:
             redirect_stderr=False,
         )
         self._shown_ended, self._shown_retried = len(state.ended), len(state.retried)
+        self._shown_news = 0
         self._last_line = time.monotonic()
 
     def __enter__(self) -> "SearchView":
@@ -111,6 +114,9 @@ class SearchView:
         if self._features is not None:
             for line in self._features.poll():
                 self._print(line)
+        for line in self._state.news[self._shown_news :]:
+            self._print(line)
+        self._shown_news = len(self._state.news)
         for number in self._state.retried[self._shown_retried :]:
             trial = self._state.trials[number]
             self._print(
@@ -141,7 +147,9 @@ class SearchView:
         trials = list(self._state.trials.values())
         found = Counter(trial.status for trial in trials)
         at_rung = sum(map(self._state.is_at_rung, trials))
-        waiting = self._state.num_trials - len(trials) + found[record.WAITING] - at_rung
+        is_limited = self._state.num_trials < UNLIMITED
+        to_come = self._state.num_trials - len(trials) if is_limited else 0
+        waiting = to_come + found[record.WAITING] - at_rung
         parts = [f"{found[record.RUNNING]} running", f"{waiting} waiting", f"{at_rung} waiting at a rung"]
         parts += [f"{found[record.STOPPED]} stopped early"]
         parts += [f"{found[record.FINISHED]} finished"]
@@ -149,14 +157,16 @@ class SearchView:
         again = sum(trial.confirms is not None for trial in trials)
         parts += [f"{again} of them to confirm others"] if again else []
         idle = "" if found[record.RUNNING] else "; nothing runs: waiting for a worker"
-        return f"{self._state.num_trials} trials: {', '.join(parts)}; {self._pace(trials)}{idle}"
+        count = self._state.num_trials if is_limited else len(trials)
+        return f"{count} trials: {', '.join(parts)}; {self._pace(trials)}{idle}"
 
     def _pace(self, trials: Sequence[TrialRecord]) -> str:
-        done = _epochs(trials)
+        done, deadline = _epochs(trials), self._state.deadline
         elapsed = time.monotonic() - self._started
         fresh = done - self._epochs_before
-        if not fresh:
-            return f"{done} epochs"
+        budget = "" if deadline is None else f", {_clock(max(0.0, deadline.budget - deadline.elapsed))} to the deadline"
+        if not fresh or budget:
+            return f"{done} epochs{budget}"
         left = max(0.0, self._expected - done) * elapsed / fresh
         return f"{done} epochs, {fresh / elapsed * 3600:.0f} an hour, about {_clock(left)} left"
 
@@ -173,6 +183,29 @@ class SearchView:
                 table.add_row(trial.name, epoch, values)
         lines += [Text(line) for line in self._computing()]
         return Group(*lines, table, Text("Ctrl-C stops; what is done is kept.", style="dim"))
+
+
+def scope_line(state: SearchState) -> str:
+    """What a search is going to do: its number of trials, and its deadline where it has one."""
+    trials = f"{state.num_trials} trials" if state.num_trials < UNLIMITED else "as many trials as fit"
+    deadline = state.deadline
+    if deadline is None:
+        return trials
+    left = max(0.0, deadline.budget - deadline.elapsed)
+    when = time.strftime("%H:%M", time.localtime(time.time() + left))
+    spent = f", {duration_text(deadline.elapsed)} of them spent" if deadline.elapsed >= 1 else ""
+    return f"{trials} in {duration_text(deadline.budget)}{spent}; the winner is due at {when}"
+
+
+def ending_line(state: SearchState) -> str:
+    """Why a search with a time budget ended; empty for others."""
+    deadline = state.deadline
+    if deadline is None:
+        return ""
+    left = duration_text(deadline.budget - deadline.elapsed)
+    if state.ended_by_clock:
+        return f"The time budget of {duration_text(deadline.budget)} ended the search; {left} are left to evaluate."
+    return f"All trials have ended, with {left} of the time budget left."
 
 
 def ranked_table(trials: Sequence[TrialRecord], metric: str, weights: str, most: int = 10) -> Table:

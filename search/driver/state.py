@@ -12,14 +12,29 @@ import numpy as np
 
 from models.counts import ParameterCount
 from search import record
+from search.driver.deadline import Clock, Deadline
 from search.plan.scheduler import build_scheduler
 from search.plan.searcher import Searcher
 from search.plan.settings import Settings
 from search.plan.spaces import Plan, model_settings, train_settings
-from search.record import EventLog, RunFolder, TrialRecord, apply_event, rank, to_confirm
+from search.record import (
+    CLOCK,
+    CLOSED,
+    CONFIRMATIONS,
+    TRIALS,
+    EventLog,
+    RunFolder,
+    TrialRecord,
+    apply_event,
+    rank,
+    to_confirm,
+)
 from search.trial.checkpoint import drop_checkpoints, read_checkpoint
 from search.trial.feature_store import FeatureCost
 from search.trial.plateau import should_stop
+
+_BEAT_SECONDS = 30.0  # between two records of the time spent: a killed driver loses no more of it
+_JUDGE_SECONDS = 1.0  # between two judgements by the clock, unless a trial has reported
 
 
 class SearchState:
@@ -30,11 +45,14 @@ class SearchState:
         searcher: suggests trials by number.
         settings: of the run.
         count: the number of parameters of a model configuration.
+        clock: of a search with a time budget.
 
     Attributes:
         trials: by number.
         ended: the numbers of the trials that have ended, in that order (of earlier sessions: by number).
         retried: the numbers of the trials whose process was lost in this session, once for each loss.
+        news: what the clock has decided in this session, a sentence each.
+        deadline: of a search with a time budget; else `None`.
     """
 
     def __init__(
@@ -43,6 +61,7 @@ class SearchState:
         searcher: Searcher,
         settings: Settings,
         count: Callable[[Any], ParameterCount],
+        clock: Clock | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -52,9 +71,16 @@ class SearchState:
         self._searcher = searcher
         self._count = count
         self._log = EventLog(folder)
-        self._interrupted: list[int] = []  # trials of an earlier session, resumed before others begin
+        # Trials that train on before others begin, if there is time: of an earlier session, or paused by the clock.
+        self._interrupted: list[int] = []
         self.ended = [trial.number for trial in self.trials.values() if trial.is_final]
         self.retried: list[int] = []
+        self.news: list[str] = []
+        self.deadline = None if clock is None else Deadline(settings.search, clock)
+        self._closed: set[str] = set()
+        self._stale, self._judged, self._beat = True, 0.0, 0.0  # of `tick`, the last two in seconds of the clock
+        if clock is not None:
+            self._restore_clock(clock)
         self._best = self._best_of(self.trials.values())
         self._next = max(self.trials, default=-1) + 1
         self._confirmations = [trial.number for trial in self.trials.values() if trial.confirms is not None]
@@ -72,7 +98,7 @@ class SearchState:
     @property
     def _to_come(self) -> int:
         """How many of the search's own trials have not begun."""
-        return max(0, self._searcher.num_trials - self._place(self._next))
+        return 0 if TRIALS in self._closed else max(0, self._searcher.num_trials - self._place(self._next))
 
     def _place(self, number: int) -> int:
         """The place of a trial among the search's own, which the searcher numbers without the confirmations."""
@@ -91,7 +117,12 @@ class SearchState:
     def _next_to_confirm(self) -> TrialRecord | None:
         """The trial that the next confirmation trains again; `None` while trials of the search's own are open."""
         search, weights = self.settings.search, self.settings.evaluate.weights
-        if not search.confirm or self._to_come or not all(trial.is_final for trial in self._own):
+        if (
+            not search.confirm
+            or CONFIRMATIONS in self._closed
+            or self._to_come
+            or not all(trial.is_final for trial in self._own)
+        ):
             return None
         return next(to_confirm(self.trials.values(), search.confirm, search.metric, weights), None)
 
@@ -107,6 +138,7 @@ class SearchState:
         ]
         self._searcher.restore([self._as_judged(trial) for trial in self._own])
         self._drop_outdone()
+        self.tick()
 
     def _adopt_checkpoint(self, trial: TrialRecord) -> None:
         checkpoint, _ = read_checkpoint(self.folder, trial.name)
@@ -121,15 +153,157 @@ class SearchState:
 
         `None` if there is none at the moment, or none any more.
         """
-        if self._interrupted:
-            return self.trials[self._interrupted.pop(0)]
-        promoted = self._scheduler.promote()
-        if promoted is not None:
-            return self.trials[promoted]
+        self.tick()
+        trial = self._open_trial() or self._unseen_trial()
+        if trial is not None and self.deadline is not None:
+            self.deadline.begin(trial.number)
+        return trial
+
+    def _open_trial(self) -> TrialRecord | None:
+        """A trial that has begun and that trains on now."""
+        for trial in [self.trials[each] for each in self._interrupted]:
+            if not trial.is_final and self._has_time(trial):
+                self._interrupted.remove(trial.number)
+                return trial
+        sources = [self._scheduler.promote]
+        if TRIALS in self._closed:  # then a process without a trial is of no use
+            sources.append(self._scheduler.hasten)
+        for source in sources:
+            while (number := source()) is not None:
+                trial = self.trials[number]
+                if trial.is_final:  # the clock ended it, which the scheduler does not know
+                    continue
+                if self._has_time(trial):
+                    return trial
+                self._interrupted.append(number)
+        return None
+
+    def _unseen_trial(self) -> TrialRecord | None:
         if self._to_come:
             return self._new_trial()
         confirmed = self._next_to_confirm()
         return None if confirmed is None else self._confirmation(confirmed)
+
+    @property
+    def ended_by_clock(self) -> bool:
+        """Whether the clock has kept trials or confirmations from beginning."""
+        return bool(self._closed)
+
+    def tick(self, cut: bool = False) -> None:
+        """Decide what the clock asks for; to be called several times a second.
+
+        Every decision is recorded, so that a resumed search does not take it again.
+
+        Args:
+            cut: whether trials may be ended while they train, which is the end of the search.
+        """
+        if self.deadline is None or self.is_over:
+            return
+        elapsed = self.deadline.elapsed
+        if elapsed - self._beat >= _BEAT_SECONDS:
+            self.note_time()
+        if cut and self.deadline.is_past:
+            self._cut()
+        elif self._stale or elapsed - self._judged >= _JUDGE_SECONDS:
+            self._stale, self._judged = False, elapsed
+            self._judge_by_clock(self.deadline)
+
+    def note_time(self) -> None:
+        """Record the time that a search with a time budget has spent so far."""
+        if self.deadline is not None:
+            self._beat = self.deadline.elapsed
+            self._log.append(CLOCK, elapsed=self._beat)
+
+    def must_pause(self, number: int, epoch: int, seconds: float) -> bool:
+        """Whether a trial, which has just trained an epoch in so many seconds, has no time for more of them."""
+        trial = self.trials[number]
+        if self.deadline is None or trial.is_final:
+            return False
+        last = trial.max_epochs if trial.confirms is not None or self._can_finish_one(self.deadline) else epoch + 1
+        return not self.deadline.allows_more(trial, last - epoch, seconds)
+
+    def _restore_clock(self, clock: Clock) -> None:
+        known, budget = self.folder.read_clock(), self.settings.search.time_budget
+        clock.earlier = known.elapsed
+        self._closed = {what for what in (TRIALS, CONFIRMATIONS) if known.is_closed(what, budget)}
+        if self.deadline is not None:
+            for trial in self.trials.values():
+                self.deadline.pace.add(trial)
+            self.deadline.confirming = sum(trial.confirms is not None for trial in self.trials.values())
+            self.deadline.finished = sum(trial.status == record.FINISHED for trial in self.trials.values())
+            self.note_time()
+
+    def _has_time(self, trial: TrialRecord) -> bool:
+        """Whether a trial has time to train on: to its last epoch or, if no trial can be finished, for one epoch."""
+        if self.deadline is None:
+            return True
+        ends = trial.confirms is not None or self._can_finish_one(self.deadline)
+        return self.deadline.allows(trial, trial.max_epochs if ends else len(trial.epochs) + 1)
+
+    def _can_finish_one(self, deadline: Deadline) -> bool:
+        """Whether a trial has finished, or one can be trained to its last epoch in time."""
+        if deadline.finished or (self._to_come and deadline.allows_new(self.settings.search.max_epochs)):
+            return True
+        return any(deadline.allows(trial, trial.max_epochs) for trial in self._own if not trial.is_final)
+
+    def _judge_by_clock(self, deadline: Deadline) -> None:
+        """Close what cannot begin any more, and end the resting trials that have no time to train on."""
+        if self._to_come and not self._allows_new(deadline):
+            self._close(TRIALS, "no trial begins any more, there is no time left for its epochs")
+            self._scheduler.close()
+        if self._to_come:
+            return
+        ends = self._can_finish_one(deadline)
+        resting = [trial for trial in self.trials.values() if not trial.is_final and not deadline.is_busy(trial.number)]
+        late = [trial for trial in resting if not self._has_time(trial)]
+        if ends:
+            for trial in late:
+                self._end_late(trial)
+        elif len(late) == sum(not trial.is_final for trial in self.trials.values()):
+            self._end_own()
+        confirmed = self._next_to_confirm()
+        if confirmed is not None and not deadline.allows_confirmation(confirmed):
+            self._close(CONFIRMATIONS, f"there is no time left to confirm trial {confirmed.name}")
+
+    def _allows_new(self, deadline: Deadline) -> bool:
+        """Whether a new trial has time: to be finished or, if no trial can be, to reach its first rung."""
+        most = self.settings.search.max_epochs
+        if self._can_finish_one(deadline):
+            return deadline.allows_new(most)
+        return deadline.allows_new(self._scheduler.target(TrialRecord(self._next, {}, 0, most)))
+
+    def _close(self, what: str, reason: str) -> None:
+        if self.deadline is not None and what not in self._closed:
+            elapsed, budget = self.deadline.elapsed, self.deadline.budget
+            self._log.append(CLOSED, what=what, budget=budget, elapsed=elapsed, reason=reason)
+            self._closed.add(what)
+            self.news.append(f"time budget: {reason}")
+
+    def _end_late(self, trial: TrialRecord) -> None:
+        self._mark_ended(trial.number, record.STOPPED, "the time budget leaves no time for its last epochs")
+        if trial.confirms is None:
+            self._searcher.tell(self._as_judged(trial))
+
+    def _end_own(self) -> None:
+        """End the search's own trials; if none has finished, the best of them counts as finished where it is."""
+        open_trials = [trial for trial in self._own if not trial.is_final]
+        finished = any(trial.status == record.FINISHED for trial in self._own)
+        best = None if finished else self._best_of(open_trials)
+        if best is not None:
+            reason = "the time budget ended, and no trial could train to its last epoch"
+            self._mark_ended(best.number, record.FINISHED, reason)
+        for trial in open_trials:
+            if trial is not best:
+                self._end_late(trial)
+
+    def _cut(self) -> None:
+        """End the search at once, trials that train included."""
+        self._close(TRIALS, "the trials are cut off, it is time to evaluate")
+        self._close(CONFIRMATIONS, "no configuration is confirmed any more")
+        self._end_own()
+        for trial in self.trials.values():
+            if not trial.is_final:
+                self._end_late(trial)
 
     def target(self, number: int) -> int:
         """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""
@@ -174,6 +348,8 @@ class SearchState:
             trainable_count=confirmed.trainable_count,
         )
         self._confirmations.append(trial.number)
+        if self.deadline is not None:
+            self.deadline.confirming += 1
         return trial
 
     def _suggest(self, **content: Any) -> TrialRecord:
@@ -191,6 +367,9 @@ class SearchState:
             self._append("epoch", number, metrics=metrics, host=host, process=process)
             # Compares one trial, not all of them: the driver's work at an event must not grow with the trials.
             self._best = self._best_of(filter(None, (self._best, self.trials[number])))
+            if self.deadline is not None:
+                self.deadline.note_epoch(self.trials[number])
+                self._stale = True
 
     def retry(self, number: int, reason: str) -> None:
         """Record that the trial's process was lost; the trial resumes from its checkpoint."""
@@ -200,6 +379,8 @@ class SearchState:
     def wait(self, number: int) -> None:
         """Record that a trial has reached its target, where it waits until the scheduler promotes or drops it."""
         self._append("paused", number)
+        if not self._is_judged(self.trials[number]):  # by the clock, not at a rung
+            self._interrupted.append(number)
         self._settle(number)
 
     def end(self, number: int, status: str, reason: str = "") -> None:
@@ -212,6 +393,9 @@ class SearchState:
 
         Confirmations concern neither: they are no samples of the space, and are compared with no trial at a rung.
         """
+        self._stale = True
+        if self.deadline is not None:
+            self.deadline.rest(number)
         if self.trials[number].confirms is not None:
             return
         self._searcher.tell(self._as_judged(self.trials[number]))
@@ -219,7 +403,11 @@ class SearchState:
         self._drop_outdone()
 
     def _drop_outdone(self) -> None:
+        if TRIALS in self._closed:  # then processes finish the best of them, as far as time goes
+            return
         for number in self._scheduler.drop():
+            if self.trials[number].is_final:  # by the clock
+                continue
             self._mark_ended(number, record.STOPPED, "")
             self._searcher.tell(self._as_judged(self.trials[number]))
 
@@ -236,6 +424,8 @@ class SearchState:
         self._append("ended", number, status=status, reason=reason)
         if is_news:
             self.ended.append(number)
+            if self.deadline is not None:
+                self.deadline.finished += status == record.FINISHED
         drop_checkpoints(self.folder, self.trials[number].name, keep=1)
 
     def add_feature_costs(self, costs: Iterable[FeatureCost]) -> None:

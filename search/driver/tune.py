@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher as TuneSearcher
 
 from data_pipeline.share import put_training_data, training_data
@@ -104,6 +105,7 @@ def _build_tuner(
         ),
         tune_config=tune.TuneConfig(
             search_alg=TrialQueue(state),
+            scheduler=PauseByClock(state),
             num_samples=-1,  # until the queue answers that the search is over
             # Without it Tune keeps a single pending trial with a custom searcher.
             max_concurrent_trials=resources.at_a_time,
@@ -171,6 +173,20 @@ class TrialQueue(_NotPickled, TuneSearcher):  # type: ignore[misc]  # Ray ships 
         """Nothing here: the log is the state."""
 
 
+class PauseByClock(_NotPickled, FIFOScheduler):  # type: ignore[misc]  # Ray ships no types
+    """Stops a stretch of a trial where the search's time budget leaves none for the rest; all else is the state's."""
+
+    def __init__(self, state: SearchState) -> None:
+        super().__init__()
+        self._state = state
+
+    def on_trial_result(self, controller: Any, trial: Any, result: Any) -> str:
+        """Whether the trial goes on after an epoch, which the recorder records next."""
+        epoch = result.get("metrics/epoch")
+        late = epoch is not None and self._state.must_pause(_number(trial), epoch, result["metrics/seconds"])
+        return str(FIFOScheduler.STOP if late else FIFOScheduler.CONTINUE)
+
+
 class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships no types
     """Records Tune's events in the search's state."""
 
@@ -189,6 +205,7 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
             _SearchOverError: no trial is left. Tune would next write a snapshot of every trial and look for every
                 trial's files; it stops the processes in either case.
         """
+        self._state.tick(cut=True)
         self._on_change()
         if self._state.is_over:
             raise _SearchOverError

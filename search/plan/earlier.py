@@ -7,7 +7,7 @@ from search import record
 from search.plan.settings import Settings
 from search.plan.spaces import count_trials, read_space
 from search.plan.words import Word, parse_words, resume_settings, value_of
-from search.record import RunFolder
+from search.record import ClockRecord, RecordError, RunFolder
 
 
 def find_run(wanted: str, words: Sequence[str | Word]) -> RunFolder | None:
@@ -42,6 +42,27 @@ def named_run(wanted: str, words: Sequence[str | Word]) -> RunFolder:
     return folder
 
 
+def measured_like(settings: Settings) -> RunFolder | None:
+    """The newest run of the same space and image size in the storage that has trained an epoch, if there is one."""
+    names = RunFolder(settings.run.storage).names()
+    found = [
+        folder for name in names if _is_like(folder := RunFolder(in_storage(settings.run.storage, name)), settings)
+    ]
+    return max(found, key=lambda folder: folder.read_run().created, default=None)
+
+
+def _is_like(folder: RunFolder, settings: Settings) -> bool:
+    """Whether the folder holds a readable run whose epochs take about as long as those of these settings."""
+    try:
+        config = folder.read_run().config
+    except RecordError:
+        return False
+    data = config["data"]
+    theirs = config["space"]["name"], data["size"], data["channels"], config.get("features")
+    ours = settings.space.name, settings.data.size, settings.data.channels, settings.features
+    return theirs == ours and any(trial.epochs for trial in folder.read_trials().values())
+
+
 def resumed_settings(folder: RunFolder, words: Sequence[str | Word] = ()) -> Settings:
     """A run's settings, with those words that may change when it is resumed; its own command may be repeated.
 
@@ -57,11 +78,17 @@ def is_complete(folder: RunFolder) -> bool:
     settings = resumed_settings(folder)
     wanted = count_trials(read_space(settings), settings)
     trials = folder.read_trials()
+    clock, budget = folder.read_clock() if settings.search.time_budget else ClockRecord(), settings.search.time_budget
+    if clock.is_closed(record.TRIALS, budget):
+        wanted = 0
     confirmations = sum(trial.confirms is not None for trial in trials.values())
     if max(trials, default=-1) + 1 - confirmations < wanted or not all(trial.is_final for trial in trials.values()):
         return False
     search = settings.search
-    if any(record.to_confirm(trials.values(), search.confirm, search.metric, settings.evaluate.weights)):
+    is_closed = clock.is_closed(record.CONFIRMATIONS, budget)
+    if not is_closed and any(
+        record.to_confirm(trials.values(), search.confirm, search.metric, settings.evaluate.weights)
+    ):
         return False
     finished = {trial.number for trial in trials.values() if trial.status == record.FINISHED}
     if not (settings.evaluate.enabled and finished):

@@ -62,6 +62,7 @@ def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
             scheduler="none",
             max_epochs=best.max_epochs,
             repeats=REPEATS,
+            time_budget=None,
             confirm=0,  # it would validate on the images of the first repeat alone
         ),
         data=replace(searched.data, split=replace(searched.data.split, redraw=True)),

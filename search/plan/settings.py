@@ -26,7 +26,8 @@ KERAS_NORM_MOMENTUM = 0.99  # of batch norm's running statistics
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # How `search.plan.words` reads a setting that is no plain word or number of Hydra's grammar.
-TEXT, PATH, WEIGHTS, LENGTH = ({"reads": kind} for kind in ("text", "path", "weights", "length"))
+TEXT, PATH, WEIGHTS, LENGTH, DURATION = ({"reads": kind} for kind in ("text", "path", "weights", "length", "duration"))
+UNLIMITED = 100_000  # trials: as many as the time budget allows
 AUTO = 0  # of a length in epochs: chosen once the images are known (search.plan.lengths)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -58,6 +59,7 @@ class SearchSettings:
     """How trials are chosen, stopped and ranked."""
 
     num_trials: int = 16
+    time_budget: float | None = field(default=None, metadata=DURATION)  # in seconds
     max_epochs: int = field(default=AUTO, metadata=LENGTH)
     searcher: str = "tpe"
     scheduler: str = "asha"
@@ -192,6 +194,10 @@ def check_settings(settings: Settings) -> Settings:
     ):
         if value < least:
             raise SettingsError(f"{key} must be at least {least}. Received: {value}.")
+    if search.time_budget is not None and not search.time_budget > 0:
+        raise SettingsError(
+            f"search.time_budget must be longer than 0. Received: {search.time_budget} s. Write search.time_budget=30m."
+        )
     if resources.cpus_per_trial is not None and not resources.cpus_per_trial > 0:
         raise SettingsError(f"resources.cpus_per_trial must be greater than 0. Received: {resources.cpus_per_trial}.")
     if search.asha.reduction_factor <= 1:

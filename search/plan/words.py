@@ -21,7 +21,15 @@ from omegaconf import BooleanNode, DictConfig, FloatNode, IntegerNode, ListConfi
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from models.checks import nearest
-from search.plan.settings import AUTO, KERAS_NORM_MOMENTUM, ClusterSettings, Settings, SettingsError, check_settings
+from search.plan.settings import (
+    AUTO,
+    KERAS_NORM_MOMENTUM,
+    UNLIMITED,
+    ClusterSettings,
+    Settings,
+    SettingsError,
+    check_settings,
+)
 
 GROUPS = ("space", "data", "resources", "cluster")  # a word such as space=cnn2 chooses a file of search/conf
 # Dictionaries whose names are the user's own.
@@ -29,6 +37,7 @@ _OPEN = ("space.parameters", "data.extra_tests")
 # What a resumed run may change, beside resources.*, evaluate.* and run.*.
 _MAY_CHANGE = (
     "search.num_trials",
+    "search.time_budget",
     "search.repeats",
     "search.confirm",
     "search.max_failures",
@@ -91,11 +100,17 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
     """
     parsed = parse_words(words)
     config = _compose({word.key: str(word.value) for word in parsed if word.key in GROUPS})
-    return _settings(_replaced(config, [word for word in parsed if word.key not in GROUPS]))
+    given = [word for word in parsed if word.key not in GROUPS]
+    if value_of(given, "search.time_budget") is not None and value_of(given, "search.num_trials") is None:
+        given.append(Word("search.num_trials", UNLIMITED, ""))
+    return _settings(_replaced(config, given))
 
 
 # Settings that older records do not have, as they were then: older runs are resumed as they began.
-_BEFORE: Mapping[str, Mapping[str, Any]] = {"train": {"norm_momentum": KERAS_NORM_MOMENTUM}, "search": {"confirm": 0}}
+_BEFORE: Mapping[str, Mapping[str, Any]] = {
+    "train": {"norm_momentum": KERAS_NORM_MOMENTUM},
+    "search": {"confirm": 0, "time_budget": None},
+}
 
 
 def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], began: Sequence[str] = ()) -> Settings:
@@ -261,10 +276,27 @@ def _read_length(key: str, value: str) -> Any:
     return AUTO if value == "auto" else _read_plain(key, value)
 
 
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
+
+
+def _read_duration(key: str, value: str) -> float | None:
+    """Seconds of a duration such as `30m`; `null` for none."""
+    text = _read_text(key, value)
+    if text is None:
+        return None
+    found = _DURATION.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise SettingsError(
+            f"{key} takes a duration, a number above 0 with its unit, s, m or h. Received: {value!r}. Write {key}=30m."
+        )
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "text": _read_text,
     "path": _read_path,
     "length": _read_length,
+    "duration": _read_duration,
     "paths": _read_paths,
     "weights": _read_weights,
     "plain": _read_plain,
@@ -329,8 +361,9 @@ def _compose(choices: Mapping[str, str]) -> dict[str, Any]:
         config = cast(dict[str, Any], OmegaConf.to_container(found, resolve=True))
     except (MissingConfigException, HydraException, OmegaConfBaseException) as error:
         raise SettingsError(_first_line(error)) from error
-    lengths = [key for key, kind in _kinds().items() if kind == "length"]
-    return _replaced(config, [Word(key, AUTO, "") for key in lengths if _value_at(config, key) == "auto"])
+    own = [key for key, kind in _kinds().items() if kind in ("length", "duration")]
+    texts = {key: value for key in own if isinstance(value := _value_at(config, key), str)}
+    return _replaced(config, [Word(key, _read_value(key, value), "") for key, value in texts.items()])
 
 
 def _replaced(config: Mapping[str, Any], words: Iterable[Word]) -> dict[str, Any]:

@@ -1,14 +1,21 @@
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from search.driver.dry_run import dry_run
+from search.driver.dry_run import budget_lines, dry_run
 from search.plan.spaces import read_space
 from search.plan.words import load_settings
+from search.record import RunFolder, RunRecord, to_json
+from tests.conftest import make_epoch
 
 
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
         (["space=plain2", "search.num_trials=7"], ("7 trials will run", "smallest model", "train ")),
+        (["space=plain2", "search.time_budget=5m"], ("as many trials as fit will run", "time budget 5 min: ")),
         (["space=report2"], ("table1/1", "parameters")),
         (["space=vgg2"], ("computed once for all trials: features of vgg16",)),
     ],
@@ -21,3 +28,26 @@ def test_a_dry_run_says_what_would_be_done(
     printed = capsys.readouterr().out
     for line in (*lines, "Dry run: nothing was started."):
         assert line in printed
+
+
+def test_a_dry_run_estimates_what_fits_from_the_epochs_of_an_earlier_run_like_it(tmp_path: Path) -> None:
+    words = ["space=plain2", "search.max_epochs=4", "search.scheduler=none", f"run.storage={tmp_path}"]
+    settings = load_settings([*words, "search.time_budget=10m"])
+    assert budget_lines(load_settings(words), 100) == []
+    (line,) = budget_lines(settings, 100)
+    assert line == "time budget 10 min: what fits is not known before the first epochs are measured"
+    folder = RunFolder(f"{tmp_path}/before")
+    data = {"counts": {"train": [20, 30]}}
+    folder.write_run(RunRecord("before", 0.0, "", "val_loss", ("a", "b"), settings.to_dict(), {}, data))
+    about = {"time": 1.0, "trial": 0}
+    events: list[dict[str, Any]] = [{"event": "suggested", **about, "parameters": {}, "seed": 0, "max_epochs": 4}]
+    for epoch in (1, 2):
+        metrics = asdict(make_epoch(epoch, 0.5, seconds=5.0, time=5.0 * epoch))
+        events.append({"event": "epoch", **about, "metrics": metrics})
+    folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", "1.jsonl")
+    (line,) = budget_lines(settings, 100)  # twice the images: 10 s an epoch
+    assert "an epoch takes 10 s by those of before; with 1 trial at a time about 58 epochs, which are 14 trials" in line
+    assert "20 s are kept" in line
+    (line,) = budget_lines(load_settings([*words, "search.time_budget=10m", "search.num_trials=3"]), 100)
+    assert "which are 3 trials" in line
+    assert "too few for a trial" in budget_lines(load_settings([*words, "search.time_budget=55s"]), 100)[0]

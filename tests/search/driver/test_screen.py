@@ -8,7 +8,16 @@ import pytest
 from rich.console import Console
 
 from search import record
-from search.driver.screen import SearchView, chatter_to, confirmation_lines, ranked_table, status_line
+from search.driver.screen import (
+    SearchView,
+    chatter_to,
+    confirmation_lines,
+    ending_line,
+    ranked_table,
+    scope_line,
+    status_line,
+)
+from search.plan.settings import UNLIMITED
 from search.plan.words import load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch
@@ -25,6 +34,8 @@ def make_state(trials: dict[int, TrialRecord], best: TrialRecord) -> Any:
         trials=trials,
         ended=[],
         retried=[],
+        news=[],
+        deadline=None,
         num_trials=3,
         settings=load_settings(["space=plain2"]),
         best=lambda: best,
@@ -110,3 +121,30 @@ def test_confirmations_show_as_what_they_are() -> None:
         "Trial 0004, to confirm trial 0000, diverged: that configuration ranks last",
     ]
     assert confirmation_lines(TRIALS, "val_loss", "best") == []
+
+
+def make_deadline(budget: float, elapsed: float) -> Any:
+    return SimpleNamespace(budget=budget, elapsed=elapsed)
+
+
+def test_the_deadline_shows_with_what_is_left_and_what_the_clock_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.driver.screen._LINE_SECONDS", 0)
+    state = make_state({0: make_trial(0, record.RUNNING, 0.5)}, TRIALS[0])
+    state.num_trials, state.deadline = UNLIMITED, make_deadline(1800.0, 600.0)
+    state.ended_by_clock = False
+    screen = io.StringIO()
+    with SearchView(Console(file=screen, width=200), state, 30.0) as view:
+        state.news.append("time budget: no trial begins any more")
+        view.on_change()
+        view.on_change()
+    lines = [line.partition("] ")[2] for line in screen.getvalue().splitlines()]
+    assert lines[0] == "time budget: no trial begins any more"
+    assert lines.count(lines[0]) == 1
+    assert lines[1].startswith("1 trials: 1 running, 0 waiting")
+    assert "2 epochs, 20:00 to the deadline" in lines[1]
+    assert scope_line(state).startswith("as many trials as fit in 30 min, 10 min of them spent; the winner is due at ")
+    assert ending_line(state) == "All trials have ended, with 20 min of the time budget left."
+    state.ended_by_clock = True
+    assert ending_line(state) == "The time budget of 30 min ended the search; 20 min are left to evaluate."
+    state.deadline, state.num_trials = None, 3
+    assert (scope_line(state), ending_line(state)) == ("3 trials", "")

@@ -9,9 +9,11 @@ from data_pipeline.dataset import Dataset
 from models.counts import ParameterCount
 from search import record
 from search.driver import tune as driver
+from search.driver.deadline import Clock
 from search.driver.session import open_session
 from search.driver.state import SearchState
 from search.driver.tune import run_search, tune_config
+from search.plan.lengths import with_lengths
 from search.plan.searcher import build_searcher
 from search.plan.spaces import read_space
 from search.plan.words import load_settings
@@ -57,3 +59,31 @@ def test_tune_keeps_little_of_a_trial_and_is_left_when_the_last_one_has_ended(
     for trial in kept:
         assert set(trial.last_result) <= {"trial_id", "done", "status", "reason", "experiment_tag"}
         assert (trial.metric_analysis, trial.metric_n_steps) == ({}, {})
+
+
+def test_a_search_under_a_time_budget_ends_by_its_clock(tmp_path: Path, small_dataset: Dataset) -> None:
+    """The clock is played: it goes on by five seconds with every epoch that the driver records."""
+    words = ["space=plain2", "search.time_budget=120s", "search.max_epochs=4", "search.searcher=random"]
+    settings = load_settings([*words, "search.confirm=1", "search.metric=val_loss", "data.size=32"])
+    settings = with_lengths(settings, 100)[0]
+    epochs = [0]
+    with open_session(settings, read_space(settings), small_dataset) as session:
+        searcher = build_searcher(session.space, settings)
+        clock = Clock(lambda: 5.0 * epochs[0], session.resources.at_a_time)
+        state = SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(1, 1), clock)
+        state.restore()
+        add_epoch = state.add_epoch
+
+        def add_slow_epoch(number: int, metrics: dict[str, Any], host: str = "", process: int = 0) -> None:
+            epochs[0] += 1
+            add_epoch(number, {**metrics, "seconds": 5.0}, host, process)
+
+        state.add_epoch = add_slow_epoch  # type: ignore[method-assign]
+        run_search(session, state, trainable=NoOpTrial)
+    state.close()
+    trials = list(state.folder.read_trials().values())
+    assert state.ended_by_clock
+    assert 5.0 * epochs[0] < 120
+    assert all(trial.is_final for trial in trials)
+    assert any(trial.status == record.FINISHED and trial.confirms is None for trial in trials)
+    assert len(trials) > session.resources.at_a_time

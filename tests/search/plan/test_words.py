@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from search.plan.settings import SettingsError
+from search.plan.settings import UNLIMITED, SettingsError
 from search.plan.words import (
     changed_settings,
     cluster_settings,
@@ -39,6 +39,38 @@ def read(key: str, value: str) -> Any:
 @pytest.mark.parametrize("key", PATH_KEYS)
 def test_a_path_is_taken_as_the_file_system_has_it(key: str, path: str) -> None:
     assert read(key, path) == path
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("90s", 90.0), ("30m", 1800.0), ("1.5h", 5400.0), ("'30m'", 1800.0), ("null", None)]
+)
+def test_a_duration_has_a_unit(value: str, seconds: float | None) -> None:
+    assert read("search.time_budget", value) == seconds
+
+
+@pytest.mark.parametrize("value", ["30", "m", "0m", "-5m", "30 minutes", "1h30", "2d", "true", ""])
+def test_a_bad_duration_is_one_clear_message(value: str) -> None:
+    message = r"takes a duration, a number above 0 with its unit, s, m or h\. Received: .*Write search\.time_budget=30m"
+    with pytest.raises(SettingsError, match=message):
+        read("search.time_budget", value)
+
+
+def test_a_time_budget_without_a_number_of_trials_allows_as_many_as_fit() -> None:
+    assert load_settings(["space=robust2", "search.time_budget=30m"]).search.num_trials == UNLIMITED
+    assert load_settings(["search.time_budget=30m", "search.num_trials=7"]).search.num_trials == 7
+    assert load_settings(["search.time_budget=null"]).search.num_trials == 16
+
+
+def test_a_resumed_run_keeps_its_time_budget_or_gets_another() -> None:
+    words = ["space=plain2", "search.time_budget=30m"]
+    stored = load_settings(words).to_dict()
+    again = resume_settings(stored, words)
+    assert (again.search.time_budget, again.search.num_trials) == (1800.0, UNLIMITED)
+    assert resume_settings(stored, ["search.time_budget=1h"]).search.time_budget == 3600.0
+    older = load_settings(["space=plain2"]).to_dict()
+    del older["search"]["time_budget"]
+    assert resume_settings(older, []).search.time_budget is None
+    assert resume_settings(older, ["search.time_budget=1h"]).search.num_trials == 16
 
 
 @pytest.mark.parametrize("path", ODD_PATHS)
