@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from search.record import (
     RUNNING,
+    ClockRecord,
     EpochRecord,
     RunFolder,
     TrialRecord,
     apply_event,
+    fold_clock,
     is_sound,
     lower_is_better,
     read_event,
@@ -88,6 +90,11 @@ class LogReader:
             if name.endswith(".jsonl"):
                 self._read_file(name)
         return self._places > before
+
+    @property
+    def clock(self) -> ClockRecord:
+        """The time that the run has spent under a time budget, and what the clock has closed."""
+        return fold_clock(event for _, event in self._events)
 
     def feature_costs(self) -> "pd.DataFrame":
         """The cost of the features of frozen backbones, one row a backbone and session: `FEATURE_COLUMNS`."""

@@ -13,7 +13,18 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from analysis.events import TRIAL_COLUMNS, LogReader
-from search.record import FINAL, FINISHED, Evaluation, RecordError, RunFolder, RunRecord, Winner, trial_name
+from search.record import (
+    CONFIRMATIONS,
+    FINAL,
+    FINISHED,
+    TRIALS,
+    Evaluation,
+    RecordError,
+    RunFolder,
+    RunRecord,
+    Winner,
+    trial_name,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,8 +124,12 @@ class Run:
     def _is_awaited(self) -> bool:
         """Whether the settings ask for trials, or confirmations of trials, that have not begun."""
         own = self.trials[self.trials["confirms"].isna()]
-        if len(own) < max(1, planned_trials(self.record)):
+        clock, budget = self._log.clock, self.record.config.get("search", {}).get("time_budget")
+        wanted = 0 if clock.is_closed(TRIALS, budget) else planned_trials(self.record)
+        if len(own) < max(1, wanted):
             return True
+        if clock.is_closed(CONFIRMATIONS, budget):
+            return False
         finished = own[own["status"] == FINISHED]
         configurations = len(finished[[*self.hyperparameters, "max_epochs"]].astype(str).drop_duplicates())
         confirm = int(self.record.config.get("search", {}).get("confirm", 0))

@@ -199,3 +199,16 @@ def test_importing_the_analysis_imports_nothing_heavy():
     code = f"import sys, analysis; print([name for name in {heavy} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_run_that_its_clock_has_closed_is_finished(folder):
+    record = folder.read_run()
+    record.config["search"] = {"num_trials": 100_000, "time_budget": 60.0}
+    folder.write_run(record)
+    assert analysis.load(folder.url).status == "interrupted"
+    closed = {"event": "closed", "time": 12.0, "what": "trials", "budget": 60.0, "elapsed": 40.0, "reason": "x"}
+    folder.write((to_json(closed) + "\n").encode(), "log", "2.jsonl")
+    assert analysis.load(folder.url).status == "finished"
+    record.config["search"]["time_budget"] = 90.0  # resumed with more time
+    folder.write_run(record)
+    assert analysis.load(folder.url).status == "interrupted"
