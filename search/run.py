@@ -143,7 +143,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
             console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
             check_same_data(folder, dataset)
-        settings, reasons = with_lengths(settings, len(dataset.split.train))
+        settings, reasons = with_lengths(settings, len(dataset.split.train), len(dataset.split.validation))
         for line in reasons:
             console.print(line, markup=False, soft_wrap=True)
         with open_session(settings, space, dataset, console.print) as session:

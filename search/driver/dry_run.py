@@ -34,7 +34,7 @@ def dry_run(settings: Settings, space: Space) -> int:
     console.print(f"  {combinations_of(space)}; {count_trials(space, settings)} trials will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
-    settings, reasons = with_lengths(settings, len(split.train))
+    settings, reasons = with_lengths(settings, len(split.train), len(split.validation))
     for line in (*reasons, epochs_line(space, settings)):
         console.print(line, markup=False)
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})

@@ -27,7 +27,7 @@ SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # How `search.plan.words` reads a setting that is no plain word or number of Hydra's grammar.
 TEXT, PATH, WEIGHTS, LENGTH = ({"reads": kind} for kind in ("text", "path", "weights", "length"))
-AUTO = 0  # of a length in epochs: chosen once the images are known (search.plan.lengths)
+AUTO = 0  # of a length in epochs or images: chosen once the images are known (search.plan.lengths)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -75,10 +75,14 @@ class SearchSettings:
 
 @dataclass
 class TrainSettings:
-    """Defaults of every training parameter that the space does not sample."""
+    """Defaults of every training parameter that the space does not sample.
+
+    `epoch_images` and `precision` are the same for all trials of a run. With None an epoch is a pass.
+    """
 
     learning_rate: float = 1e-3
     batch_size: int = 32
+    epoch_images: int | None = field(default=AUTO, metadata=LENGTH)
     augment: str = "none"
     class_weights: str = "none"
     label_smoothing: float = 0.0
@@ -185,6 +189,7 @@ def check_settings(settings: Settings) -> Settings:
         ("run.patience", settings.run.patience, 0),
         ("views", settings.views, 1),
         ("data.cache_gb", settings.data.cache_gb, 0),
+        ("train.epoch_images", settings.train.epoch_images or AUTO, AUTO),
         ("resources.gpus_per_trial", resources.gpus_per_trial or 0, 0),
         ("resources.max_concurrent", 1 if resources.max_concurrent is None else resources.max_concurrent, 1),
     ):

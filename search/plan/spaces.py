@@ -26,7 +26,8 @@ from models.checks import nearest
 from models.registry import FAMILIES, PUBLISHED, ModelConfig, model_config, model_parameters, model_values
 from search.plan.settings import Settings, SettingsError, TrainSettings, check_train
 
-TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name != "precision")
+_OF_A_RUN = ("epoch_images", "precision")  # trials are compared at equal epochs
+TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name not in _OF_A_RUN)
 
 
 @dataclass(frozen=True)

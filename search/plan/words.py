@@ -94,7 +94,7 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
 
 
 # Training settings that older records do not have, as they were then: older runs are resumed as they began.
-_BEFORE = {"norm_momentum": KERAS_NORM_MOMENTUM}
+_BEFORE = {"norm_momentum": KERAS_NORM_MOMENTUM, "epoch_images": None}
 
 
 def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], began: Sequence[str] = ()) -> Settings:
@@ -256,7 +256,7 @@ def _read_plain(key: str, value: str) -> Any:
 
 
 def _read_length(key: str, value: str) -> Any:
-    """A number of epochs, or `auto`."""
+    """A number of epochs or images, or `auto`."""
     return AUTO if value == "auto" else _read_plain(key, value)
 
 

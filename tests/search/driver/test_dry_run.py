@@ -10,6 +10,7 @@ from search.plan.words import load_settings
     [
         (["space=plain2", "search.num_trials=7"], ("7 trials will run", "smallest model", "train ")),
         (["space=report2"], ("table1/1", "parameters")),
+        (["train.epoch_images=200"], ("an epoch is one of ", " parts of a pass, about ", "grace_period ")),
         (["space=vgg2"], ("computed once for all trials: features of vgg16",)),
     ],
 )
