@@ -1,17 +1,20 @@
 """How well the first epochs of trials rank their ends."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks.first_rung import Curves, correlation, interval, scores, summarize
 from search.record import EpochRecord, TrialRecord
 
+EPOCH = EpochRecord(1, 1.0, 0.1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
 
-def trial(number: int, metric: str, values: list[float | None]) -> TrialRecord:
-    epochs = [
-        EpochRecord(epoch=e, seconds=1.0, learning_rate=0.1, **{metric: value}) for e, value in enumerate(values, 1)
-    ]
-    return TrialRecord(number, {}, seed=0, max_epochs=len(values), epochs=epochs)
+
+def trial(number: int, metric: str, values: Sequence[float | None]) -> TrialRecord:
+    changes = [{"epoch": epoch, metric: value} for epoch, value in enumerate(values, 1)]
+    return TrialRecord(number, {}, 0, len(values), epochs=[replace(EPOCH, **each) for each in changes])
 
 
 def test_a_score_is_the_best_up_to_an_epoch_and_a_missing_one_is_last() -> None:
