@@ -1,5 +1,7 @@
 """The dry run: what a search would do, printed without starting anything."""
 
+from collections.abc import Sequence
+
 from data_pipeline.dataset import list_dataset
 from data_pipeline.split import split_pool
 from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut
@@ -7,13 +9,15 @@ from search.driver.command import print_images
 from search.driver.session import check_models
 from search.driver.share import models_with_features
 from search.plan.lengths import with_lengths
+from search.plan.priors import prior_lines
 from search.plan.scheduler import epochs_line
 from search.plan.settings import Settings
 from search.plan.spaces import Space, combinations_of, count_trials
+from search.plan.warm import EarlierRun, warm_start
 
 
-def dry_run(settings: Settings, space: Space) -> int:
-    """Print the space, its models, epochs and images; returns the exit code.
+def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()) -> int:
+    """Print the space, its models, its first trials, epochs and images; returns the exit code.
 
     Raises:
         DataError: the images cannot be used.
@@ -35,7 +39,8 @@ def dry_run(settings: Settings, space: Space) -> int:
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
     settings, reasons = with_lengths(settings, len(split.train), len(split.validation))
-    for line in (*reasons, epochs_line(space, settings)):
+    warm, taken = warm_start(earlier, space, settings, manifest)
+    for line in (*reasons, *prior_lines(space, settings, warm, taken), epochs_line(space, settings)):
         console.print(line, markup=False)
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
     if cuts:

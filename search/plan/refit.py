@@ -57,7 +57,14 @@ def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
     return replace(
         searched,
         space=SpaceSettings(f"{searched.space.name}-refit", question, dict(best.parameters)),
-        search=replace(searched.search, searcher="grid", scheduler="none", max_epochs=best.max_epochs, repeats=REPEATS),
+        search=replace(
+            searched.search,
+            searcher="grid",
+            scheduler="none",
+            max_epochs=best.max_epochs,
+            repeats=REPEATS,
+            warm_start=None,
+        ),
         data=replace(searched.data, split=replace(searched.data.split, redraw=True)),
         evaluate=replace(searched.evaluate, enabled=True),
         # Chosen for that run's machine, or of its storage.

@@ -26,7 +26,7 @@ KERAS_NORM_MOMENTUM = 0.99  # of batch norm's running statistics
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # How `search.plan.words` reads a setting that is no plain word or number of Hydra's grammar.
-TEXT, PATH, WEIGHTS, LENGTH = ({"reads": kind} for kind in ("text", "path", "weights", "length"))
+TEXT, PATH, RUNS, WEIGHTS, LENGTH = ({"reads": kind} for kind in ("text", "path", "runs", "weights", "length"))
 AUTO = 0  # of a length in epochs or images: chosen once the images are known (search.plan.lengths)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -37,11 +37,12 @@ class SettingsError(ValueError):
 
 @dataclass
 class SpaceSettings:
-    """What is searched: parameters to sample, or published rows to replay."""
+    """What is searched: parameters to sample, with a best guess of their values, or published rows to replay."""
 
     name: str = ""
     question: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    guess: dict[str, Any] = field(default_factory=dict)
     rows: list[str] = field(default_factory=list)
 
 
@@ -60,6 +61,8 @@ class SearchSettings:
     num_trials: int = 16
     max_epochs: int = field(default=AUTO, metadata=LENGTH)
     searcher: str = "tpe"
+    prior_share: float = 0.5
+    warm_start: str | None = field(default=None, metadata=RUNS)
     scheduler: str = "asha"
     metric: str = "shifted_calibrated_loss"
     seed: int = 0
@@ -195,6 +198,8 @@ def check_settings(settings: Settings) -> Settings:
     ):
         if value < least:
             raise SettingsError(f"{key} must be at least {least}. Received: {value}.")
+    if not 0 <= search.prior_share <= 1:
+        raise SettingsError(f"search.prior_share must lie between 0 and 1. Received: {search.prior_share}.")
     if resources.cpus_per_trial is not None and not resources.cpus_per_trial > 0:
         raise SettingsError(f"resources.cpus_per_trial must be greater than 0. Received: {resources.cpus_per_trial}.")
     if search.asha.reduction_factor <= 1:

@@ -25,7 +25,7 @@ from search.plan.settings import AUTO, KERAS_NORM_MOMENTUM, ClusterSettings, Set
 
 GROUPS = ("space", "data", "resources", "cluster")  # a word such as space=cnn2 chooses a file of search/conf
 # Dictionaries whose names are the user's own.
-_OPEN = ("space.parameters", "data.extra_tests")
+_OPEN = ("space.parameters", "space.guess", "data.extra_tests")
 # What a resumed run may change, beside resources.*, evaluate.* and run.*.
 _MAY_CHANGE = (
     "search.num_trials",
@@ -84,17 +84,28 @@ def without(words: Iterable[Word], *keys: str) -> tuple[Word, ...]:
 def load_settings(words: Sequence[str | Word]) -> Settings:
     """The settings that `search/conf/config.yaml`, a space, a data source and the words add up to.
 
+    A word that replaces a parameter of the space takes away the space file's guess of it: that was for another domain.
+
     Raises:
         SettingsError: an unknown key, space or data source, a wrong type, or an impossible value.
         DataError: an impossible value of `data.*`.
     """
     parsed = parse_words(words)
     config = _compose({word.key: str(word.value) for word in parsed if word.key in GROUPS})
+    for word in parsed:
+        group, _, name = word.key.rpartition(".")
+        if group == "space.parameters":
+            config["space"].get("guess", {}).pop(name, None)
+        elif word.key == "space.parameters":
+            config["space"].pop("guess", None)
     return _settings(_replaced(config, [word for word in parsed if word.key not in GROUPS]))
 
 
-# Training settings that older records do not have, as they were then: older runs are resumed as they began.
-_BEFORE = {"norm_momentum": KERAS_NORM_MOMENTUM, "epoch_images": None}
+# Settings that older records do not have, as they were then: older runs are resumed as they began.
+_BEFORE: Mapping[str, Mapping[str, Any]] = {
+    "train": {"norm_momentum": KERAS_NORM_MOMENTUM, "epoch_images": None},
+    "search": {"prior_share": 0.0},
+}
 
 
 def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], began: Sequence[str] = ()) -> Settings:
@@ -110,7 +121,7 @@ def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], bega
     """
     parsed = parse_words(words)
     changes = [word for word in parsed if _may_change(word.key)]
-    config = {**stored, "train": {**_BEFORE, **stored["train"]}}
+    config = {**stored, **{group: {**before, **stored[group]} for group, before in _BEFORE.items()}}
     had = _settings(config).to_dict()
     for word in parsed:
         if word not in changes and word.text not in began:
@@ -210,6 +221,12 @@ def _home(path: str) -> str:
         return path
 
 
+def _read_runs(key: str, value: str) -> str | None:
+    """Paths or names, joined by commas."""
+    text = _read_text(key, value)
+    return None if text is None else ",".join(_read_path(key, part.strip()) or "" for part in text.split(","))
+
+
 # NAME: VALUE of `{adults: /data/chest xray (1), b: ~/x}`; a value goes on to the next `, NAME:`.
 _NAME = r"""[^\s:,/{}'"][^:,/{}'"]*"""
 _ENTRY = re.compile(rf"""\s*(?P<name>{_NAME}):\s*(?P<path>{_QUOTED.pattern}|.*?)\s*(?:,(?=\s*{_NAME}:)|$)""", re.DOTALL)
@@ -263,6 +280,7 @@ def _read_length(key: str, value: str) -> Any:
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "text": _read_text,
     "path": _read_path,
+    "runs": _read_runs,
     "length": _read_length,
     "paths": _read_paths,
     "weights": _read_weights,
