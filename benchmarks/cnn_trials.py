@@ -3,6 +3,9 @@
 `python -m benchmarks.cnn_trials [--root FOLDER]`; on the full set and 2 cores about 20 minutes a repeat, so an hour;
 repeats that were measured are kept in `build/repeats/`, and an interrupted benchmark resumes.
 
+Peers run as their users run them: without `TF_ENABLE_ONEDNN_OPTS`, which is set for our own processes. Where TensorFlow
+then leaves oneDNN off, they run a second time with the variable set.
+
 Every side is a command, timed from its start to the end of its last trial: imports, decoding from the files (our cache
 is empty), training, validation and each side's own checkpoints are included.
 """
@@ -20,6 +23,7 @@ from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options,
 from benchmarks.peers.task import Task, make_task, read_outcome, write_task
 from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
 from data_pipeline.dataset import DataSettings
+from models import ONEDNN
 from models.cnn import CnnConfig
 from search.plan.spaces import model_settings
 
@@ -40,7 +44,10 @@ QUICK_GRID: dict[str, list[Any]] = {"layers": [1], "batch_norm": ["none", "conv"
 EPOCHS = 3
 OURS = "ours"
 PEERS = {"keras_loop": "a plain Keras loop", "keras_tuner_search": "KerasTuner", "ray_tune": "plain Ray Tune"}
-BOUNDS = {"keras_loop": Bound(0.6), "keras_tuner_search": Bound(0.6), "ray_tune": Bound(0.5)}
+AS_USERS_DO, WITH_ONEDNN = "", " with oneDNN set"  # how a peer runs
+WAYS = (AS_USERS_DO, WITH_ONEDNN)
+# Where TensorFlow turns oneDNN on by itself, only the bound of peers that have it applies.
+BOUND_WITHOUT, BOUND_WITH = Bound(0.15), Bound(0.4)
 
 
 @dataclass(frozen=True)
@@ -60,27 +67,37 @@ class Timing:
 
 def measure(options: Options, machine: Machine) -> Measurement:
     """Seconds of each side, in turn, repeat by repeat."""
+    by_itself = _turns_onednn_on_by_itself()
+    ways = (AS_USERS_DO,) if by_itself else WAYS
     with tempfile.TemporaryDirectory(prefix="xray-bench-") as folder:
         grid, epochs = (QUICK_GRID, 1) if options.quick else (GRID, EPOCHS)
         task = make_task(options, Path(folder), grid, FIXED, epochs, DataSettings().image.size)
 
         def once(repeat: int) -> dict[str, Any]:
             timings = {}
-            for side in (OURS, *PEERS):
+            for side in (OURS, *(f"{peer}{way}" for way in ways for peer in PEERS)):
                 scratch = Path(folder, f"{side}-{repeat}")
                 scratch.mkdir()
-                found = _time_ours(options, task, scratch) if side == OURS else _time_peer(side, task, scratch)
+                onednn = by_itself or side.endswith(WITH_ONEDNN)
+                found = _time_ours(options, task, scratch) if side == OURS else _time_peer(side, task, scratch, onednn)
                 timings[side] = asdict(found)
             return timings
 
         repeats = harness.repeated("cnn_trials", options, once)
-    timings = {side: [Timing(**repeat[side]) for repeat in repeats] for side in (OURS, *PEERS)}
-    return summarize(timings, task, machine)
+    timings = {side: [Timing(**repeat[side]) for repeat in repeats] for side in repeats[0]}
+    return summarize(timings, task, machine, by_itself)
 
 
-def summarize(timings: Mapping[str, Sequence[Timing]], task: Task, machine: Machine) -> Measurement:
+def summarize(
+    timings: Mapping[str, Sequence[Timing]], task: Task, machine: Machine, onednn_by_itself: bool = True
+) -> Measurement:
     """The measurement that the timings of each side make."""
-    names = {OURS: OURS, **PEERS}
+    names = {OURS: OURS, **{f"{peer}{way}": f"{name}{way}" for peer, name in PEERS.items() for way in WAYS}}
+    bounds = {
+        side: BOUND_WITH if onednn_by_itself or side.endswith(WITH_ONEDNN) else BOUND_WITHOUT
+        for side in timings
+        if side != OURS
+    }
     seconds = {side: Quantity(names[side], "s", tuple(each.seconds for each in timings[side])) for side in timings}
     shares = {side: tuple(100 * each.norm_share for each in timings[side]) for side in timings}
     return Measurement(
@@ -90,7 +107,7 @@ def summarize(timings: Mapping[str, Sequence[Timing]], task: Task, machine: Mach
         f"{task.fixed['batch_size']}, float32, no augmentation, no early stopping. From the start of each command to "
         "the end of its last trial: imports, decoding (empty cache), training, validation and the side's own "
         "checkpoints. Ours and Tune run a trial a core, the others one trial after the other on all cores.",
-        comparisons=tuple(Comparison(seconds[OURS], seconds[peer], bound) for peer, bound in BOUNDS.items()),
+        comparisons=tuple(Comparison(seconds[OURS], seconds[peer], bound) for peer, bound in bounds.items()),
         others=(
             Quantity("ours: before the first epoch", "s", tuple(each.startup or 0.0 for each in timings[OURS])),
             *(
@@ -101,7 +118,12 @@ def summarize(timings: Mapping[str, Sequence[Timing]], task: Task, machine: Mach
         limited_by="convolutions and their gradients on one thread a trial, max pooling and batch norm, which memory "
         "bounds, and the start of the processes.",
         physical_limit=_physical_limit(task, machine),
-        notes=("Batch norm over feature maps is a kernel of our own, several times faster than Keras' layer.",),
+        notes=(
+            "TensorFlow turns oneDNN on by itself on this CPU, so that the peers have it too."
+            if onednn_by_itself
+            else "TensorFlow leaves oneDNN off on this CPU unless the variable is set.",
+            "Batch norm over feature maps is a kernel of our own, several times faster than Keras' layer.",
+        ),
     )
 
 
@@ -129,11 +151,19 @@ def _time_ours(options: Options, task: Task, scratch: Path) -> Timing:
     return Timing(search.seconds, share, search.seconds - search.training_seconds)
 
 
-def _time_peer(peer: str, task: Task, scratch: Path) -> Timing:
+def _time_peer(side: str, task: Task, scratch: Path, onednn: bool) -> Timing:
+    peer = side.removesuffix(WITH_ONEDNN)
     write_task(task, scratch / "task.json")
     started = time.time()
-    outcome = read_outcome(run_command(["-m", f"benchmarks.peers.{peer}", str(scratch / "task.json")]))
+    words = ["-m", f"benchmarks.peers.{peer}", str(scratch / "task.json")]
+    # Peers load our `models`, which sets the variable where it is missing; so it is given either way.
+    outcome = read_outcome(run_command(words, {ONEDNN: str(int(onednn))}))
     return Timing(outcome.ended - started, _norm_share(outcome.trials))
+
+
+def _turns_onednn_on_by_itself() -> bool:
+    asks = "from tensorflow.python.util import _pywrap_util_port as port; print(port.IsMklEnabled())"
+    return run_command(["-c", asks], {ONEDNN: None}).split()[-1] == "True"
 
 
 def _norm_share(trials: Sequence[tuple[dict[str, Any], float]]) -> float:

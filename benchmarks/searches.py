@@ -73,13 +73,18 @@ def kept_search(words: Sequence[str], store: Path, name: str) -> RunFolder:
     return folder
 
 
-def run_command(words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+def run_command(words: Sequence[str], environment: Mapping[str, str | None] | None = None) -> str:
     """The output of Python for these arguments, in a process of its own.
+
+    Args:
+        words: the arguments.
+        environment: variables besides those of this process; None removes one.
 
     Raises:
         RuntimeError: it failed.
     """
-    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
+    given = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
+    variables = {name: value for name, value in given.items() if value is not None}
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=variables)
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])

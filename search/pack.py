@@ -13,7 +13,7 @@ from pathlib import Path
 
 from search.record import PACKED, RecordError, RunFolder
 
-_FILES = ("run.json", "config.yaml", "manifest.parquet", "bad_files.csv", "evaluation.jsonl")
+_FILES = ("run.json", "config.yaml", "manifest.parquet", "bad_files.csv", "warm_start.json", "evaluation.jsonl")
 _FOLDERS = (("log",), ("predictions",), ("winner",))
 _PICTURES = ("winner", "gallery")  # of the winner's mistakes: often more than all else together
 _WEIGHTS = ".keras"

@@ -23,10 +23,12 @@ from search.driver.session import Session, check_models, open_session
 from search.driver.share import FeatureNews
 from search.plan.earlier import find_run, resumed_settings
 from search.plan.lengths import with_lengths
+from search.plan.priors import prior_lines
 from search.plan.refit import refit_settings
 from search.plan.scheduler import expected_epochs
 from search.plan.settings import ClusterSettings, Settings
 from search.plan.spaces import Space, backbone_weights, check_unused, count_trials, read_space
+from search.plan.warm import EarlierRun, read_earlier, warm_start
 from search.plan.words import (
     Word,
     cluster_settings,
@@ -69,6 +71,7 @@ def help_text() -> str:
   python -m search.run space=cnn2 dry_run=true                what would be done
   python -m search.run resume=auto                            go on after an interruption
   python -m search.run refit=runs/NAME                        a run's best configuration again, on five splits
+  python -m search.run space=cnn2 search.warm_start=runs/NAME begin with what an earlier run found
   python -m search.run cluster=submit space=cnn2 run.storage=s3://BUCKET/runs   sent to a cluster as a job
   python -m search.evaluate RUN                               score a run's trials again
   python -m search.export RUN                                 TensorBoard, Optuna and JSON views
@@ -96,7 +99,8 @@ def _main(arguments: list[str]) -> int:
     settings = _new_settings(words)
     settings.cluster = cluster
     space = _new_space(settings)
-    return dry_run(settings, space) if settings.dry_run else _search(settings, space, None)
+    earlier = read_earlier(space, settings)
+    return dry_run(settings, space, earlier) if settings.dry_run else _search(settings, space, None, earlier)
 
 
 def _new_settings(words: Sequence[Word]) -> Settings:
@@ -123,12 +127,12 @@ def _submit(cluster: ClusterSettings, words: Sequence[Word]) -> int:
     settings = load_settings([]) if value_of(words, "resume") else _new_settings(words)
     space = _new_space(settings)
     if settings.dry_run:
-        return dry_run(settings, space)
+        return dry_run(settings, space, read_earlier(space, settings))
     named = job_words(words, run_name(settings))
     return submit(cluster, named, connect_client, lambda text: print(text, end="", flush=True))
 
 
-def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
+def _search(settings: Settings, space: Space, resumed: RunFolder | None, earlier: Sequence[EarlierRun] = ()) -> int:
     """A whole search: data, Ray, run folder, trials, evaluation, views, summary.
 
     Nothing is written to the storage before everything that the search needs is there.
@@ -146,7 +150,10 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
             console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
             check_same_data(folder, dataset)
-        settings, reasons = with_lengths(settings, len(dataset.split.train))
+        settings, reasons = with_lengths(settings, len(dataset.split.train), len(dataset.split.validation))
+        warm, taken = warm_start(earlier, space, settings, dataset.manifest)
+        if resumed is None:
+            reasons += prior_lines(space, settings, warm, taken)
         for line in reasons:
             console.print(line, markup=False, soft_wrap=True)
         with open_session(settings, space, dataset, console.print) as session:
@@ -155,7 +162,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None) -> int:
             with drive(folder):
                 if resumed is None:
                     refuse_existing(folder)  # another may have begun it in the meantime
-                    create_run(folder, session.settings, dataset)
+                    create_run(folder, session.settings, dataset, warm)
                 else:
                     update_run(folder, session.settings)
                 try:
@@ -211,7 +218,8 @@ def _open_state(session: Session, folder: RunFolder, clock: Clock | None) -> "Se
 
     settings = session.settings
     shape, classes = settings.data.image.shape, len(session.dataset.manifest.classes)
-    searcher = build_searcher(session.space, settings)
+    warm = folder.read_warm_start() if settings.search.warm_start else None
+    searcher = build_searcher(session.space, settings, warm)
     if clock is not None:
         clock.at_a_time = session.resources.at_a_time
     return SearchState(folder, searcher, settings, lambda model: count_parameters(model, shape, classes), clock)

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.load import Run
 from analysis.table import Table
 from search.record import DIVERGED, FINISHED, STOPPED
+from search.record.passes import epochs_of_pass
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _without_features(run: Run) -> list[Line]:
     epochs = frozen.groupby("backbone")["epochs"].sum()
     costs = run.feature_costs.groupby("backbone")[["images", "seconds"]].sum()
     pace = (costs["seconds"] / costs["images"]).reindex(epochs.index)
-    images = _images_per_epoch(run)
+    images = _images_of_epoch(run)
     if pace.isna().any():
         basis = f"not known: the features of {', '.join(pace.index[pace.isna()])} came from an earlier run's cache"
         return [Line("saved by features", float("nan"), basis)]
@@ -90,17 +91,21 @@ def _without_features(run: Run) -> list[Line]:
     return [Line("saved by features", hours, basis)]
 
 
-def _images_per_epoch(run: Run) -> int:
+def _images_of_epoch(run: Run) -> int:
     """Images that an epoch trains on or scores."""
-    counts = run.record.data.get("counts", {})
-    return sum(sum(counts.get(part, ())) for part in ("train", "validation"))
+    train, limit = _count(run, "train"), run.record.config.get("train", {}).get("epoch_images")
+    return round(train / epochs_of_pass(train, limit)) + _count(run, "validation")
+
+
+def _count(run: Run, part: str) -> int:
+    return sum(run.record.data.get("counts", {}).get(part, ()))
 
 
 def _sharing(run: Run) -> Line:
     """Memory, not time: all processes of a host read one copy of the images."""
     data = run.record.config.get("data", {})
     pixels = int(data.get("size", 0)) ** 2 * int(data.get("channels", 1))
-    images = _images_per_epoch(run) * pixels / 2**20
+    images = (_count(run, "train") + _count(run, "validation")) * pixels / 2**20
     starts, ends = run.curves["time"] - run.curves["seconds"], run.curves["time"]
     processes = most_at_once(starts, ends)
     # Hosts at one time, each from its first epoch to its last: a resumed run may have moved. An epoch that comes from a

@@ -1,5 +1,7 @@
 """The dry run: what a search would do, printed without starting anything."""
 
+from collections.abc import Sequence
+
 from data_pipeline.dataset import list_dataset
 from data_pipeline.split import split_pool
 from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut
@@ -9,13 +11,15 @@ from search.driver.share import models_with_features
 from search.plan.earlier import measured_like
 from search.plan.lengths import with_lengths
 from search.plan.pace import Pace, confirmation_seconds, duration_text, evaluation_seconds
+from search.plan.priors import prior_lines
 from search.plan.scheduler import build_scheduler, epochs_line
 from search.plan.settings import UNLIMITED, SearchSettings, Settings
 from search.plan.spaces import Space, combinations_of, count_trials
+from search.plan.warm import EarlierRun, warm_start
 
 
-def dry_run(settings: Settings, space: Space) -> int:
-    """Print the space, its models, epochs and images; returns the exit code.
+def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()) -> int:
+    """Print the space, its models, its first trials, epochs and images; returns the exit code.
 
     Raises:
         DataError: the images cannot be used.
@@ -38,9 +42,11 @@ def dry_run(settings: Settings, space: Space) -> int:
     console.print(f"  {combinations_of(space)}; {fits} will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
-    settings, reasons = with_lengths(settings, len(split.train))
+    settings, reasons = with_lengths(settings, len(split.train), len(split.validation))
+    warm, taken = warm_start(earlier, space, settings, manifest)
     epochs = [] if count >= UNLIMITED else [epochs_line(space, settings)]
-    for line in (*reasons, *epochs, *budget_lines(settings, len(split.train))):
+    guesses = prior_lines(space, settings, warm, taken)
+    for line in (*reasons, *guesses, *epochs, *budget_lines(settings, len(split.train))):
         console.print(line, markup=False)
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
     if cuts:

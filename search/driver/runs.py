@@ -15,7 +15,7 @@ from data_pipeline.manifest_file import read_manifest, write_bad_files, write_ma
 from search.driver.environment import describe_environment
 from search.plan.earlier import in_storage
 from search.plan.settings import Settings, SettingsError
-from search.record import RunFolder, RunRecord
+from search.record import RunFolder, RunRecord, WarmStart
 
 
 def run_name(settings: Settings) -> str:
@@ -47,13 +47,15 @@ def refuse_existing(folder: RunFolder) -> None:
         )
 
 
-def create_run(folder: RunFolder, settings: Settings, dataset: Dataset) -> None:
-    """Write what was asked and found: configuration, images and split, set-aside files, environment."""
+def create_run(folder: RunFolder, settings: Settings, dataset: Dataset, warm: WarmStart | None = None) -> None:
+    """Write what was asked and found: configuration, images and split, set-aside files, environment, earlier trials."""
     manifest, split = dataset.manifest, dataset.split
     settings.run.name = folder.name
     folder.write(settings.to_yaml().encode(), "config.yaml")
     _write_with(folder, "manifest.parquet", lambda file: write_manifest(manifest, split, file))
     _write_with(folder, "bad_files.csv", lambda file: write_bad_files(manifest.bad, file))
+    if warm is not None and settings.search.warm_start:
+        folder.write_warm_start(warm)
     folder.write_run(
         RunRecord(
             name=folder.name,

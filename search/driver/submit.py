@@ -12,12 +12,14 @@ from typing import Any
 
 from search.plan.earlier import in_storage, storage_of
 from search.plan.settings import ClusterSettings, SettingsError
+from search.plan.warm import warm_runs
 from search.plan.words import Word, conf_folder, parse_words, value_of
 from search.record import RecordError, RunFolder
 
 # Of the project's folder, what a search does not need; in the manner of .gitignore, which Ray heeds too.
 _LEFT_AT_HOME = [".git", ".venv", "/runs", "/build", "/docs", "/tests", "/benchmarks", "*.egg-info", ".*_cache"]
 _POLL_SECONDS = 2.0
+_RUNS_BELOW_HOME = re.compile(r"""search\.warm_start=(.*,)?\s*['"]?~""")
 _BELOW_HOME = re.compile(r"""[^=]+=['"]?~""")  # as typed: the word's value is the home folder of this machine
 # Weights and optimizer states are for the cluster to resume from; the winner's model is fetched.
 _NOT_FETCHED = ("trials", "driver.log")
@@ -43,6 +45,12 @@ def job_words(words: Sequence[str | Word], name: str) -> list[str]:
             "With cluster=submit, refit is the name of a run in run.storage, or a URL or an absolute path without ~ "
             f"that every node reaches. Received: {refit}. Give the run's full path or URL."
         )
+    for run in warm_runs(value_of(given, "search.warm_start")):
+        if ("/" in run and not _is_absolute(run)) or any(_RUNS_BELOW_HOME.match(word.text) for word in given):
+            raise SettingsError(
+                "With cluster=submit, search.warm_start has names of runs in run.storage, or URLs or absolute paths "
+                f"without ~ that every node reaches. Received: {run}. Give the run's full path or URL."
+            )
     is_named = bool(value_of(given, "run.name") or value_of(given, "resume"))
     typed = [word.text for word in given]
     return typed if is_named else [*typed, f"run.name={name}"]
@@ -156,9 +164,12 @@ def _is_everywhere(words: Sequence[Word], key: str) -> bool:
     """Whether every node would look for a setting's folder in the same place; the home folder differs."""
     for word in reversed(words):
         if word.key == key:
-            path = word.value or ""
-            return "://" in path or (path.startswith("/") and not _BELOW_HOME.match(word.text))
+            return _is_absolute(word.value or "") and not _BELOW_HOME.match(word.text)
     return False
+
+
+def _is_absolute(path: str) -> bool:
+    return "://" in path or path.startswith("/")
 
 
 def _first_line(error: Exception) -> str:

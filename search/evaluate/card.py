@@ -49,6 +49,7 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
             f"- output: {output}",
             f"- {_calibration_words(winner)}",
             *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
+            f"- class shares: {_shares_words(run, members, winner)}",
             f"- parameters: {parameters:,}",
             f"- data fingerprint: `{run.data['fingerprint']}`",
             f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
@@ -67,6 +68,22 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
 def _calibration_words(winner: Winner) -> str:
     done = f"calibrated on {winner.calibrated_on}" if winner.calibrated_on else "not calibrated"
     return f"{done}: {winner.why_calibrated}" if winner.why_calibrated else done
+
+
+def _shares_words(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) -> str:
+    """At which frequencies of the classes the probabilities hold, and what to do at others."""
+    weights = {trial.parameters.get("class_weights", run.config["train"]["class_weights"]) for trial in members}
+    counts = run.data["counts"]["train"]
+    if winner.calibrated_on or weights == {"balanced"}:
+        held = "its probabilities hold where every class is equally frequent"
+    elif weights == {"none"}:
+        shares = ", ".join(
+            f"{name} {100 * count / sum(counts):.0f} %" for name, count in zip(run.classes, counts, strict=True)
+        )
+        held = f"its probabilities hold at the shares of the training images ({shares})"
+    else:
+        held = "its probabilities hold at no known shares: its members weigh the classes differently"
+    return f"{held}. Elsewhere multiply each by the class's share there over its share here; rescale to a sum of 1."
 
 
 def _formula(winner: Winner) -> str:

@@ -36,8 +36,17 @@ def named_run(wanted: str, words: Sequence[str | Word]) -> RunFolder:
     Raises:
         RecordError: there is no such run.
     """
+    return stored_run(wanted, storage_of(words))
+
+
+def stored_run(wanted: str, storage: str) -> RunFolder:
+    """The run of that name in a storage, or of that folder or packed file.
+
+    Raises:
+        RecordError: there is no such run.
+    """
     is_path = "/" in wanted or wanted.endswith(record.PACKED)
-    folder = RunFolder(wanted if is_path else in_storage(storage_of(words), wanted))
+    folder = RunFolder(wanted if is_path else in_storage(storage, wanted))
     folder.read_run()
     return folder
 

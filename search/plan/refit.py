@@ -64,6 +64,7 @@ def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
             repeats=REPEATS,
             time_budget=None,
             confirm=0,  # it would validate on the images of the first repeat alone
+            warm_start=None,
         ),
         data=replace(searched.data, split=replace(searched.data.split, redraw=True)),
         evaluate=replace(searched.evaluate, enabled=True),

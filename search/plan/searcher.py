@@ -1,4 +1,4 @@
-"""Suggests the hyperparameters of the next trial: from a list in order, or by an Optuna sampler.
+"""Suggests the hyperparameters of the next trial: from a list in order, from guesses, or by an Optuna sampler.
 
 A suggestion depends only on the trials before it, the search's seed and the trial's number: the
 sampler is seeded anew for every trial. A resumed search therefore suggests what it would have without the
@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from search import record
+from search.plan.priors import build_prior, startup_trials
 from search.plan.settings import Settings
 from search.plan.spaces import Choice, Integer, Parameter, Plan, Space, listed_plans, resolve
-from search.record import TrialRecord
+from search.record import TrialRecord, WarmStart
 
 if TYPE_CHECKING:
     import optuna
@@ -36,10 +37,10 @@ class Searcher(Protocol):
         """Learn the trials of an interrupted search, ended or not, in order of their numbers."""
 
 
-def build_searcher(space: Space, settings: Settings) -> Searcher:
-    """The searcher that the settings ask for."""
+def build_searcher(space: Space, settings: Settings, warm: WarmStart | None = None) -> Searcher:
+    """The searcher that the settings ask for, with what the run took from earlier ones."""
     plans = listed_plans(space, settings)
-    return ListSearcher(plans) if plans is not None else StudySearcher(space, settings)
+    return ListSearcher(plans) if plans is not None else StudySearcher(space, settings, warm or WarmStart())
 
 
 class ListSearcher:
@@ -65,27 +66,32 @@ class ListSearcher:
 
 
 class StudySearcher:
-    """Samples with Optuna: TPE (multivariate, grouped by condition) or uniformly at random.
+    """Samples with Optuna: TPE (multivariate, grouped by condition) or uniformly at random, beginning at guesses.
 
     Optuna gets a trial that waits at a rung or was stopped there as pruned with its epochs' values, so that TPE does
     not take its early value for a final one; a diverged trial as pruned without values, which ranks last; a failed one
-    as failed, which TPE ignores.
+    as failed, which TPE ignores. Finished trials of earlier runs come first, as complete.
 
     Source: Bergstra et al. 2011 (TPE); Falkner et al. 2018 (multivariate); Optuna, TPESampler.
     """
 
-    def __init__(self, space: Space, settings: Settings) -> None:
+    def __init__(self, space: Space, settings: Settings, warm: WarmStart) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = space
         self._search = settings.search
+        self._prior = build_prior(space, settings, warm)
+        self._startup = startup_trials(settings)
         self._max_epochs = settings.search.max_epochs
         self._storage = _revisable_storage()
         self._study = optuna.create_study(
             storage=self._storage, direction="minimize" if record.lower_is_better(self._search.metric) else "maximize"
         )
         self._ids: dict[int, int] = {}  # Optuna's, of each trial
+        for trial in warm.history:
+            values, domains = study_parameters(space, trial.parameters), distributions(space, trial.parameters)
+            self._study.add_trial(optuna.create_trial(params=values, distributions=domains, value=trial.value))
 
     @property
     def num_trials(self) -> int:
@@ -93,8 +99,18 @@ class StudySearcher:
         return self._search.num_trials
 
     def suggest(self, number: int) -> Plan:
-        """The sampler's choice, given the trials so far."""
+        """The configuration that a guess gives the trial, or the sampler's choice, given the trials so far."""
+        given = self._prior.configuration(number)
+        if given is not None:
+            return self._ask_with(number, given)
         self._study.sampler = self._sampler(number)
+        return self._ask(number)
+
+    def _ask_with(self, number: int, parameters: dict[str, Any]) -> Plan:
+        import optuna
+
+        self._study.sampler = optuna.samplers.RandomSampler(seed=0)  # never used: every parameter is given
+        self._study.enqueue_trial(study_parameters(self._space, parameters))
         return self._ask(number)
 
     def _ask(self, number: int) -> Plan:
@@ -121,12 +137,8 @@ class StudySearcher:
 
     def restore(self, trials: Iterable[TrialRecord]) -> None:
         """Ask for each trial again with its recorded parameters, and give the study its state and values."""
-        import optuna
-
-        self._study.sampler = optuna.samplers.RandomSampler(seed=0)  # never used: every parameter is given
         for trial in sorted(trials, key=lambda entry: entry.number):
-            self._study.enqueue_trial(study_parameters(self._space, trial.parameters))
-            self._ask(trial.number)
+            self._ask_with(trial.number, trial.parameters)
             if trial.is_final or trial.epochs:
                 self.tell(trial)
 
@@ -145,8 +157,7 @@ class StudySearcher:
                 # independently. Without conditions all parameters are one group.
                 group=True,
                 constant_liar=True,  # running trials count as poor, so that workers do not sample the same region
-                # A quarter of a short search is random; at most ten trials, Optuna's own default.
-                n_startup_trials=min(10, max(4, self._search.num_trials // 4)),
+                n_startup_trials=self._startup,
             )
 
 
@@ -169,7 +180,7 @@ def study_parameters(space: Space, parameters: dict[str, Any]) -> dict[str, Any]
         if isinstance(parameter.domain, Choice)
         else parameters[parameter.name]
         for parameter in space.parameters
-        if parameter.name in parameters and not _is_constant(parameter)
+        if parameter.name in parameters and not parameter.is_constant
     }
 
 
@@ -178,13 +189,13 @@ def distributions(space: Space, parameters: dict[str, Any]) -> dict[str, Any]:
     return {
         parameter.name: _distribution(parameter)
         for parameter in space.parameters
-        if parameter.name in parameters and not _is_constant(parameter)
+        if parameter.name in parameters and not parameter.is_constant
     }
 
 
 def _suggest(trial: "optuna.Trial", parameter: Parameter) -> Any:
     domain = parameter.domain
-    if _is_constant(parameter):
+    if parameter.is_constant:
         return domain.values[0] if isinstance(domain, Choice) else domain.low
     if isinstance(domain, Choice):
         return domain.value(trial.suggest_categorical(parameter.name, domain.labels))
@@ -202,11 +213,6 @@ def _distribution(parameter: Parameter) -> "optuna.distributions.BaseDistributio
     if isinstance(domain, Integer):
         return optuna_distributions.IntDistribution(domain.low, domain.high, log=domain.log)
     return optuna_distributions.FloatDistribution(domain.low, domain.high, log=domain.log)
-
-
-def _is_constant(parameter: Parameter) -> bool:
-    domain = parameter.domain
-    return len(domain.values) == 1 if isinstance(domain, Choice) else domain.low == domain.high
 
 
 def told_values(trial: TrialRecord, metric: str) -> dict[int, float]:

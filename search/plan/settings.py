@@ -26,9 +26,11 @@ KERAS_NORM_MOMENTUM = 0.99  # of batch norm's running statistics
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # How `search.plan.words` reads a setting that is no plain word or number of Hydra's grammar.
-TEXT, PATH, WEIGHTS, LENGTH, DURATION = ({"reads": kind} for kind in ("text", "path", "weights", "length", "duration"))
+TEXT, PATH, RUNS, WEIGHTS, LENGTH, DURATION = (
+    {"reads": kind} for kind in ("text", "path", "runs", "weights", "length", "duration")
+)
 UNLIMITED = 100_000  # trials: as many as the time budget allows
-AUTO = 0  # of a length in epochs: chosen once the images are known (search.plan.lengths)
+AUTO = 0  # of a length in epochs or images: chosen once the images are known (search.plan.lengths)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -38,11 +40,12 @@ class SettingsError(ValueError):
 
 @dataclass
 class SpaceSettings:
-    """What is searched: parameters to sample, or published rows to replay."""
+    """What is searched: parameters to sample, with a best guess of their values, or published rows to replay."""
 
     name: str = ""
     question: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    guess: dict[str, Any] = field(default_factory=dict)
     rows: list[str] = field(default_factory=list)
 
 
@@ -62,6 +65,8 @@ class SearchSettings:
     time_budget: float | None = field(default=None, metadata=DURATION)  # in seconds
     max_epochs: int = field(default=AUTO, metadata=LENGTH)
     searcher: str = "tpe"
+    prior_share: float = 0.5
+    warm_start: str | None = field(default=None, metadata=RUNS)
     scheduler: str = "asha"
     metric: str = "shifted_calibrated_loss"
     seed: int = 0
@@ -78,10 +83,14 @@ class SearchSettings:
 
 @dataclass
 class TrainSettings:
-    """Defaults of every training parameter that the space does not sample."""
+    """Defaults of every training parameter that the space does not sample.
+
+    `epoch_images` and `precision` are the same for all trials of a run. With None an epoch is a pass.
+    """
 
     learning_rate: float = 1e-3
     batch_size: int = 32
+    epoch_images: int | None = field(default=AUTO, metadata=LENGTH)
     augment: str = "none"
     class_weights: str = "none"
     label_smoothing: float = 0.0
@@ -189,6 +198,7 @@ def check_settings(settings: Settings) -> Settings:
         ("run.patience", settings.run.patience, 0),
         ("views", settings.views, 1),
         ("data.cache_gb", settings.data.cache_gb, 0),
+        ("train.epoch_images", settings.train.epoch_images or AUTO, AUTO),
         ("resources.gpus_per_trial", resources.gpus_per_trial or 0, 0),
         ("resources.max_concurrent", 1 if resources.max_concurrent is None else resources.max_concurrent, 1),
     ):
@@ -198,6 +208,8 @@ def check_settings(settings: Settings) -> Settings:
         raise SettingsError(
             f"search.time_budget must be longer than 0. Received: {search.time_budget} s. Write search.time_budget=30m."
         )
+    if not 0 <= search.prior_share <= 1:
+        raise SettingsError(f"search.prior_share must lie between 0 and 1. Received: {search.prior_share}.")
     if resources.cpus_per_trial is not None and not resources.cpus_per_trial > 0:
         raise SettingsError(f"resources.cpus_per_trial must be greater than 0. Received: {resources.cpus_per_trial}.")
     if search.asha.reduction_factor <= 1:

@@ -12,21 +12,23 @@ pooling: average
 
 A bare value is a constant. `when` makes a parameter conditional on earlier ones. `resolve` walks the
 parameters in order and asks a function for each value, so that a sampler, a grid and a size estimate
-share the same conditional space.
+share the same conditional space. `space.guess` may name the value of each parameter that is thought best, as
+`{learning_rate: 0.003, layers: 2}`: `search.plan.priors` says what a search makes of it.
 """
 
 import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from models.checks import nearest
 from models.registry import FAMILIES, PUBLISHED, ModelConfig, model_config, model_parameters, model_values
-from search.plan.settings import Settings, SettingsError, TrainSettings, check_train
+from search.plan.settings import Settings, SettingsError, SpaceSettings, TrainSettings, check_train
 
-TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name != "precision")
+_OF_A_RUN = ("epoch_images", "precision")  # trials are compared at equal epochs
+TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name not in _OF_A_RUN)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Choice:
     """One of several values of any JSON type."""
 
     values: tuple[Any, ...]
+
+    def __contains__(self, value: Any) -> bool:
+        """Whether it is one of the values."""
+        return value in self.values
 
     @property
     def labels(self) -> tuple[Any, ...]:
@@ -57,6 +63,10 @@ class Uniform:
     high: float
     log: bool = False
 
+    def __contains__(self, value: Any) -> bool:
+        """Whether it is a number between the ends."""
+        return _is_number(value) and self.low <= value <= self.high
+
 
 @dataclass(frozen=True)
 class Integer:
@@ -65,6 +75,10 @@ class Integer:
     low: int
     high: int
     log: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        """Whether it is a whole number between the ends."""
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -83,6 +97,12 @@ class Parameter:
     domain: Domain
     when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it has a single value."""
+        domain = self.domain
+        return len(domain.values) == 1 if isinstance(domain, Choice) else domain.low == domain.high
+
     def is_active(self, chosen: Mapping[str, Any]) -> bool:
         """Whether the values chosen so far make this parameter part of the configuration."""
         return all(name in chosen and chosen[name] in values for name, values in self.when)
@@ -90,11 +110,16 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Space:
-    """A search space: parameters, or published rows to replay."""
+    """A search space: parameters, or published rows to replay.
+
+    Attributes:
+        guess: the value of each parameter that is thought best; parameters may be missing.
+    """
 
     name: str
     parameters: tuple[Parameter, ...] = ()
     rows: tuple[str, ...] = ()
+    guess: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,7 +137,8 @@ def read_space(settings: Settings) -> Space:
     """The space of the settings, every name, domain and condition checked.
 
     Raises:
-        SettingsError: an unknown parameter, domain, backbone or row; a condition that cannot hold.
+        SettingsError: an unknown parameter, domain, backbone or row; a condition that cannot hold; a guess outside the
+            space.
     """
     choice = settings.space
     if bool(choice.parameters) == bool(choice.rows):
@@ -121,13 +147,15 @@ def read_space(settings: Settings) -> Space:
             f"{'both' if choice.rows else 'neither'}. See search/conf/space/cnn2.yaml for an example."
         )
     if choice.rows:
+        _check_guess(choice, [])
         return Space(choice.name, rows=_read_rows(choice.rows))
     parameters = [_read_parameter(name, entry) for name, entry in choice.parameters.items()]
     _check_names(parameters)
     for parameter in parameters:
         if parameter.name in TRAINING_PARAMETERS:
             _check_training(parameter, settings.train)
-    return Space(choice.name, parameters=tuple(parameters))
+    _check_guess(choice, parameters)
+    return Space(choice.name, parameters=tuple(parameters), guess=dict(choice.guess))
 
 
 def check_unused(space: Space, settings: Settings) -> None:
@@ -440,6 +468,21 @@ def _check_training(parameter: Parameter, defaults: TrainSettings) -> None:
                 f"space.parameters.{parameter.name} takes {kind}. Received: {value!r}. Its default is {default!r}."
             )
         check_train(train_settings(defaults, {parameter.name: value}), "space.parameters")
+
+
+def _check_guess(choice: SpaceSettings, parameters: list[Parameter]) -> None:
+    """Refuse a guess of what is no parameter, or outside its parameter's domain."""
+    domains = {parameter.name: parameter.domain for parameter in parameters}
+    for name, value in choice.guess.items():
+        if name not in domains:
+            hint = nearest(str(name), domains) if domains else "A space of rows takes no guess."
+            raise SettingsError(f"space.guess names parameters of the space. Received: {name!r}. {hint}")
+        if value not in domains[name]:
+            raise SettingsError(
+                f"space.guess.{name} must lie in the parameter's domain. Received: {value!r}; "
+                f"space.parameters.{name} is {choice.parameters[name]}. Change one of them, or leave {name} out of "
+                "space.guess."
+            )
 
 
 def _is_scalar(value: Any) -> bool:

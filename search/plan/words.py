@@ -33,7 +33,7 @@ from search.plan.settings import (
 
 GROUPS = ("space", "data", "resources", "cluster")  # a word such as space=cnn2 chooses a file of search/conf
 # Dictionaries whose names are the user's own.
-_OPEN = ("space.parameters", "data.extra_tests")
+_OPEN = ("space.parameters", "space.guess", "data.extra_tests")
 # What a resumed run may change, beside resources.*, evaluate.* and run.*.
 _MAY_CHANGE = (
     "search.num_trials",
@@ -94,12 +94,20 @@ def without(words: Iterable[Word], *keys: str) -> tuple[Word, ...]:
 def load_settings(words: Sequence[str | Word]) -> Settings:
     """The settings that `search/conf/config.yaml`, a space, a data source and the words add up to.
 
+    A word that replaces a parameter of the space takes away the space file's guess of it: that was for another domain.
+
     Raises:
         SettingsError: an unknown key, space or data source, a wrong type, or an impossible value.
         DataError: an impossible value of `data.*`.
     """
     parsed = parse_words(words)
     config = _compose({word.key: str(word.value) for word in parsed if word.key in GROUPS})
+    for word in parsed:
+        group, _, name = word.key.rpartition(".")
+        if group == "space.parameters":
+            config["space"].get("guess", {}).pop(name, None)
+        elif word.key == "space.parameters":
+            config["space"].pop("guess", None)
     given = [word for word in parsed if word.key not in GROUPS]
     if value_of(given, "search.time_budget") is not None and value_of(given, "search.num_trials") is None:
         given.append(Word("search.num_trials", UNLIMITED, ""))
@@ -108,8 +116,8 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
 
 # Settings that older records do not have, as they were then: older runs are resumed as they began.
 _BEFORE: Mapping[str, Mapping[str, Any]] = {
-    "train": {"norm_momentum": KERAS_NORM_MOMENTUM},
-    "search": {"confirm": 0, "time_budget": None},
+    "train": {"norm_momentum": KERAS_NORM_MOMENTUM, "epoch_images": None},
+    "search": {"prior_share": 0.0, "confirm": 0, "time_budget": None},
 }
 
 
@@ -226,6 +234,12 @@ def _home(path: str) -> str:
         return path
 
 
+def _read_runs(key: str, value: str) -> str | None:
+    """Paths or names, joined by commas."""
+    text = _read_text(key, value)
+    return None if text is None else ",".join(_read_path(key, part.strip()) or "" for part in text.split(","))
+
+
 # NAME: VALUE of `{adults: /data/chest xray (1), b: ~/x}`; a value goes on to the next `, NAME:`.
 _NAME = r"""[^\s:,/{}'"][^:,/{}'"]*"""
 _ENTRY = re.compile(rf"""\s*(?P<name>{_NAME}):\s*(?P<path>{_QUOTED.pattern}|.*?)\s*(?:,(?=\s*{_NAME}:)|$)""", re.DOTALL)
@@ -272,7 +286,7 @@ def _read_plain(key: str, value: str) -> Any:
 
 
 def _read_length(key: str, value: str) -> Any:
-    """A number of epochs, or `auto`."""
+    """A number of epochs or images, or `auto`."""
     return AUTO if value == "auto" else _read_plain(key, value)
 
 
@@ -295,6 +309,7 @@ def _read_duration(key: str, value: str) -> float | None:
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "text": _read_text,
     "path": _read_path,
+    "runs": _read_runs,
     "length": _read_length,
     "duration": _read_duration,
     "paths": _read_paths,

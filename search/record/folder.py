@@ -17,10 +17,12 @@ from search.record.events import fold, read_event
 from search.record.patience import patiently
 from search.record.schema import (
     SCHEMA_VERSION,
+    EarlierTrial,
     Evaluation,
     RecordError,
     RunRecord,
     TrialRecord,
+    WarmStart,
     Winner,
     finite,
     from_json,
@@ -37,6 +39,7 @@ class RunFolder:
     ```
     NAME/
       run.json  config.yaml  manifest.parquet  bad_files.csv    settings, environment and data
+      warm_start.json                                           what was taken from earlier runs, if any
       log/*.jsonl                                               events, one JSON line each
       trials/0007/                                              checkpoints (weights only)
       evaluation.jsonl  predictions/{0007,winner}.parquet       made after the search
@@ -173,6 +176,20 @@ class RunFolder:
         """Write the run's record."""
         self.write(_indented_json(run), "run.json")
 
+    def write_warm_start(self, warm: WarmStart) -> None:
+        """Write what the run takes from earlier ones."""
+        self.write(_indented_json(warm), "warm_start.json")
+
+    def read_warm_start(self) -> WarmStart:
+        """What the run took from earlier ones.
+
+        Raises:
+            FileNotFoundError: it took nothing.
+        """
+        content = json.loads(self.read("warm_start.json"))
+        parts = {name: tuple(from_json(EarlierTrial, entry) for entry in entries) for name, entries in content.items()}
+        return from_json(WarmStart, parts)
+
     def read_events(self) -> Iterator[dict[str, Any]]:
         """The log's events in the order in which they were written.
 
@@ -221,7 +238,7 @@ class RunFolder:
         return from_json(Winner, {**content, "evaluations": evaluations})
 
 
-def _indented_json(record: RunRecord | Winner) -> bytes:
+def _indented_json(record: RunRecord | WarmStart | Winner) -> bytes:
     """A record as a JSON file that people read, too."""
     return json.dumps(finite(dataclasses.asdict(record)), indent=1).encode()
 

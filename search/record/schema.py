@@ -213,6 +213,36 @@ class Winner:
 
 
 @dataclass(frozen=True)
+class EarlierTrial:
+    """What a run took from a trial of an earlier one.
+
+    Attributes:
+        run: the earlier run's name.
+        trial: the trial's number there.
+        parameters: its configuration in the space of this run.
+        value: the best metric of its epochs; `None` where it is taken as a guess.
+    """
+
+    run: str
+    trial: int
+    parameters: dict[str, Any]
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What a run took from earlier ones (`search.warm_start`), written when the run is created.
+
+    Attributes:
+        guesses: the best configuration of each earlier run, which a trial repeats.
+        history: finished trials whose values count like those of trials of this run.
+    """
+
+    guesses: tuple[EarlierTrial, ...] = ()
+    history: tuple[EarlierTrial, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """A run's settings, data and environment, written when the run is created.
 

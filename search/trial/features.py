@@ -1,7 +1,7 @@
 """Gives a trial its inputs: the images, or the features of its frozen backbone, which are computed once for all trials.
 
 The output of a backbone that is frozen, wholly or up to a layer, depends on backbone, weights, image and augmentation
-alone (`FeatureKey`). An augmentation is drawn as a few fixed views of every image; epoch e trains on view e modulo
+alone (`FeatureKey`). An augmentation is drawn as a few fixed views of every image; pass p trains on view p modulo
 their number.
 """
 

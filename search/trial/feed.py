@@ -1,6 +1,9 @@
-"""Feeds a trial: the arrays that its batches are made of, and the batches of each epoch as a tf.data pipeline."""
+"""Feeds a trial: the arrays that its batches are made of, and the batches of each epoch as a tf.data pipeline.
 
-import math
+A trial's batches are those of pass after pass over the training images. An epoch is a fixed number of them: a whole
+pass, or on a large set a part of one.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +15,7 @@ from data_pipeline.augment import Policy, augment, find_policy
 from data_pipeline.class_weights import class_weights
 from data_pipeline.share import TrainingData
 from search.plan.settings import TrainSettings
+from search.record.passes import steps_of_epoch, steps_of_pass
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Inputs:
     """The arrays that a trial's batches are made of: images, or the features of a frozen part in their place.
 
     Attributes:
-        views: of equal shape (n, ...), uint8 images or float features; epoch e trains on views[(e - 1) % len(views)].
+        views: of equal shape (n, ...), uint8 images or float features; pass p, from 0, trains on views[p % len(views)].
         train: rows of every view that train, int64, in the order of `TrainingData.train`.
         plain: of every pool image without augmentation, (N, ...); validation is scored on these.
         shifted: of the shifted copy of the validation images, (m, ...); None where it is not scored.
@@ -42,10 +46,13 @@ def image_inputs(data: TrainingData) -> Inputs:
 
 
 class Feed:
-    """Makes the training batches of a trial; order and augmentation follow from (seed, epoch) alone.
+    """Makes the training batches of a trial; order and augmentation follow from its seed and the epoch alone.
+
+    Every pass has an order of its own and feeds each image once. All epochs have equally many batches: one begins where
+    the one before it ended, and goes on into the next pass if it must.
 
     Args:
-        train: batch size, augmentation and class weights.
+        train: batch size, images of an epoch, augmentation and class weights.
         seed: of the trial.
         data: the pool's labels and split.
         inputs: images or features of that pool.
@@ -61,22 +68,24 @@ class Feed:
         self._targets = one_hot(self._labels, len(data.classes))
         self._policy = find_policy(train.augment) if inputs.are_images else Policy()  # features are augmented already
         self._class_weights = class_weights(train.class_weights, self._labels, len(data.classes))
-
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch; the last one may be smaller."""
-        return count_steps(len(self._labels), self._batch_size)
+        self._steps_of_pass = steps_of_pass(len(self._labels), train.batch_size)
+        self.steps = steps_of_epoch(len(self._labels), train.batch_size, train.epoch_images)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Choose the view and the order of the training images."""
-        self._epoch = epoch
-        self._view = self._inputs.views[(epoch - 1) % len(self._inputs.views)]
-        self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._labels))
+        """Choose the view and the order of the training images, in each pass that the epoch has a part in."""
+        self._epoch, self._first = epoch, (epoch - 1) * self.steps  # its first batch, counted from the trial's begin
+        last = self._first + self.steps - 1
+        passes = range(self._first // self._steps_of_pass, last // self._steps_of_pass + 1)
+        self._views = {each: self._inputs.views[each % len(self._inputs.views)] for each in passes}
+        self._orders = {
+            each: np.random.default_rng([self._seed, each + 1]).permutation(len(self._labels)) for each in passes
+        }
 
     def _read_batch(self, number: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """A batch of this epoch: images or features (B, ...), targets (B, 1 or K), sample weights (B,)."""
-        places = self._order[int(number) * self._batch_size : (int(number) + 1) * self._batch_size]
-        inputs = self._view[self._inputs.train[places]]
+        each, batch = divmod(self._first + int(number), self._steps_of_pass)
+        places = self._orders[each][batch * self._batch_size : (batch + 1) * self._batch_size]
+        inputs = self._views[each][self._inputs.train[places]]
         if self._policy != Policy():
             inputs = augment(inputs, self._policy, np.random.default_rng([self._seed, self._epoch, int(number)]))
         return inputs, self._targets[places], self._class_weights[self._labels[places]]
@@ -104,11 +113,6 @@ class Feed:
         # look: epochs of 21 s took 22 or 43 s. There is nothing to tune here.
         options.autotune.enabled = False
         return tf.data.Dataset.range(self.steps).map(read).prefetch(3).with_options(options)
-
-
-def count_steps(images: int, batch_size: int) -> int:
-    """How many batches so many training images make."""
-    return math.ceil(images / batch_size)
 
 
 def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:

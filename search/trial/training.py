@@ -1,7 +1,7 @@
 """Trains one trial in Keras: its model, its epochs, its predictions. No Ray, no files.
 
 Epoch e of a trial is a function of its configuration, its seed, e and the weights before it:
-shuffling, augmentation and dropout are seeded from (seed, e), never from what ran before. An
+shuffling, augmentation and dropout are seeded from the seed and e, never from what ran before. An
 interrupted trial that resumes from its last epoch therefore ends as it would have without the interruption.
 """
 
@@ -20,7 +20,8 @@ from models.registry import build_model, build_trainable_part, trainable_part
 from search.plan.settings import KERAS_NORM_MOMENTUM, TrainSettings
 from search.plan.spaces import model_settings, train_settings
 from search.record import EpochRecord, TrialRecord
-from search.trial.feed import Feed, Inputs, count_steps
+from search.record.passes import steps_of_epoch
+from search.trial.feed import Feed, Inputs
 from search.trial.metrics import JudgedScores, judge
 from search.trial.norm import norm_momentum, set_norm_momentum
 from search.trial.plateau import learning_rate, should_stop
@@ -84,8 +85,7 @@ class TrialModel:
         self._take(config, data, inputs)
         self.model = self._build(backbone_weights)
         self._trained = trainable_part(self.model)
-        steps = count_steps(len(data.train), config.train.batch_size)
-        set_norm_momentum(self.model, norm_momentum(config.train, steps))
+        set_norm_momentum(self.model, norm_momentum(config.train, _steps(config.train, data)))
         _compile(self.model, config.train, len(data.classes))
         self.model.optimizer.build(self.model.trainable_variables)
         self._first_scalars = [np.asarray(v) if v.ndim == 0 else None for v in self.model.optimizer.variables]
@@ -277,9 +277,13 @@ def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
 
 def _graphs(config: TrialConfig, data: TrainingData, inputs: Inputs) -> tuple[Any, ...]:
     """Everything that a trial's traced graphs depend on."""
-    train, steps = config.train, count_steps(len(data.train), config.train.batch_size)
+    train, steps = config.train, _steps(config.train, data)
     fixed = train.batch_size, train.optimizer, train.weight_decay, train.weight_average, train.label_smoothing
     return config.model, *fixed, train.norm_momentum, train.precision, inputs.plain.dtype, inputs.plain.shape[1:], steps
+
+
+def _steps(train: TrainSettings, data: TrainingData) -> int:
+    return steps_of_epoch(len(data.train), train.batch_size, train.epoch_images)
 
 
 def _dropout_seeds(model: "keras.Model") -> list[Any]:

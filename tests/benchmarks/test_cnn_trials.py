@@ -59,11 +59,21 @@ def test_ratios_and_shares(task: Task) -> None:
     timings |= {"keras_tuner_search": [Timing(200.0, 0.4)], "ray_tune": [Timing(80.0, 0.4)]}
     found = cnn_trials.summarize(timings, task, MACHINE)
     assert {each.peer.name: (each.ratio, each.is_reached) for each in found.comparisons} == {
-        "a plain Keras loop": (0.5, True),
+        "a plain Keras loop": (0.5, False),
         "KerasTuner": (0.25, True),
         "plain Ray Tune": (0.625, False),
     }
     assert [each.median for each in found.others] == [9.0, 20.0, 40.0, 40.0, 40.0]
+
+
+def test_peers_as_users_run_them_have_the_bound_of_a_cpu_without_onednn(task: Task) -> None:
+    timings = {"ours": [Timing(20.0, 0.2, startup=9.0)], "keras_loop": [Timing(100.0, 0.4)]}
+    timings["keras_loop with oneDNN set"] = [Timing(60.0, 0.4)]
+    found = cnn_trials.summarize(timings, task, MACHINE, onednn_by_itself=False)
+    assert [(each.peer.name, each.bound.value) for each in found.comparisons] == [
+        ("a plain Keras loop", 0.15),
+        ("a plain Keras loop with oneDNN set", 0.4),
+    ]
 
 
 def test_work_is_counted_for_training_and_validation(task: Task) -> None:

@@ -371,6 +371,31 @@ def test_the_best_configuration_of_a_run_is_trained_again_on_splits_of_its_own(
     assert sorted(winner.trials) == [0, 1]
 
 
+def test_a_search_begins_with_an_earlier_one_and_is_resumed_without_it(
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+) -> None:
+    earlier = tmp_path / "earlier"
+    shutil.copytree(undisturbed[0].path, earlier)
+    words = [*TINY[:-1], "run.name=warm", "search.seed=4", "search.num_trials=1", "evaluate.enabled=false"]
+    done = search(tmp_path, image_cache, *words, f"search.warm_start={earlier}")
+    assert done.returncode == 0, done.stderr + done.stdout
+    folder, trials = RunFolder(str(tmp_path / "warm")), RunFolder(str(earlier)).read_trials()
+    finished = [trial for trial in trials.values() if trial.status == "finished"]
+    best = rank(finished, "val_loss")[0]
+    assert f"{len(finished)} of {len(finished)} finished trials of earlier fit" in done.stdout
+    assert f"trial 0 is the best of earlier, its trial {best.name}" in done.stdout
+    assert folder.read_trials()[0].parameters == best.parameters
+    known = folder.read_warm_start().history
+    assert [(each.trial, each.value) for each in known] == [
+        (trial.number, min(epoch.val_loss for epoch in trial.epochs)) for trial in finished
+    ]
+    shutil.rmtree(earlier)
+    again = run([f"resume={folder.url}", "search.num_trials=2"])
+    assert again.returncode == 0, again.stderr + again.stdout
+    assert sorted(folder.read_trials()) == [0, 1]
+    assert folder.read_warm_start().history == known
+
+
 def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command(arguments),

@@ -95,6 +95,13 @@ def test_features_save_the_frozen_part_of_every_epoch(tmp_path):
     assert table.loc["in all without them", "process_hours"] == pytest.approx(2.0 + 4.0 + 2000 / 600)
 
 
+def test_an_epoch_may_be_a_part_of_a_pass(tmp_path):
+    trial = trial_events(0, [1.0, 1.5], "finished", backbone="vgg16", frozen="all")
+    costs = {"event": "features", "time": 1.0, "backbone": "vgg16", "images": 600, "seconds": HOUR}
+    run = write_run(tmp_path / "run", [*trial, costs], train={"epoch_images": 400})
+    assert lines(run).loc["saved by features", "basis"].startswith("2 epochs of 600 images ")
+
+
 def test_what_features_save_is_not_known_where_the_cache_had_them(tmp_path):
     run = write_run(tmp_path / "run", trial_events(0, [1.0], "finished", backbone="resnet50"))
     table = lines(run)

@@ -17,6 +17,11 @@ from tests.conftest import make_epoch
         (["space=plain2", "search.num_trials=7"], ("7 trials will run", "smallest model", "train ")),
         (["space=plain2", "search.time_budget=5m"], ("as many trials as fit will run", "time budget 5 min: ")),
         (["space=report2"], ("table1/1", "parameters")),
+        (["train.epoch_images=200"], ("an epoch is one of ", " parts of a pass, about ", "grace_period ")),
+        (
+            ["space=cnn2"],
+            ("trial 0 is the space's guess: learning_rate=0.003", "near it, before TPE's model: 1 of 3"),
+        ),
         (["space=vgg2"], ("computed once for all trials: features of vgg16",)),
     ],
 )

@@ -116,6 +116,16 @@ def test_a_run_to_train_again_is_one_that_every_node_reaches() -> None:
         job_words([storage, "refit=runs/one"], "two")
 
 
+def test_runs_to_begin_with_are_those_that_every_node_reaches() -> None:
+    storage = "run.storage=/shared"
+    for reached in ("one,two", "s3://bucket/runs/one,/shared/two.zip", "null"):
+        words = [storage, f"search.warm_start={reached}"]
+        assert job_words(words, "two") == [*words, "run.name=two"]
+    for lost in ("one,runs/two", "one,~/two", "~/one"):
+        with pytest.raises(SettingsError, match=r"search\.warm_start has names of runs"):
+            job_words([storage, f"search.warm_start={lost}"], "two")
+
+
 @pytest.mark.parametrize("words", [["run.storage=~/runs"], ["run.storage='~/runs'"], ["run.storage=/s", "refit=~/one"]])
 def test_the_home_folder_of_this_machine_is_not_that_of_the_nodes(words: list[str]) -> None:
     with pytest.raises(SettingsError, match="absolute path without ~"):

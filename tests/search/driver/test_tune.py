@@ -65,7 +65,7 @@ def test_a_search_under_a_time_budget_ends_by_its_clock(tmp_path: Path, small_da
     """The clock is played: it goes on by five seconds with every epoch that the driver records."""
     words = ["space=plain2", "search.time_budget=120s", "search.max_epochs=4", "search.searcher=random"]
     settings = load_settings([*words, "search.confirm=1", "search.metric=val_loss", "data.size=32"])
-    settings = with_lengths(settings, 100)[0]
+    settings = with_lengths(settings, 100, 10)[0]
     epochs = [0]
     with open_session(settings, read_space(settings), small_dataset) as session:
         searcher = build_searcher(session.space, settings)

@@ -1,10 +1,20 @@
+import pytest
+
 from search.evaluate.card import winner_card, winner_lines
 from search.record import Evaluation, RunRecord, TrialRecord, Winner
 
 ENTRY = Evaluation(2, "test", "best", 1, 263, 0.5, 81 / 263, 0.5, 0.7, 0.4, 0.6, [[40, 100], [82, 41]])
 RUN = RunRecord(
-    "one", 0.0, "", "val_loss", ("normal", "pneumonia"), {"data": {"size": 8, "channels": 1}}, {}, {"fingerprint": "f"}
+    "one",
+    0.0,
+    "",
+    "val_loss",
+    ("normal", "pneumonia"),
+    {"data": {"size": 8, "channels": 1}, "train": {"class_weights": "none"}},
+    {},
+    {"fingerprint": "f", "counts": {"train": [25, 75]}},
 )
+ELSEWHERE = ". Elsewhere multiply each by the class's share there over its share here; rescale to a sum of 1."
 
 
 def test_accuracies_have_their_intervals() -> None:
@@ -39,3 +49,28 @@ def test_a_card_gives_the_formula_of_a_calibration_and_the_losses_that_decided_o
     )
     assert f"- {decided}\n" in card
     assert next(winner_lines(winner)) == decided
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "weights", "held"),
+    [
+        (
+            "",
+            ["none", "none"],
+            "its probabilities hold at the shares of the training images (normal 25 %, pneumonia 75 %)",
+        ),
+        ("", ["balanced", "balanced"], "its probabilities hold where every class is equally frequent"),
+        ("validation", ["none", "none"], "its probabilities hold where every class is equally frequent"),
+        (
+            "",
+            ["none", "balanced"],
+            "its probabilities hold at no known shares: its members weigh the classes differently",
+        ),
+    ],
+)
+def test_a_card_says_at_which_class_shares_the_probabilities_hold(
+    calibrated: str, weights: list[str], held: str
+) -> None:
+    members = [TrialRecord(i, {"class_weights": each}, seed=9, max_epochs=1) for i, each in enumerate(weights)]
+    card = winner_card(RUN, members, Winner((0, 1), calibrated, 1.0, (0.0, 0.0), (ENTRY,)))
+    assert f"- class shares: {held}{ELSEWHERE}\n" in card

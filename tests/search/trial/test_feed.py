@@ -50,6 +50,46 @@ def test_batches_follow_from_seed_and_epoch(data: TrainingData, augment: str) ->
     assert not is_equal(epoch_of(Feed(train, 6, data, image_inputs(data)), 2), second)
 
 
+def fed_places(data: TrainingData, train: TrainSettings, epochs: int) -> list[np.ndarray]:
+    """The rows of the training images in each batch of so many epochs, one epoch after the other."""
+    rows = np.arange(len(data.images), dtype=np.float32)[:, None]
+    feed = Feed(train, 5, data, Inputs((rows,), data.train, rows))
+    return [batch[0][:, 0].astype(int) for epoch in range(1, epochs + 1) for batch in epoch_of(feed, epoch)]
+
+
+@pytest.mark.parametrize(
+    ("epoch_images", "steps"),
+    [(25, 4), (20, 3), (8, 1)],  # of 7 batches a pass
+)
+def test_parts_of_a_pass_feed_every_training_image_once(data: TrainingData, epoch_images: int, steps: int) -> None:
+    train = TrainSettings(batch_size=8, epoch_images=epoch_images)
+    assert Feed(train, 5, data, image_inputs(data)).steps == steps
+    parts, whole = fed_places(data, train, 21 // steps), fed_places(data, TrainSettings(batch_size=8), 3)
+    assert len(parts) == 21 // steps * steps >= 2 * 7
+    for part, batch in zip(parts, whole, strict=False):
+        np.testing.assert_array_equal(part, batch)
+    for begin in (0, 7):
+        np.testing.assert_array_equal(np.sort(np.concatenate(parts[begin : begin + 7])), np.sort(data.train))
+
+
+@pytest.mark.parametrize("epoch_images", [0, None, 50, 8_192])
+def test_an_epoch_of_a_small_set_is_a_pass_in_the_order_of_seed_and_epoch(
+    data: TrainingData, epoch_images: int | None
+) -> None:
+    fed = fed_places(data, TrainSettings(batch_size=16, epoch_images=epoch_images), 3)
+    for epoch in (1, 2, 3):
+        order = np.random.default_rng([5, epoch]).permutation(50)
+        np.testing.assert_array_equal(np.concatenate(fed[4 * (epoch - 1) : 4 * epoch]), data.train[order])
+
+
+def test_a_pass_trains_on_one_view(data: TrainingData) -> None:
+    views = [np.full((50, 1), view, np.float32) for view in range(3)]
+    plain = np.zeros((len(data.images), 1), np.float32)
+    feed = Feed(TrainSettings(batch_size=8, epoch_images=25), 5, data, Inputs(views, np.arange(50), plain))
+    seen = [int(values[0, 0]) for epoch in range(1, 8) for values, _, _ in epoch_of(feed, epoch)]
+    assert seen == [view for view in (0, 1, 2, 0) for _ in range(7)]
+
+
 def test_a_dataset_once_built_feeds_the_trial_of_the_last_restart(data: TrainingData) -> None:
     feed = Feed(TrainSettings(batch_size=16), 5, data, image_inputs(data))
     dataset = feed.build_dataset()

@@ -32,7 +32,15 @@ def outcome(history: list[EpochRecord]) -> list[tuple]:
     return [(e.epoch, e.learning_rate, e.train_loss, e.val_loss, e.val_auc) for e in history]
 
 
-@pytest.mark.parametrize("change", [{}, {"augment": "strong"}, {"weight_average": 0.9, "label_smoothing": 0.1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"augment": "strong"},
+        {"weight_average": 0.9, "label_smoothing": 0.1},
+        {"augment": "strong", "batch_size": 8, "epoch_images": 30},  # stopped in the middle of a pass
+    ],
+)
 def test_an_interrupted_trial_ends_as_it_would_have(small_data: TrainingData, change: dict) -> None:
     settings = {"class_weights": "balanced", "plateau": 1, "optimizer": "adamw", **change}
     whole = make_model(small_data, **settings)
@@ -72,6 +80,7 @@ def test_a_trial_with_equal_graphs_starts_anew_in_them(small_data: TrainingData,
 
 OTHER_GRAPHS = [
     {"batch_size": 16},
+    {"epoch_images": 40},
     {"weight_decay": 0.1},
     {"optimizer": "adamw"},
     {"weight_average": 0.9},

@@ -1,0 +1,142 @@
+"""How well a trial's first epochs foretell its end: today's score and batch norm, and those of before.
+
+`python -m benchmarks.first_rung --root FOLDER`; on 2 cores about an hour and a half with the full set, a third of it
+without `--root`, on the sample alone. Every trial is trained to its last epoch and none is compared on the way. The
+searches stay in `build/first_rung/`, so that an interrupted benchmark resumes and nothing is trained twice (remove the
+folder when training itself has changed).
+
+No test image is opened: evaluation is off.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from benchmarks import harness
+from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
+from benchmarks.searches import data_words, kept_search
+from search.plan.settings import KERAS_NORM_MOMENTUM
+from search.record import TrialRecord, lower_is_better
+
+TRIALS, QUICK_TRIALS = 60, 6
+FULL_SIZE = 64  # at the space's own 96 pixels the full set would take three hours
+NOW, BEFORE = "shifted_calibrated_loss", "val_loss"
+RESAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of training and of judging.
+
+    Attributes:
+        name: in words.
+        words: settings besides the space's.
+        metric: by which a trial is judged at the rung and at its end.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    metric: str
+
+
+WAYS = (
+    Way("now", (), NOW),
+    Way("before", (f"train.norm_momentum={KERAS_NORM_MOMENTUM}",), BEFORE),
+)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The trials of one search, and the epoch of the first rung that it would have had."""
+
+    trials: Sequence[TrialRecord]
+    rung: int
+
+
+def measure(options: Options, machine: Machine) -> Measurement:
+    """Both ways on the sample and, with `--root`, on that set too; searches in the folder are read from it."""
+    sets = [("the sample", None)] + ([("the full set", options.root)] if options.root else [])
+    return summarize({name: {way.name: _curves(way, root, options.quick) for way in WAYS} for name, root in sets})
+
+
+def summarize(found: Mapping[str, Mapping[str, Curves]]) -> Measurement:
+    """The measurement that the curves of each set and way make."""
+    comparisons: list[Comparison] = []
+    others: list[Quantity] = []
+    for data, ways in found.items():
+        quantities = {
+            (way.name, epoch): _quantity(f"{data}, {way.name}: after epoch {epoch}", way.metric, ways[way.name], epoch)
+            for way in WAYS
+            for epoch in (1, ways[way.name].rung)
+        }
+        now, before = quantities.pop(("now", ways["now"].rung)), quantities.pop(("before", 1))
+        comparisons.append(Comparison(now, before, Bound(1.0, at_most=False)))
+        others += quantities.values()
+    count = len(next(iter(next(iter(found.values())).values())).trials)
+    return Measurement(
+        question="How well does the score after a trial's first epochs rank it as its end does (Spearman)?",
+        setting=f"Space cnn2, {count} random trials trained to their end, one seed; the sample at the space's own "
+        f"size, the full set at {FULL_SIZE} pixels. A trial's end is its best epoch by the same score: now the shifted "
+        "calibrated loss; before the validation loss as it is, with Keras' momentum of batch norm.",
+        comparisons=tuple(comparisons),
+        others=tuple(others),
+        notes=(
+            "Brackets hold the 95 % interval over resampled trials. Compared are the first rung of today's `auto` and "
+            "that of before, which came after epoch 1.",
+        ),
+        limited_by="the noise of the ends: one configuration with two seeds does not end twice at the same score.",
+        physical_limit="1, if the first epoch told the end.",
+    )
+
+
+def _quantity(name: str, metric: str, curves: Curves, epoch: int) -> Quantity:
+    early, last = scores(curves.trials, metric, epoch)
+    low, high = interval(early, last)
+    return Quantity(name, "", (low, correlation(early, last), high))
+
+
+def scores(trials: Sequence[TrialRecord], metric: str, epoch: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The best score up to an epoch and up to the end, float64 (trials,) each; lower is better."""
+    sign = 1 if lower_is_better(metric) else -1
+
+    def best(trial: TrialRecord, epochs: int) -> float:
+        values = [getattr(each, metric) for each in trial.epochs[:epochs]]
+        return min((sign * value for value in values if value is not None), default=math.inf)
+
+    return (
+        np.array([best(trial, epoch) for trial in trials]),
+        np.array([best(trial, len(trial.epochs)) for trial in trials]),
+    )
+
+
+def correlation(early: NDArray[np.float64], last: NDArray[np.float64]) -> float:
+    """Spearman's rank correlation."""
+    return float(spearmanr(early, last).statistic)
+
+
+def interval(early: NDArray[np.float64], last: NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the correlation over trials (percentiles, a fixed seed)."""
+    rows = np.random.default_rng(0).integers(0, len(early), (RESAMPLES, len(early)))
+    low, high = np.nanpercentile([correlation(early[row], last[row]) for row in rows], (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _curves(way: Way, root: str | None, quick: bool) -> Curves:
+    """The curves of one search, trained or read."""
+    fingerprint = re.findall(r"fingerprint (\w+)", harness.describe_data(root))[0]
+    count = QUICK_TRIALS if quick else TRIALS
+    store = harness.ROOT / "build" / "first_rung" / f"{fingerprint}-{count}"
+    words = ["space=cnn2", "search.searcher=random", "search.scheduler=none", f"search.num_trials={count}", *way.words]
+    words += ([f"data.size={FULL_SIZE}"] if root else []) + (["search.max_epochs=2"] if quick else [])
+    folder = kept_search([*words, *data_words(root, store / "cache")], store, way.name)
+    grace = folder.read_run().config["search"]["asha"]["grace_period"]
+    return Curves(tuple(folder.read_trials().values()), grace)
+
+
+if __name__ == "__main__":
+    harness.main(measure, __doc__, repeats=1)
