@@ -71,6 +71,7 @@ def write_run(
 
 def _run_record(folder: RunFolder, trials: int, epochs: int, classes: int, scheduler: str) -> RunRecord:
     config = {
+        "train": {"class_weights": "none"},
         "space": {
             "name": f"synthetic{classes}",
             "question": "How quick is the analysis?",

@@ -12,10 +12,10 @@ from search.record import RunFolder, RunRecord, to_json
 HOUR = 3600.0
 
 
-def write_run(path, events, features="float32"):
+def write_run(path, events, features="float32", **settings):
     folder = RunFolder(str(path))
     data = {"counts": {"train": [300, 500], "validation": [100, 100], "test": [40, 60]}}
-    config = {"features": features, "data": {"size": 1024, "channels": 1}}
+    config = {"features": features, "data": {"size": 1024, "channels": 1}, **settings}
     folder.write_run(RunRecord("hand", 1.0, "", "val_loss", ("normal", "pneumonia"), config, {}, data))
     folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", "1.jsonl")
     return analysis.load(folder)

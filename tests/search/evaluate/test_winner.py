@@ -32,8 +32,9 @@ def make_trial(number: int, val_loss: float, status: str = "finished") -> TrialR
 def make_folder(path: Path, numbers: list[int], images: dict[str, int] = IMAGES) -> RunFolder:
     """A run folder with random predictions that lean towards the truth; pneumonia is called too often."""
     folder = RunFolder(str(path))
-    config = {"data": {"size": 8, "channels": 1}}
-    folder.write_run(RunRecord("one", 0.0, "", "val_loss", ("normal", "pneumonia"), config, {}, {"fingerprint": "f"}))
+    config = {"data": {"size": 8, "channels": 1}, "train": {"class_weights": "none"}}
+    data = {"fingerprint": "f", "counts": {"train": [25, 75]}}
+    folder.write_run(RunRecord("one", 0.0, "", "val_loss", ("normal", "pneumonia"), config, {}, data))
     datasets = [name for name, count in images.items() for _ in range(count)]
     labels = np.arange(len(datasets)) % 2
     for number in numbers:
