@@ -131,7 +131,8 @@ def _curves(way: Way, root: str | None, quick: bool) -> Curves:
     fingerprint = re.findall(r"fingerprint (\w+)", harness.describe_data(root))[0]
     count = QUICK_TRIALS if quick else TRIALS
     store = harness.ROOT / "build" / "first_rung" / f"{fingerprint}-{count}"
-    words = ["space=cnn2", "search.searcher=random", "search.scheduler=none", f"search.num_trials={count}", *way.words]
+    words = ["space=cnn2", "search.searcher=random", "search.prior_share=0", "search.scheduler=none"]
+    words += [f"search.num_trials={count}", *way.words]
     words += ([f"data.size={FULL_SIZE}"] if root else []) + (["search.max_epochs=2"] if quick else [])
     folder = kept_search([*words, *data_words(root, store / "cache")], store, way.name)
     grace = folder.read_run().config["search"]["asha"]["grace_period"]
