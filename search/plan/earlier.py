@@ -87,7 +87,8 @@ def is_complete(folder: RunFolder) -> bool:
     settings = resumed_settings(folder)
     wanted = count_trials(read_space(settings), settings)
     trials = folder.read_trials()
-    clock, budget = folder.read_clock() if settings.search.time_budget else ClockRecord(), settings.search.time_budget
+    budget = settings.search.time_budget
+    clock = folder.read_clock() if budget else ClockRecord()
     if clock.is_closed(record.TRIALS, budget):
         wanted = 0
     confirmations = sum(trial.confirms is not None for trial in trials.values())
