@@ -85,9 +85,10 @@ Settings and their defaults; set any with key=value, nested ones with dots (sear
 
 
 def _main(arguments: list[str]) -> int:
-    cluster, words = cluster_settings(parse_words(arguments))
+    parsed = parse_words(arguments)
+    cluster, words = cluster_settings(parsed)
     if cluster.mode == "submit":
-        return _submit(cluster, words)
+        return _submit(cluster, words, [word.text for word in parsed if word.key == "cluster.workers"])
     resume = value_of(words, "resume")
     if resume and not value_of(words, "refit"):
         folder = find_run(resume, words)
@@ -120,15 +121,22 @@ def _new_space(settings: Settings) -> Space:
     return space
 
 
-def _submit(cluster: ClusterSettings, words: Sequence[Word]) -> int:
-    """Send the command to a cluster, after the checks that need neither its images nor its storage."""
+def _submit(cluster: ClusterSettings, words: Sequence[Word], for_cluster: Sequence[str]) -> int:
+    """Send the command to a cluster, after the checks that need neither its images nor its storage.
+
+    Args:
+        cluster: where to.
+        words: of the command, without those on the cluster.
+        for_cluster: words on the cluster that the search itself needs there.
+    """
     from search.driver.submit import connect_client, job_words, submit
 
     settings = load_settings([]) if value_of(words, "resume") else _new_settings(words)
+    settings.cluster = cluster
     space = _new_space(settings)
     if settings.dry_run:
         return dry_run(settings, space, read_earlier(space, settings))
-    named = job_words(words, run_name(settings))
+    named = [*job_words(words, run_name(settings)), *for_cluster]
     return submit(cluster, named, connect_client, lambda text: print(text, end="", flush=True))
 
 

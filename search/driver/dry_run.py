@@ -6,7 +6,8 @@ from data_pipeline.dataset import list_dataset
 from data_pipeline.split import split_pool
 from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut
 from search.driver.command import print_images
-from search.driver.session import check_models
+from search.driver.resources import choose_resources, has_backbones
+from search.driver.session import check_models, known_hosts
 from search.driver.share import models_with_features
 from search.plan.earlier import measured_like
 from search.plan.lengths import with_lengths
@@ -46,7 +47,8 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     warm, taken = warm_start(earlier, space, settings, manifest)
     epochs = [] if count >= UNLIMITED else [epochs_line(space, settings)]
     guesses = prior_lines(space, settings, warm, taken)
-    for line in (*reasons, *guesses, *epochs, *budget_lines(settings, len(split.train))):
+    planned, at_a_time = plan_lines(settings, space)
+    for line in (*reasons, *guesses, *epochs, *planned, *budget_lines(settings, len(split.train), at_a_time)):
         console.print(line, markup=False)
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
     if cuts:
@@ -56,12 +58,29 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     return 0
 
 
-def budget_lines(settings: Settings, images: int) -> list[str]:
+def plan_lines(settings: Settings, space: Space) -> tuple[list[str], int]:
+    """What each trial would get and how many would run at a time, a line each; and that number.
+
+    The share of a GPU and the precision for it are as without a measurement, which takes a running search.
+
+    Raises:
+        SettingsError: a trial asks for more than any host has.
+    """
+    mode = settings.cluster.mode
+    if mode == "submit":
+        return ["trials at a time: chosen on the cluster"], settings.resources.max_concurrent or 1
+    hosts, trials = known_hosts(settings.cluster), count_trials(space, settings)
+    chosen = choose_resources(settings.resources, settings.train.precision, hosts, trials, has_backbones(space))
+    return [f"each trial: {chosen}", *chosen.reasons], chosen.at_a_time
+
+
+def budget_lines(settings: Settings, images: int, at_a_time: int = 1) -> list[str]:
     """What fits into the time budget, by the epochs of an earlier run like this one; no line without a budget.
 
     Args:
         settings: with numbers of epochs.
         images: how many train.
+        at_a_time: trials that run side by side.
     """
     search, budget = settings.search, settings.search.time_budget
     if budget is None:
@@ -71,7 +90,6 @@ def budget_lines(settings: Settings, images: int) -> list[str]:
         return [f"time budget {duration_text(budget)}: what fits is not known before the first epochs are measured"]
     pace, run = Pace(folder.read_trials().values()), folder.read_run()
     scale = images / max(1, sum(run.data["counts"]["train"]))
-    at_a_time = settings.resources.max_concurrent or 1
     kept = evaluation_seconds(pace, budget, settings.evaluate.ensemble + search.confirm, at_a_time)
     kept += confirmation_seconds(pace, budget, search, at_a_time)
     epochs = int(at_a_time * (budget - kept) / max(scale * pace.epoch(), 1e-3))

@@ -1,103 +1,245 @@
-"""Finds what the trials of a search run on: Ray's workers, those that an autoscaler may start, and their GPUs."""
+"""Describes what the trials of a search run on: the hosts of Ray, their CPUs, memory and GPUs."""
 
 import contextlib
 import math
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import yaml
+from search.driver.limits import find_limits
 
 _REGISTER_SECONDS = 30.0
-_CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml").expanduser()  # where `ray up` leaves its file on the head
+STORE_SHARE = 0.3  # of free memory, for Ray's object store, as Ray chooses it
+_MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What the trials run on; of several hosts, all together.
+class Gpu:
+    """A GPU, or a slice of one (MIG).
 
     Attributes:
-        cpus, gpus: as Ray counts them.
-        memory_mb: main memory that Ray offers.
-        gpu_memory_mb: of the smallest GPU of one host, and assumed of the others; 0 where there is none.
-        compute_capability: of that GPU, such as (8, 0).
-        host_cpus: of the largest host, which no trial can exceed.
+        memory_mb: in MiB; 0 where it does not report it.
+        capability: compute capability, such as (8, 0).
+    """
+
+    memory_mb: float = 0.0
+    capability: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Host:
+    """Equal hosts.
+
+    Attributes:
+        cpus, gpus: of each, as Ray counts them.
+        memory_mb: main memory of each that Ray gives to trials, in MiB; infinite where it is not known.
+        gpu: the least of each's GPUs in memory and in capability.
+        count: how many there are.
+        is_coming: whether they are not there yet; an autoscaler may start them.
     """
 
     cpus: float
     gpus: float = 0.0
     memory_mb: float = math.inf
-    gpu_memory_mb: float = 0.0
-    compute_capability: tuple[int, int] = (0, 0)
-    host_cpus: float = math.inf
+    gpu: Gpu = Gpu()
+    count: int = 1
+    is_coming: bool = False
 
     def __str__(self) -> str:
-        gpus = f"{self.gpus:g} GPUs, " if self.gpus else ""
-        return f"{self.cpus:g} CPUs, {gpus}{self.memory_mb / 1000:.0f} GB of memory"
+        parts = [_counted(self.cpus, "CPU")]
+        parts += [_counted(self.gpus, "GPU")] if self.gpus else []
+        parts += [f"{self.memory_mb / 1000:.0f} GB of memory"] if math.isfinite(self.memory_mb) else []
+        return ", ".join(parts)
 
 
-def find_machine(say: Callable[[str], None]) -> Machine:
-    """What Ray's workers have, including those that an autoscaler may still start; needs a running Ray."""
-    import ray
-
-    planned, largest = _planned(_CLUSTER_FILE)
-    found: Mapping[str, float] = ray.cluster_resources()
-    deadline = time.monotonic() + _REGISTER_SECONDS
-    while not planned and "CPU" not in found and time.monotonic() < deadline:
-        time.sleep(0.1)  # on a busy machine Ray lists a new node late
-        found = ray.cluster_resources()
-    machine = Machine(
-        max(found.get("CPU", 0.0), planned.get("CPU", 0.0)) or 1.0,
-        max(found.get("GPU", 0.0), planned.get("GPU", 0.0)),
-        math.inf if planned else found.get("memory", math.inf) / 2**20,
-        host_cpus=max(largest, *(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])),
-    )
-    if not machine.gpus:
-        return machine
-    if not found.get("GPU"):
-        say("Waiting for a first GPU worker, to measure what fits into it ...")
-    memory, capability = ray.get(ray.remote(num_cpus=0, num_gpus=1)(smallest_gpu).remote())
-    return replace(machine, gpu_memory_mb=memory, compute_capability=capability)
+def _counted(number: float, kind: str) -> str:
+    return f"{number:g} {kind}" if number == 1 else f"{number:g} {kind}s"
 
 
-def _planned(file: Path) -> tuple[dict[str, float], float]:
-    """`planned_resources` of the cluster that this machine is the head of; nothing if it is the head of none."""
-    return planned_resources(yaml.safe_load(file.read_text())) if file.is_file() else ({}, 0.0)
+def describe_hosts(hosts: Sequence[Host]) -> str:
+    """The hosts as a user reads them; one of them as its resources alone."""
+    if sum(host.count for host in hosts) == 1:
+        return str(hosts[0])
+    return "; ".join(f"{host.count} of {host}{' (to come)' if host.is_coming else ''}" for host in hosts)
 
 
-def planned_resources(cluster: Mapping[str, Any]) -> tuple[dict[str, float], float]:
-    """The resources of a cluster's workers once all of them have started, and the CPUs of the largest.
+def group_hosts(hosts: Iterable[Host]) -> tuple[Host, ...]:
+    """The hosts with equal ones counted together; of memory within a GB of each other, the least counts."""
+    groups: dict[Any, Host] = {}
+    for host in hosts:
+        memory = math.inf if math.isinf(host.memory_mb) else round(host.memory_mb / 1000)
+        key = host.cpus, host.gpus, memory, host.gpu, host.is_coming
+        known = groups.get(key)
+        if known is not None:
+            least = min(known.memory_mb, host.memory_mb)
+            host = replace(known, count=known.count + host.count, memory_mb=least)
+        groups[key] = host
+    return tuple(groups.values())
 
-    Nothing where the file does not give their resources.
+
+def with_coming(present: Sequence[Host], planned: Sequence[Host]) -> tuple[Host, ...]:
+    """The hosts that are there, and those planned that are not: a host like a planned one is one of them.
 
     Args:
-        cluster: a file of `ray up`, with max_workers and available_node_types.
+        present: hosts of Ray.
+        planned: all that an autoscaler may run at a time.
     """
-    left, largest = int(cluster.get("max_workers", 0)), 0.0
-    total: dict[str, float] = {}
-    for name, node in cluster.get("available_node_types", {}).items():
-        count = 0 if name == cluster.get("head_node_type") else min(left, int(node.get("max_workers", 0)))
-        left -= count
-        for kind, amount in (node.get("resources") or {}).items() if count else ():
-            total[kind] = total.get(kind, 0.0) + count * float(amount)
-            largest = max(largest, float(amount)) if kind == "CPU" else largest
-    return total, largest
+    rest = {index: host.count for index, host in enumerate(present)}
+    coming = []
+    for host in planned:
+        missing = host.count
+        for index, each in enumerate(present):
+            if (each.cpus, each.gpus) == (host.cpus, host.gpus):
+                found = min(missing, rest[index])
+                missing, rest[index] = missing - found, rest[index] - found
+        if missing:
+            coming.append(replace(host, count=missing, is_coming=True))
+    return (*present, *coming)
 
 
-def smallest_gpu() -> tuple[float, tuple[int, int]]:
-    """Memory in MiB and compute capability of this host's smallest GPU; (0, (0, 0)) where NVIDIA's driver gives none.
+def this_host() -> Host:
+    """This machine as Ray would offer it to trials, without Ray: of free memory, its object store takes 30 %."""
+    limits = find_limits()
+    return Host(limits.cpus, count_gpus(), limits.memory_mb * (1 - STORE_SHARE))
 
-    Source: NVIDIA, NVML API Reference Guide, Device Queries.
+
+def find_hosts(seconds: float = _REGISTER_SECONDS) -> tuple[Host, ...]:
+    """Ray's hosts, equal ones together, without looking at their GPUs; needs a running Ray.
+
+    Args:
+        seconds: how long a host with CPUs is waited for: on a busy machine, Ray lists a new one late.
+    """
+    deadline = time.monotonic() + seconds
+    hosts = _alive_hosts()
+    while not any(host.cpus for host in hosts) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        hosts = _alive_hosts()
+    return group_hosts(hosts)
+
+
+def _alive_hosts() -> list[Host]:
+    import ray
+
+    return [_host(node) for node in ray.nodes() if node["Alive"]]
+
+
+def _host(node: Mapping[str, Any], gpu: Gpu = Gpu()) -> Host:
+    found = node["Resources"]
+    return Host(found.get("CPU", 0.0), found.get("GPU", 0.0), found.get("memory", 0.0) / _MIB, gpu)
+
+
+def find_gpu_hosts() -> tuple[Host, ...]:
+    """As `find_hosts`, with the least GPU of each host; asks a process on each host that has GPUs."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    # A process without a GPU of its own would see none; this one is to see what its host gives to Ray.
+    seeing = {"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}
+    asked = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ask = ray.remote(num_cpus=0, scheduling_strategy=there, runtime_env=seeing)(least_gpu)
+            asked.append((node, ask.remote() if node["Resources"].get("GPU") else None))
+    hosts = []
+    for node, answer in asked:
+        gpu = Gpu()
+        with contextlib.suppress(ray.exceptions.RayError):  # the host was lost: its GPU counts as not known
+            gpu = gpu if answer is None else ray.get(answer)
+        hosts.append(_host(node, gpu))
+    return group_hosts(hosts)
+
+
+def least_gpu(visible: str | None = None) -> Gpu:
+    """The least memory and the least capability of the GPUs that this process may use; zeros where none is known.
+
+    A GPU that is cut into slices counts as its smallest slice, which is what a process gets of it.
+
+    Args:
+        visible: as CUDA_VISIBLE_DEVICES, from which it is taken where None is given.
+
+    Source: NVIDIA, NVML API Reference Guide, Device Queries and Multi Instance GPU Management.
     """
     import pynvml
 
-    gpus = []
-    with contextlib.suppress(pynvml.NVMLError):  # no driver, or a GPU that does not report its memory
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
+    try:
         pynvml.nvmlInit()
-        for place in range(pynvml.nvmlDeviceGetCount()):
-            gpu = pynvml.nvmlDeviceGetHandleByIndex(place)
-            memory = pynvml.nvmlDeviceGetMemoryInfo(gpu).total / 2**20
-            gpus.append((memory, pynvml.nvmlDeviceGetCudaComputeCapability(gpu)))
-    return min(gpus, default=(0.0, (0, 0)))
+        found = [_gpu(handle) for handle in _handles(visible)]
+    except pynvml.NVMLError:  # no driver
+        return Gpu()
+    return Gpu(
+        min((gpu.memory_mb for gpu in found if gpu.memory_mb), default=0.0),
+        min((gpu.capability for gpu in found if gpu.capability != (0, 0)), default=(0, 0)),
+    )
+
+
+def count_gpus() -> int:
+    """How many GPUs and slices this process may use, as CUDA_VISIBLE_DEVICES and NVIDIA's driver say."""
+    import pynvml
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible == "":
+        return 0
+    try:
+        pynvml.nvmlInit()
+        return len(_handles(visible))
+    except pynvml.NVMLError:  # no driver
+        return 0
+
+
+def _handles(visible: str | None) -> list[Any]:
+    """NVML's handles of GPUs and slices that are named, by number or UUID; of all, where no names are given."""
+    import pynvml
+
+    if not visible:
+        return [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
+    handles = []
+    for name in visible.split(","):
+        with contextlib.suppress(pynvml.NVMLError, ValueError):  # a shortened UUID, or a GPU that is gone
+            by_number = name.strip().isdigit()
+            find = pynvml.nvmlDeviceGetHandleByIndex if by_number else pynvml.nvmlDeviceGetHandleByUUID
+            handles.append(find(int(name) if by_number else name.strip()))
+    return handles
+
+
+def _gpu(handle: Any) -> Gpu:
+    """What a GPU reports; not all report everything: GPUs that share the main memory have none of their own."""
+    import pynvml
+
+    memory, capability = 0.0, (0, 0)
+    with contextlib.suppress(pynvml.NVMLError):
+        memory = min((_memory(part) for part in (_slices(handle) or [handle])), default=0.0)
+    with contextlib.suppress(pynvml.NVMLError):
+        capability = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(_whole(handle)))
+    return Gpu(memory, capability)
+
+
+def _memory(handle: Any) -> float:
+    import pynvml
+
+    return float(pynvml.nvmlDeviceGetMemoryInfo(handle).total) / _MIB
+
+
+def _slices(handle: Any) -> list[Any]:
+    """The slices that a whole GPU is cut into; none where it is not, or cannot be, or is a slice itself."""
+    import pynvml
+
+    slices: list[Any] = []
+    with contextlib.suppress(pynvml.NVMLError):
+        if pynvml.nvmlDeviceGetMigMode(handle)[0]:
+            for place in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+                with contextlib.suppress(pynvml.NVMLError):  # a place without a slice
+                    slices.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))
+    return slices
+
+
+def _whole(handle: Any) -> Any:
+    """The GPU of a slice; a whole GPU is itself."""
+    import pynvml
+
+    with contextlib.suppress(pynvml.NVMLError):
+        return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
+    return handle

@@ -5,14 +5,19 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
+from pathlib import Path
+from typing import Any
 
 from data_pipeline.dataset import Dataset
 from data_pipeline.split import Split, repeat_splits
 from models import ONEDNN
 from models.registry import PUBLISHED, ModelConfig, count_parameters
+from search.driver.coming import planned_hosts
+from search.driver.limits import Limits, find_limits
+from search.driver.machine import STORE_SHARE, Host, find_hosts, this_host, with_coming
 from search.driver.resources import TrialResources, plan_resources
 from search.driver.share import share_backbones
-from search.plan.settings import Settings, SettingsError
+from search.plan.settings import ClusterSettings, Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
 from search.trial.features import Backbones
 
@@ -74,17 +79,17 @@ def open_session(
     """
     classes = len(dataset.manifest.classes)
     _, (_, largest) = check_models(space, settings, classes)
-    with ray_session(settings.cluster.mode):
+    with ray_session(settings.cluster.mode) as joined:
         backbones = share_backbones(settings, space)
         shape = settings.data.image.shape
-        resources = plan_resources(settings, space, largest, shape, classes, say)
+        resources = plan_resources(settings, space, largest, shape, classes, say, joined)
         chosen = replace(settings, train=replace(settings.train, precision=resources.precision))
         yield Session(chosen, space, dataset, backbones, resources)
 
 
 @contextlib.contextmanager
-def ray_session(mode: str = "auto") -> Iterator[None]:
-    """A running Ray; ends with the block.
+def ray_session(mode: str = "auto") -> Iterator[bool]:
+    """A running Ray; ends with the block. Yields whether it is a cluster that was there before.
 
     Args:
         mode: "auto" for the cluster that RAY_ADDRESS names or that runs here, else this machine alone; or "local".
@@ -92,17 +97,47 @@ def ray_session(mode: str = "auto") -> Iterator[None]:
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import ray
+    from ray._private.services import canonicalize_bootstrap_address
 
+    joined = mode != "local" and canonicalize_bootstrap_address(None) is not None
     ray.init(
-        address="local" if mode == "local" else None,
+        address=None if joined else "local",
         include_dashboard=False,
         log_to_driver=True,
         runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
+        **({} if joined else _local_options(find_limits())),
     )
     try:
-        yield
+        yield joined
     finally:
         ray.shutdown()
+
+
+def known_hosts(cluster: ClusterSettings) -> tuple[Host, ...]:
+    """The hosts that a search would have now: those of the running cluster and to come, else this machine.
+
+    Ray is imported only where there are signs of a cluster.
+    """
+    signs = (
+        os.environ.get("RAY_ADDRESS"),
+        Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray/ray_current_cluster").exists(),
+    )
+    if cluster.mode == "local" or not any(signs):
+        return (this_host(),)
+    with ray_session(cluster.mode) as joined:
+        return with_coming(find_hosts(seconds=0), planned_hosts(cluster.workers) if joined else ())
+
+
+def _local_options(limits: Limits) -> dict[str, Any]:
+    """What Ray is told of this machine because it does not find out: affinity, limits of inner cgroups, GPU slices."""
+    options: dict[str, Any] = {"num_cpus": limits.cpus}
+    if limits.memory_is_limited:
+        store = int(limits.memory_mb * STORE_SHARE * 2**20)
+        options |= {"object_store_memory": store, "_memory": int(limits.memory_mb * 2**20) - store}
+    slices = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if all(name.strip().startswith("MIG-") for name in slices):
+        options["num_gpus"] = len(slices)  # Ray counts whole GPUs
+    return options
 
 
 def check_models(space: Space, settings: Settings, classes: int) -> tuple[tuple[int, ModelConfig], ...]:

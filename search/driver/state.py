@@ -51,7 +51,7 @@ class SearchState:
         trials: by number.
         ended: the numbers of the trials that have ended, in that order (of earlier sessions: by number).
         retried: the numbers of the trials whose process was lost in this session, once for each loss.
-        news: what the clock has decided in this session, a sentence each.
+        news: what the user should hear in this session, a sentence each: what the clock decided, what is waited for.
         deadline: of a search with a time budget; else `None`.
     """
 

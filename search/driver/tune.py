@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,15 +18,19 @@ import ray
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search import Searcher as TuneSearcher
 
 from data_pipeline.share import put_training_data, training_data
 from search import record
+from search.driver.machine import find_hosts
 from search.driver.session import Session
 from search.driver.state import SearchState
+from search.driver.waiting import Patience, WorkerWatch, launch_reasons
 from search.record import TrialRecord
 from search.trial.trainable import ImageTrial, TrialContext
 
+_LOOK_SECONDS = 10.0  # between two looks for hosts that have joined
 # The keys of a result that Tune and `Recorder` still read once the log has it.
 _KEPT_RESULTS = frozenset({"trial_id", "done", "status", "reason"})
 
@@ -101,14 +106,12 @@ def _build_tuner(
     return tune.Tuner(
         tune.with_resources(
             tune.with_parameters(trainable, context=context),
-            {"cpu": resources.cpu, "gpu": resources.gpu},
+            {"cpu": resources.cpu, "gpu": resources.gpu, "memory": resources.memory},
         ),
         tune_config=tune.TuneConfig(
-            search_alg=TrialQueue(state),
+            search_alg=GrowingLimit(TrialQueue(state), resources.at_a_time, _room_now(session), state.news.append),
             scheduler=PauseByClock(state),
             num_samples=-1,  # until the queue answers that the search is over
-            # Without it Tune keeps a single pending trial with a custom searcher.
-            max_concurrent_trials=resources.at_a_time,
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
@@ -121,10 +124,20 @@ def _build_tuner(
             # Trials write their own checkpoints (search.trial.checkpoint); Tune's pickles are not needed.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=settings.search.max_failures),
-            callbacks=[Recorder(state, on_change)],
+            callbacks=[Recorder(state, on_change, _watch_workers(session, state))],
             verbose=0,
         ),
     )
+
+
+def _room_now(session: Session) -> Callable[[], int]:
+    """How many trials have room on the hosts that are there, where the settings do not say how many run at a time."""
+    asked = session.settings.resources.max_concurrent
+    return lambda: asked or session.resources.room(find_hosts(seconds=0))
+
+
+def _watch_workers(session: Session, state: SearchState) -> WorkerWatch:
+    return WorkerWatch(Patience(f"a host with {session.resources} free", state.news.append, launch_reasons))
 
 
 class _NotPickled:
@@ -173,6 +186,35 @@ class TrialQueue(_NotPickled, TuneSearcher):  # type: ignore[misc]  # Ray ships 
         """Nothing here: the log is the state."""
 
 
+class GrowingLimit(_NotPickled, ConcurrencyLimiter):  # type: ignore[misc]  # Ray ships no types
+    """Limits the trials at a time to those that have room; hosts that join later make room for more.
+
+    Without a limiter Tune keeps a single pending trial with a custom searcher.
+
+    Args:
+        searcher: gives the trials.
+        at_a_time: the room at the beginning, with the hosts that were then known to come.
+        room: the room now.
+        say: tells the user.
+    """
+
+    def __init__(
+        self, searcher: TuneSearcher, at_a_time: int, room: Callable[[], int], say: Callable[[str], None]
+    ) -> None:
+        super().__init__(searcher, at_a_time)
+        self._room, self._say, self._next = room, say, time.monotonic() + _LOOK_SECONDS
+
+    def suggest(self, trial_id: str) -> Any:
+        """The searcher's suggestion, or `None` where there is no room for it."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _LOOK_SECONDS
+            room = self._room()
+            if room > self.max_concurrent:
+                self.max_concurrent = room
+                self._say(f"hosts have joined: room for {room} trials at a time")
+        return super().suggest(trial_id)
+
+
 class PauseByClock(_NotPickled, FIFOScheduler):  # type: ignore[misc]  # Ray ships no types
     """Stops a stretch of a trial where the search's time budget leaves none for the rest; all else is the state's."""
 
@@ -190,12 +232,14 @@ class PauseByClock(_NotPickled, FIFOScheduler):  # type: ignore[misc]  # Ray shi
 class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships no types
     """Records Tune's events in the search's state."""
 
-    def __init__(self, state: SearchState, on_change: Callable[[], None]) -> None:
+    def __init__(self, state: SearchState, on_change: Callable[[], None], watch: WorkerWatch) -> None:
         self._state = state
         self._on_change = on_change
+        self._watch = watch
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A process has started the trial."""
+        self._watch.started(_number(trial))
         self._state.start(_number(trial))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
@@ -206,6 +250,7 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
                 trial's files; it stops the processes in either case.
         """
         self._state.tick(cut=True)
+        self._watch.poll()
         self._on_change()
         if self._state.is_over:
             raise _SearchOverError
@@ -228,6 +273,7 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial has ended, as its last result says, or has reached its target."""
+        self._watch.ended(_number(trial))
         result = trial.last_result or {}
         if "status" in result:
             self._state.end(_number(trial), result["status"], result.get("reason", ""))
@@ -238,10 +284,12 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial's process was lost; Tune will restart the trial."""
+        self._watch.ended(_number(trial))
         self._state.retry(_number(trial), _failure(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial's process was lost more often than `search.max_failures` allows."""
+        self._watch.ended(_number(trial))
         self._state.end(_number(trial), record.FAILED, _failure(trial))
 
 

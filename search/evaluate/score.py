@@ -244,7 +244,8 @@ def _scorers(context: EvaluationContext, resources: TrialResources, most: int) -
     import ray
 
     # A process that is lost with its host is restarted elsewhere, and its task is run again.
-    actor = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_restarts=-1, max_task_retries=3)(Scorer)
+    share = {"num_cpus": resources.cpu, "num_gpus": resources.gpu, "memory": resources.memory or None}
+    actor = ray.remote(**share, max_restarts=-1, max_task_retries=3)(Scorer)
     actors = [actor.remote(context) for _ in range(min(most, resources.at_a_time))]
     try:
         yield actors

@@ -4,7 +4,7 @@ The defaults stand in `search/conf/*.yaml`; `search.plan.words` turns a command 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -116,11 +116,16 @@ class ResourceSettings:
 
 @dataclass
 class ClusterSettings:
-    """Where the search runs: `MODES`, the dashboard that jobs are sent to, and where their runs are fetched to."""
+    """Where the search runs: `MODES`, the dashboard that jobs are sent to, and where their runs are fetched to.
+
+    `workers` are the hosts that an autoscaler may start, where Ray cannot tell: count, cpus, gpus and memory_gb of each
+    kind.
+    """
 
     mode: str = "auto"
     address: str = field(default="http://127.0.0.1:8265", metadata=TEXT)
     fetch: str | None = field(default="runs", metadata=PATH)
+    workers: list[dict[str, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -185,6 +190,7 @@ def check_settings(settings: Settings) -> Settings:
     _one_of("cluster.mode", settings.cluster.mode, MODES)
     _one_of("features", settings.features, FEATURES)
     _check_weights(settings.weights)
+    _check_workers(settings.cluster.workers)
     _one_of("evaluate.weights", settings.evaluate.weights, ("best", "last"))
     for key, value, least in (
         ("search.num_trials", search.num_trials, 1),
@@ -242,6 +248,17 @@ def check_settings(settings: Settings) -> Settings:
             f"beginning with a letter or digit. Received: {settings.run.name!r}. Choose another."
         )
     return settings
+
+
+def _check_workers(workers: Sequence[Mapping[str, float]]) -> None:
+    """Raise SettingsError unless these are hosts that an autoscaler may start."""
+    for each in workers:
+        known = each.keys() <= {"count", "cpus", "gpus", "memory_gb"} and each.get("cpus", 0) > 0
+        if not known or min(each.values()) < 0 or any(each.get(key, 1) % 1 for key in ("count", "cpus", "gpus")):
+            raise SettingsError(
+                "cluster.workers takes kinds of hosts with cpus, and with count, gpus and memory_gb where they matter. "
+                f"Received: {dict(each)}. Write cluster.workers=[{{count: 8, cpus: 8, gpus: 1, memory_gb: 24}}]."
+            )
 
 
 def _check_weights(weights: Any) -> None:

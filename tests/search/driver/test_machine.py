@@ -1,13 +1,10 @@
 import sys
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-import yaml
 
-from search.driver.machine import planned_resources, smallest_gpu
+from search.driver.machine import Gpu, Host, count_gpus, describe_hosts, group_hosts, least_gpu, with_coming
 
-ROOT = Path(__file__).parents[3]
 GIB = 2**30
 
 
@@ -15,43 +12,82 @@ class FakeError(Exception):
     """Stands for NVMLError."""
 
 
-def fake_nvml(monkeypatch: pytest.MonkeyPatch, gpus: list[tuple[int | None, tuple[int, int]]] | None) -> None:
-    """Put a fake pynvml in place: GPUs with their memory (None: not reported) and capability; None without a driver."""
+class FakeGpu:
+    """A GPU, or a slice of one: memory (None: it answers 'Not Supported', as nvidia-smi's [N/A]) and capability."""
+
+    def __init__(
+        self, memory: int | None, capability: tuple[int, int] | None, slices: tuple["FakeGpu", ...] = ()
+    ) -> None:
+        self.memory, self.capability, self.slices = memory, capability, slices
+        self.whole: FakeGpu | None = None
+        for each in slices:
+            each.whole = self
+
+
+def fake_nvml(monkeypatch: pytest.MonkeyPatch, gpus: dict[str, FakeGpu] | None) -> None:
+    """Put a fake pynvml in place: GPUs by UUID; None without a driver."""
+
+    def found(value: object) -> object:
+        if value is None:
+            raise FakeError("Not Supported")
+        return value
 
     def init() -> None:
-        if gpus is None:
-            raise FakeError("NVML Shared Library Not Found")
+        found(gpus)
 
-    def memory(place: int) -> SimpleNamespace:
-        if gpus[place][0] is None:
-            raise FakeError("Not Supported")
-        return SimpleNamespace(total=gpus[place][0])
-
+    known = dict(gpus or {})
+    for uuid, gpu in (gpus or {}).items():
+        known |= {f"MIG-{uuid}-{place}": each for place, each in enumerate(gpu.slices)}
     module = ModuleType("pynvml")
     module.__dict__.update(
         NVMLError=FakeError,
         nvmlInit=init,
         nvmlDeviceGetCount=lambda: len(gpus),
-        nvmlDeviceGetHandleByIndex=lambda place: place,
-        nvmlDeviceGetMemoryInfo=memory,
-        nvmlDeviceGetCudaComputeCapability=lambda place: gpus[place][1],
+        nvmlDeviceGetHandleByIndex=lambda place: found(dict(enumerate(gpus.values())).get(place)),
+        nvmlDeviceGetHandleByUUID=lambda uuid: found(known.get(uuid)),
+        nvmlDeviceGetMemoryInfo=lambda gpu: SimpleNamespace(total=found(gpu.memory)),
+        nvmlDeviceGetCudaComputeCapability=lambda gpu: found(gpu.capability),
+        nvmlDeviceGetMigMode=lambda gpu: [1, 1] if gpu.slices else found(None),
+        nvmlDeviceGetMaxMigDeviceCount=lambda gpu: 7,
+        nvmlDeviceGetMigDeviceHandleByIndex=lambda gpu, place: found(dict(enumerate(gpu.slices)).get(place)),
+        nvmlDeviceGetDeviceHandleFromMigDeviceHandle=lambda gpu: found(gpu.whole),
     )
     monkeypatch.setitem(sys.modules, "pynvml", module)
 
 
+L4, T4, GB10 = FakeGpu(24 * GIB, (8, 9)), FakeGpu(16 * GIB, (7, 5)), FakeGpu(None, (12, 1))
+
+
+def a100() -> FakeGpu:
+    """Cut into a slice of 20 GiB and one of 10, which know no capability of their own."""
+    return FakeGpu(80 * GIB, (8, 0), (FakeGpu(20 * GIB, None), FakeGpu(10 * GIB, None)))
+
+
 @pytest.mark.parametrize(
-    ("gpus", "smallest"),
+    ("gpus", "visible", "least", "count"),
     [
-        ([(24 * GIB, (8, 9)), (16 * GIB, (7, 5))], (16 * 1024, (7, 5))),
-        ([(16 * GIB, (7, 5)), (None, (8, 9))], (16 * 1024, (7, 5))),
-        ([(None, (12, 1))], (0, (0, 0))),
-        ([], (0, (0, 0))),
-        (None, (0, (0, 0))),
+        ({"a": L4, "b": T4}, None, Gpu(16 * 1024, (7, 5)), 2),
+        ({"a": L4, "b": T4}, "0", Gpu(24 * 1024, (8, 9)), 1),
+        ({"a": L4, "b": T4}, "b,a", Gpu(16 * 1024, (7, 5)), 2),
+        ({"a": T4, "b": GB10}, None, Gpu(16 * 1024, (7, 5)), 2),
+        ({"a": GB10, "b": T4}, None, Gpu(16 * 1024, (7, 5)), 2),
+        ({"a": GB10}, None, Gpu(0, (12, 1)), 1),
+        ({"a": a100()}, "MIG-a-0", Gpu(20 * 1024, (8, 0)), 1),
+        ({"a": a100()}, "MIG-a-0,MIG-a-1", Gpu(10 * 1024, (8, 0)), 2),
+        ({"a": a100()}, None, Gpu(10 * 1024, (8, 0)), 1),
+        ({"a": L4}, "9", Gpu(), 0),
+        ({}, None, Gpu(), 0),
+        (None, None, Gpu(), 0),
     ],
 )
-def test_the_smallest_gpu_counts(gpus: list | None, smallest: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_gpu_counts(
+    gpus: dict | None, visible: str | None, least: Gpu, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     fake_nvml(monkeypatch, gpus)
-    assert smallest_gpu() == smallest
+    assert (least_gpu(), count_gpus()) == (least, count)
 
 
 def test_a_host_without_nvidias_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,14 +97,21 @@ def test_a_host_without_nvidias_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatc
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr(pynvml, "nvmlInit", init)
-    assert smallest_gpu() == (0, (0, 0))
+    assert (least_gpu(), count_gpus()) == (Gpu(), 0)
 
 
-def test_workers_that_an_autoscaler_may_start_count() -> None:
-    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
-    assert planned_resources(cluster) == ({"CPU": 64.0, "GPU": 8.0}, 8.0)
-    cluster["available_node_types"]["gpu_on_demand"]["max_workers"] = 5
-    assert planned_resources(cluster)[0] == {"CPU": 64.0, "GPU": 8.0}  # eight in all
-    assert planned_resources(cluster | {"max_workers": 3}) == ({"CPU": 24.0, "GPU": 3.0}, 8.0)
-    local = yaml.safe_load((ROOT / "cluster.onprem.yaml").read_text())
-    assert planned_resources(local) == ({}, 0.0)
+def test_equal_hosts_count_together_with_the_least_memory_of_them() -> None:
+    hosts = [Host(4, 1, 14_010), Host(16), Host(4, 1, 13_990), Host(4, 1, 30_000)]
+    assert group_hosts(hosts) == (Host(4, 1, 13_990, count=2), Host(16), Host(4, 1, 30_000))
+    assert describe_hosts(hosts[:1]) == "4 CPUs, 1 GPU, 14 GB of memory"
+    assert describe_hosts(group_hosts(hosts)).startswith("2 of 4 CPUs, 1 GPU, 14 GB of memory; 1 of 16 CPUs; ")
+
+
+def test_of_the_hosts_that_are_planned_those_that_are_there_do_not_come_again() -> None:
+    present = (Host(0, memory_mb=5_000), Host(8, 1, 20_000, count=2))
+    planned = (Host(8, 1, count=8), Host(64, count=1))
+    coming = (Host(8, 1, count=6, is_coming=True), Host(64, is_coming=True))
+    assert with_coming(present, planned) == (*present, *coming)
+    assert with_coming((Host(8, 1, count=9),), planned[:1]) == (Host(8, 1, count=9),)
+    one_of_each = (Host(8, 1, count=2), Host(8, 1, 9_000, count=2))
+    assert with_coming((Host(8, 1, count=3),), one_of_each)[1:] == (Host(8, 1, 9_000, is_coming=True),)
