@@ -3,6 +3,7 @@
 A new family of models is a module with a configuration, a builder and a list of layers, and an entry here.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,14 @@ from models.counts import ParameterCount
 from models.layers import Layer, total_count
 from models.parts import frozen_part, trainable_part
 from models.published import PUBLISHED, PublishedRow, published_rows
-from models.transfer import TransferConfig, build_transfer, build_transfer_trainable, transfer_cut, transfer_layers
+from models.transfer import (
+    TransferConfig,
+    build_transfer,
+    build_transfer_trainable,
+    transfer_cut,
+    transfer_layers,
+    transfer_numbers,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -33,8 +41,10 @@ __all__ = [
     "WeightsError",
     "build_model",
     "build_trainable_part",
+    "built_feature_numbers",
     "count_parameters",
     "feature_cut",
+    "feature_numbers",
     "frozen_part",
     "layer_table",
     "load_backbone_weights",
@@ -57,10 +67,12 @@ class Freezing:
     Attributes:
         cut: From a configuration to what `feature_cut` gives.
         build_trainable: From the arguments of `build_trainable_part` to the model above the frozen part.
+        numbers: From a configuration and an image shape to what `feature_numbers` gives.
     """
 
     cut: Callable[[Any], str | None]
     build_trainable: Callable[[Any, ImageShape, int, _Weights, int], "keras.Model"]
+    numbers: Callable[[Any, ImageShape], int | None]
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,7 @@ _TRANSFER = Family(
     build=lambda config, shape, classes, weights, seed, fused: build_transfer(config, shape, classes, weights, seed),
     layers=transfer_layers,
     pretrained=True,
-    freezing=Freezing(transfer_cut, build_transfer_trainable),
+    freezing=Freezing(transfer_cut, build_transfer_trainable, transfer_numbers),
 )
 
 # What a configuration may name as its backbone.
@@ -209,6 +221,28 @@ def feature_cut(config: ModelConfig) -> str | None:
     """
     freezing = FAMILIES[config.backbone].freezing
     return None if freezing is None else freezing.cut(config)
+
+
+def feature_numbers(config: ModelConfig, input_shape: ImageShape) -> int | None:
+    """How many numbers leave the frozen part for an image, without TensorFlow.
+
+    None where nothing is frozen, and where a backbone is cut at a named layer: only the built model shows it
+    (`built_feature_numbers`).
+    """
+    freezing = FAMILIES[config.backbone].freezing
+    return None if freezing is None else freezing.numbers(config, input_shape)
+
+
+def built_feature_numbers(config: ModelConfig, input_shape: ImageShape) -> int:
+    """How many numbers leave the frozen part for an image, as the built model has it; imports TensorFlow.
+
+    Raises:
+        ValueError: The model has no frozen part, or none at that layer.
+    """
+    frozen = frozen_part(build_model(config, input_shape, 2))
+    if frozen is None:
+        raise ValueError(f"Features need a frozen part. Received: {config}, which has none. Train it on images.")
+    return math.prod(frozen.output_shape[1:])
 
 
 def layer_table(config: ModelConfig, input_shape: ImageShape, classes: int) -> list[Layer]:

@@ -137,6 +137,11 @@ def transfer_cut(config: TransferConfig) -> str | None:
     return f"all, {config.pooling}" if config.frozen == "all" else config.cut
 
 
+def transfer_numbers(config: TransferConfig, input_shape: ImageShape) -> int | None:
+    """How many numbers leave the frozen part for an image; None where only the built model shows it."""
+    return flat_features(config, input_shape) if config.frozen == "all" else None
+
+
 def build_transfer_trainable(
     config: TransferConfig,
     input_shape: ImageShape,

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from data_pipeline.dataset import list_dataset
 from data_pipeline.split import split_pool
-from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut
+from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut, feature_numbers
 from search.driver.command import print_images
 from search.driver.resources import choose_resources, has_backbones
 from search.driver.session import check_models, known_hosts
-from search.driver.share import models_with_features
+from search.driver.share import models_with_features, sizes_of_features
 from search.plan.earlier import measured_like
 from search.plan.lengths import with_lengths
 from search.plan.pace import Pace, confirmation_seconds, duration_text, evaluation_seconds
@@ -50,12 +50,29 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     planned, at_a_time = plan_lines(settings, space)
     for line in (*reasons, *guesses, *epochs, *planned, *budget_lines(settings, len(split.train), at_a_time)):
         console.print(line, markup=False)
-    cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
-    if cuts:
-        console.print(f"computed once for all trials: features of {', '.join(cuts)}")
+    for line in feature_lines(settings, space, len(split.train) + len(split.validation)):
+        console.print(line, markup=False)
     print_images(console, manifest, split, data)
     console.print("Dry run: nothing was started.")
     return 0
+
+
+def feature_lines(settings: Settings, space: Space, images: int) -> list[str]:
+    """What is computed once for all trials, and how large it is where that takes no model to be built.
+
+    Args:
+        settings: of the search.
+        space: of the search.
+        images: of the pool.
+    """
+    models = models_with_features(settings, space)
+    if not models:
+        return []
+    cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models})
+    counted = {model: feature_numbers(model, settings.data.image.shape) for model in models}
+    known = {model: number for model, number in counted.items() if number is not None}
+    sizes = map(str, sizes_of_features(settings, space, known, images))
+    return [f"computed once for all trials: features of {', '.join(cuts)}", *sizes]
 
 
 def plan_lines(settings: Settings, space: Space) -> tuple[list[str], int]:

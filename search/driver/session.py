@@ -77,10 +77,10 @@ def open_session(
         SettingsError: a trial asks for more than the machine has.
         models.registry.WeightsError: pretrained weights can be neither read nor downloaded.
     """
-    classes = len(dataset.manifest.classes)
+    classes, images = len(dataset.manifest.classes), len(dataset.split.train) + len(dataset.split.validation)
     _, (_, largest) = check_models(space, settings, classes)
     with ray_session(settings.cluster.mode) as joined:
-        backbones = share_backbones(settings, space)
+        backbones = share_backbones(settings, space, images, say)
         shape = settings.data.image.shape
         resources = plan_resources(settings, space, largest, shape, classes, say, joined)
         chosen = replace(settings, train=replace(settings.train, precision=resources.precision))

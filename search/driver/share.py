@@ -3,28 +3,46 @@
 This is the driver's side. Trials read what is shared through `search.trial.features.Backbones`.
 """
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from models.registry import ModelConfig, load_backbone_weights, weights_hash
+from models.registry import (
+    ModelConfig,
+    built_feature_numbers,
+    feature_cut,
+    feature_numbers,
+    load_backbone_weights,
+    weights_hash,
+)
+from search.driver.feature_plan import FeatureSize, feature_sizes, place_features
 from search.plan.settings import Settings
-from search.plan.spaces import Space, backbone_weights, model_settings, model_variants
+from search.plan.spaces import Space, augmentations_of, backbone_weights, model_settings, model_variants
+from search.trial.feature_copy import free_for_features
 from search.trial.feature_store import FeatureStore
 from search.trial.features import Backbones, BackboneWeights, has_frozen_part
 
 
-def share_backbones(settings: Settings, space: Space) -> Backbones:
+def share_backbones(
+    settings: Settings, space: Space, images: int = 0, say: Callable[[str], None] = lambda line: None
+) -> Backbones:
     """The weights of every backbone of the space in the object store, and a feature store if trials can use one.
 
     A process on the driver's node reads the weights, because their file is there; the driver never imports TensorFlow.
 
+    Args:
+        settings: of the search.
+        space: of the search.
+        images: of the pool, whose features trials share.
+        say: tells the user of features that are too large for the object store.
+
     Raises:
         models.registry.WeightsError: weights can be neither read nor downloaded.
-        SettingsError: the settings do not give each backbone its weights.
+        SettingsError: the settings do not give each backbone its weights, or a host has no room for features.
     """
     import ray
 
@@ -37,9 +55,69 @@ def share_backbones(settings: Settings, space: Space) -> Backbones:
                 weights[backbone] = BackboneWeights(arrays, ray.get(digest))
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
-    if not models_with_features(settings, space):
+    models = models_with_features(settings, space)
+    if not models:
         return Backbones(weights)
-    return Backbones(weights, _start_store(settings), settings.features, settings.views)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    room = min(node["Resources"].get("object_store_memory", 0) for node in nodes) / 2  # images and weights need some
+    folder = Path(settings.data.cache).expanduser().absolute() / "features"
+    sizes = sizes_of_features(settings, space, _numbers(models, settings), images)
+    if sizes[0].array_bytes > room:
+        for line in place_features(sizes, room, _free_disks(nodes, str(folder))):
+            say(line)
+    disk = settings.data.cache_gb * 1e9
+    actor = ray.remote(num_cpus=0, scheduling_strategy=_beside_driver())(FeatureStore)
+    store = actor.remote(str(folder), disk, room)
+    return Backbones(weights, store, settings.features, settings.views, str(folder), disk)
+
+
+def sizes_of_features(
+    settings: Settings, space: Space, numbers: Mapping[ModelConfig, int], images: int
+) -> list[FeatureSize]:
+    """The features of a search, largest first.
+
+    Args:
+        settings: of the search.
+        space: of the search.
+        numbers: of an image, for each model with a frozen part.
+        images: of the pool.
+    """
+    policies = len(augmentations_of(space, settings))
+    return feature_sizes(numbers, images, policies, settings.views, settings.features)
+
+
+def _numbers(models: Sequence[ModelConfig], settings: Settings) -> dict[ModelConfig, int]:
+    """How many numbers leave the frozen part of each model; a process builds those that cannot be calculated."""
+    import ray
+
+    shape = settings.data.image.shape
+    by_cut: dict[tuple[str, str | None], Any] = {}
+    build = ray.remote(num_cpus=0, scheduling_strategy=_beside_driver())(built_feature_numbers)
+    for model in models:
+        cut = model.backbone, feature_cut(model)
+        if cut not in by_cut:
+            known = feature_numbers(model, shape)
+            by_cut[cut] = ray.put(known) if known is not None else build.remote(model, shape)
+    found = dict(zip(by_cut, ray.get(list(by_cut.values())), strict=True))
+    return {model: found[model.backbone, feature_cut(model)] for model in models}
+
+
+def _free_disks(nodes: Sequence[Mapping[str, Any]], folder: str) -> dict[str, float]:
+    """Bytes that each host has free for files of features, the driver's first; without hosts that do not answer."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    own = ray.get_runtime_context().get_node_id()
+    asked = {}
+    for node in sorted(nodes, key=lambda node: node["NodeID"] != own):
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        name = node["NodeManagerHostname"]
+        asked[name] = ray.remote(num_cpus=0, scheduling_strategy=there)(free_for_features).remote(folder)
+    free = {}
+    for name, answer in asked.items():
+        with contextlib.suppress(ray.exceptions.RayError):
+            free[name] = ray.get(answer)
+    return free
 
 
 def models_with_features(settings: Settings, space: Space) -> list[ModelConfig]:
@@ -88,13 +166,3 @@ def _beside_driver() -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-
-
-def _start_store(settings: Settings) -> Any:
-    """A `FeatureStore` in a process on the driver's node; it ends with the run."""
-    import ray
-
-    folder = Path(settings.data.cache).expanduser() / "features"
-    room = min(each["Resources"].get("object_store_memory", 0) for each in ray.nodes() if each["Alive"])
-    actor = ray.remote(num_cpus=0, scheduling_strategy=_beside_driver())(FeatureStore)
-    return actor.remote(str(folder), settings.data.cache_gb * 1e9, room / 2)

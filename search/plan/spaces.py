@@ -297,6 +297,14 @@ def largest_batch(space: Space, settings: Settings) -> int:
     return max(sizes, default=settings.train.batch_size)
 
 
+def augmentations_of(space: Space, settings: Settings) -> set[str]:
+    """The augmentations that a trial of the space may have, "none" left out."""
+    names = {_row_parameters(row).get("augment", settings.train.augment) for row in space.rows}
+    sampled = [each.domain for each in space.parameters if each.name == "augment" and isinstance(each.domain, Choice)]
+    names |= {name for domain in sampled for name in domain.values} or {settings.train.augment}
+    return names - {"none"}
+
+
 def last_epochs(space: Space, settings: Settings) -> list[int]:
     """Of every trial of a search, the epoch after which it ends if it is not stopped."""
     plans = listed_plans(space, settings)

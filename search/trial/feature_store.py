@@ -10,8 +10,9 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import time
-from collections import OrderedDict
+from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from data_pipeline.augment import find_policy
 
 BLOCK = 64  # images that a process computes at a time
 _FORMAT = 1  # increase it when the computation of features changes: old files are then not read
+_RECENT = 64  # claims at least by which the store knows what is asked for
 _LEASE_SECONDS = 60.0  # a process has at least this long for a block before another process gets it
 
 
@@ -71,7 +73,7 @@ class Claim:
 
     Attributes:
         reference: of the array in the object store.
-        file: path of the array as an .npy file, if the object store has no room for it.
+        file: path of the array as an .npy file on the driver's host, if the object store has no room for it.
         block: number of the block; it begins at row `block * BLOCK`.
     """
 
@@ -166,7 +168,8 @@ class FeatureFiles:
             return None
         if len(features) != count:
             return None
-        os.utime(path)  # files used longest ago are removed first
+        with contextlib.suppress(OSError):  # on a share that this host may only read
+            os.utime(path)  # files used longest ago are removed first
         return np.asarray(features)
 
     def done(self, key: FeatureKey) -> set[int]:
@@ -175,6 +178,15 @@ class FeatureFiles:
             return {int(line) for line in self._done(key).read_text().split()}
         except FileNotFoundError:
             return set()
+
+    def missing(self, key: FeatureKey, count: int) -> set[int]:
+        """The blocks that are still to be written."""
+        return set(range(count_blocks(count))) - self.done(key)
+
+    @property
+    def free(self) -> int:
+        """Bytes that the disk has left."""
+        return shutil.disk_usage(self._folder).free
 
     def write(self, key: FeatureKey, block: int, features: NDArray[Any], count: int) -> None:
         """Write one block of features (n, ...); the last one completes them.
@@ -231,17 +243,22 @@ class FeatureFiles:
 class FeatureStore:
     """Hands out features, and the blocks that are still to be computed (a Ray actor without a CPU of its own).
 
+    Trials that come and go ask for the same features in turn, so that those asked for longest ago are asked for next.
+    What is in the object store therefore stays there, and others are read from their files, until they are asked for
+    twice as often.
+
     Args:
         folder: of the files.
         disk: bytes that the files may take together.
-        memory: bytes of features in the object store; beyond them, the features requested longest ago are released,
-            and an array that is larger by itself is read from its file.
+        memory: bytes of features in the object store.
     """
 
     def __init__(self, folder: str, disk: float, memory: float) -> None:
         self._files = FeatureFiles(folder, disk)
         self._memory = memory
-        self._shared: OrderedDict[FeatureKey, tuple[Claim, int]] = OrderedDict()  # with its bytes in the object store
+        self._shared: dict[FeatureKey, tuple[Claim, int]] = {}  # with its bytes in the object store
+        self._counts: dict[FeatureKey, int] = {}  # images of every key that is complete
+        self._recent: deque[FeatureKey] = deque()  # the last claims of complete features
         self._work: dict[FeatureKey, Work] = {}
         self._costs: dict[str, FeatureCost] = {}
         self._news: list[str] = []
@@ -249,14 +266,18 @@ class FeatureStore:
     def claim(self, key: FeatureKey, count: int) -> Claim:
         """What a process that needs the features of `count` images does next."""
         if key in self._shared:
-            self._shared.move_to_end(key)
+            self._note(key)
             return self._shared[key][0]
         self._files.finish(key, count)  # a run may have been killed between its last block and this
         features = self._files.open(key, count)
-        if features is not None:
-            return self._share(key, features)
-        work = self._work.setdefault(key, Work(count))
-        return Claim(block=work.take(self._files.done(key)))
+        if features is None:
+            work = self._work.setdefault(key, Work(count))
+            return Claim(block=work.take(self._files.done(key)))
+        if key not in self._counts:
+            self._announce(key, features)
+        self._counts[key] = count
+        self._note(key)
+        return self._share(key, features)
 
     def add(self, key: FeatureKey, block: int, features: NDArray[Any]) -> None:
         """Store a computed block.
@@ -271,6 +292,17 @@ class FeatureStore:
             cost.images += len(features)
             cost.seconds += work.finish(block)
 
+    def read(self, key: FeatureKey, block: int) -> NDArray[Any]:
+        """One block of complete features, for a host that does not see their file.
+
+        Raises:
+            OSError: the file is gone.
+        """
+        features = self._files.open(key, self._counts.get(key, -1))
+        if features is None:
+            raise FileNotFoundError(f"The features of {key} are no longer in {self._files.path(key)}.")
+        return np.array(features[block * BLOCK : (block + 1) * BLOCK])
+
     def costs(self) -> list[FeatureCost]:
         """The cost of features by backbone since this run began or was resumed, without those read from the cache."""
         return list(self._costs.values())
@@ -284,18 +316,32 @@ class FeatureStore:
             computing.append(f"features of {key}: {done:,} of {work.count:,} images")
         return completed, computing
 
-    def _share(self, key: FeatureKey, features: NDArray[Any]) -> Claim:
-        import ray
+    def _note(self, key: FeatureKey) -> None:
+        self._recent.append(key)
+        while len(self._recent) > max(_RECENT, 4 * len(self._counts)):
+            self._recent.popleft()
 
-        size = features.nbytes
+    def _announce(self, key: FeatureKey, features: NDArray[Any]) -> None:
         source = "from the cache"
         if key in self._work:
             source = f"computed in {time.monotonic() - self._work.pop(key).started:.0f} s"
-        self._news.append(f"features of {key}: {len(features):,} images, {size / 2**20:.1f} MB, {source}")
-        if size > self._memory:
-            self._shared[key] = (Claim(file=str(self._files.path(key))), 0)
-            return self._shared[key][0]
-        while self._shared and sum(taken for _, taken in self._shared.values()) + size > self._memory:
-            self._shared.popitem(last=False)
-        self._shared[key] = (Claim(reference=ray.put(features)), size)
+        self._news.append(f"features of {key}: {len(features):,} images, {features.nbytes / 2**20:.1f} MB, {source}")
+
+    def _share(self, key: FeatureKey, features: NDArray[Any]) -> Claim:
+        """The features in the object store if there is room, or room can be made; else their file."""
+        import ray
+
+        asked = Counter(self._recent)
+        room = self._memory - sum(taken for _, taken in self._shared.values())
+        leaving = []
+        for other in sorted(self._shared, key=asked.__getitem__):
+            if room >= features.nbytes or 2 * asked[other] >= asked[key]:
+                break
+            leaving.append(other)
+            room += self._shared[other][1]
+        if room < features.nbytes:
+            return Claim(file=str(self._files.path(key)))
+        for other in leaving:
+            del self._shared[other]
+        self._shared[key] = Claim(reference=ray.put(features)), features.nbytes
         return self._shared[key][0]

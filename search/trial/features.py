@@ -18,6 +18,7 @@ from data_pipeline.augment import Policy, augment, find_policy
 from data_pipeline.share import TrainingData
 from data_pipeline.shift import shifted_fingerprint
 from models.registry import ModelConfig, build_model, feature_cut, frozen_part
+from search.trial.feature_copy import open_features
 from search.trial.feature_store import BLOCK, FeatureCost, FeatureKey
 from search.trial.feed import Inputs, image_inputs
 from search.trial.training import TrialConfig
@@ -48,12 +49,16 @@ class Backbones:
         store: handle of the `FeatureStore` actor; None if every model trains on images.
         dtype: of the features, "float32" or "float16".
         views: fixed draws of an augmentation policy.
+        folder: of feature files on the driver's host.
+        disk: bytes that the files of a host may take together.
     """
 
     weights: Mapping[str, BackboneWeights]
     store: Any = None
     dtype: str = "float32"
     views: int = 1
+    folder: str = ""
+    disk: float = 0.0
 
     def arrays(self, model: ModelConfig) -> tuple[NDArray[Any], ...] | None:
         """The pretrained arrays of a model's backbone, views of shared memory; None for random weights and for CNNs."""
@@ -108,7 +113,7 @@ class Backbones:
                 features: NDArray[Any] = ray.get(claim.reference)
                 return features
             if claim.file:
-                return open_features(claim.file)
+                return open_features(key, len(rows), self.folder, self.disk, lambda block: self._block(key, block))
             if claim.block is None:
                 time.sleep(_ASK_SECONDS)
                 continue
@@ -118,6 +123,12 @@ class Backbones:
             if key.policy != "none":
                 block = augment(block, find_policy(key.policy), np.random.default_rng([key.view, claim.block]))
             ray.get(self.store.add.remote(key, claim.block, compute(block).astype(key.dtype)))
+
+    def _block(self, key: FeatureKey, block: int) -> NDArray[Any]:
+        import ray
+
+        features: NDArray[Any] = ray.get(self.store.read.remote(key, block))
+        return features
 
 
 class Views(Sequence[NDArray[Any]]):
@@ -172,22 +183,6 @@ def build_extractor(
         return np.concatenate([frozen.predict_on_batch(batch.astype(np.float32) / 255) for batch in batches])
 
     return extract
-
-
-def open_features(file: str) -> NDArray[Any]:
-    """Features too large for the object store, as a read-only memory map of their file.
-
-    Raises:
-        OSError: this host does not see the file.
-    """
-    try:
-        return np.asarray(np.load(file, mmap_mode="r"))
-    except (OSError, ValueError) as error:
-        raise OSError(
-            "Features larger than the object store must be in a folder that all hosts can read. "
-            f"Received: {file}, which this host cannot read ({error}). "
-            "Set data.cache to a shared folder, or features=float16, or features=off."
-        ) from error
 
 
 def rows_fingerprint(rows: NDArray[np.int64]) -> str:

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from search.driver.dry_run import budget_lines, dry_run
+from search.driver import dry_run as dry_run_module
+from search.driver.dry_run import budget_lines, dry_run, plan_lines
+from search.driver.machine import Host
+from search.plan.settings import SettingsError
 from search.plan.spaces import read_space
 from search.plan.words import load_settings
 from search.record import RunFolder, RunRecord, to_json
@@ -22,7 +25,15 @@ from tests.conftest import make_epoch
             ["space=cnn2"],
             ("trial 0 is the space's guess: learning_rate=0.003", "near it, before TPE's model: 1 of 3"),
         ),
-        (["space=vgg2"], ("computed once for all trials: features of vgg16",)),
+        (
+            ["space=vgg2"],
+            (
+                "computed once for all trials: features of vgg16",
+                "features of vgg16 (all, flatten): 48 MB for 480 images, up to 9 times",
+            ),
+        ),
+        (["space=plain2"], ("each trial: 1 CPU", "at a time: ", "1 thread a trial: ", "0 GPU a trial: ")),
+        (["space=plain2", "cluster=submit"], ("trials at a time: chosen on the cluster",)),
     ],
 )
 def test_a_dry_run_says_what_would_be_done(
@@ -30,9 +41,18 @@ def test_a_dry_run_says_what_would_be_done(
 ) -> None:
     settings = load_settings(words)
     assert dry_run(settings, read_space(settings)) == 0
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     for line in (*lines, "Dry run: nothing was started."):
         assert line in printed
+
+
+def test_a_dry_run_refuses_what_no_host_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dry_run_module, "known_hosts", lambda cluster: (Host(16), Host(4, 1, count=2)))
+    lines, at_a_time = plan_lines(load_settings(["space=plain2"]), read_space(load_settings(["space=plain2"])))
+    assert (lines[0], at_a_time) == ("each trial: 4 CPUs, 1 GPU", 2)
+    settings = load_settings(["space=plain2", "resources.cpus_per_trial=12", "resources.gpus_per_trial=1"])
+    with pytest.raises(SettingsError, match="none has both"):
+        plan_lines(settings, read_space(settings))
 
 
 def test_a_dry_run_estimates_what_fits_from_the_epochs_of_an_earlier_run_like_it(tmp_path: Path) -> None:
@@ -53,6 +73,8 @@ def test_a_dry_run_estimates_what_fits_from_the_epochs_of_an_earlier_run_like_it
     (line,) = budget_lines(settings, 100)  # twice the images: 10 s an epoch
     assert "an epoch takes 10 s by those of before; with 1 trial at a time about 58 epochs, which are 14 trials" in line
     assert "20 s are kept" in line
+    (line,) = budget_lines(settings, 100, at_a_time=2)
+    assert "with 2 trials at a time about 118 epochs" in line
     (line,) = budget_lines(load_settings([*words, "search.time_budget=10m", "search.num_trials=3"]), 100)
     assert "which are 3 trials" in line
     assert "too few for a trial" in budget_lines(load_settings([*words, "search.time_budget=55s"]), 100)[0]

@@ -9,9 +9,12 @@ import ray
 from data_pipeline.dataset import Dataset
 from models.cnn import CnnConfig
 from models.transfer import TransferConfig
+from search.driver import session
+from search.driver.limits import Limits
+from search.driver.machine import find_hosts
 from search.driver.resources import TrialResources
-from search.driver.session import Session, check_models, open_session, ray_session
-from search.plan.settings import Settings, SettingsError
+from search.driver.session import Session, check_models, known_hosts, open_session, ray_session
+from search.plan.settings import ClusterSettings, Settings, SettingsError
 from search.plan.spaces import Choice, Parameter, Space, read_space
 from search.plan.words import load_settings
 from search.trial.features import Backbones
@@ -52,6 +55,30 @@ def test_what_the_user_has_set_for_ray_is_kept(monkeypatch: pytest.MonkeyPatch) 
         names = ("TUNE_GLOBAL_CHECKPOINT_S", "TF_CPP_MIN_LOG_LEVEL", "RAY_CHDIR_TO_TRIAL_DIR")
         seen = ray.get(ray.remote(num_cpus=0)(lambda: [os.environ.get(name) for name in names]).remote())
     assert seen == ["60", "0", "0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="taskset is Linux'")
+def test_ray_has_the_cpus_that_this_process_may_use() -> None:
+    """As under `taskset -c 0`: Ray itself counts the machine's."""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert known_hosts(ClusterSettings("local"))[0].cpus == 1
+        with ray_session("local") as joined:
+            assert not joined
+            assert [host.cpus for host in find_hosts()] == [1]
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def test_ray_is_told_of_limits_and_slices_that_it_does_not_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert session._local_options(Limits(4, 8_000.0, memory_is_limited=False)) == {"num_cpus": 4}
+    limited = session._local_options(Limits(4, 8_000.0, memory_is_limited=True))
+    assert limited["object_store_memory"] + limited["_memory"] == 8_000 * 2**20
+    assert limited["object_store_memory"] == 2_400 * 2**20
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-a,MIG-b,MIG-c")
+    assert session._local_options(Limits(4, 8_000.0, memory_is_limited=False))["num_gpus"] == 3
 
 
 def repeats(settings: Settings, dataset: Dataset) -> tuple:

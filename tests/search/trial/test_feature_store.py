@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -149,3 +151,59 @@ def test_the_store_hands_out_blocks_and_then_a_file_where_memory_has_no_room(tmp
     assert again.claim(KEY, COUNT).file == claim.file
     assert again.news()[0][0].endswith("from the cache")
     assert again.costs() == []
+
+
+class Shelf:
+    """Stands for Ray's object store: counts what is put into it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.puts = 0
+        module = ModuleType("ray")
+        module.__dict__["put"] = self.put
+        monkeypatch.setitem(sys.modules, "ray", module)
+
+    def put(self, features: np.ndarray) -> str:
+        self.puts += 1
+        return f"reference {self.puts}"
+
+
+def store_of(folder: Path, views: int, room: float) -> tuple[FeatureStore, list[FeatureKey]]:
+    """A store with complete views of an augmentation, of which so many have room in memory."""
+    keys = [dataclasses.replace(KEY, policy="report", view=view) for view in range(views)]
+    for key in keys:
+        fill(FeatureFiles(folder, 1e9), key)
+    return FeatureStore(str(folder), 1e9, memory=room * FEATURES.nbytes), keys
+
+
+def test_views_that_are_asked_for_in_turn_are_kept_as_far_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Giving up the one asked for longest ago would put one back for every claim: 100 for 100."""
+    shelf = Shelf(monkeypatch)
+    store, keys = store_of(tmp_path, views=4, room=2.5)
+    claims = [store.claim(keys[number % 4], COUNT) for number in range(100)]
+    assert shelf.puts == 2
+    assert [bool(claim.reference) for claim in claims] == [True, True, False, False] * 25
+    assert {claim.file for claim in claims[2:4]} == {str(tmp_path / f"{key.name}.npy") for key in keys[2:]}
+    np.testing.assert_array_equal(store.read(keys[3], 1), block(1))
+
+
+def test_features_that_are_no_longer_asked_for_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf(monkeypatch)
+    store, (old, other, new) = store_of(tmp_path, views=3, room=2.5)
+    for _ in range(10):
+        store.claim(old, COUNT)
+        store.claim(other, COUNT)
+    later = [store.claim(key, COUNT) for _ in range(40) for key in (new, other)]
+    assert not later[0].reference
+    assert later[-2].reference
+    assert later[-1].reference
+    assert shelf.puts == 3  # the one still asked for stayed
+
+
+def test_the_store_has_no_block_of_features_whose_file_is_gone(tmp_path: Path) -> None:
+    store, keys = store_of(tmp_path, views=1, room=0)
+    store.claim(keys[0], COUNT)
+    (tmp_path / f"{keys[0].name}.npy").unlink()
+    with pytest.raises(FileNotFoundError, match="no longer in"):
+        store.read(keys[0], 0)
