@@ -2,6 +2,7 @@
 
 import copy
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,33 @@ def test_the_manifest_asks_for_the_pinned_ray_and_for_the_token() -> None:
     (manifest,) = yaml.safe_load_all((PROJECT / "deploy" / "kuberay.yaml").read_text())
     assert f"ray=={manifest['spec']['rayVersion']}" in (PROJECT / "constraints.txt").read_text().splitlines()
     assert manifest["spec"]["authOptions"] == {"mode": "token"}
+
+
+def test_slurms_script_starts_ray_with_the_jobs_share_and_passes_its_words_on(tmp_path: Path) -> None:
+    """With stand-ins for Slurm's commands; Ray's own reading of the arguments must take them."""
+    from ray.scripts.symmetric_run import curate_and_validate_ray_start_args
+
+    programs = {
+        "bin/scontrol": "#!/bin/sh\nprintf 'n7\\nn8\\n'\n",
+        "bin/srun": '#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n',
+        ".venv/bin/activate": "",
+    }
+    for name, text in programs.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    job = {"JOB_ID": "7", "JOB_NODELIST": "n[7-8]", "NNODES": "2", "CPUS_PER_TASK": "8", "MEM_PER_NODE": "1000"}
+    variables = {f"SLURM_{name}": value for name, value in job.items()} | {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+    command = ["bash", str(PROJECT / "deploy" / "slurm.sbatch"), "space=cnn2", "data.root=/a folder"]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()
+    assert words[:4] == ["--nodes=2", "--ntasks=2", "ray", "symmetric-run"]
+    place = words.index("--")
+    assert words[place + 1 :] == ["python", "-m", "search.run", "space=cnn2", "data.root=/a folder"]
+    assert words[4:8] == ["--address", "n7:6379", "--min-nodes", "2"]
+    assert curate_and_validate_ray_start_args(words[4:place]) == [
+        "--num-cpus=8",
+        "--object-store-memory=314572800",
+        "--memory=734003200",
+        "--disable-usage-stats",
+    ]

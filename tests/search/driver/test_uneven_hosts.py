@@ -1,0 +1,127 @@
+"""Plans on several Ray nodes inside this machine: what is chosen has a place on them, and nothing waits for ever."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from models.cnn import CnnConfig
+from search.driver import resources
+from search.driver.machine import find_hosts
+from search.driver.resources import plan_resources
+from search.driver.session import known_hosts
+from search.plan.settings import Settings, SettingsError
+from search.plan.spaces import read_space
+from search.plan.words import load_settings
+
+GB = 10**9
+SHAPE = (32, 32, 1)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head of 6 CPUs, and two workers of 2 CPUs and a GPU, as in cluster.onprem.yaml; one has little memory."""
+    cluster = Cluster()
+    store = {"object_store_memory": 100 * 2**20}
+    cluster.add_node(num_cpus=6, memory=8 * GB, **store)
+    cluster.add_node(num_cpus=2, num_gpus=1, memory=4 * GB, **store)
+    cluster.add_node(num_cpus=2, num_gpus=1, memory=3 * GB // 2, **store)
+    cluster.wait_for_nodes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        ray.init(include_dashboard=False, log_to_driver=False)
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest model takes 100 MB of a GPU's memory; no TensorFlow."""
+    monkeypatch.setattr(resources, "measure_peak", lambda *arguments: 100.0)
+
+
+def plan(*words: str, said: list[str] | None = None) -> resources.TrialResources:
+    settings: Settings = load_settings(["space=plain2", "data.size=32", *words])
+    say = (said if said is not None else []).append
+    return plan_resources(settings, read_space(settings), CnnConfig(), SHAPE, 2, say, joined=True)
+
+
+def all_have_a_place(chosen: resources.TrialResources) -> bool:
+    """Whether so many processes of that share run side by side."""
+
+    class Trial:
+        def is_ready(self) -> bool:
+            return True
+
+    share: dict[str, Any] = {"num_cpus": chosen.cpu, "num_gpus": chosen.gpu, "memory": chosen.memory}
+    trials = [ray.remote(**share)(Trial).remote() for _ in range(chosen.at_a_time)]
+    try:
+        answers = [trial.is_ready.remote() for trial in trials]
+        return len(ray.wait(answers, num_returns=len(answers), timeout=120)[0]) == len(answers)
+    finally:
+        for trial in trials:
+            ray.kill(trial)
+
+
+def test_hosts_are_told_apart(cluster: Cluster) -> None:
+    found = {(host.cpus, host.gpus, round(host.memory_mb * 2**20 / GB, 1), host.count) for host in find_hosts()}
+    assert found == {(6, 0, 8.0, 1), (2, 1, 4.0, 1), (2, 1, 1.5, 1)}
+
+
+def test_a_trial_gets_what_one_host_has(cluster: Cluster) -> None:
+    chosen = plan()
+    assert (chosen.cpu, chosen.gpu, chosen.at_a_time) == (2, 1, 2)
+    assert "none on a host with 6 CPUs" in chosen.reasons[0]
+    assert all_have_a_place(chosen)
+
+
+def test_without_gpus_the_memory_of_each_host_counts(cluster: Cluster) -> None:
+    chosen = plan("resources.gpus_per_trial=0")
+    assert (chosen.cpu, chosen.at_a_time) == (1, 6 + 2 + 1)
+    assert all_have_a_place(chosen)
+
+
+def test_what_fits_no_host_is_refused_before_a_trial(cluster: Cluster) -> None:
+    with pytest.raises(SettingsError, match="none has both"):
+        plan("resources.cpus_per_trial=4", "resources.gpus_per_trial=1")
+    assert plan("resources.cpus_per_trial=4", "resources.gpus_per_trial=1", "cluster.workers=[{cpus: 4, gpus: 1}]")
+
+
+def test_a_measuring_process_that_is_killed_is_an_answer(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*arguments: object) -> float:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0.0
+
+    monkeypatch.setattr(resources, "measure_peak", killed)
+    with pytest.raises(SettingsError, match=r"killed twice .*resources\.gpus_per_trial=1 to search without measuring"):
+        plan()
+
+
+def test_a_model_that_does_not_fit_its_gpu_gets_one_alone(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*arguments: object) -> float:
+        raise RuntimeError("OOM when allocating tensor\nmore")
+
+    monkeypatch.setattr(resources, "measure_peak", too_large)
+    said: list[str] = []
+    assert plan(said=said).gpu == 1
+    assert said == [
+        "The memory of the largest model could not be measured (OOM when allocating tensor): a GPU a trial."
+    ]
+
+
+def test_a_dry_run_sees_the_hosts_of_the_running_cluster(cluster: Cluster) -> None:
+    """In a process of its own, as a user's, who has not joined it."""
+    settings = load_settings(["space=plain2"])
+    ray.shutdown()
+    try:
+        hosts = known_hosts(settings.cluster)
+    finally:
+        ray.init(include_dashboard=False, log_to_driver=False)
+    assert sorted((host.cpus, host.gpus) for host in hosts) == [(2, 1), (2, 1), (6, 0)]
+    settings.cluster.mode = "local"
+    assert [host.count for host in known_hosts(settings.cluster)] == [1]
