@@ -97,9 +97,8 @@ def ray_session(mode: str = "auto") -> Iterator[bool]:
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import ray
-    from ray._private.services import canonicalize_bootstrap_address
 
-    joined = mode != "local" and canonicalize_bootstrap_address(None) is not None
+    joined = mode != "local" and _cluster_runs()
     ray.init(
         address=None if joined else "local",
         include_dashboard=False,
@@ -122,10 +121,17 @@ def known_hosts(cluster: ClusterSettings) -> tuple[Host, ...]:
         os.environ.get("RAY_ADDRESS"),
         Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray/ray_current_cluster").exists(),
     )
-    if cluster.mode == "local" or not any(signs):
+    if cluster.mode == "local" or not any(signs) or not _cluster_runs():
         return (this_host(),)
-    with ray_session(cluster.mode) as joined:
-        return with_coming(find_hosts(seconds=0), planned_hosts(cluster.workers) if joined else ())
+    with ray_session(cluster.mode):
+        return with_coming(find_hosts(seconds=0), planned_hosts(cluster.workers))
+
+
+def _cluster_runs() -> bool:
+    """Whether there is a cluster to join: of RAY_ADDRESS, or started on this machine."""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    return canonicalize_bootstrap_address(None) is not None
 
 
 def _local_options(limits: Limits) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def _evaluate(words: Sequence[str]) -> int:
         say_onednn(folder, console)
         dataset = prepare(settings, console)
         check_same_data(folder, dataset)
-        with open_session(settings, read_space(settings), dataset) as session, drive(folder):
+        with open_session(settings, read_space(settings), dataset, console.print) as session, drive(folder):
             update_run(folder, session.settings)
             evaluate_run(session, folder)
         write_page(folder, console)

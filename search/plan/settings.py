@@ -4,7 +4,7 @@ The defaults stand in `search/conf/*.yaml`; `search.plan.words` turns a command 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -125,7 +125,7 @@ class ClusterSettings:
     mode: str = "auto"
     address: str = field(default="http://127.0.0.1:8265", metadata=TEXT)
     fetch: str | None = field(default="runs", metadata=PATH)
-    workers: list[dict[str, float]] = field(default_factory=list)
+    workers: list[Any] = field(default_factory=list)
 
 
 @dataclass
@@ -250,15 +250,22 @@ def check_settings(settings: Settings) -> Settings:
     return settings
 
 
-def _check_workers(workers: Sequence[Mapping[str, float]]) -> None:
+def _check_workers(workers: Sequence[Any]) -> None:
     """Raise SettingsError unless these are hosts that an autoscaler may start."""
     for each in workers:
-        known = each.keys() <= {"count", "cpus", "gpus", "memory_gb"} and each.get("cpus", 0) > 0
-        if not known or min(each.values()) < 0 or any(each.get(key, 1) % 1 for key in ("count", "cpus", "gpus")):
+        if not _is_host(each):
             raise SettingsError(
                 "cluster.workers takes kinds of hosts with cpus, and with count, gpus and memory_gb where they matter. "
-                f"Received: {dict(each)}. Write cluster.workers=[{{count: 8, cpus: 8, gpus: 1, memory_gb: 24}}]."
+                f"Received: {each}. Write cluster.workers=[{{count: 8, cpus: 8, gpus: 1, memory_gb: 24}}]."
             )
+
+
+def _is_host(given: Any) -> bool:
+    if not isinstance(given, dict) or not given.keys() <= {"count", "cpus", "gpus", "memory_gb"}:
+        return False
+    if not all(isinstance(value, int | float) and value >= 0 for value in given.values()):
+        return False
+    return given.get("cpus", 0) >= 1 and all(given.get(key, 1) % 1 == 0 for key in ("count", "cpus", "gpus"))
 
 
 def _check_weights(weights: Any) -> None:

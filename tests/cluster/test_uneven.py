@@ -19,9 +19,9 @@ pytestmark = [
     pytest.mark.skipif(bool(labs.missing()), reason=labs.missing() or "-"),
 ]
 
-SEARCH = (
-    "space=plain2 data.size=32 search.num_trials=4 search.max_epochs=2 search.scheduler=none evaluate.enabled=false"
-)
+SEARCH = "space=plain2 data.size=32 search.num_trials=4 search.max_epochs=2 search.scheduler=none"
+SEARCH += " evaluate.enabled=false data.cache=/tmp/cache"
+SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 OPEN = "export RAY_AUTH_MODE=disabled"  # a local search leaves a token in the home, which the next head would ask for
 # As Slurm's: names of the job's nodes, and a command that runs on each of them. Nodes have no files of the batch host
 # but the shared folder, and get its variables.

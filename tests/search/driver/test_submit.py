@@ -142,6 +142,15 @@ def test_a_dry_run_is_done_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing was started" in capsys.readouterr().out
 
 
+def test_what_the_cluster_must_know_of_its_workers_is_sent_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[list[str]] = []
+    monkeypatch.setattr("search.driver.submit.submit", lambda cluster, words, *rest: sent.append(words) or 0)
+    workers = "cluster.workers=[{count: 8, cpus: 8, gpus: 1}]"
+    command = ["cluster=submit", "cluster.fetch=null", "space=plain2", "run.storage=/shared", "run.name=two", workers]
+    assert run.main(command) == 0
+    assert sent == [["space=plain2", "run.storage=/shared", "run.name=two", workers]]
+
+
 def test_mistakes_are_found_before_anything_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["cluster=submit", "space=plain3", "search.num_trial=3", "run.storage=/shared"]) == 2
     assert "search.num_trials" in capsys.readouterr().err

@@ -22,6 +22,9 @@ from search.plan.words import changed_settings, load_settings, resume_settings, 
         ("resources.gpus_per_trial=-0.5", r"at least 0. Received: -0.5"),
         ("num_trials", r"key=value. Received: 'num_trials'"),
         ("data.extra_tests={shifted: folder}", r"Received: 'shifted', which every run has"),
+        ("cluster.workers=[{count: 8}]", r"kinds of hosts with cpus.*Received: \{'count': 8"),
+        ("cluster.workers=[{cpus: 8, gpu: 1}]", r"Received: \{'cpus': 8.*Write cluster.workers=\[\{count: 8"),
+        ("cluster.workers=[{cpus: 8, count: 1.5}]", r"'count': 1.5"),
         ("search=3", r"Received: search=.*Set search.num_trials=VALUE"),
     ],
 )
@@ -29,6 +32,15 @@ def test_a_wrong_setting_is_one_clear_line(override: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
         load_settings([override])
     assert "\n" not in str(caught.value)
+
+
+def test_hosts_that_an_autoscaler_may_start_are_kinds_of_hosts() -> None:
+    given = "cluster.workers=[{count: 8, cpus: 8, gpus: 1, memory_gb: 24.5}, {cpus: 64}]"
+    assert load_settings([given]).cluster.workers == [
+        {"count": 8, "cpus": 8, "gpus": 1, "memory_gb": 24.5},
+        {"cpus": 64},
+    ]
+    assert load_settings([]).cluster.workers == []
 
 
 def test_the_first_rung_lies_within_a_trial() -> None:
