@@ -161,8 +161,9 @@ def _choose_memory(hosts: Sequence[Host], asked: ResourceSettings, backbones: bo
     Nothing is asked for where the memory of a host is not known: Ray's autoscaler would not start that host.
     """
     cpus, gpus = asked.cpus_per_trial or 1, asked.gpus_per_trial
-    gpus = min(1, max(host.gpus for host in hosts)) if gpus is None else gpus
-    usable = [host for host in hosts if host.cpus >= cpus and host.gpus >= gpus]
+    usable = [host for host in hosts if host.cpus >= cpus and host.gpus >= (gpus or 0)]
+    if gpus is None and any(host.gpus for host in usable):
+        usable = [host for host in usable if host.gpus]
     most = max((host.memory_mb for host in usable), default=0.0)
     if any(math.isinf(host.memory_mb) for host in usable):
         return 0.0
@@ -173,9 +174,9 @@ def _choose_gpu(asked: ResourceSettings, hosts: Sequence[Host], least: _Request,
     """The share of a GPU that leaves room for the most trials; of equal ones the largest share."""
     if asked.gpus_per_trial is not None:
         return asked.gpus_per_trial, "as set"
-    with_gpus = [host for host in hosts if host.gpus]
+    with_gpus = [host for host in hosts if host.gpus and host.cpus >= least.cpus]
     if not with_gpus:
-        return 0.0, "there is none"
+        return 0.0, "there is none" if not any(host.gpus for host in hosts) else "no host with one has CPUs for a trial"
     memory = least_gpu_of(hosts).memory_mb
     if not peak_mb or not memory:
         return 1.0, f"the memory of {'the largest model' if memory else 'the GPU'} is not known"
@@ -274,7 +275,7 @@ def plan_resources(
             "cluster.workers=[{count: 8, cpus: 8, gpus: 1}]."
         )
     peak = 0.0
-    if any(host.gpus for host in hosts):
+    if asked.gpus_per_trial != 0 and any(host.gpus and host.cpus for host in hosts):
         hosts = _with_gpus(hosts, planned, say)
         if asked.gpus_per_trial is None:
             chosen, _ = _choose_precision(precision, least_gpu_of(hosts), gpu=1.0)

@@ -123,6 +123,12 @@ def test_a_gpu_that_does_not_report_its_memory_is_not_shared() -> None:
     assert chosen.reasons[2] == "1 GPU a trial: the memory of the GPU is not known"
 
 
+def test_a_gpu_without_cpus_beside_it_is_of_no_use() -> None:
+    chosen = choose(Host(0, 1, 8_000, A10), HEAD)
+    assert (chosen.gpu, chosen.at_a_time, chosen.memory_mb) == (0, 16, 1_000)
+    assert chosen.reasons[2] == "0 GPU a trial: no host with one has CPUs for a trial"
+
+
 @pytest.mark.parametrize(
     ("host", "asked", "precision"),
     [

@@ -81,6 +81,10 @@ def test_a_trial_gets_what_one_host_has(cluster: Cluster) -> None:
 
 
 def test_without_gpus_the_memory_of_each_host_counts(cluster: Cluster) -> None:
+    said: list[str] = []
+    chosen = plan("resources.gpus_per_trial=0", "cluster.workers=[{cpus: 2, gpus: 4, memory_gb: 1}]", said=said)
+    assert "(to come)" in chosen.reasons[0]
+    assert not said  # of a GPU worker, which is not waited for
     chosen = plan("resources.gpus_per_trial=0")
     assert (chosen.cpu, chosen.at_a_time) == (1, 6 + 2 + 1)
     assert all_have_a_place(chosen)
