@@ -174,7 +174,7 @@ def _choose_gpu(asked: ResourceSettings, hosts: Sequence[Host], least: _Request,
     """The share of a GPU that leaves room for the most trials; of equal ones the largest share."""
     if asked.gpus_per_trial is not None:
         return asked.gpus_per_trial, "as set"
-    with_gpus = [host for host in hosts if host.gpus and host.cpus >= least.cpus]
+    with_gpus = [host for host in hosts if host.gpus and host.cpus >= min(1, least.cpus)]
     if not with_gpus:
         return 0.0, "there is none" if not any(host.gpus for host in hosts) else "no host with one has CPUs for a trial"
     memory = least_gpu_of(hosts).memory_mb
