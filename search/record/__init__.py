@@ -9,6 +9,7 @@ from search.record.clock import CLOCK, CLOSED, CONFIRMATIONS, TRIALS, ClockRecor
 from search.record.events import apply_event, fold, is_sound, read_event, seal
 from search.record.folder import PACKED, RunFolder
 from search.record.log import EventLog
+from search.record.names import inside
 from search.record.ranking import rank, rank_configurations, to_confirm
 from search.record.schema import (
     DIVERGED,
@@ -70,6 +71,7 @@ __all__ = [
     "fold",
     "fold_clock",
     "from_json",
+    "inside",
     "is_sound",
     "lower_is_better",
     "rank",

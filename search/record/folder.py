@@ -1,5 +1,6 @@
 """A run's folder: its files, on a disk, in a bucket or packed into one, and the records that they hold."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,6 +15,7 @@ import fsspec
 
 from search.record.clock import ClockRecord, fold_clock
 from search.record.events import fold, read_event
+from search.record.names import inside, is_inside
 from search.record.patience import patiently
 from search.record.schema import (
     SCHEMA_VERSION,
@@ -102,12 +104,17 @@ class RunFolder:
         return RunFolder(self.url, seconds, say)
 
     def child(self, *parts: str) -> str:
-        """The path of something inside the folder, in the file system's own terms."""
-        return posixpath.join(str(self.path), *parts)
+        """The path of something inside the folder, in the file system's own terms; without parts, the folder's.
+
+        Raises:
+            RecordError: the parts lead out of the folder.
+        """
+        return posixpath.join(str(self.path), inside(*parts)) if parts else str(self.path)
 
     def exists(self, *parts: str) -> bool:
         """Whether something of that name is in the folder."""
-        return self.reach(lambda: bool(self.fs.exists(self.child(*parts))))
+        target = self.child(*parts)
+        return self.reach(lambda: bool(self.fs.exists(target)))
 
     def read(self, *parts: str) -> bytes:
         """The content of a file in the folder.
@@ -117,7 +124,8 @@ class RunFolder:
         """
         if self.is_packed and not self.exists(*parts):  # a ZIP file system raises KeyError
             raise FileNotFoundError(f"{self.url} holds no {'/'.join(parts)}")
-        content: bytes = self.reach(lambda: self.fs.cat_file(self.child(*parts)))
+        target = self.child(*parts)
+        content: bytes = self.reach(lambda: self.fs.cat_file(target))
         return content
 
     def write(self, content: bytes, *parts: str) -> None:
@@ -130,17 +138,35 @@ class RunFolder:
 
     def remove(self, *parts: str) -> None:
         """Remove a file of the folder, if it is there."""
-        if self.exists(*parts):
-            self.reach(lambda: self.fs.rm_file(self.child(*parts)))
+        target = self.child(*parts)
+        with contextlib.suppress(FileNotFoundError):
+            self.reach(lambda: self.fs.rm_file(target))
 
     def names(self, *parts: str) -> list[str]:
-        """The sorted names of what is in a sub-folder; empty where there is none."""
+        """The sorted names of what is in a sub-folder; empty where there is none.
+
+        A bucket may hold keys such as `log/../x`, which no run writes: `..` and its like are left out.
+        """
         folder = self.child(*parts)
-        if not self.exists(*parts):
-            return []
         self.fs.invalidate_cache(folder)
-        paths = self.reach(lambda: self.fs.ls(folder, detail=False))
-        return sorted(posixpath.basename(str(path).rstrip("/")) for path in paths)
+        try:
+            paths = self.reach(lambda: self.fs.ls(folder, detail=False))
+        except FileNotFoundError:
+            return []
+        names = (posixpath.basename(str(path).rstrip("/")) for path in paths)
+        return sorted(name for name in names if is_inside(name))
+
+    def files(self, *parts: str) -> list[str]:
+        """The sorted names of all files in a sub-folder and below it, each relative to the run's folder.
+
+        Raises:
+            RecordError: the storage holds a name that leads out of the folder.
+        """
+        folder = self.child(*parts)
+        self.fs.invalidate_cache(folder)
+        paths = map(str, self.reach(lambda: self.fs.find(folder)))
+        # a name that ends in / is an empty object that some consoles write for a folder
+        return sorted(inside(path.removeprefix(f"{self.path}/")) for path in paths if not path.endswith("/"))
 
     def read_run(self) -> RunRecord:
         """The run's record.
