@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from search import record
+from search.plan.domains import Choice, Integer, Parameter
 from search.plan.priors import build_prior, startup_trials
 from search.plan.settings import Settings
-from search.plan.spaces import Choice, Integer, Parameter, Plan, Space, listed_plans, resolve
+from search.plan.spaces import Plan, Space, listed_plans, resolve
 from search.plan.window import study_storage
 from search.record import TrialRecord, WarmStart
 

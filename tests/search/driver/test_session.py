@@ -11,8 +11,9 @@ from models.cnn import CnnConfig
 from models.transfer import TransferConfig
 from search.driver.resources import TrialResources
 from search.driver.session import Session, check_models, open_session, ray_session
+from search.plan.domains import Choice, Parameter
 from search.plan.settings import Settings, SettingsError
-from search.plan.spaces import Choice, Parameter, Space, read_space
+from search.plan.spaces import Space, read_space
 from search.plan.words import load_settings
 from search.trial.features import Backbones
 
