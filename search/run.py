@@ -184,7 +184,7 @@ def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock |
     state = _open_state(session, folder, clock)
     verb = "Resuming" if state.trials else "Searching"
     console.print(f"{verb} space {space.name}: {scope_line(state)}; everything goes to {folder.url}")
-    for name, count in folder.damaged_lines().items():
+    for name, count in state.damaged_lines.items():
         console.print(f"log/{name}: {count} damaged, skipped; their epochs are read from the checkpoints.")
     storage = [] if settings.run.storage == "runs" else [f"run.storage={settings.run.storage}"]
     go_on = shlex.join(["python", "-m", "search.run", f"resume={folder.name}", *storage, *cache_words(settings)])

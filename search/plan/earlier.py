@@ -7,7 +7,7 @@ from search import record
 from search.plan.settings import Settings
 from search.plan.spaces import count_trials, read_space
 from search.plan.words import Word, parse_words, resume_settings, value_of
-from search.record import ClockRecord, RecordError, RunFolder
+from search.record import RecordError, RunFolder
 
 _CACHE = ("cache", "cache_gb")  # of settings.data: which files of this user are written and removed
 
@@ -102,9 +102,8 @@ def is_complete(folder: RunFolder) -> bool:
     """Whether every trial of a run has ended and, where that was asked for, is evaluated."""
     settings = resumed_settings(folder)
     wanted = count_trials(read_space(settings), settings)
-    trials = folder.read_trials()
-    budget = settings.search.time_budget
-    clock = folder.read_clock() if budget else ClockRecord()
+    log, budget = folder.read_log(), settings.search.time_budget
+    trials, clock = log.trials, log.clock
     if clock.is_closed(record.TRIALS, budget):
         wanted = 0
     confirmations = sum(trial.confirms is not None for trial in trials.values())

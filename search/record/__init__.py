@@ -7,7 +7,7 @@ can be read anywhere, also while it is going on.
 
 from search.record.clock import CLOCK, CLOSED, CONFIRMATIONS, TRIALS, ClockRecord, fold_clock
 from search.record.events import apply_event, fold, is_sound, read_event, seal
-from search.record.folder import PACKED, RunFolder
+from search.record.folder import PACKED, RunFolder, RunLog
 from search.record.log import EventLog
 from search.record.names import inside
 from search.record.ranking import rank, rank_configurations, to_confirm
@@ -62,6 +62,7 @@ __all__ = [
     "EventLog",
     "RecordError",
     "RunFolder",
+    "RunLog",
     "RunRecord",
     "TrialRecord",
     "WarmStart",
