@@ -86,9 +86,11 @@ class LogReader:
     def read(self) -> bool:
         """Read what is new; returns whether anything was."""
         before = self._places
-        for name in self.folder.names("log"):
-            if name.endswith(".jsonl"):
-                self._read_file(name)
+        sizes = {name: size for name, size in self.folder.sizes("log").items() if name.endswith(".jsonl")}
+        begins = {name: self._offsets.get(name, 0) for name in sizes}
+        grown = {name: begin for name, begin in begins.items() if sizes[name] > begin}
+        for name, content in self.folder.read_many("log", grown).items():
+            self._take_content(name, content)
         return self._places > before
 
     @property
@@ -119,18 +121,13 @@ class LogReader:
         curves = _first_reports(epochs)
         return _trial_frame(trials, curves, metric, weights), curves[["trial", *CURVE_COLUMNS, "host", "process"]]
 
-    def _read_file(self, name: str) -> None:
-        path = self.folder.child("log", name)
-        start = self._offsets.get(name, 0)
-        self.folder.fs.invalidate_cache(self.folder.child("log"))
-        if self.folder.fs.size(path) <= start:
-            return
-        content: bytes = self.folder.fs.cat_file(path, start=start)
+    def _take_content(self, name: str, content: bytes) -> None:
+        """Read what was added to a file."""
         complete, _, rest = content.rpartition(b"\n")
         if rest and read_event(rest) is not None:
             complete, rest = content, b""
         (self._half_written.add if rest else self._half_written.discard)(name)
-        self._offsets[name] = start + len(content) - len(rest)
+        self._offsets[name] = self._offsets.get(name, 0) + len(content) - len(rest)
         self._damaged[name] = self._damaged.get(name, 0) + self._take_lines(complete.splitlines())
 
     def _take_lines(self, lines: Sequence[bytes]) -> int:

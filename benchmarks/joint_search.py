@@ -206,7 +206,7 @@ def _search(way: str, seed: int, options: Options, store: Path) -> Outcome:
     then = [as_of(trial, moment) for trial in trials]
     best, folder = _best(list(zip(then, (folder for _, folder in everything), strict=True)))
     if best.number not in {entry.trial for entry in folder.read_evaluations()}:
-        run_command(["-m", "search.evaluate", folder.url])
+        run_command(["-m", "search.evaluate", folder.url, f"data.cache={store / 'cache'}"])
     test = next(e for e in folder.read_evaluations() if (e.trial, e.dataset) == (best.number, TEST))
     begun, all_epochs = sum(bool(trial.epochs) for trial in then), sum(len(trial.epochs) for trial in trials)
     return Outcome(best_so_far(then), _value(best), begun, all_epochs, test)

@@ -69,7 +69,7 @@ def kept_search(words: Sequence[str], store: Path, name: str) -> RunFolder:
         print(f"{name}: {' '.join(words)}", flush=True)
         run_search(words, store, name)
     elif not is_complete(folder):
-        run_search([f"resume={folder.url}"], store, name)
+        run_search([f"resume={folder.url}", *(word for word in words if word.startswith("data.cache="))], store, name)
     return folder
 
 

@@ -6,6 +6,7 @@ To publish, or to send to a colleague: tables and pages open the file as they op
 
 import argparse
 import io
+import os
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -28,12 +29,13 @@ def packed(folder: RunFolder, pictures: bool = True) -> bytes:
         pictures: whether the X-rays that the winner mistook go with it.
 
     Raises:
-        RecordError: the folder holds no run.
+        RecordError: the folder holds no run, or a link to a file elsewhere.
     """
     folder.read_run()
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
         for parts in _members(folder, pictures):
+            _check_link(folder, parts)
             file.writestr(zipfile.ZipInfo("/".join(parts), _TIME), folder.read(*parts), zipfile.ZIP_DEFLATED)
     return content.getvalue()
 
@@ -43,6 +45,16 @@ def _members(folder: RunFolder, pictures: bool) -> Iterator[tuple[str, ...]]:
     for parts in (*_FOLDERS, _PICTURES) if pictures else _FOLDERS:
         files = (name for name in folder.names(*parts) if "." in name)  # folders have no suffix
         yield from ((*parts, name) for name in files if not name.endswith(_WEIGHTS))
+
+
+def _check_link(folder: RunFolder, parts: Sequence[str]) -> None:
+    """Refuse a link that leads out of the folder: a stranger's run would pack a private file of this user."""
+    target, real = folder.child(*parts), os.path.realpath(folder.child())
+    if folder.is_local and not os.path.realpath(target).startswith(f"{real}{os.sep}"):
+        raise RecordError(
+            f"A packed run holds files of the run's own folder. Received: {target}, a link to "
+            f"{os.path.realpath(target)}. Put the file itself in its place, or remove the link."
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

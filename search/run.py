@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from data_pipeline.folders import CLASSES
 from models.registry import count_parameters
-from search.driver.command import exit_code, prepare, say_onednn, write_page
+from search.driver.command import exit_code, prepare, say_cache, say_onednn, write_page
 from search.driver.deadline import Clock
 from search.driver.dry_run import dry_run
 from search.driver.lease import drive
 from search.driver.runs import check_same_data, create_run, new_run_folder, refuse_existing, run_name, update_run
 from search.driver.session import Session, check_models, open_session
 from search.driver.share import FeatureNews
-from search.plan.earlier import find_run, resumed_settings
+from search.plan.earlier import cache_words, find_run, resumed_settings
 from search.plan.lengths import with_lengths
 from search.plan.priors import prior_lines
 from search.plan.refit import refit_settings
@@ -158,6 +158,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None, earlier
             console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
             check_same_data(folder, dataset)
+            say_cache(folder, settings, console)
         settings, reasons = with_lengths(settings, len(dataset.split.train), len(dataset.split.validation))
         warm, taken = warm_start(earlier, space, settings, dataset.manifest)
         if resumed is None:
@@ -191,10 +192,10 @@ def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock |
     state = _open_state(session, folder, clock)
     verb = "Resuming" if state.trials else "Searching"
     console.print(f"{verb} space {space.name}: {scope_line(state)}; everything goes to {folder.url}")
-    for name, count in folder.damaged_lines().items():
+    for name, count in state.damaged_lines.items():
         console.print(f"log/{name}: {count} damaged, skipped; their epochs are read from the checkpoints.")
     storage = [] if settings.run.storage == "runs" else [f"run.storage={settings.run.storage}"]
-    go_on = shlex.join(["python", "-m", "search.run", f"resume={folder.name}", *storage])
+    go_on = shlex.join(["python", "-m", "search.run", f"resume={folder.name}", *storage, *cache_words(settings)])
     news = None if session.backbones.store is None else FeatureNews(session.backbones.store)
     try:
         state.restore()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_pipeline.dataset import Dataset, DataSettings, list_notices, prepare_dataset
@@ -84,6 +85,18 @@ def say_onednn(run: RunFolder | None, console: "Console") -> None:
     news = set_onednn(None if run is None else recorded_onednn(run.read_run().environment))
     if news:
         console.print(news, markup=False, soft_wrap=True)
+
+
+def say_cache(run: RunFolder, settings: Settings, console: "Console") -> None:
+    """Say that the cache that a run records is not used, unless it is the one of these settings."""
+    recorded = run.read_run().config["data"].get("cache")
+    if recorded is not None and Path(recorded).expanduser() != settings.data.cache_dir:
+        console.print(
+            f"The cache is {settings.data.cache}; the run began with data.cache={recorded}, which a resumed run uses "
+            "only where its command says so.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def write_page(folder: RunFolder, console: "Console") -> None:

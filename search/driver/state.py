@@ -6,6 +6,7 @@ state in memory is always the state that a resume would find.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from search.record import (
     CLOSED,
     CONFIRMATIONS,
     TRIALS,
+    ClockRecord,
     EventLog,
     RunFolder,
     TrialRecord,
@@ -29,7 +31,7 @@ from search.record import (
     rank,
     to_confirm,
 )
-from search.trial.checkpoint import drop_checkpoints, read_checkpoint
+from search.trial.checkpoint import drop_checkpoints, drop_optimizer, drop_trial, newest_epochs, read_checkpoint
 from search.trial.feature_store import FeatureCost
 from search.trial.plateau import should_stop
 
@@ -49,6 +51,7 @@ class SearchState:
 
     Attributes:
         trials: by number.
+        damaged_lines: of the log's files, how many could not be read; sound files are left out.
         ended: the numbers of the trials that have ended, in that order (of earlier sessions: by number).
         retried: the numbers of the trials whose process was lost in this session, once for each loss.
         news: what the user should hear in this session, a sentence each: what the clock decided, what is waited for.
@@ -65,7 +68,9 @@ class SearchState:
     ) -> None:
         self.folder = folder
         self.settings = settings
-        self.trials: dict[int, TrialRecord] = folder.read_trials()
+        known = folder.read_log()
+        self.trials: dict[int, TrialRecord] = known.trials
+        self.damaged_lines = known.damaged
         # The error that made the run's folder unwritable; Tune hides errors that its callbacks raise.
         self.storage_error: OSError | None = None
         self._searcher = searcher
@@ -73,6 +78,9 @@ class SearchState:
         self._log = EventLog(folder)
         # Trials that train on before others begin, if there is time: of an earlier session, or paused by the clock.
         self._interrupted: list[int] = []
+        # Names of trials with checkpoints whose suggestions were lost with a bucket's last events; others get their
+        # numbers, and must not train on with their weights.
+        self._unknown: set[str] = set()
         self.ended = [trial.number for trial in self.trials.values() if trial.is_final]
         self.retried: list[int] = []
         self.news: list[str] = []
@@ -80,7 +88,7 @@ class SearchState:
         self._closed: set[str] = set()
         self._stale, self._judged, self._beat = True, 0.0, 0.0  # of `tick`, the last two in seconds of the clock
         if clock is not None:
-            self._restore_clock(clock)
+            self._restore_clock(clock, known.clock)
         self._best = self._best_of(self.trials.values())
         self._next = max(self.trials, default=-1) + 1
         self._confirmations = [trial.number for trial in self.trials.values() if trial.confirms is not None]
@@ -128,9 +136,11 @@ class SearchState:
 
     def restore(self) -> None:
         """Restore an interrupted search: epochs that were trained but not logged, the scheduler, then the searcher."""
+        saved = newest_epochs(self.folder)
+        self._unknown = saved.keys() - {trial.name for trial in self.trials.values()}
         for trial in self.trials.values():
             if not trial.is_final:
-                self._adopt_checkpoint(trial)
+                self._adopt_checkpoint(trial, saved.get(trial.name, 0))
         for trial in self._own:
             self._scheduler.place(trial)
         self._interrupted = [
@@ -140,10 +150,11 @@ class SearchState:
         self._drop_outdone()
         self.tick()
 
-    def _adopt_checkpoint(self, trial: TrialRecord) -> None:
-        checkpoint, _ = read_checkpoint(self.folder, trial.name)
-        for epoch in checkpoint.history[len(trial.epochs) :] if checkpoint else ():
-            self.add_epoch(trial.number, asdict(epoch))
+    def _adopt_checkpoint(self, trial: TrialRecord, saved: int) -> None:
+        if saved > len(trial.epochs):  # only then it is read: most trials wait, and a checkpoint may have 100 MB
+            checkpoint, _ = read_checkpoint(self.folder, trial.name)
+            for epoch in checkpoint.history[len(trial.epochs) :] if checkpoint else ():
+                self.add_epoch(trial.number, asdict(epoch))
         patience = train_settings(self.settings.train, trial.parameters).early_stopping
         if len(trial.epochs) >= trial.max_epochs or should_stop(trial.epochs, patience):
             self._mark_ended(trial.number, record.FINISHED, "")
@@ -222,8 +233,8 @@ class SearchState:
         last = trial.max_epochs if trial.confirms is not None or self._can_finish_one(self.deadline) else epoch + 1
         return not self.deadline.allows_more(trial, last - epoch, seconds)
 
-    def _restore_clock(self, clock: Clock) -> None:
-        known, budget = self.folder.read_clock(), self.settings.search.time_budget
+    def _restore_clock(self, clock: Clock, known: ClockRecord) -> None:
+        budget = self.settings.search.time_budget
         clock.earlier = known.elapsed
         self._closed = {what for what in (TRIALS, CONFIRMATIONS) if known.is_closed(what, budget)}
         if self.deadline is not None:
@@ -292,6 +303,7 @@ class SearchState:
         if best is not None:
             reason = "the time budget ended, and no trial could train to its last epoch"
             self._mark_ended(best.number, record.FINISHED, reason)
+            self._log.after(partial(drop_optimizer, self.folder, best.name))
         for trial in open_trials:
             if trial is not best:
                 self._end_late(trial)
@@ -354,6 +366,8 @@ class SearchState:
 
     def _suggest(self, **content: Any) -> TrialRecord:
         number, self._next = self._next, self._next + 1
+        if record.trial_name(number) in self._unknown:
+            drop_trial(self.folder, record.trial_name(number))
         self._append("suggested", number, **content)
         return self.trials[number]
 
@@ -426,7 +440,10 @@ class SearchState:
             self.ended.append(number)
             if self.deadline is not None:
                 self.deadline.finished += status == record.FINISHED
-        drop_checkpoints(self.folder, self.trials[number].name, keep=1)
+        # What trains no more needs no optimizer's state: the last epoch of a finished trial has none. Only once the log
+        # says so: a trial that a resumed search takes for an open one needs its checkpoint.
+        keep = 1 if status == record.FINISHED else 0
+        self._log.after(partial(drop_checkpoints, self.folder, self.trials[number].name, keep=keep))
 
     def add_feature_costs(self, costs: Iterable[FeatureCost]) -> None:
         """Record what the features of frozen backbones cost in this session."""
@@ -452,9 +469,9 @@ class SearchState:
         try:
             entry = self._log.append(event, number, **content)
             if event == "suggested":
-                # A bucket's log is written in parts. No trial begins before its suggestion is stored: after a crash,
-                # its checkpoint would otherwise be taken for that of the trial suggested in its place.
-                self._log.flush()
+                # A bucket's log is stored in a thread, suggestions at once; those that a killed driver forgets
+                # nevertheless are made anew (`_unknown`).
+                self._log.flush(wait=False)
         except OSError as error:
             self.storage_error = error
             raise

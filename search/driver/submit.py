@@ -14,7 +14,7 @@ from search.plan.earlier import in_storage, storage_of
 from search.plan.settings import ClusterSettings, SettingsError
 from search.plan.warm import warm_runs
 from search.plan.words import Word, conf_folder, parse_words, value_of
-from search.record import RecordError, RunFolder
+from search.record import RecordError, RunFolder, inside
 
 # Of the project's folder, what a search does not need; in the manner of .gitignore, which Ray heeds too.
 _LEFT_AT_HOME = [".git", ".venv", "/runs", "/build", "/docs", "/tests", "/benchmarks", "*.egg-info", ".*_cache"]
@@ -146,17 +146,15 @@ def fetch(words: Sequence[str], target: str) -> str:
     name = value_of(given, "run.name") or value_of(given, "resume")
     url = in_storage(storage_of(given), name)
     try:
-        source = RunFolder(url)
+        source, copied = RunFolder(url), Path(target, inside(str(name)))
         if not source.exists("run.json"):
             return f"{source.url} is not to be seen from here; fetch it with ray rsync-down.\n"
-        copied = Path(target, name)
-        for file in source.fs.find(source.path):
-            part = str(file)[len(str(source.path)) :].lstrip("/")
+        for part in source.files():  # all names are checked before the first file is written
             if part.partition("/")[0] not in _NOT_FETCHED:
                 (copied / part).parent.mkdir(parents=True, exist_ok=True)
                 (copied / part).write_bytes(source.read(part))
     except (OSError, RecordError) as error:
-        return f"{url} cannot be read from here ({_first_line(error)}); fetch it by other means.\n"
+        return f"{url} was not fetched: {_first_line(error)}\n"
     return f"Fetched    {copied}  (page: {copied}/report.html; checkpoints stay in {source.url})\n"
 
 

@@ -7,7 +7,9 @@ from search import record
 from search.plan.settings import Settings
 from search.plan.spaces import count_trials, read_space
 from search.plan.words import Word, parse_words, resume_settings, value_of
-from search.record import ClockRecord, RecordError, RunFolder
+from search.record import RecordError, RunFolder
+
+_CACHE = ("cache", "cache_gb")  # of settings.data: which files of this user are written and removed
 
 
 def find_run(wanted: str, words: Sequence[str | Word]) -> RunFolder | None:
@@ -75,20 +77,33 @@ def _is_like(folder: RunFolder, settings: Settings) -> bool:
 def resumed_settings(folder: RunFolder, words: Sequence[str | Word] = ()) -> Settings:
     """A run's settings, with those words that may change when it is resumed; its own command may be repeated.
 
+    The cache is this user's and serves all their runs, and the run may be a stranger's: its folder and its size are
+    those of the words or the defaults, whatever the run records.
+
     Raises:
         SettingsError: as `resume_settings`.
     """
-    run = folder.read_run()
-    return resume_settings(run.config, words, began=shlex.split(run.command))
+    run, given = folder.read_run(), parse_words(words)
+    settings, own = resume_settings(run.config, given, began=shlex.split(run.command)), Settings().data
+    for name in _CACHE:
+        if not any(word.key == f"data.{name}" for word in given):
+            setattr(settings.data, name, getattr(own, name))
+    return settings
+
+
+def cache_words(settings: Settings) -> list[str]:
+    """The words that give another command the cache of these settings; none where it is the default."""
+    own, data = Settings().data, settings.data
+    changed = {name: getattr(data, name) for name in _CACHE if getattr(data, name) != getattr(own, name)}
+    return [f"data.{name}={value}" for name, value in changed.items()]
 
 
 def is_complete(folder: RunFolder) -> bool:
     """Whether every trial of a run has ended and, where that was asked for, is evaluated."""
     settings = resumed_settings(folder)
     wanted = count_trials(read_space(settings), settings)
-    trials = folder.read_trials()
-    budget = settings.search.time_budget
-    clock = folder.read_clock() if budget else ClockRecord()
+    log, budget = folder.read_log(), settings.search.time_budget
+    trials, clock = log.trials, log.clock
     if clock.is_closed(record.TRIALS, budget):
         wanted = 0
     confirmations = sum(trial.confirms is not None for trial in trials.values())

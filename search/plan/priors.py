@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
+from search.plan.domains import Choice, Domain, Integer, Parameter
 from search.plan.settings import Settings
-from search.plan.spaces import Choice, Domain, Integer, Parameter, Space, listed_plans, resolve
+from search.plan.spaces import Space, listed_plans, resolve
 from search.record import WarmStart
 
 _WIDTH = 0.25  # standard deviation around a guess, as a share of the range

@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from search import record
+from search.plan.domains import Choice, Integer, Parameter
 from search.plan.priors import build_prior, startup_trials
 from search.plan.settings import Settings
-from search.plan.spaces import Choice, Integer, Parameter, Plan, Space, listed_plans, resolve
+from search.plan.spaces import Plan, Space, listed_plans, resolve
+from search.plan.window import study_storage
 from search.record import TrialRecord, WarmStart
 
 if TYPE_CHECKING:
@@ -84,10 +86,9 @@ class StudySearcher:
         self._prior = build_prior(space, settings, warm)
         self._startup = startup_trials(settings)
         self._max_epochs = settings.search.max_epochs
-        self._storage = _revisable_storage()
-        self._study = optuna.create_study(
-            storage=self._storage, direction="minimize" if record.lower_is_better(self._search.metric) else "maximize"
-        )
+        minimize = record.lower_is_better(self._search.metric)
+        self._storage = study_storage(minimize)
+        self._study = optuna.create_study(storage=self._storage, direction="minimize" if minimize else "maximize")
         self._ids: dict[int, int] = {}  # Optuna's, of each trial
         for trial in warm.history:
             values, domains = study_parameters(space, trial.parameters), distributions(space, trial.parameters)
@@ -159,18 +160,6 @@ class StudySearcher:
                 constant_liar=True,  # running trials count as poor, so that workers do not sample the same region
                 n_startup_trials=self._startup,
             )
-
-
-def _revisable_storage() -> "optuna.storages.InMemoryStorage":
-    """Optuna's storage in memory, with trials that can be updated again after they trained on from a rung."""
-    from optuna.storages import InMemoryStorage
-    from optuna.trial import TrialState
-
-    class RevisableStorage(InMemoryStorage):
-        def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
-            """Allow every update."""
-
-    return RevisableStorage()
 
 
 def study_parameters(space: Space, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -16,96 +16,27 @@ share the same conditional space. `space.guess` may name the value of each param
 `{learning_rate: 0.003, layers: 2}`: `search.plan.priors` says what a search makes of it.
 """
 
-import itertools
-import json
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from models.checks import nearest
 from models.registry import FAMILIES, PUBLISHED, ModelConfig, model_config, model_parameters, model_values
-from search.plan.settings import Settings, SettingsError, SpaceSettings, TrainSettings, check_train
+from search.plan.domains import (
+    Choice,
+    Domain,
+    Integer,
+    Parameter,
+    Uniform,
+    count_combinations,
+    expand,
+    is_number,
+    representatives,
+)
+from search.plan.settings import UNLIMITED, Settings, SettingsError, SpaceSettings, TrainSettings, check_train
 
 _OF_A_RUN = ("epoch_images", "precision")  # trials are compared at equal epochs
 TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name not in _OF_A_RUN)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of several values of any JSON type."""
-
-    values: tuple[Any, ...]
-
-    def __contains__(self, value: Any) -> bool:
-        """Whether it is one of the values."""
-        return value in self.values
-
-    @property
-    def labels(self) -> tuple[Any, ...]:
-        """The values as scalars: a list or a mapping is represented by its JSON text."""
-        return tuple(value if _is_scalar(value) else json.dumps(value) for value in self.values)
-
-    def value(self, label: Any) -> Any:
-        """The value of a label."""
-        return self.values[self.labels.index(label)]
-
-    def label(self, value: Any) -> Any:
-        """The label of a value."""
-        return value if _is_scalar(value) else json.dumps(value)
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """A real number in [low, high], uniform or log-uniform."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def __contains__(self, value: Any) -> bool:
-        """Whether it is a number between the ends."""
-        return _is_number(value) and self.low <= value <= self.high
-
-
-@dataclass(frozen=True)
-class Integer:
-    """A whole number in [low, high], uniform or log-uniform."""
-
-    low: int
-    high: int
-    log: bool = False
-
-    def __contains__(self, value: Any) -> bool:
-        """Whether it is a whole number between the ends."""
-        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """All whole numbers of the domain."""
-        return tuple(range(self.low, self.high + 1))
-
-
-Domain = Choice | Uniform | Integer
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A named hyperparameter, its domain, and the values of earlier parameters that make it active."""
-
-    name: str
-    domain: Domain
-    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether it has a single value."""
-        domain = self.domain
-        return len(domain.values) == 1 if isinstance(domain, Choice) else domain.low == domain.high
-
-    def is_active(self, chosen: Mapping[str, Any]) -> bool:
-        """Whether the values chosen so far make this parameter part of the configuration."""
-        return all(name in chosen and chosen[name] in values for name, values in self.when)
 
 
 @dataclass(frozen=True)
@@ -199,7 +130,7 @@ def grid(space: Space) -> Iterator[dict[str, Any]]:
                 f"Received: {parameter.name} with a continuous domain. Give a list: "
                 f"'space.parameters.{parameter.name}={{choice: [...]}}', or use tpe or random."
             )
-    yield from _expand(space.parameters, {})
+    yield from expand(space.parameters, _listed_values)
 
 
 def backbones_of(space: Space) -> tuple[str, ...]:
@@ -244,19 +175,19 @@ def count_configurations(space: Space) -> int | None:
         return len(space.rows)
     if any(isinstance(parameter.domain, Uniform) for parameter in space.parameters):
         return None
-    return sum(1 for _ in grid(space))
+    return count_combinations(space.parameters)
 
 
 def model_variants(space: Space) -> Iterator[dict[str, Any]]:
-    """Every combination of the parameters that shape the model, each with its backbone.
+    """The combinations of the parameters that shape the model, each with its backbone.
 
-    A continuous parameter is represented by both its ends.
+    A range of numbers is represented by its ends: see `search.plan.domains.representatives`.
     """
     if space.rows:
         yield from (_row_parameters(row) for row in space.rows)
         return
     shaping = [parameter for parameter in space.parameters if parameter.name not in TRAINING_PARAMETERS]
-    yield from _expand(shaping, {})
+    yield from expand(shaping, representatives(shaping))
 
 
 def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
@@ -272,6 +203,7 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
     if space.rows:
         configurations = [(_row_parameters(row), row, PUBLISHED[row].epochs) for row in space.rows]
     elif search.searcher == "grid":
+        _check_grid(space)
         configurations = [(parameters, "", search.max_epochs) for parameters in grid(space)]
     elif search.repeats > 1:
         raise SettingsError(
@@ -330,6 +262,21 @@ def model_settings(parameters: Mapping[str, Any]) -> ModelConfig:
     return model_config(shaping.pop("backbone"), shaping)
 
 
+def _listed_values(parameter: Parameter) -> Sequence[Any]:
+    domain = parameter.domain
+    return () if isinstance(domain, Uniform) else domain.values
+
+
+def _check_grid(space: Space) -> None:
+    """Refuse a grid of more configurations than a search may have trials."""
+    count = count_configurations(space)
+    if count is not None and count > UNLIMITED:
+        raise SettingsError(
+            f"search.searcher=grid trains every configuration of a space, of which there may be {UNLIMITED:,}. "
+            f"Received: space {space.name!r} with {count:,}. Give fewer values, or use tpe or random."
+        )
+
+
 def _row_parameters(row_id: str) -> dict[str, Any]:
     row = PUBLISHED[row_id]
     return {
@@ -350,20 +297,6 @@ def _read_rows(wanted: list[str]) -> tuple[str, ...]:
             raise SettingsError(f"Unknown published row. Received: {name!r}. {nearest(name, tuple(PUBLISHED))}")
         rows += found
     return tuple(rows)
-
-
-def _expand(parameters: Any, chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if not parameters:
-        yield dict(chosen)
-        return
-    first, rest = parameters[0], parameters[1:]
-    if not first.is_active(chosen):
-        yield from _expand(rest, chosen)
-        return
-    domain = first.domain
-    ends_or_all = dict.fromkeys((domain.low, domain.high)) if isinstance(domain, Uniform) else domain.values
-    for value in ends_or_all:
-        yield from _expand(rest, {**chosen, first.name: value})
 
 
 _DOMAINS = ("choice", "uniform", "log_uniform", "integer", "log_integer", "value")
@@ -393,7 +326,7 @@ def _read_domain(name: str, kind: str, given: Any) -> Domain:
                 f"space.parameters.{name}: choice takes a list of values. Received: {given!r}. Try [1, 2]."
             )
         return Choice(tuple(given))
-    if not isinstance(given, list) or len(given) != 2 or not all(_is_number(bound) for bound in given):
+    if not isinstance(given, list) or len(given) != 2 or not all(is_number(bound) for bound in given):
         raise SettingsError(
             f"space.parameters.{name}: {kind} takes [low, high]. Received: {given!r}. Give two numbers."
         )
@@ -444,9 +377,11 @@ def _check_conditions(parameter: Parameter, earlier: Mapping[str, Parameter]) ->
             continue
         never = [each for each in values if each not in domain.values]
         if never:
+            is_range = isinstance(domain, Integer)
+            valid = f"Valid: {domain.values[0]} to {domain.values[-1]}." if is_range else None
             raise SettingsError(
                 f"space.parameters.{parameter.name}: 'when' needs values that {name} can have. "
-                f"Received: {name}={never[0]!r}. {nearest(never[0], map(str, domain.values))}"
+                f"Received: {name}={never[0]!r}. {valid or nearest(never[0], map(str, domain.values))}"
             )
 
 
@@ -493,14 +428,6 @@ def _check_guess(choice: SpaceSettings, parameters: list[Parameter]) -> None:
             )
 
 
-def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def combinations_of(space: Space) -> str:
     """The size of the space in words, for a dry run."""
     count = count_configurations(space)
@@ -508,5 +435,6 @@ def combinations_of(space: Space) -> str:
         return f"{count:,} configuration{'s' if count > 1 else ''}"
     continuous = [p.name for p in space.parameters if isinstance(p.domain, Uniform)]
     discrete = [p for p in space.parameters if p.name not in continuous]
-    listed = sum(1 for _ in itertools.islice(_expand(discrete, {}), 1_000_000))
-    return f"{listed:,} combinations of listed values, times the continuous {', '.join(continuous)}"
+    return (
+        f"{count_combinations(discrete):,} combinations of listed values, times the continuous {', '.join(continuous)}"
+    )

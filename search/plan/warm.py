@@ -12,12 +12,12 @@ from typing import Any
 
 from data_pipeline.manifest import Manifest
 from models.registry import FAMILIES, model_values
+from search.plan.domains import Parameter
 from search.plan.earlier import resumed_settings, stored_run
 from search.plan.priors import complete, own_guess, own_value
 from search.plan.settings import Settings, SettingsError, TrainSettings
 from search.plan.spaces import (
     TRAINING_PARAMETERS,
-    Parameter,
     Space,
     backbones_of,
     listed_plans,

@@ -7,8 +7,9 @@ can be read anywhere, also while it is going on.
 
 from search.record.clock import CLOCK, CLOSED, CONFIRMATIONS, TRIALS, ClockRecord, fold_clock
 from search.record.events import apply_event, fold, is_sound, read_event, seal
-from search.record.folder import PACKED, RunFolder
+from search.record.folder import PACKED, RunFolder, RunLog
 from search.record.log import EventLog
+from search.record.names import inside
 from search.record.ranking import rank, rank_configurations, to_confirm
 from search.record.schema import (
     DIVERGED,
@@ -61,6 +62,7 @@ __all__ = [
     "EventLog",
     "RecordError",
     "RunFolder",
+    "RunLog",
     "RunRecord",
     "TrialRecord",
     "WarmStart",
@@ -70,6 +72,7 @@ __all__ = [
     "fold",
     "fold_clock",
     "from_json",
+    "inside",
     "is_sound",
     "lower_is_better",
     "rank",

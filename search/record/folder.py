@@ -1,5 +1,6 @@
 """A run's folder: its files, on a disk, in a bucket or packed into one, and the records that they hold."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -7,13 +8,14 @@ import posixpath
 import uuid
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import fsspec
 
 from search.record.clock import ClockRecord, fold_clock
 from search.record.events import fold, read_event
+from search.record.names import inside, is_inside
 from search.record.patience import patiently
 from search.record.schema import (
     SCHEMA_VERSION,
@@ -31,6 +33,30 @@ from search.record.schema import (
 T = TypeVar("T")
 
 PACKED = ".zip"
+_CLIENTS = {"s3": {"config_kwargs": {"max_pool_connections": 64}}}  # it has 10, which are what is read at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class RunLog:
+    """What a run's log holds, read once.
+
+    Attributes:
+        events: in the order in which they were written.
+        damaged: how many lines of each file are damaged and skipped; sound files are left out.
+    """
+
+    events: tuple[dict[str, Any], ...]
+    damaged: dict[str, int]
+
+    @property
+    def trials(self) -> dict[int, TrialRecord]:
+        """All trials of the run by number, in order; new records at each call."""
+        return fold(self.events)
+
+    @property
+    def clock(self) -> ClockRecord:
+        """The time that the run has spent under a time budget, and what the clock has closed."""
+        return fold_clock(self.events)
 
 
 class RunFolder:
@@ -60,7 +86,11 @@ class RunFolder:
         self.url = url.rstrip("/")
         # A packed run (search.pack) is read inside its file.
         try:
-            self.fs, self.path = fsspec.core.url_to_fs(f"zip://::{self.url}" if self.is_packed else self.url)
+            url, options = (
+                f"zip://::{self.url}" if self.is_packed else self.url,
+                _CLIENTS.get(self.url.split(":")[0], {}),
+            )
+            self.fs, self.path = fsspec.core.url_to_fs(url, **options)
         except (FileNotFoundError, zipfile.BadZipFile) as error:
             raise RecordError(
                 f"A packed run is a file that search.pack wrote. Received: {self.url} ({error}). "
@@ -102,12 +132,17 @@ class RunFolder:
         return RunFolder(self.url, seconds, say)
 
     def child(self, *parts: str) -> str:
-        """The path of something inside the folder, in the file system's own terms."""
-        return posixpath.join(str(self.path), *parts)
+        """The path of something inside the folder, in the file system's own terms; without parts, the folder's.
+
+        Raises:
+            RecordError: the parts lead out of the folder.
+        """
+        return posixpath.join(str(self.path), inside(*parts)) if parts else str(self.path)
 
     def exists(self, *parts: str) -> bool:
         """Whether something of that name is in the folder."""
-        return self.reach(lambda: bool(self.fs.exists(self.child(*parts))))
+        target = self.child(*parts)
+        return self.reach(lambda: bool(self.fs.exists(target)))
 
     def read(self, *parts: str) -> bytes:
         """The content of a file in the folder.
@@ -117,8 +152,30 @@ class RunFolder:
         """
         if self.is_packed and not self.exists(*parts):  # a ZIP file system raises KeyError
             raise FileNotFoundError(f"{self.url} holds no {'/'.join(parts)}")
-        content: bytes = self.reach(lambda: self.fs.cat_file(self.child(*parts)))
+        target = self.child(*parts)
+        content: bytes = self.reach(lambda: self.fs.cat_file(target))
         return content
+
+    def read_many(self, folder: str, begins: Mapping[str, int]) -> dict[str, bytes]:
+        """Files of a sub-folder from these bytes on, by name; an object store reads them side by side.
+
+        Raises:
+            FileNotFoundError: one of them is missing.
+        """
+        paths, starts = [self.child(folder, name) for name in begins], [each or None for each in begins.values()]
+        read = self.reach(lambda: self.fs.cat_ranges(paths, starts, [None] * len(paths), on_error="raise"))
+        return dict(zip(begins, read, strict=True))
+
+    def sizes(self, *parts: str) -> dict[str, int]:
+        """The bytes of each file in a sub-folder, by name in order, from one listing; empty where there is none."""
+        folder = self.child(*parts)
+        self.fs.invalidate_cache(folder)
+        try:
+            entries = self.reach(lambda: self.fs.ls(folder, detail=True))
+        except FileNotFoundError:
+            return {}
+        found = {posixpath.basename(entry["name"]): entry["size"] for entry in entries if entry["type"] == "file"}
+        return {name: found[name] for name in sorted(found) if is_inside(name)}
 
     def write(self, content: bytes, *parts: str) -> None:
         """Write a whole file or nothing: a reader never sees a part of it."""
@@ -130,17 +187,35 @@ class RunFolder:
 
     def remove(self, *parts: str) -> None:
         """Remove a file of the folder, if it is there."""
-        if self.exists(*parts):
-            self.reach(lambda: self.fs.rm_file(self.child(*parts)))
+        target = self.child(*parts)
+        with contextlib.suppress(FileNotFoundError):
+            self.reach(lambda: self.fs.rm_file(target))
 
     def names(self, *parts: str) -> list[str]:
-        """The sorted names of what is in a sub-folder; empty where there is none."""
+        """The sorted names of what is in a sub-folder; empty where there is none.
+
+        A bucket may hold keys such as `log/../x`, which no run writes: `..` and its like are left out.
+        """
         folder = self.child(*parts)
-        if not self.exists(*parts):
-            return []
         self.fs.invalidate_cache(folder)
-        paths = self.reach(lambda: self.fs.ls(folder, detail=False))
-        return sorted(posixpath.basename(str(path).rstrip("/")) for path in paths)
+        try:
+            paths = self.reach(lambda: self.fs.ls(folder, detail=False))
+        except FileNotFoundError:
+            return []
+        names = (posixpath.basename(str(path).rstrip("/")) for path in paths)
+        return sorted(name for name in names if is_inside(name))
+
+    def files(self, *parts: str) -> list[str]:
+        """The sorted names of all files in a sub-folder and below it, each relative to the run's folder.
+
+        Raises:
+            RecordError: the storage holds a name that leads out of the folder.
+        """
+        folder = self.child(*parts)
+        self.fs.invalidate_cache(folder)
+        paths = map(str, self.reach(lambda: self.fs.find(folder)))
+        # a name that ends in / is an empty object that some consoles write for a folder
+        return sorted(inside(path.removeprefix(f"{self.path}/")) for path in paths if not path.endswith("/"))
 
     def read_run(self) -> RunRecord:
         """The run's record.
@@ -190,31 +265,28 @@ class RunFolder:
         parts = {name: tuple(from_json(EarlierTrial, entry) for entry in entries) for name, entries in content.items()}
         return from_json(WarmStart, parts)
 
-    def read_events(self) -> Iterator[dict[str, Any]]:
-        """The log's events in the order in which they were written.
+    def read_log(self) -> RunLog:
+        """The run's log, in one pass.
 
         A damaged line is skipped: it was cut short, because the driver was killed while it wrote, or changed later. A
         session never appends to another session's file, so only the last line of a file can be cut short.
         """
-        return (event for _, event in self._read_log() if event is not None)
+        names = [name for name in self.names("log") if name.endswith(".jsonl")]
+        lines = [
+            (name, read_event(line))
+            for name, content in self.read_many("log", dict.fromkeys(names, 0)).items()
+            for line in content.splitlines()
+        ]
+        events = tuple(event for _, event in lines if event is not None)
+        return RunLog(events, dict(Counter(name for name, event in lines if event is None)))
 
-    def damaged_lines(self) -> dict[str, int]:
-        """How many lines of each file of the log are damaged and skipped; sound files are left out."""
-        return dict(Counter(name for name, event in self._read_log() if event is None))
-
-    def _read_log(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
-        """Each line's file and event, in order; `None` for a line that is damaged."""
-        for name in self.names("log"):
-            for line in self.read("log", name).splitlines() if name.endswith(".jsonl") else ():
-                yield name, read_event(line)
+    def read_events(self) -> Iterator[dict[str, Any]]:
+        """The log's events in the order in which they were written."""
+        return iter(self.read_log().events)
 
     def read_trials(self) -> dict[int, TrialRecord]:
         """All trials of the run by number, in order."""
-        return fold(self.read_events())
-
-    def read_clock(self) -> ClockRecord:
-        """The time that the run has spent under a time budget, and what the clock has closed."""
-        return fold_clock(self.read_events())
+        return self.read_log().trials
 
     def read_evaluations(self) -> list[Evaluation]:
         """All evaluations of the run; empty before `search.evaluate` wrote them."""

@@ -31,7 +31,7 @@ class Checkpoint:
 
     Attributes:
         weights: those that training changes, in the model's order; never a frozen backbone's.
-        optimizer: the optimizer's variables; empty in `best.npz`.
+        optimizer: the optimizer's variables; empty in `best.npz`, and after the last epoch of a trial.
     """
 
     weights: Sequence[NDArray[Any]]
@@ -82,7 +82,36 @@ def read_best(folder: RunFolder, trial: str) -> Checkpoint:
 
 def drop_checkpoints(folder: RunFolder, trial: str, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints; the best weights are kept."""
-    for name in _names(folder, trial)[:-keep]:
+    names = _names(folder, trial)
+    for name in names[: len(names) - keep]:
+        folder.remove("trials", trial, name)
+
+
+def newest_epochs(folder: RunFolder) -> dict[str, int]:
+    """The epoch of the newest checkpoint of every trial that has files, by its name; 0 with none but the best weights.
+
+    One listing: no checkpoint is read.
+    """
+    newest: dict[str, int] = {}
+    for file in folder.files("trials"):
+        _, trial, name = (*file.split("/"), "")[:3]
+        is_checkpoint = name.startswith("epoch-") and name.endswith(".npz")
+        epoch = name.removeprefix("epoch-").removesuffix(".npz") if is_checkpoint else "0"
+        newest[trial] = max(newest.get(trial, 0), int(epoch) if epoch.isdigit() else 0)
+    return newest
+
+
+def drop_optimizer(folder: RunFolder, trial: str) -> None:
+    """Write the newest checkpoint again without the optimizer's state: the trial trains no more."""
+    checkpoint, _ = read_checkpoint(folder, trial)
+    if checkpoint is not None and checkpoint.optimizer:
+        weights_alone = Checkpoint(checkpoint.weights, (), checkpoint.history)
+        folder.write(_pack(weights_alone), "trials", trial, _name(checkpoint.epoch))
+
+
+def drop_trial(folder: RunFolder, trial: str) -> None:
+    """Remove all files of a trial."""
+    for name in folder.names("trials", trial):
         folder.remove("trials", trial, name)
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import time
 from collections import Counter, deque
@@ -25,6 +26,7 @@ from data_pipeline.augment import find_policy
 BLOCK = 64  # images that a process computes at a time
 _FORMAT = 1  # increase it when the computation of features changes: old files are then not read
 _RECENT = 64  # claims at least by which the store knows what is asked for
+_NAME = re.compile("[0-9a-f]{32}")  # of `FeatureKey`
 _LEASE_SECONDS = 60.0  # a process has at least this long for a block before another process gets it
 
 
@@ -229,8 +231,9 @@ class FeatureFiles:
         return self._folder / f"{key.name}.done"
 
     def _make_room(self, size: int) -> None:
-        """Remove features until there is room, those used longest ago first; never those of this run."""
-        files = sorted(self._folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
+        """Remove features until there is room, those used longest ago first; never those of this run or other files."""
+        ours = (file for file in self._folder.glob("*.npy") if _NAME.fullmatch(file.stem))
+        files = sorted(ours, key=lambda file: file.stat().st_mtime)
         total = sum(file.stat().st_size for file in files)
         for file in (file for file in files if file.stem not in self._used):
             if total + size <= self._limit:

@@ -123,7 +123,8 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         model.run_epoch()
         if model.is_diverged:
             return  # weights that are not finite are useless
-        checkpoint = Checkpoint(model.weights(), model.optimizer_state(), model.history)
+        state = () if model.is_done else model.optimizer_state()  # of no use after the last epoch
+        checkpoint = Checkpoint(model.weights(), state, model.history)
         write_checkpoint(self._folder, self._trial.name, checkpoint, self._is_best(model))
 
     def _is_best(self, model: TrialModel) -> bool:

@@ -197,14 +197,15 @@ class TrialModel:
         optimizer_state: Sequence[NDArray[Any]],
         history: Sequence[EpochRecord],
     ) -> None:
-        """Resume training from a saved state.
+        """Resume training from a saved state; after a trial's last epoch that is without an optimizer's.
 
         Raises:
             ValueError: the state belongs to another model.
         """
         assign(self._trained.weights, weights)
-        assign(self.model.optimizer.variables, optimizer_state)
         self.history = list(history)
+        if not self.is_done:
+            assign(self.model.optimizer.variables, optimizer_state)
 
     def _begin_epoch(self, epoch: int) -> None:
         """Choose the epoch's batches and dropout masks, which follow from (seed, epoch)."""

@@ -80,7 +80,8 @@ def test_a_search_killed_in_a_bucket_goes_on_there_and_is_analysed_from_there(
     wait_for_checkpoints(folder, process, 5)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    resumed = subprocess.run(command(["resume=auto", f"run.storage={STORAGE}"]), capture_output=True, text=True)
+    words = ["resume=auto", f"run.storage={STORAGE}", f"data.cache={image_cache}"]
+    resumed = subprocess.run(command(words), capture_output=True, text=True)
     assert resumed.returncode == 0, resumed.stderr + resumed.stdout
     assert "Resuming" in resumed.stdout
     assert numbers(folder.read_trials()) == numbers(RunFolder(f"{STORAGE}/waiting").read_trials())

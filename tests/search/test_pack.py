@@ -83,3 +83,26 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         pack.main([str(tmp_path), "a.tar"])
     assert "ends in .zip. Received: a.tar" in capsys.readouterr().err
+
+
+def test_a_link_out_of_the_run_is_not_packed(folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Somebody who opens a stranger's run and sends it back would send a private file with it."""
+    private = tmp_path / "private"
+    private.write_text("secret")
+    Path(folder.child("winner", "notes.txt")).symlink_to(private)
+    assert pack.main([folder.url, str(tmp_path / "run.zip")]) == 2
+    assert f"a link to {private}" in capsys.readouterr().err
+    assert not (tmp_path / "run.zip").exists()
+
+
+def test_names_in_a_packed_run_that_lead_out_of_it_are_left_out(folder: RunFolder, tmp_path: Path):
+    target = tmp_path / "run.zip"
+    target.write_bytes(pack.packed(folder))
+    with zipfile.ZipFile(target, "a") as file:
+        file.writestr("log/../../evil.jsonl", '{"event": "suggested"}')
+        file.writestr("../outside.txt", "")
+    read = RunFolder(str(target))
+    assert all(".." not in name for parts in ((), ("log",)) for name in read.names(*parts))
+    with pytest.raises(RecordError, match=r"Received: '\.\./outside\.txt'"):
+        read.read("..", "outside.txt")
+    assert analysis.load(str(target)).problems == analysis.load(folder.url).problems

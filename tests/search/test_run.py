@@ -152,12 +152,14 @@ def test_other_tools_read_the_views(undisturbed: tuple[RunFolder, str]) -> None:
     assert len(list(Path(folder.child("tensorboard")).rglob("events.out.tfevents*"))) >= len(trials)
 
 
-def test_a_run_is_evaluated_again_on_an_outside_set(undisturbed: tuple[RunFolder, str], tmp_path: Path) -> None:
+def test_a_run_is_evaluated_again_on_an_outside_set(
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+) -> None:
     folder = RunFolder(str(shutil.copytree(undisturbed[0].path, tmp_path / "one")))
     outside = tmp_path / "outside"
     for name in ("NORMAL", "PNEUMONIA"):
         shutil.copytree(SAMPLE / "test" / name, outside / name)
-    mended = ["evaluate.ensemble=2", "evaluate.calibrate=true"]
+    mended = ["evaluate.ensemble=2", "evaluate.calibrate=true", f"data.cache={image_cache}"]
     done = run([folder.url, f"data.extra_tests={{elsewhere: {outside}}}", *mended], "search.evaluate")
     assert done.returncode == 0, done.stderr
     by_set = {(e.trial, e.dataset): e for e in folder.read_evaluations()}
@@ -201,7 +203,7 @@ def test_a_killed_search_resumes_as_if_nothing_had_happened(
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     before = numbers(folder.read_trials())
-    done = run(["resume=auto", f"run.storage={tmp_path}"])
+    done = run(["resume=auto", f"run.storage={tmp_path}", f"data.cache={image_cache}"])
     assert done.returncode == 0, done.stderr + done.stdout
     assert "Resuming" in done.stdout
     after = numbers(folder.read_trials())
@@ -231,7 +233,7 @@ def test_a_search_killed_while_it_confirms_resumes_and_its_winner_is_chosen_by_t
     wait_for_epochs(folder, own_epochs + 2)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    done = run(["resume=auto", f"run.storage={tmp_path}"])
+    done = run(["resume=auto", f"run.storage={tmp_path}", f"data.cache={image_cache}"])
     assert done.returncode == 0, done.stderr + done.stdout
     assert numbers(folder.read_trials()) == numbers(expected)
     winner = folder.read_winner()
@@ -255,7 +257,8 @@ def test_a_search_that_is_asked_to_stop_does_so_cleanly_and_says_how_to_go_on(
     screen, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "nothing is lost" in screen
-    assert f"python -m search.run resume=one run.storage={tmp_path}" in screen
+    go_on = f"python -m search.run resume=one run.storage={tmp_path} data.cache={image_cache}"
+    assert go_on in screen
     assert folder.exists("trials.jsonl")
     refused = run(["resume=one", f"run.storage={tmp_path}", "train.batch_size=64"])
     assert refused.returncode == 2
@@ -390,7 +393,7 @@ def test_a_search_begins_with_an_earlier_one_and_is_resumed_without_it(
         (trial.number, min(epoch.val_loss for epoch in trial.epochs)) for trial in finished
     ]
     shutil.rmtree(earlier)
-    again = run([f"resume={folder.url}", "search.num_trials=2"])
+    again = run([f"resume={folder.url}", "search.num_trials=2", f"data.cache={image_cache}"])
     assert again.returncode == 0, again.stderr + again.stdout
     assert sorted(folder.read_trials()) == [0, 1]
     assert folder.read_warm_start().history == known
@@ -423,7 +426,7 @@ def test_a_resumed_run_whose_data_changed_is_refused(
     normal = sorted((root / "train" / "NORMAL").iterdir())
     normal[0].unlink()
     shutil.copy(normal[1], normal[2])
-    done = run([f"resume={folder.url}", f"data.root={root}", "search.num_trials=6"])
+    done = run([f"resume={folder.url}", f"data.root={root}", "search.num_trials=6", f"data.cache={image_cache}"])
     assert done.returncode == 2
     assert f"1 gone (such as train/NORMAL/{normal[0].name})" in done.stderr
     assert f"1 changed (such as train/NORMAL/{normal[2].name})" in done.stderr

@@ -31,7 +31,7 @@ def test_twenty_killed_drivers_leave_the_records_of_an_undisturbed_search(tmp_pa
     folder = RunFolder(str(storage / "one"))
     kills, trained = 0, [0]
     for _ in range(KILLS):
-        begin = ["resume=auto"] if folder.exists("run.json") else words
+        begin = ["resume=auto", f"data.cache={image_cache}"] if folder.exists("run.json") else words
         process = start([*begin, f"run.storage={storage}"], tmp_path / "log")
         # One in four is killed as it starts, the others as they train.
         is_training = moments.random() < 0.75
@@ -48,7 +48,7 @@ def test_twenty_killed_drivers_leave_the_records_of_an_undisturbed_search(tmp_pa
         print(
             f"killed {wait:.1f} s into {'training' if is_training else 'its start'}: {trained[-1]} epochs", flush=True
         )
-    done = run(["resume=auto", f"run.storage={storage}"])
+    done = run(["resume=auto", f"run.storage={storage}", f"data.cache={image_cache}"])
     assert done.returncode == 0, done.stderr + done.stdout
     assert kills == KILLS
     assert sorted(trained) == trained
@@ -83,7 +83,7 @@ def test_a_search_outlives_a_quarter_of_an_hour_of_faults(tmp_path: Path, image_
         elif not is_calm and chance.random() < 0.1:
             process.kill()
             process.wait()
-            begin = ["resume=one", storage] if folder.exists("run.json") else words
+            begin = ["resume=one", storage, f"data.cache={image_cache}"] if folder.exists("run.json") else words
             process = start(begin, tmp_path / "log")
             drivers.add(process.pid)
             faults["driver killed"] += 1

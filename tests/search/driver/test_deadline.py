@@ -195,7 +195,7 @@ def test_a_limit_of_trials_holds_beside_the_budget(tmp_path: Path) -> None:
     assert len(machine.trials) == 5
     assert machine.now < 600
     assert not machine.state.ended_by_clock
-    assert machine.folder.read_clock().closed == {}
+    assert machine.folder.read_log().clock.closed == {}
 
 
 def test_time_is_kept_for_confirmations(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_confirmations_that_do_not_fit_do_not_begin(tmp_path: Path) -> None:
     machine.run()
     assert machine.status(record.FINISHED)
     assert all(trial.confirms is None for trial in machine.trials)
-    assert set(machine.folder.read_clock().closed) == {record.TRIALS, record.CONFIRMATIONS}
+    assert set(machine.folder.read_log().clock.closed) == {record.TRIALS, record.CONFIRMATIONS}
     assert any("confirm" in line for line in machine.state.news)
     assert is_complete_without_evaluation(machine)
 
@@ -231,11 +231,11 @@ def test_a_trial_that_becomes_slow_is_cut_off_and_what_finished_wins(tmp_path: P
 def test_time_of_earlier_sessions_counts_and_what_was_decided_stays(tmp_path: Path, until: int) -> None:
     machine = Machine(tmp_path, "search.time_budget=400s", "search.confirm=1", workers=1)
     machine.run(until)
-    closed = machine.folder.read_clock().closed
+    closed = machine.folder.read_log().clock.closed
     spent, machine.now = machine.now, machine.now + 5000.0  # the driver is killed, and resumed much later
     machine.open()
     assert spent - 30 <= machine.deadline.elapsed <= spent
-    assert machine.folder.read_clock().closed == closed
+    assert machine.folder.read_log().clock.closed == closed
     begun = len(machine.trials)
     resumed_at = machine.now
     machine.run()

@@ -10,8 +10,9 @@ import pytest
 from models.registry import TransferConfig, WeightsError, weights_hash
 from search.driver import share
 from search.driver.share import FeatureNews, models_with_features, share_backbones
+from search.plan.domains import Choice, Parameter
 from search.plan.settings import Settings
-from search.plan.spaces import Choice, Parameter, Space
+from search.plan.spaces import Space
 from search.plan.words import load_settings
 from search.trial.feature_store import Claim, FeatureKey
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -187,14 +188,73 @@ def test_a_trial_whose_line_is_lost_is_not_waited_for(open_state: Callable[..., 
     assert sorted(second.trials) == [0, 2]
 
 
-def test_no_trial_begins_in_a_bucket_before_its_suggestion_is_kept() -> None:
-    settings = load_settings(["space=plain2"])
-    folder = RunFolder("memory://state/run")
+def open_bucket(name: str) -> SearchState:
+    settings = load_settings(["space=plain2", "search.num_trials=3", "search.max_epochs=2"])
     searcher = build_searcher(read_space(settings), settings)
-    state = SearchState(folder, searcher, settings, lambda model: ParameterCount(10, 9))
+    return SearchState(RunFolder(f"memory://state/{name}"), searcher, settings, lambda model: ParameterCount(10, 9))
+
+
+def test_a_suggestion_is_stored_in_a_bucket_without_waiting_for_more_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, written = open_bucket("suggested"), threading.Event()
+    write = state.folder.write
+    monkeypatch.setattr(state.folder, "write", lambda *given: (write(*given), written.set()))
     state.next_trial()
-    assert list(folder.read_trials()) == [0]  # though the log was not closed
+    assert written.wait(60)
+    assert list(state.folder.read_trials()) == [0]  # though the log was not closed
     state.close()
+
+
+def test_a_trial_whose_suggestion_was_lost_leaves_no_weights_to_another(
+    open_state: Callable[..., SearchState],
+) -> None:
+    first = open_state()
+    first.next_trial()
+    first.close()
+    for name in ("0000", "0001"):  # the driver was killed before the suggestion of trial 1 was stored
+        write_checkpoint(first.folder, name, Checkpoint([], [], [make_epoch(1, 0.5)]), is_best=True)
+    second = open_state()
+    second.restore()
+    assert second.folder.names("trials", "0001")  # until another gets the number
+    end_all(second)
+    assert [len(trial.epochs) for trial in second.trials.values()] == [1, 1, 2]
+    assert second.folder.names("trials") == ["0000", "0001"]
+    assert (second.folder.names("trials", "0000"), second.folder.names("trials", "0001")) == (["best.npz"], [])
+
+
+@pytest.mark.parametrize("is_bucket", [False, True])
+def test_an_ended_trial_keeps_its_best_weights_and_a_finished_one_its_last(
+    open_state: Callable[..., SearchState], is_bucket: bool
+) -> None:
+    state = open_bucket("ended") if is_bucket else open_state()
+    for number, status in enumerate((record.FINISHED, record.STOPPED, record.FAILED)):
+        state.next_trial()
+        for epochs in (1, 2):
+            history = [make_epoch(epoch + 1, 0.5) for epoch in range(epochs)]
+            write_checkpoint(state.folder, f"{number:04d}", Checkpoint([], [], history), is_best=epochs == 1)
+        state.end(number, status)
+    state.close()
+    assert state.folder.names("trials", "0000") == ["best.npz", "epoch-0002.npz"]
+    assert state.folder.names("trials", "0001") == state.folder.names("trials", "0002") == ["best.npz"]
+
+
+def test_no_checkpoint_of_a_trial_that_waits_is_read(
+    open_state: Callable[..., SearchState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_state()
+    for number, saved in ((0, 1), (1, 2), (2, 1)):  # trial 1 has trained on since its last epoch in the log
+        first.next_trial()
+        first.add_epoch(number, asdict(make_epoch(1, 0.5)))
+        first.wait(number)
+        history = [make_epoch(epoch + 1, 0.5) for epoch in range(saved)]
+        write_checkpoint(first.folder, f"{number:04d}", Checkpoint([], [], history), is_best=True)
+    first.close()
+    second, read = open_state(), []
+    monkeypatch.setattr(
+        second.folder, "read", lambda *parts: (read.append(parts), RunFolder.read(first.folder, *parts))[1]
+    )
+    second.restore()
+    assert read == [("trials", "0001", "epoch-0002.npz")]
+    assert len(second.trials[1].epochs) == 2
 
 
 def test_listed_configurations_share_the_seeds_of_their_repeats() -> None:

@@ -87,7 +87,20 @@ def test_results_are_fetched_without_checkpoints(tmp_path: Path) -> None:
     assert copied == ["one/run.json", "one/winner/card.md"]
     assert "not to be seen from here" in fetch([*words, "run.name=two"], str(tmp_path / "here"))
     unknown = fetch([*words, "run.storage=s4://bucket"], str(tmp_path / "here"))
-    assert "s4://bucket/one cannot be read from here" in unknown
+    assert "s4://bucket/one was not fetched: " in unknown
+
+
+def test_a_key_that_leads_out_of_the_folder_is_not_fetched(bucket: str, tmp_path: Path) -> None:
+    """The bucket's other writers are strangers: a key with `..` would be written beside the target folder."""
+    source = RunFolder(f"{bucket}/runs/one")
+    source.write(b"{}", "run.json")
+    source.fs.pipe_file(f"{source.path}/log/../../../evil.txt", b"a stranger's")
+    assert [key for key in source.fs.find(source.path) if ".." in key]  # the storage takes it as it is
+    said = fetch([f"run.storage={bucket}/runs", "run.name=one"], str(tmp_path / "a" / "here"))
+    assert "was not fetched: What belongs to a run is named inside the run's folder" in said
+    assert "Received: 'log/../../../evil.txt'" in said
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert source.names("log") == []
 
 
 @pytest.mark.parametrize("storage", [[], ["run.storage=runs"], ["run.storage=./runs"]])

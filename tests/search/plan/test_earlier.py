@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.plan.earlier import find_run, is_complete, named_run, resumed_settings, storage_of
+from search.plan.earlier import cache_words, find_run, is_complete, named_run, resumed_settings, storage_of
 from search.plan.settings import SettingsError
 from search.plan.words import load_settings
 from search.record import FINISHED, STOPPED, RecordError, RunFolder, RunRecord, to_json
@@ -84,3 +84,15 @@ def test_the_command_that_began_a_run_may_be_repeated(tmp_path: Path) -> None:
     assert resumed_settings(folder, [*WORDS, "train.precision=auto", "resume=one"]).train.precision == "float32"
     with pytest.raises(SettingsError, match=r"search\.seed=4; the run has search\.seed=3"):
         resumed_settings(folder, ["search.seed=4"])
+
+
+def test_a_resumed_run_chooses_no_cache_of_this_user(tmp_path: Path) -> None:
+    """It may be a stranger's: a cache of 0 GB would remove all features of the folder that it names."""
+    folder = make_run(f"{tmp_path}/one", (FINISHED,), [*WORDS, "data.cache=/home/me", "data.cache_gb=0"])
+    own = load_settings([]).data
+    data = resumed_settings(folder).data
+    assert (data.cache, data.cache_gb) == (own.cache, own.cache_gb)
+    asked = resumed_settings(folder, ["data.cache=/big/disk", "data.cache_gb=7"])
+    assert (asked.data.cache, asked.data.cache_gb) == ("/big/disk", 7)
+    assert cache_words(asked) == ["data.cache=/big/disk", "data.cache_gb=7.0"]
+    assert cache_words(resumed_settings(folder)) == []

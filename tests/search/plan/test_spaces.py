@@ -5,6 +5,7 @@ from search.plan.settings import SettingsError
 from search.plan.spaces import (
     backbone_weights,
     check_unused,
+    combinations_of,
     count_configurations,
     grid,
     largest_batch,
@@ -180,3 +181,33 @@ def test_every_variant_of_every_shipped_space_is_a_model() -> None:
             model_settings(variant)
             seen += 1
     assert seen > 100
+
+
+WIDE = [f"space.parameters.{name}={{integer: [4, 256]}}" for name in ("filters", "batch_size", "early_stopping")]
+
+
+def test_wide_ranges_of_whole_numbers_are_not_listed() -> None:
+    wide = [
+        *WIDE,
+        "space.parameters.kernel={integer: [1, 100000]}",
+        "space.parameters.plateau={integer: [1, 1000000000]}",
+    ]
+    space = space_of(*wide, "space.parameters.layers={integer: [1, 3]}")
+    variants = list(model_variants(space))
+    assert {variant["filters"] for variant in variants} == {4, 256}
+    assert {variant["kernel"] for variant in variants} == {1, 100000}
+    assert {variant["layers"] for variant in variants} == {1, 2, 3}
+    assert len(variants) < 10_000
+    assert "combinations of listed values, times the continuous" in combinations_of(space)
+
+
+def test_a_condition_on_a_wide_range_names_the_range() -> None:
+    layers = "space.parameters.dense={choice: [[], [16]], when: {filters: 3}}"
+    with pytest.raises(SettingsError, match=r"filters=3\. Valid: 4 to 1000000000\."):
+        space_of("space.parameters.filters={integer: [4, 1000000000]}", layers)
+
+
+def test_a_grid_of_more_trials_than_a_search_may_have_is_refused() -> None:
+    settings = load_settings([*GRID, *WIDE])
+    with pytest.raises(SettingsError, match=r"may be 100,000\. Received: .* with \d{3},\d{3},\d{3}\. Give fewer"):
+        listed_plans(read_space(settings), settings)

@@ -74,7 +74,7 @@ def test_files_of_the_log_are_read_in_their_order_and_damaged_lines_are_counted(
     folder.write(f"{lines[0]}\n{lines[1]}\n{lines[2][:20]}".encode(), "log", "1.jsonl")
     folder.write(b"not of the log", "log", "notes.txt")
     assert [event["trial"] for event in folder.read_events()] == [0, 1, 2, 3]
-    assert folder.damaged_lines() == {"1.jsonl": 1}
+    assert folder.read_log().damaged == {"1.jsonl": 1}
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ from search.trial.checkpoint import (
     Checkpoint,
     CheckpointError,
     drop_checkpoints,
+    drop_optimizer,
+    drop_trial,
+    newest_epochs,
     read_best,
     read_checkpoint,
     write_checkpoint,
@@ -64,3 +67,48 @@ def test_a_trial_without_any_has_none(tmp_path: Path) -> None:
 def test_an_ended_trial_keeps_its_last_and_its_best(folder: RunFolder) -> None:
     drop_checkpoints(folder, "0000", keep=1)
     assert folder.names("trials", "0000") == ["best.npz", "epoch-0003.npz"]
+    drop_checkpoints(folder, "0000", keep=2)
+    assert folder.names("trials", "0000") == ["best.npz", "epoch-0003.npz"]
+    drop_checkpoints(folder, "0000", keep=0)
+    assert folder.names("trials", "0000") == ["best.npz"]
+    drop_trial(folder, "0000")
+    assert folder.names("trials", "0000") == []
+
+
+def test_the_newest_epochs_are_known_by_their_names(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write(b"", "trials", "0007", "best.npz")
+    folder.write(b"", "trials", "notes.txt")
+    monkeypatch.setattr(folder, "read", None)
+    assert newest_epochs(folder) == {"0000": 3, "0007": 0, "notes.txt": 0}
+
+
+def test_the_optimizers_state_is_dropped_and_the_weights_stay(folder: RunFolder) -> None:
+    drop_optimizer(folder, "0000")
+    found, _ = read_checkpoint(folder, "0000")
+    assert found is not None
+    assert (found.epoch, list(found.optimizer)) == (3, [])
+    np.testing.assert_array_equal(found.weights[0], np.full((3, 2), 3))
+    assert found.history == make_checkpoint(3).history
+
+
+def test_the_requests_of_an_epoch_in_a_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/scale.md counts them: 1 PUT, 1 LIST and 1 DELETE, and 1 PUT more for a best epoch."""
+    from s3fs import S3FileSystem
+
+    folder, requests, call = RunFolder(f"{bucket}/run"), [], S3FileSystem._call_s3
+
+    def count(fs: S3FileSystem, method: str, *given: object, **named: object) -> object:
+        requests.append(method)
+        return call(fs, method, *given, **named)
+
+    for epochs in (1, 2, 3):
+        write_checkpoint(folder, "0000", make_checkpoint(epochs), is_best=False)
+    monkeypatch.setattr(S3FileSystem, "_call_s3", count)
+    write_checkpoint(folder, "0000", make_checkpoint(4), is_best=False)
+    assert sorted(requests) == ["delete_object", "list_objects_v2", "put_object"]
+    requests.clear()
+    write_checkpoint(folder, "0000", make_checkpoint(5), is_best=True)
+    assert sorted(requests) == ["delete_object", "list_objects_v2", "put_object", "put_object"]
+    requests.clear()
+    assert newest_epochs(folder) == {"0000": 5}
+    assert requests == ["list_objects_v2"]

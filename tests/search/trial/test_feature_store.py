@@ -97,11 +97,13 @@ def test_the_oldest_features_make_room_but_none_of_this_run(tmp_path: Path) -> N
     for age, key in enumerate(keys):
         fill(FeatureFiles(tmp_path, 1e9), key)
         os.utime(tmp_path / f"{key.name}.npy", (age, age))
+    np.save(tmp_path / "mine.npy", FEATURES)  # somebody's own array, older than all features
+    os.utime(tmp_path / "mine.npy", (0, 0))
     files = FeatureFiles(tmp_path, 3.5 * FEATURES.nbytes)
     assert files.open(keys[0], COUNT) is not None
     fill(files)
     left = {path.stem for path in tmp_path.glob("*.npy")}
-    assert left == {keys[0].name, keys[2].name, KEY.name}
+    assert left == {keys[0].name, keys[2].name, KEY.name, "mine"}
 
 
 def test_a_truncated_file_is_computed_again(files: FeatureFiles) -> None:

@@ -1,0 +1,27 @@
+"""A bucket for the tests of storage: moto's S3 server in this process."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    """The URL of an empty bucket."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "x")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="storage")
+        S3FileSystem.clear_instance_cache()  # a client keeps the address that it was made with
+        yield "s3://storage"
+        S3FileSystem.clear_instance_cache()
+    server.stop()
