@@ -198,6 +198,8 @@ class GrowingLimit(_NotPickled, ConcurrencyLimiter):  # type: ignore[misc]  # Ra
         say: tells the user.
     """
 
+    max_concurrent: int
+
     def __init__(
         self, searcher: TuneSearcher, at_a_time: int, room: Callable[[], int], say: Callable[[str], None]
     ) -> None:

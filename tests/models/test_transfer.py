@@ -6,6 +6,7 @@ import pytest
 from models.backbones import BACKBONES, Backbone, WeightsError, build_backbone
 from models.layers import total_count
 from models.parts import frozen_part, trainable_part
+from models.registry import built_feature_numbers, feature_numbers
 from models.transfer import (
     TransferConfig,
     build_transfer,
@@ -263,3 +264,24 @@ def test_images_no_backbone_takes_are_refused_before_building(shape):
     for make in (transfer_layers, build_transfer, build_transfer_trainable):
         with pytest.raises(ValueError, match="at least 32 x 32 pixels, 1 or 3 channels"):
             make(TransferConfig("vgg16"), shape, 2)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "pooling", "numbers"),
+    [
+        ("all", "average", 1280),
+        ("all", "flatten", 2 * 2 * 1280),
+        (CUT, "average", 2 * 2 * 960),
+        ("none", "average", None),
+    ],
+)
+def test_how_much_leaves_the_frozen_part_is_known_before_it_is_computed(
+    frozen: str, pooling: str, numbers: int | None
+) -> None:
+    config = TransferConfig("mobilenetv2", pooling=pooling, frozen=frozen)
+    assert feature_numbers(config, SHAPE) == (numbers if frozen == "all" else None)
+    if numbers is None:
+        with pytest.raises(ValueError, match="Features need a frozen part"):
+            built_feature_numbers(config, SHAPE)
+    else:
+        assert built_feature_numbers(config, SHAPE) == numbers

@@ -52,7 +52,9 @@ def test_kubernetes_names_the_workers_of_kuberay(monkeypatch: pytest.MonkeyPatch
 
         def get(self, path: str) -> Any:
             asked.append((self._namespace, path))
-            return yaml.safe_load((ROOT / "deploy" / "kuberay.yaml").read_text())
+            answer = yaml.safe_load((ROOT / "deploy" / "kuberay.yaml").read_text())
+            answer["metadata"]["namespace"] = self._namespace  # Kubernetes fills it in
+            return answer
 
     namespace = tmp_path / "namespace"
     namespace.write_text("lab\n")

@@ -11,7 +11,7 @@ from models.registry import TransferConfig, WeightsError, weights_hash
 from search.driver import share
 from search.driver.share import FeatureNews, models_with_features, share_backbones
 from search.plan.domains import Choice, Parameter
-from search.plan.settings import Settings
+from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import Space
 from search.plan.words import load_settings
 from search.trial.feature_store import Claim, FeatureKey
@@ -101,3 +101,22 @@ def _first_news(news: FeatureNews) -> tuple[list[str], list[str]]:
             return lines, list(news.computing)
         time.sleep(0.01)
     raise AssertionError("The store gave no news within a minute.")
+
+
+def test_features_that_do_not_fit_the_object_store_are_said_before_the_first_trial(tmp_path: Path) -> None:
+    said: list[str] = []
+    share_backbones(settings(tmp_path), HEADS, 1_000, said.append)
+    assert not said  # 2 MB, of 50
+    share_backbones(settings(tmp_path), HEADS, 100_000, said.append)
+    assert said == [
+        "features of vgg16 (all, average): 205 MB for 100,000 images: the object store has room for 52 MB, so the disk "
+        "keeps them; features=float16 halves them"
+    ]
+
+
+def test_features_without_room_anywhere_are_refused_before_the_first_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share, "free_for_features", lambda folder: 1e6)
+    with pytest.raises(SettingsError, match=r"205 MB .*0\.0 GB free.*features=float16"):
+        share_backbones(settings(tmp_path), HEADS, 100_000)

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.tune.search import Searcher as TuneSearcher
 
 from benchmarks.no_op_trial import NoOpTrial
 from data_pipeline.dataset import Dataset
@@ -87,3 +88,29 @@ def test_a_search_under_a_time_budget_ends_by_its_clock(tmp_path: Path, small_da
     assert all(trial.is_final for trial in trials)
     assert any(trial.status == record.FINISHED and trial.confirms is None for trial in trials)
     assert len(trials) > session.resources.at_a_time
+
+
+def test_hosts_that_join_later_make_room_for_more_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting(TuneSearcher):
+        def suggest(self, trial_id: str) -> dict[str, str]:
+            return {"trial": trial_id}
+
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+            pass
+
+    said: list[str] = []
+    room = {"is": 2}
+    limit = driver.GrowingLimit(Counting(), 2, lambda: room["is"], said.append)
+
+    def suggested(number: int) -> bool:
+        return limit.suggest(f"trial {number}") is not None
+
+    assert [suggested(number) for number in range(3)] == [True, True, False]
+    room["is"] = 3
+    assert not suggested(3)  # it looks again only after a while
+    monkeypatch.setattr(driver.time, "monotonic", lambda: float("inf"))
+    assert [suggested(number) for number in (4, 5)] == [True, False]
+    assert said == ["hosts have joined: room for 3 trials at a time"]
+    room["is"] = 1  # a lost host comes again, or its trials wait
+    limit.on_trial_complete("trial 4")
+    assert suggested(6)
