@@ -1,8 +1,8 @@
 """Finds images that look the same although their files differ: saved again, scaled, or cropped by a pixel.
 
 An image's look is a perceptual hash of 256 bits: whether each of its lowest frequencies is above the median of them.
-Over 1.3 million pairs of different X-rays of Kaggle's set the looks differ in 44 bits or more; after a crop by one pixel
-on each side in 18 at most, after saving as a JPEG of quality 60 in 10.
+Over 1.3 million pairs of different X-rays of Kaggle's set the looks differ in 44 bits or more; after a crop by one
+pixel on each side in 18 at most, after saving as a JPEG of quality 60 in 10.
 
 Source: Zauner 2010, 'Implementation and Benchmarking of Perceptual Image Hash Functions', the DCT hash.
 """

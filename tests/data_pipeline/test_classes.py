@@ -36,7 +36,7 @@ def test_a_positive_class_that_cannot_be_told_is_asked_for(names: list[str]) -> 
 def test_the_positive_class_is_the_one_that_is_named() -> None:
     assert order_classes(["cat", "dog"], "CAT") == ("dog", "cat")
     assert order_classes(["Abnormal", "Normal"], "Normal") == ("Abnormal", "Normal")
-    with pytest.raises(DataError, match="Received: 'eel'. Choose cat or dog"):
+    with pytest.raises(DataError, match=r"Received: 'eel'\. Choose cat or dog"):
         order_classes(["cat", "dog"], "eel")
     with pytest.raises(DataError, match="one of two classes"):
         order_classes(["cat", "dog", "eel"], "eel")
