@@ -30,7 +30,8 @@ def winner_table(run: Run) -> pd.DataFrame:
 
     Returns:
         A row a set; `parameters` is the sum over its members, `sensitivity` and `specificity` are NaN with more than
-        two classes, `average_precision` in older records; intervals as in `selection_table`. No rows before the winner is scored.
+        two classes, `average_precision` in older records; intervals as in `selection_table`. No rows before the winner
+        is scored.
     """
     model = scored_winner(run)
     if model is None or model.exported is None:

@@ -1,11 +1,13 @@
-"""The dry run: what a search would do, printed without starting anything."""
+"""The dry run: what a search would do, printed without starting anything.
+
+The images are prepared, and kept in the cache for the search: only then is it known whether they can be used.
+"""
 
 from collections.abc import Sequence
 
-from data_pipeline.dataset import list_dataset
-from data_pipeline.split import split_pool
 from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut
-from search.driver.command import print_images
+from search.driver.command import check_prepared, prepare
+from search.driver.preflight import check_machine, check_storage
 from search.driver.session import check_models
 from search.driver.share import models_with_features
 from search.plan.earlier import measured_like
@@ -16,6 +18,7 @@ from search.plan.scheduler import build_scheduler, epochs_line
 from search.plan.settings import UNLIMITED, SearchSettings, Settings
 from search.plan.spaces import Space, combinations_of, count_trials
 from search.plan.warm import EarlierRun, warm_start
+from search.record import RunFolder
 
 
 def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()) -> int:
@@ -23,20 +26,23 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
 
     Raises:
         DataError: the images cannot be used.
-        SettingsError: a model of the space cannot be built for them.
+        SettingsError: a model of the space cannot be built for them, or this machine or the storage cannot be used.
     """
     from rich.console import Console
 
-    data = settings.data
-    manifest = list_dataset(data)
-    split = split_pool(manifest, data.split)
-    smallest, largest = check_models(space, settings, len(manifest.classes))
     console = Console(highlight=False)
+    check_machine(lambda line: console.print(line, markup=False, soft_wrap=True))
+    if settings.cluster.mode != "submit":
+        check_storage(RunFolder(settings.run.storage))
+    dataset = prepare(settings, console)
+    manifest, split = dataset.manifest, dataset.split
+    meaning = check_prepared(space, settings, dataset)
+    smallest, largest = check_models(space, settings, len(manifest.classes))
     console.print(f"[bold]Space {space.name}[/bold]  {settings.space.question}")
     for name, entry in settings.space.parameters.items():
         console.print(f"  {name:14} {entry}", markup=False)
     for row in space.rows:
-        console.print(f"  {row:10} {_row_line(PUBLISHED[row], data.image.shape)}", markup=False)
+        console.print(f"  {row:10} {_row_line(PUBLISHED[row], settings.data.image.shape)}", markup=False)
     count = count_trials(space, settings)
     fits = "as many trials as fit" if count >= UNLIMITED else f"{count} trials"
     console.print(f"  {combinations_of(space)}; {fits} will run")
@@ -46,12 +52,11 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     warm, taken = warm_start(earlier, space, settings, manifest)
     epochs = [] if count >= UNLIMITED else [epochs_line(space, settings)]
     guesses = prior_lines(space, settings, warm, taken)
-    for line in (*reasons, *guesses, *epochs, *budget_lines(settings, len(split.train))):
+    for line in (*meaning, *reasons, *guesses, *epochs, *budget_lines(settings, len(split.train))):
         console.print(line, markup=False)
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models_with_features(settings, space)})
     if cuts:
         console.print(f"computed once for all trials: features of {', '.join(cuts)}")
-    print_images(console, manifest, split, data)
     console.print("Dry run: nothing was started.")
     return 0
 

@@ -10,6 +10,7 @@ from data_pipeline.dataset import Dataset
 from data_pipeline.split import Split, repeat_splits
 from models import ONEDNN
 from models.registry import PUBLISHED, ModelConfig, count_parameters
+from search.driver.preflight import is_anothers_ray, use_ray_folder
 from search.driver.resources import TrialResources, plan_resources
 from search.driver.share import share_backbones
 from search.plan.settings import Settings, SettingsError
@@ -74,7 +75,7 @@ def open_session(
     """
     classes = len(dataset.manifest.classes)
     _, (_, largest) = check_models(space, settings, classes)
-    with ray_session(settings.cluster.mode):
+    with ray_session(settings.cluster.mode, say):
         backbones = share_backbones(settings, space)
         shape = settings.data.image.shape
         resources = plan_resources(settings, space, largest, shape, classes, say)
@@ -83,22 +84,38 @@ def open_session(
 
 
 @contextlib.contextmanager
-def ray_session(mode: str = "auto") -> Iterator[None]:
+def ray_session(mode: str = "auto", say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """A running Ray; ends with the block.
 
     Args:
         mode: "auto" for the cluster that RAY_ADDRESS names or that runs here, else this machine alone; or "local".
+        say: tells the user which Ray is left alone.
+
+    Raises:
+        SettingsError: Ray can be neither reached nor started.
     """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    use_ray_folder()  # before Ray reads where it is
+    alone = mode == "local"
+    if not alone and is_anothers_ray():
+        alone = True
+        say("The Ray that runs on this machine is another account's and is left alone; RAY_ADDRESS=auto would use it.")
     import ray
 
-    ray.init(
-        address="local" if mode == "local" else None,
-        include_dashboard=False,
-        log_to_driver=True,
-        runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
-    )
+    try:
+        ray.init(
+            address="local" if alone else None,
+            include_dashboard=False,
+            log_to_driver=True,
+            runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
+        )
+    except Exception as error:  # of many kinds, Exception itself among them
+        raise SettingsError(
+            f"A search runs on Ray. Received, as Ray was {'started' if alone else 'reached or started'}: "
+            f"{type(error).__name__}: {error}. Check RAY_ADDRESS and that the cluster runs, or start one on this "
+            "machine alone with cluster=local; Ray's own log is in its temporary folder (RAY_TMPDIR, else /tmp/ray)."
+        ) from error
     try:
         yield
     finally:

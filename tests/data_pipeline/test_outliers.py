@@ -15,7 +15,7 @@ def xrays() -> NDArray[np.uint8]:
 
 def test_the_sample_has_no_outliers(xrays: NDArray[np.uint8]) -> None:
     found = find_outliers(xrays)
-    assert not (found.inverted.size or found.blank.size or found.unlike.size)
+    assert [found.inverted.size, found.blank.size, found.unlike.size] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("every", [50, 10, 3])
@@ -24,7 +24,7 @@ def test_images_of_the_other_polarity_are_found(xrays: NDArray[np.uint8], every:
     mixed[1::every] = 255 - mixed[1::every]
     found = find_outliers(mixed)
     assert found.inverted.tolist() == list(range(1, len(mixed), every))
-    assert not (found.blank.size or found.unlike.size)
+    assert [found.blank.size, found.unlike.size] == [0, 0]
 
 
 def test_blank_images_and_other_pictures_are_found(xrays: NDArray[np.uint8]) -> None:
