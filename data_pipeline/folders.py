@@ -233,12 +233,20 @@ def _walk(class_folder: Path, class_places: Sequence[str]) -> Iterator[str | Bad
         for entry in entries:
             if _is_system_name(entry.name):
                 continue
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 yield entry.path
             elif entry.is_symlink():
                 links.append(entry.path)
             else:
                 folders.append(entry.path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link to itself leads nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _holds(folder: str, place: str) -> bool:

@@ -31,8 +31,8 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     from rich.console import Console
 
     console = Console(highlight=False)
-    check_machine(lambda line: console.print(line, markup=False, soft_wrap=True))
     if settings.cluster.mode != "submit":
+        check_machine(lambda line: console.print(line, markup=False, soft_wrap=True))
         check_storage(RunFolder(settings.run.storage))
     dataset = prepare(settings, console)
     manifest, split = dataset.manifest, dataset.split

@@ -75,6 +75,8 @@ def use_ray_folder() -> str:
     if Path(folder).exists() and not os.access(folder, os.W_OK | os.X_OK) and "RAY_TMPDIR" not in os.environ:
         os.environ["RAY_TMPDIR"] = parent = f"{parent.rstrip('/')}/ray-{os.getuid()}"
         folder = f"{parent}/ray"
+    if os.environ.get("RAY_ADDRESS"):  # Ray does not start here
+        return folder
     if len(os.fsencode(folder + _SOCKET)) > _SOCKET_LIMIT:
         most = _SOCKET_LIMIT - len(_SOCKET)
         raise SettingsError(

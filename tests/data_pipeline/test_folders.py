@@ -241,6 +241,12 @@ def test_linked_folders_are_read_once_and_with_their_own_names(root: Path, tmp_p
     assert found == {f"train/NORMAL/batch2/deep/{image.name}" for image in NORMAL[20:25]}
 
 
+def test_a_link_to_itself_is_set_aside(root: Path) -> None:
+    (root / "train/NORMAL/self").symlink_to(root / "train/NORMAL/self")
+    (bad,) = scan_folder(root).bad
+    assert bad.reason == "not a file, or a link that leads nowhere"
+
+
 def test_links_to_other_classes_are_set_aside(root: Path) -> None:
     links = [root / "train/NORMAL/ill", root / "train/NORMAL/up", root / "test/NORMAL/trained"]
     for link, target in zip(links, ("train/PNEUMONIA", "train", "train/NORMAL"), strict=True):

@@ -44,6 +44,8 @@ def test_a_path_too_long_for_sockets_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "x" * 35)
     with pytest.raises(SettingsError, match=r"at most 43 bytes. Received: /tmp/x+/ray. .*RAY_TMPDIR=/tmp"):
         use_ray_folder()
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")  # no socket of this machine is needed
+    use_ray_folder()
 
 
 def test_a_folder_of_another_account_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
