@@ -5,9 +5,21 @@ imported at first use, so that `import analysis` is quick.
 """
 
 import importlib
+import sys
 from types import ModuleType
 
-from analysis.notebook import Run, load, load_runs
+try:
+    from analysis.notebook import Run, load, load_runs
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("search"):
+        raise
+    message = (
+        "This project has a package called search, and so has the folder that Python looks in first. "
+        f"Received: {error}. Run the command from another folder, or with PYTHONSAFEPATH=1 in its environment."
+    )
+    if sys.argv[:1] == ["-m"]:  # under `python -m`, which would show a traceback
+        sys.exit(f"Error: {message}")
+    raise ImportError(message) from error
 
 __all__ = ["Run", "claims", "figures", "load", "load_runs", "report", "statistics", "tables"]
 

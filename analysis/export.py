@@ -69,6 +69,7 @@ _FRENCH = {
     "specificity": "spécificité",
     "accuracy": "accuracy",
     "balanced_accuracy": "accuracy équilibrée",
+    "average_precision": "précision moyenne",
     **{
         f"{short}_{name}": f"{words} {short}"
         for short in ("val", "test")
@@ -79,6 +80,7 @@ _FRENCH = {
             ("sensitivity", "sensibilité"),
             ("specificity", "spécificité"),
             ("balanced_accuracy", "accuracy équilibrée"),
+            ("average_precision", "précision moyenne"),
         )
     },
     "model": "modèle",

@@ -29,7 +29,7 @@ from search.record import (
 if TYPE_CHECKING:
     import pandas as pd
 
-TEST_COLUMNS = ("loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity")
+TEST_COLUMNS = ("loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity", "average_precision")
 EVALUATION_COLUMNS = tuple(entry.name for entry in fields(Evaluation))
 MANIFEST_COLUMNS = ("image_id", "pool", "label", "group", "content_hash", "width", "height", "split")
 

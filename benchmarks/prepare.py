@@ -30,13 +30,13 @@ def measure(options: Options, machine: Machine) -> Measurement:
         folder = Path(scratch, "images")
         sources = [row.path for row in list_dataset(DataSettings(root=options.root)).rows]
         megapixels = write_enlarged(sources, folder, QUICK_FILES if options.quick else FILES)
-        rows = scan_folder(folder, "folders").rows
+        rows = scan_folder(folder, "folders", positive=None).rows
         ours, loop, listed = [], [], []
         for repeat in range(options.repeats):
             cache = Path(scratch, f"cache-{repeat}")
             ours.append(timed(lambda cache=cache: prepare_images(rows, ImageSettings(), cache)))  # type: ignore[misc]
             loop.append(timed(lambda: opencv_loop([row.path for row in rows], ImageSettings().size)))
-            listed.append(timed(lambda: scan_folder(folder, "folders")))
+            listed.append(timed(lambda: scan_folder(folder, "folders", positive=None)))
     return summarize(len(rows), megapixels, ours, loop, listed, machine)
 
 

@@ -5,11 +5,13 @@ multiplied into one matrix, as Keras' ImageDataGenerator does), contrast, gamma 
 values. The same steps as Keras layers take five times as long on a CPU core, half as long as a small CNN trains.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.classes import names_a_side
 from data_pipeline.manifest import DataError
 from data_pipeline.opencv import opencv
 
@@ -69,15 +71,31 @@ POLICIES: dict[str, Policy] = {
 }
 
 
+_UNFLIPPED = " without flips"
+
+
+def policy_name(augment: str, flip: bool | None, classes: Sequence[str]) -> str:
+    """The name of a policy, for `find_policy`, with its flips as the settings and the classes have them.
+
+    Args:
+        augment: A name of POLICIES.
+        flip: Whether images may be mirrored; None: unless a class names a side.
+        classes: Of the data set.
+    """
+    may_flip = not any(map(names_a_side, classes)) if flip is None else flip
+    return augment if may_flip or not find_policy(augment).flip else augment + _UNFLIPPED
+
+
 def find_policy(name: str) -> Policy:
-    """The policy of that name.
+    """The policy of that name, as `POLICIES` or `policy_name` have it.
 
     Raises:
         DataError: There is none.
     """
-    if name not in POLICIES:
+    known = name.removesuffix(_UNFLIPPED)
+    if known not in POLICIES:
         raise DataError(f"augment must be one of {', '.join(POLICIES)}. Received: {name!r}. Choose one of these.")
-    return POLICIES[name]
+    return POLICIES[known] if known == name else replace(POLICIES[known], flip=False)
 
 
 def augment(images: NDArray[np.uint8], policy: Policy, draws: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,13 +1,16 @@
 """From settings to a data set ready for a search: found, decoded, checked and split, in one call."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.classes import AUTO
 from data_pipeline.folders import check_classes, scan_folder
+from data_pipeline.looks import MOST_IMAGES, group_looks
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
 from data_pipeline.manifest_file import write_bad_files
 from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
@@ -23,10 +26,12 @@ class DataSettings:
         source: "sample" or "kaggle"; not looked at when `root` is given.
         root: A folder with images.
         labels: "two_class", "three_class" or "folders".
-        patient: A regular expression: where an image's path names the patient, as `scan_folder`.
+        patient: Where an image's path names the patient, as `data_pipeline.patients.read_patients`.
+        positive: The positive one of two classes, as `data_pipeline.classes.order_classes`.
         size: Width and height that images are brought to, in pixels.
         channels: As in `ImageSettings`.
         interpolation: As in `ImageSettings`.
+        keep_aspect: As in `ImageSettings`.
         split: How validation is drawn from the pool.
         max_bad_fraction: The share of unusable files above which the run stops.
         cache: Folder of the prepared images, and of features.
@@ -40,10 +45,12 @@ class DataSettings:
     source: str = "sample"
     root: str | None = field(default=None, metadata={"reads": "path"})
     labels: str = "two_class"
-    patient: str | None = field(default=None, metadata={"reads": "text"})
+    patient: str | None = field(default=AUTO, metadata={"reads": "text"})
+    positive: str | None = field(default=AUTO, metadata={"reads": "text"})
     size: int = 224
     channels: int = 1
     interpolation: str = "area"
+    keep_aspect: bool = False
     split: SplitSettings = field(default_factory=SplitSettings)
     max_bad_fraction: float = 0.01
     cache: str = field(default="~/.cache/xray-search", metadata={"reads": "path"})
@@ -51,14 +58,14 @@ class DataSettings:
     extra_tests: dict[str, str] = field(default_factory=dict, metadata={"reads": "paths"})
 
     def __post_init__(self) -> None:
-        ImageSettings(self.size, self.channels, self.interpolation)  # checks them
+        _ = self.image  # checks it
         if not 0 <= self.max_bad_fraction <= 1:
             raise DataError(f"data.max_bad_fraction lies between 0 and 1. Received: {self.max_bad_fraction}.")
 
     @property
     def image(self) -> ImageSettings:
         """How an image file becomes an array."""
-        return ImageSettings(self.size, self.channels, self.interpolation)
+        return ImageSettings(self.size, self.channels, self.interpolation, self.keep_aspect)
 
     @property
     def cache_dir(self) -> Path:
@@ -92,7 +99,7 @@ def list_dataset(settings: DataSettings) -> Manifest:
     Raises:
         DataError: The folder does not exist, nothing was found, or a class is missing.
     """
-    manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient)
+    manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient, settings.positive)
     return manifest if manifest.test_rows else hold_out_test(manifest)
 
 
@@ -109,13 +116,19 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
         labelled with these classes, or the cache cannot be written.
     """
     listed = list_dataset(settings)
-    pool = prepare_images(listed.pool_rows, settings.image, settings.cache_dir, progress)
-    test = prepare_images(listed.test_rows, settings.image, settings.cache_dir, progress)
+    pool, test = _prepare_pools(listed, settings, progress)
+    marked = _mark_twins(listed, pool, test)
+    if settings.split.method == "stratified" and marked.held_out and marked.look_alikes().across_pools:
+        # only now is it known which images must stay together
+        whole = replace(marked, rows=tuple(replace(row, pool=POOL) for row in marked.rows))
+        listed = hold_out_test(whole, by_looks=True)
+        pool, test = _prepare_pools(listed, settings, progress)
     pool_rows, pool_bad = _apply_facts(listed.pool_rows, pool)
     test_rows, test_bad = _apply_facts(listed.test_rows, test)
     rows = sorted(pool_rows + test_rows, key=lambda row: row.image_id)
     bad = sorted([*listed.bad, *pool_bad, *test_bad], key=lambda each: each.path)
-    manifest = replace(listed, rows=tuple(rows), bad=tuple(bad))
+    checked = replace(listed, rows=tuple(rows), bad=tuple(bad), white=pool.white or test.white, cut=test.cut)
+    manifest = _mark_twins(checked, pool, test)
     _check_bad(manifest, settings)
     check_classes(manifest)
     extra_tests = {
@@ -125,40 +138,118 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
     return Dataset(manifest, split_pool(manifest, settings.split), pool, test, extra_tests)
 
 
+def _prepare_pools(
+    listed: Manifest, settings: DataSettings, progress: Progress | None
+) -> tuple[PreparedImages, PreparedImages]:
+    """The images of the pool and of the test set, grey values of both by one rule, which the pool decides."""
+    pool = prepare_images(listed.pool_rows, settings.image, settings.cache_dir, progress)
+    return pool, prepare_images(listed.test_rows, settings.image, settings.cache_dir, progress, pool.white)
+
+
+def _mark_twins(manifest: Manifest, pool: PreparedImages, test: PreparedImages) -> Manifest:
+    """The manifest with the images that look alike marked, by the looks of the prepared ones."""
+    readable = [
+        (row.image_id, look)
+        for rows, prepared in ((manifest.pool_rows, pool), (manifest.test_rows, test))
+        for row, look in zip(_readable(rows, prepared), prepared.looks, strict=True)
+    ]
+    if not readable:
+        return manifest
+    readable.sort(key=lambda entry: entry[0])
+    names = [name for name, _ in readable]
+    firsts = group_looks(np.stack([look for _, look in readable])).tolist()
+    shared = {first for first, count in Counter(firsts).items() if count > 1}
+    twins = {name: names[first] for name, first in zip(names, firsts, strict=True) if first in shared}
+    return replace(manifest, rows=tuple(replace(row, twin=twins.get(row.image_id, "")) for row in manifest.rows))
+
+
+def _readable(rows: Sequence[ImageRow], prepared: PreparedImages) -> list[ImageRow]:
+    """The rows whose images are in the array: all of them, or those without an error."""
+    if len(rows) == prepared.count:
+        return list(rows)
+    return [row for row, fact in zip(rows, prepared.facts, strict=True) if not fact.error]
+
+
 def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tuple[str, ...]:
     """What a user should be told of the images, a line each."""
-    duplicates = manifest.duplicates()
-    notices = []
-    if settings.root is None and settings.source == "sample":
-        notices.append(SAMPLE_NOTICE)
+    notices = [SAMPLE_NOTICE] if settings.root is None and settings.source == "sample" else []
     if manifest.held_out:
         notices.append(f"There is no test folder: {len(manifest.test_rows)} images were held out as the test set.")
     if manifest.bad:
         notices.append(f"Files set aside: {len(manifest.bad)}, the first because: {manifest.bad[0].reason}.")
-    if duplicates.across_pools:
-        notices.append(
-            f"Images that are byte-identical in the pool and in the test set: {len(duplicates.across_pools)}."
+    notices += _meaning_notices(manifest, settings)
+    notices += _duplicate_notices(manifest, settings)
+    notices += _patient_notices(manifest, settings)
+    notices += _share_notices(manifest, split, settings.split)
+    return tuple(notices)
+
+
+def _meaning_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str]:
+    """Which class is the positive one, and which value is white, where the settings do not say."""
+    classes = manifest.classes
+    if settings.labels == "folders" and settings.positive == AUTO and len(classes) == 2:
+        yield f"Positive class: {classes[1]}; {classes[0]} reads as normal. data.positive=NAME names another."
+    if manifest.white:
+        bits = manifest.white.bit_length()
+        yield (
+            f"White is {manifest.white:,} in all files of more than 8 bits a value: no value of the set needs more "
+            f"than {bits} bits."
+        )
+    if manifest.cut:
+        yield f"Test images with values above the pool's white, which are cut to it: {manifest.cut}."
+
+
+def _duplicate_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str]:
+    identical, alike = manifest.duplicates(), manifest.look_alikes()
+    if identical.across_pools:
+        yield f"Images that are byte-identical in the pool and in the test set: {len(identical.across_pools)}."
+    if alike.across_pools:
+        yield (
+            f"Images that look alike in the pool and in the test set: {len(alike.across_pools)}, such as "
+            f"{' and '.join(alike.across_pools[0][:2])}. Test scores are too good by them."
+        )
+    if identical.across_groups:
+        yield f"Images that are byte-identical under several patients: {len(identical.across_groups)}."
+    if alike.across_groups:
+        stay = ", which stay on one side of the split" if settings.split.method == "stratified" else ""
+        yield (
+            f"Images that look alike under several patients: {len(alike.across_groups)}{stay}, such as "
+            f"{' and '.join(alike.across_groups[0][:2])}."
+        )
+    if len(manifest.rows) > MOST_IMAGES:
+        yield f"Images that look alike are not searched for: there are more than {MOST_IMAGES:,}."
+
+
+def _patient_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str]:
+    if manifest.patient_folders:
+        yield (
+            f"Folders inside class folders are a patient each: {manifest.patient_folders}. "
+            "data.patient=REGEX names patients otherwise."
         )
     nameless = sum(not row.names_patient for row in manifest.rows)
     if nameless:
-        notices.append(
+        yield (
             f"Images whose name does not tell the patient, and which may stand on both sides of a split: {nameless} of "
             f"{len(manifest.rows)}. data.patient=REGEX tells where a name has it."
         )
     # Kaggle's numbers may begin anew in its test folder; who tells us a pattern knows whom it names
-    shared = manifest.shared_patients() if settings.patient is not None else ()
+    tells = settings.patient not in (None, AUTO) or manifest.patient_folders
+    shared = manifest.shared_patients() if tells else ()
     if shared:
-        notices.append(f"Patients in the pool and in the test set as well: {len(shared)}.")
+        yield f"Patients in the pool and in the test set as well: {len(shared)}."
+
+
+def _share_notices(manifest: Manifest, split: Split, settings: SplitSettings) -> Iterator[str]:
+    """What validation takes of a class where that is not what was asked for, or much."""
+    if settings.method == "stratified" and settings.fraction is not None and settings.fraction > 1 / 3:
+        yield f"Validation takes a third of each class and not data.split.fraction={settings.fraction:g} of it."
     whole, counts = manifest.counts()[POOL], split.counts(manifest)["validation"]
     for name, validating, all_of_it in zip(manifest.classes, counts, whole, strict=True):
         if 2 * validating > all_of_it:
-            notices.append(
+            yield (
                 f"More than half of class {name} validates and does not train: {validating} of {all_of_it} images. "
-                "data.split.fraction lowers it."
+                "data.split.fraction lowers it; data.split.method=stratified takes a third at most."
             )
-    if duplicates.across_groups:
-        notices.append(f"Images that are byte-identical under several patients: {len(duplicates.across_groups)}.")
-    return tuple(notices)
 
 
 def prepare_extra_test(
@@ -182,7 +273,7 @@ def prepare_extra_test(
     if not top.is_dir():
         raise DataError(f"The outside test set {name!r} is an existing folder. Received: {folder!r}. Check the path.")
     try:
-        listed = scan_folder(top.resolve(), settings.labels)
+        listed = scan_folder(top.resolve(), settings.labels, positive=settings.positive)
         if listed.classes != tuple(classes):
             raise DataError(f"It has the classes {', '.join(listed.classes)}.")
     except DataError as error:

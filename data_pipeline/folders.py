@@ -1,23 +1,17 @@
-"""Reads a folder of images into a manifest: label, patient and content hash of each; nothing is decoded here.
-
-How patients are read from Kaggle's names: `person12_bacteria_34.jpeg` is an image of `person12`,
-`IM-0115-0001.jpeg` one of `IM-0115`, `NORMAL2-IM-0427-0001.jpeg` one of `NORMAL2-IM-0427`. The two series of
-normal images are kept apart: hundreds of numbers occur in both, and each series continues from the test folder
-into the train folder. Bacterial and viral images of one number are kept together although they too look like two
-series (808 numbers of the train folder are in both, and no number of one kind is in both train and test): a group
-too large costs nothing, a group too small leaks.
-"""
+"""Reads a folder of images into a manifest: label, patient and content hash of each; nothing is decoded here."""
 
 import hashlib
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_pipeline.classes import order_classes
+from data_pipeline.headers import read_header
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
-from data_pipeline.preprocess import TRUNCATED, is_truncated
+from data_pipeline.patients import AUTO, Patients, read_patients
 
 LABEL_SCHEMES = ("two_class", "three_class", "folders")
 
@@ -52,7 +46,6 @@ KINDS = {"bacteria": "bacterial", "virus": "viral"}  # the word in a file name, 
 _POOL_FOLDERS = dict.fromkeys(("train", "training", "val", "valid", "validation"), POOL)
 _POOL_FOLDERS |= dict.fromkeys(("test", "testing"), TEST)
 _SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
-_PATIENT = re.compile(r"(?:^|/)(person\d+|(?:NORMAL2-)?IM-\d+)[^/]*$", re.IGNORECASE)
 _CHUNK = 64  # files that a thread takes at a time: reading one costs less than handing it over
 
 
@@ -64,25 +57,28 @@ class _File:
     image_id: str
     pool: str
     folder_class: str  # a class, or _BY_FILE_NAME
+    class_folder: str  # as a path below the root
 
 
-def scan_folder(root: Path, labels: str = "two_class", patient: str | None = None) -> Manifest:
+def scan_folder(
+    root: Path, labels: str = "two_class", patient: str | None = AUTO, positive: str | None = AUTO
+) -> Manifest:
     """The manifest of the images under `root`, sorted by image id, with the unusable files set aside.
 
     Args:
         root: Kaggle's layout (train, val, test; also below chest_xray/chest_xray), or one folder per class.
         labels: "two_class" (normal, pneumonia), "three_class" (normal, bacterial, viral), or "folders" (the
-            sorted folder names are the classes). The case of folder names is ignored.
-        patient: A regular expression that finds the patient in an image's path below `root`: its first group that
-            matched, or the whole match where it has no group; None for names as Kaggle has them. An image without a
-            match is a patient of its own.
+            folder names are the classes). The case of folder names is ignored.
+        patient: Where an image's path below `root` names the patient, as `data_pipeline.patients.read_patients`. An
+            image whose path does not is a patient of its own.
+        positive: The positive one of two classes, as `data_pipeline.classes.order_classes`.
 
     With three_class, pneumonia files whose name does not say either bacteria or virus are set aside.
 
     Raises:
-        DataError: Nothing was found, a class has no image, the labels are unknown, or `patient` matches no path.
+        DataError: Nothing was found, a class has no image, the labels are unknown, `patient` matches no path, or the
+        positive class cannot be told.
     """
-    pattern = _PATIENT if patient is None else _read_pattern(patient)
     if labels not in LABEL_SCHEMES:
         raise DataError(
             f"data.labels must be one of {', '.join(LABEL_SCHEMES)}. Received: {labels!r}. Choose one of these."
@@ -92,10 +88,14 @@ def scan_folder(root: Path, labels: str = "two_class", patient: str | None = Non
     # several spellings of one folder name are one class, which has the first of them as its name
     spellings = {folder.name.casefold(): folder.name for folder, _ in sorted(folders, reverse=True)}
     folder_classes = _FOLDER_CLASSES.get(labels, spellings)
-    classes = CLASSES.get(labels, tuple(sorted(spellings.values())))
+    names = CLASSES.get(labels, tuple(spellings.values()))
+    classes = order_classes(names, positive) if labels == "folders" or positive not in (None, AUTO) else names
 
-    rows, bad = [], []
-    for found in _read_files(_list_files(top, folders, folder_classes), classes, pattern):
+    files, bad = _list_files(top, folders, folder_classes)
+    inner = ((file.class_folder, file.image_id[len(file.class_folder) + 1 :]) for file in files)
+    patients = read_patients(patient, inner)
+    rows = []
+    for found in _read_files(files, classes, patients):
         if isinstance(found, ImageRow):
             rows.append(found)
         else:
@@ -107,23 +107,14 @@ def scan_folder(root: Path, labels: str = "two_class", patient: str | None = Non
     ]
     rows.sort(key=lambda row: row.image_id)
     bad.sort(key=lambda each: each.path)
-    manifest = Manifest(str(top), classes, tuple(rows), tuple(bad))
+    manifest = Manifest(str(top), classes, tuple(rows), tuple(bad), patient_folders=len(patients.folders))
     check_classes(manifest)
-    if patient is not None and not any(row.names_patient for row in rows):
+    if patient not in (None, AUTO) and not any(row.names_patient for row in rows):
         raise DataError(
             f"data.patient must match the path of at least one image, such as {rows[0].image_id}. "
             f"Received: {patient!r}. Correct it, or leave data.patient out for names as Kaggle has them."
         )
     return manifest
-
-
-def _read_pattern(patient: str) -> re.Pattern[str]:
-    try:
-        return re.compile(patient)
-    except re.error as error:
-        raise DataError(
-            f"data.patient must be a regular expression such as '(\\d+)_'. Received: {patient!r} ({error}). Correct it."
-        ) from error
 
 
 def check_classes(manifest: Manifest) -> None:
@@ -194,31 +185,83 @@ def _list_class_folders(top: Path) -> Iterator[tuple[Path, str]]:
         yield from ((each, pool) for each in _list_folders(folder))
 
 
-def _list_files(top: Path, folders: Iterable[tuple[Path, str]], folder_classes: Mapping[str, str]) -> Iterator[_File]:
+def _list_files(
+    top: Path, folders: Sequence[tuple[Path, str]], folder_classes: Mapping[str, str]
+) -> tuple[list[_File], list[BadFile]]:
+    """The files in the class folders, and the folders in them that are not read."""
+    files: list[_File] = []
+    bad: list[BadFile] = []
+    places = [os.path.realpath(folder) for folder, _ in folders]
     for folder, pool in folders:
         folder_class = folder_classes.get(folder.name.casefold())
         if folder_class is None:
             continue
-        # links to folders inside a class folder are not followed: they may lead back up
-        for parent, subfolders, names in os.walk(folder):
-            subfolders[:] = [name for name in subfolders if not _is_system_name(name)]
-            prefix = Path(parent).relative_to(top).as_posix()
-            for name in names:
-                if not _is_system_name(name):
-                    yield _File(f"{parent}{os.sep}{name}", f"{prefix}/{name}", pool, folder_class)
+        class_folder = folder.relative_to(top).as_posix()
+        for found in _walk(folder, places):
+            if isinstance(found, BadFile):
+                bad.append(found)
+            else:
+                image_id = f"{class_folder}/{Path(found).relative_to(folder).as_posix()}"
+                files.append(_File(found, image_id, pool, folder_class, class_folder))
+    return files, bad
 
 
-def _read_files(
-    files: Iterable[_File], classes: Sequence[str], patient: re.Pattern[str]
-) -> Iterator[ImageRow | BadFile]:
-    listed = list(files)
-    chunks = [listed[start : start + _CHUNK] for start in range(0, len(listed), _CHUNK)]
+def _walk(class_folder: Path, class_places: Sequence[str]) -> Iterator[str | BadFile]:
+    """The files at and below a class folder, linked folders last; a folder that two links lead to is read once.
+
+    Args:
+        class_folder: Where to begin.
+        class_places: Real paths of all class folders of the set.
+    """
+    own = os.path.realpath(class_folder)
+    seen: set[str] = set()
+    folders, links = [str(class_folder)], deque[str]()
+    while folders or links:
+        folder = folders.pop() if folders else links.popleft()
+        place = os.path.realpath(folder)
+        if place in seen:
+            continue
+        seen.add(place)
+        if place != own and any(_holds(place, each) or (_holds(each, place) and each != own) for each in class_places):
+            yield BadFile(folder, "a link to other class folders of this set, not read")
+            continue
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            yield BadFile(folder, f"folder cannot be read: {error.strerror}")
+            continue
+        for entry in entries:
+            if _is_system_name(entry.name):
+                continue
+            if not _is_folder(entry):
+                yield entry.path
+            elif entry.is_symlink():
+                links.append(entry.path)
+            else:
+                folders.append(entry.path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link to itself leads nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _holds(folder: str, place: str) -> bool:
+    """Whether a place is a folder or lies below it."""
+    return place == folder or place.startswith(f"{folder.rstrip(os.sep)}{os.sep}")
+
+
+def _read_files(files: Sequence[_File], classes: Sequence[str], patients: Patients) -> Iterator[ImageRow | BadFile]:
+    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     with ThreadPoolExecutor() as threads:
-        for read in threads.map(lambda chunk: [_read_file(file, classes, patient) for file in chunk], chunks):
+        for read in threads.map(lambda chunk: [_read_file(file, classes, patients) for file in chunk], chunks):
             yield from read
 
 
-def _read_file(file: _File, classes: Sequence[str], patient: re.Pattern[str]) -> ImageRow | BadFile:
+def _read_file(file: _File, classes: Sequence[str], patients: Patients) -> ImageRow | BadFile:
     """A file's row in the manifest, or why it has none."""
     if not file.image_id.isprintable():  # such as names that are not UTF-8: no table or log could hold them
         return BadFile(ascii(file.path)[1:-1], "the file name has characters that cannot be printed")
@@ -240,25 +283,18 @@ def _read_file(file: _File, classes: Sequence[str], patient: re.Pattern[str]) ->
         return BadFile(file.path, "empty file")
     if not _is_image(data[:12]):
         return BadFile(file.path, "not a JPEG, PNG, BMP, TIFF or WebP image")
-    if is_truncated(data):
-        return BadFile(file.path, TRUNCATED)
+    header = read_header(data)
+    if header.problem:
+        return BadFile(file.path, header.problem)
     return ImageRow(
         image_id=file.image_id,
         path=file.path,
         pool=file.pool,
         label=classes.index(label),
-        group=_name_group(file.image_id, file.pool, patient),
+        group=patients.group_of(file.image_id, file.pool),
         content_hash=hashlib.sha256(data).hexdigest(),
+        bits=header.bits,
     )
-
-
-def _name_group(image_id: str, pool: str, patient: re.Pattern[str]) -> str:
-    """The patient, as "pool/person1": a number in the train and in the test folder need not be the same person."""
-    found = patient.search(image_id)
-    if found is None:
-        return image_id
-    name = next((group for group in found.groups() if group), None) if patient.groups else found[0]
-    return f"{pool}/{name}" if name else image_id
 
 
 def _is_image(head: bytes) -> bool:

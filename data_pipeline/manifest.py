@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +30,8 @@ class ImageRow:
     width: int = 0  # pixels of the file, 0 until decoded
     height: int = 0
     index: int = -1  # row in its pool's image array, -1 until prepared
+    bits: int = 8  # of a grey value in the file; above 8, only the set tells which value is white
+    twin: str = ""  # the first of the images of the set that look like it; empty where it is the only one
 
     @property
     def names_patient(self) -> bool:
@@ -46,10 +49,10 @@ class BadFile:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateReport:
-    """Byte-identical images, which matter to a reader of the results; each set as a tuple of image ids."""
+    """The same image several times, which matters to a reader of the results; each set as a tuple of image ids."""
 
-    across_pools: tuple[tuple[str, ...], ...]  # the same file in the pool and in the test set
-    across_groups: tuple[tuple[str, ...], ...]  # the same file under two patients of one pool
+    across_pools: tuple[tuple[str, ...], ...]  # in the pool and in the test set
+    across_groups: tuple[tuple[str, ...], ...]  # under two patients of one pool
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,13 @@ class Manifest:
     """All images of a data set, sorted by image id, and the files set aside."""
 
     root: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # the normal one first and, of two, the positive one last: data_pipeline.classes
     rows: tuple[ImageRow, ...]
     bad: tuple[BadFile, ...]
     held_out: bool = False  # whether the test set was drawn from the pool because there is no test folder
+    patient_folders: int = 0  # folders inside class folders that are taken as a patient each
+    white: int = 0  # the value that is white in files of more than 8 bits, 0 where there are none or nothing is decoded
+    cut: int = 0  # test images with values above it
 
     @cached_property
     def pool_rows(self) -> tuple[ImageRow, ...]:
@@ -100,14 +106,15 @@ class Manifest:
         by_hash: defaultdict[str, list[ImageRow]] = defaultdict(list)
         for row in self.rows:
             by_hash[row.content_hash].append(row)
-        across_pools, across_groups = [], []
-        for same in by_hash.values():
-            ids = tuple(row.image_id for row in same)
-            if len({row.pool for row in same}) > 1:
-                across_pools.append(ids)
-            elif len({row.group for row in same}) > 1:
-                across_groups.append(ids)
-        return DuplicateReport(tuple(across_pools), tuple(across_groups))
+        return _report_duplicates(by_hash.values())
+
+    def look_alikes(self) -> DuplicateReport:
+        """As `duplicates`, for images that look alike although not all of them are byte-identical."""
+        by_twin: defaultdict[str, list[ImageRow]] = defaultdict(list)
+        for row in self.rows:
+            if row.twin:
+                by_twin[row.twin].append(row)
+        return _report_duplicates(rows for rows in by_twin.values() if len({row.content_hash for row in rows}) > 1)
 
     def shared_patients(self) -> tuple[str, ...]:
         """Patient names that occur both in the pool and in the test set, sorted.
@@ -118,6 +125,17 @@ class Manifest:
         pool = {_patient(row.group) for row in self.pool_rows if row.names_patient}
         test = {_patient(row.group) for row in self.test_rows if row.names_patient}
         return tuple(sorted(pool & test))
+
+
+def _report_duplicates(sets: Iterable[list[ImageRow]]) -> DuplicateReport:
+    across_pools, across_groups = [], []
+    for same in sets:
+        ids = tuple(row.image_id for row in same)
+        if len({row.pool for row in same}) > 1:
+            across_pools.append(ids)
+        elif len({row.group for row in same}) > 1:
+            across_groups.append(ids)
+    return DuplicateReport(tuple(across_pools), tuple(across_groups))
 
 
 def count_labels(labels: NDArray[np.int64], class_count: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from data_pipeline.manifest import BadFile, DataError, ImageRow, Manifest
 from data_pipeline.split import Split
 
 _METADATA_KEY = b"manifest"
+_LATER = ("held_out", "patient_folders", "white", "cut")  # fields of Manifest that older files may lack
 
 
 def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
@@ -35,7 +36,7 @@ def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
         "root": manifest.root,
         "classes": manifest.classes,
         "bad": [asdict(bad) for bad in manifest.bad],
-        "held_out": manifest.held_out,
+        **{name: getattr(manifest, name) for name in _LATER},
     }
     table = pyarrow.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode()})
     pyarrow.parquet.write_table(table, file)
@@ -64,8 +65,8 @@ def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
     splits = tuple(str(name) for name in table.column("split").to_pylist())
     rows = tuple(ImageRow(**record) for record in table.drop_columns(["split"]).to_pylist())
     bad = tuple(BadFile(**record) for record in about["bad"])
-    held_out = about.get("held_out", False)  # older manifests lack it
-    return Manifest(about["root"], tuple(about["classes"]), rows, bad, held_out), splits
+    later = {name: about[name] for name in _LATER if name in about}
+    return Manifest(about["root"], tuple(about["classes"]), rows, bad, **later), splits
 
 
 def write_bad_files(bad: Iterable[BadFile], file: BinaryIO) -> None:

@@ -1,5 +1,6 @@
 """Image files to one uint8 array on disk, decoded once on all cores and then read as a memory map."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,16 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.decode import Decoded, decode, to_uint8, white_of
+from data_pipeline.looks import empty_looks, look_of
 from data_pipeline.manifest import DataError, ImageRow
-from data_pipeline.opencv import MAX_MEGAPIXELS, opencv
+from data_pipeline.opencv import opencv
 
 INTERPOLATIONS = ("area", "linear", "cubic", "lanczos", "nearest")
-TRUNCATED = "truncated: the end of the file is missing"
 Progress = Callable[[int, int], None]  # called with the images done and all images
 
 _FORMAT = 1  # raise it when the pixels made from a file change: old caches are then ignored
@@ -34,14 +36,17 @@ class ImageSettings:
     """How an image file becomes an array.
 
     Attributes:
-        size: Width and height in pixels; the aspect ratio is not kept, as in the report.
+        size: Width and height in pixels.
         channels: 1 for greyscale, 3 for red, green and blue.
         interpolation: One of INTERPOLATIONS; "area" averages, which is right for making images smaller.
+        keep_aspect: Whether the image keeps its aspect ratio, in the middle of a black square; if not, it is stretched
+            to the square, as in the report.
     """
 
     size: int = 224
     channels: int = 1
     interpolation: str = "area"
+    keep_aspect: bool = False
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
@@ -72,8 +77,10 @@ class ImageFacts:
 class PreparedImages:
     """Prepared images on disk, in the order of their rows, unreadable files left out."""
 
-    path: Path  # holds images.npy and facts.json
+    path: Path  # holds images.npy, looks.npy, facts.json and, where the set told which value is white, white.json
     facts: tuple[ImageFacts, ...]  # one for each requested row, unreadable ones too
+    white: int = 0  # the value that became 255 in files of more than 8 bits; 0 where there is no such file
+    cut: int = 0  # images with values above it
 
     @cached_property
     def count(self) -> int:
@@ -85,6 +92,17 @@ class PreparedImages:
         """A hash of the files' content, their order and the settings: equal ones have equal pixels."""
         return self.path.name
 
+    @cached_property
+    def looks(self) -> NDArray[np.uint8]:
+        """The look of each image in the array, uint8 (count, 32): `data_pipeline.looks`."""
+        try:
+            looks: NDArray[np.uint8] = np.load(self.path / "looks.npy")
+        except (OSError, ValueError):  # of an entry made before there were looks
+            looks = np.stack([*map(look_of, self.open())]) if self.count else empty_looks()
+            with contextlib.suppress(OSError):
+                _save_looks(self.path, looks)
+        return looks
+
     def open(self) -> NDArray[np.uint8]:
         """The images as a read-only memory map, uint8 (count, size, size, channels), 0 black to 255 white.
 
@@ -95,39 +113,53 @@ class PreparedImages:
         try:
             images: NDArray[np.uint8] = np.load(file, mmap_mode="r" if self.count else None)
         except (OSError, ValueError) as error:
-            raise DataError(
-                f"The prepared images must be readable. Received: {file} ({error}). "
-                f"Delete the folder {self.path} and run again."
-            ) from error
+            raise _damaged(file, error) from error
         return images
 
 
 def prepare_images(
-    rows: Sequence[ImageRow], settings: ImageSettings, cache_dir: Path, progress: Progress | None = None
+    rows: Sequence[ImageRow],
+    settings: ImageSettings,
+    cache_dir: Path,
+    progress: Progress | None = None,
+    white: int = 0,
 ) -> PreparedImages:
     """The images of `rows` as an array on disk, from the cache if the same were prepared before.
 
     The cache is keyed by content, order and settings, not by names. A new entry is made in a folder of its own and
     renamed when complete: neither a kill nor a second run at the same time leaves a broken entry.
 
+    Args:
+        rows: The listed files.
+        settings: How a file becomes an array.
+        cache_dir: Where arrays are kept.
+        progress: Called as images are decoded.
+        white: The value that is white in files of more than 8 bits, as another set has it; 0: as these files together
+            have it (`data_pipeline.decode.white_of`).
+
     Raises:
         DataError: The cache folder cannot be written, or a file has vanished since it was listed.
     """
-    entry = cache_dir.expanduser() / _cache_key(rows, settings)
+    entry = cache_dir.expanduser() / _cache_key(rows, settings, white)
     if not entry.is_dir():
         try:
-            _make_entry(entry, rows, settings, progress)
+            _make_entry(entry, rows, settings, progress, white)
         except OSError as error:
             raise DataError(
                 f"The prepared images need {len(rows) * np.prod(settings.shape) / 1e6:.0f} MB in a folder that can be "
                 f"written. Received: {entry.parent} ({error.strerror}). Free some space, or choose another folder with "
                 "data.cache=FOLDER."
             ) from error
-    return PreparedImages(entry, _read_facts(entry))
+    return PreparedImages(entry, _read_facts(entry), *_read_white(entry))
 
 
-def _cache_key(rows: Sequence[ImageRow], settings: ImageSettings) -> str:
-    lines = [f"{_FORMAT} {json.dumps(asdict(settings), sort_keys=True)}", *(row.content_hash for row in rows)]
+def _cache_key(rows: Sequence[ImageRow], settings: ImageSettings, white: int) -> str:
+    values = asdict(settings)
+    if not settings.keep_aspect:  # keys of before there was a choice
+        del values["keep_aspect"]
+    lines = [f"{_FORMAT} {json.dumps(values, sort_keys=True)}", *(row.content_hash for row in rows)]
+    if _are_deep(rows):
+        lines.append(f"white {white or 'of the set'}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
@@ -136,20 +168,56 @@ def _read_facts(entry: Path) -> tuple[ImageFacts, ...]:
     try:
         return tuple(ImageFacts(*fact) for fact in json.loads(file.read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"The prepared images must be readable. Received: {file} ({error}). "
-            f"Delete the folder {entry} and run again."
-        ) from error
+        raise _damaged(file, error) from error
 
 
-def _make_entry(entry: Path, rows: Sequence[ImageRow], settings: ImageSettings, progress: Progress | None) -> None:
+def _damaged(file: Path, error: Exception) -> DataError:
+    return DataError(
+        f"The prepared images must be readable. Received: {file} ({error}). "
+        f"Delete the folder {file.parent} and run again."
+    )
+
+
+def _are_deep(rows: Sequence[ImageRow]) -> bool:
+    """Whether there is a file of more than 8 bits a value."""
+    return any(row.bits > 8 for row in rows)
+
+
+def _read_white(entry: Path) -> tuple[int, int]:
+    """The value that became 255, and the images with values above it; zeros where no file has more than 8 bits."""
+    file = entry / "white.json"
+    if not file.exists():
+        return 0, 0
+    try:
+        white, cut = json.loads(file.read_text())
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(file, error) from error
+    return white, cut
+
+
+def _save_looks(folder: Path, looks: NDArray[np.uint8]) -> None:
+    """Write looks.npy in one step, as a second process may read it."""
+    unfinished = folder / f"looks-{os.getpid()}-{uuid.uuid4().hex[:8]}.npy"
+    np.save(unfinished, looks)
+    unfinished.replace(folder / "looks.npy")
+
+
+def _make_entry(
+    entry: Path, rows: Sequence[ImageRow], settings: ImageSettings, progress: Progress | None, white: int
+) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(entry.parent)
     unfinished = entry.parent / f"unfinished-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     unfinished.mkdir()
     try:
+        peaks = _find_peaks(rows)
+        white = white or white_of(max(peaks, default=0))
+        if peaks:
+            cut = sum(peak > white for peak in peaks)
+            (unfinished / "white.json").write_text(json.dumps([white, cut]))
         with (unfinished / "images.npy").open("wb") as file:
-            facts = _write_images(file, rows, settings, progress)
+            facts, looks = _write_images(file, rows, settings, progress, white)
+        _save_looks(unfinished, looks)
         plain = [(fact.width, fact.height, fact.error) for fact in facts]
         (unfinished / "facts.json").write_text(json.dumps(plain))
         try:
@@ -183,23 +251,39 @@ def _is_running(pid: int) -> bool:
     return True
 
 
+def _find_peaks(rows: Sequence[ImageRow]) -> list[int]:
+    """The largest value of each readable file of more than 8 bits."""
+    paths = [row.path for row in rows if row.bits > 8]
+    with ThreadPoolExecutor(max_workers=_cpu_count()) as threads:
+        return [peak for peak in threads.map(_find_peak, paths) if peak is not None]
+
+
+def _find_peak(path: str) -> int | None:
+    try:
+        return decode(_read(path)).peak
+    except DataError:  # listed with its reason when the image is made
+        return None
+
+
 def _write_images(
-    file: BinaryIO, rows: Sequence[ImageRow], settings: ImageSettings, progress: Progress | None
-) -> list[ImageFacts]:
-    """Write the readable images as one npy file; returns the facts of every file."""
+    file: BinaryIO, rows: Sequence[ImageRow], settings: ImageSettings, progress: Progress | None, white: int
+) -> tuple[list[ImageFacts], NDArray[np.uint8]]:
+    """Write the readable images as one npy file; returns the facts of every file and the looks of the readable ones."""
     # not through a memory map: on a full disk the system kills a process that writes to it
     _write_header(file, len(rows), settings)
     facts: list[ImageFacts] = []
-    for image, fact in _decode_all([row.path for row in rows], settings):
-        if image is not None:
+    looks: list[NDArray[np.uint8]] = []
+    for image, look, fact in _decode_all([row.path for row in rows], settings, white):
+        if image is not None and look is not None:
             file.write(image.tobytes())
+            looks.append(look)
         facts.append(fact)
         if progress is not None:
             progress(len(facts), len(rows))
     # numpy pads the header so that the number of rows can change in place
     file.seek(0)
     _write_header(file, sum(not fact.error for fact in facts), settings)
-    return facts
+    return facts, np.stack(looks) if looks else empty_looks()
 
 
 def _write_header(file: BinaryIO, count: int, settings: ImageSettings) -> None:
@@ -207,12 +291,15 @@ def _write_header(file: BinaryIO, count: int, settings: ImageSettings) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _decode_all(paths: Sequence[str], settings: ImageSettings) -> Iterator[tuple[NDArray[np.uint8] | None, ImageFacts]]:
-    decode = partial(_decode_file, settings=settings)
+_Made = tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None, ImageFacts]  # an image, its look, its facts
+
+
+def _decode_all(paths: Sequence[str], settings: ImageSettings, white: int) -> Iterator[_Made]:
+    make = partial(_make_image, settings=settings, white=white)
     opencv()
     with ThreadPoolExecutor(max_workers=_cpu_count()) as threads:
         for start in range(0, len(paths), _CHUNK):
-            yield from threads.map(decode, paths[start : start + _CHUNK])
+            yield from threads.map(make, paths[start : start + _CHUNK])
 
 
 def _cpu_count() -> int:
@@ -220,76 +307,59 @@ def _cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _decode_file(path: str, settings: ImageSettings) -> tuple[NDArray[np.uint8] | None, ImageFacts]:
+def _read(path: str) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         # the disk's fault, not the content's: the cache must not keep it
         raise DataError(f"A listed file must stay readable. Received: {path} ({error.strerror}). Run again.") from error
+
+
+def _make_image(path: str, settings: ImageSettings, white: int) -> _Made:
+    data = _read(path)
     try:
-        image, width, height = decode_image(data, settings)
+        image, width, height = decode_image(data, settings, white)
     except DataError as error:
-        return None, ImageFacts(error=str(error))
-    return image, ImageFacts(width, height)
+        return None, None, ImageFacts(error=str(error))
+    return image, look_of(image), ImageFacts(width, height)
 
 
-def decode_image(data: bytes, settings: ImageSettings) -> tuple[NDArray[np.uint8], int, int]:
+def decode_image(data: bytes, settings: ImageSettings, white: int = 65_535) -> tuple[NDArray[np.uint8], int, int]:
     """The image in an encoded file, uint8 (size, size, channels), and the file's width and height in pixels.
 
-    The rotation in EXIF is applied, transparency is dropped, palettes and CMYK become colours, and 16 bits a
-    pixel are scaled over their whole range: 65,535 becomes 255.
+    Args:
+        data: The content of the file.
+        settings: How it becomes an array.
+        white: The value that becomes 255 in a file of more than 8 bits: of the set, `PreparedImages.white`.
 
     Raises:
-        DataError: The file is truncated, damaged or larger than MAX_MEGAPIXELS; the message is the reason.
+        DataError: As `data_pipeline.decode.decode`; the message is the reason.
     """
-    if is_truncated(data):
-        raise DataError(TRUNCATED)
+    decoded = decode(data, settings.channels)
+    height, width = decoded.pixels.shape[:2]
+    inner = (settings.size, settings.size)
+    if settings.keep_aspect:
+        longer = max(height, width)
+        inner = (max(1, round(settings.size * height / longer)), max(1, round(settings.size * width / longer)))
+    image = _resized(decoded, inner, settings.interpolation, white)
+    if inner != (settings.size, settings.size):
+        below, right = settings.size - inner[0], settings.size - inner[1]
+        around = [(below // 2, below - below // 2), (right // 2, right - right // 2)]
+        image = np.pad(image, [*around, (0, 0)][: image.ndim])
+    return image.reshape(settings.shape), width, height
+
+
+def _resized(decoded: Decoded, shape: tuple[int, int], interpolation: str, white: int) -> NDArray[np.uint8]:
+    """The pixels at another height and width, in 8 bits; before these are made, so that nothing is rounded twice."""
+    if decoded.pixels.shape[:2] == shape:
+        return to_uint8(decoded, white)
     cv2 = opencv()
-    mode = cv2.IMREAD_GRAYSCALE if settings.channels == 1 else cv2.IMREAD_COLOR_RGB
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        image = None
-    # The size is checked again: OpenCV has no limit where something else imported it first.
-    if image is None or image.shape[0] * image.shape[1] > MAX_MEGAPIXELS * 1_000_000:
-        raise DataError(f"cannot be decoded: damaged, or above {MAX_MEGAPIXELS} megapixels")
-    height, width = image.shape[:2]
-    if (height, width) != (settings.size, settings.size):
-        method = {
-            "area": cv2.INTER_AREA,
-            "linear": cv2.INTER_LINEAR,
-            "cubic": cv2.INTER_CUBIC,
-            "lanczos": cv2.INTER_LANCZOS4,
-            "nearest": cv2.INTER_NEAREST,
-        }[settings.interpolation]
-        image = cv2.resize(image, (settings.size, settings.size), interpolation=method)
-    return _to_uint8(image).reshape(settings.shape), width, height
-
-
-def _to_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype == np.uint16:
-        scaled: NDArray[np.uint8] = np.rint(image / np.float32(257.0)).astype(np.uint8)  # 65,535 = 257 * 255
-        return scaled
-    raise DataError(f"pixels of type {image.dtype} have no known range: save the image with 8 or 16 bits")
-
-
-def is_truncated(data: bytes) -> bool:
-    """Whether an encoded JPEG or PNG ends early; OpenCV decodes such a file without an error."""
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data
-    if data.startswith(b"\xff\xd8"):
-        return data.find(b"\xff\xd9", _find_scan(data)) < 0
-    return False
-
-
-def _find_scan(data: bytes) -> int:
-    """Where a JPEG's compressed pixels begin; a preview before them may have an end of its own."""
-    position = 2
-    while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] != b"\xda":
-        if data[position + 1 : position + 2] == b"\xff":  # padding
-            position += 1
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return position
+    method = {
+        "area": cv2.INTER_AREA,
+        "linear": cv2.INTER_LINEAR,
+        "cubic": cv2.INTER_CUBIC,
+        "lanczos": cv2.INTER_LANCZOS4,
+        "nearest": cv2.INTER_NEAREST,
+    }[interpolation]
+    resized = cv2.resize(decoded.pixels, shape[::-1], interpolation=method)
+    return to_uint8(Decoded(resized, decoded.inverted), white)

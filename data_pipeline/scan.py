@@ -1,16 +1,20 @@
 """Prints what a folder of images holds: `python -m data_pipeline.scan FOLDER`.
 
-The counts behind the report's figures 1 to 4, the files set aside, identical images, patients that occur twice, and how
-well brightness, contrast and shape alone separate the classes.
+The counts behind the report's figures 1 to 4, the files set aside, identical images and those that look alike, images
+that do not fit the set, patients that occur twice, and how well brightness, contrast and shape alone separate the
+classes.
 """
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from data_pipeline.dataset import Dataset, DataSettings, list_notices, prepare_dataset
 from data_pipeline.folders import KINDS, LABEL_SCHEMES
 from data_pipeline.manifest import DataError, ImageRow, Manifest
+from data_pipeline.outliers import find_outliers
+from data_pipeline.patients import AUTO
 from data_pipeline.shortcuts import PROPERTIES, shortcut_aucs
 from data_pipeline.split import Split
 
@@ -35,6 +39,7 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
             root=options.root,
             labels=options.labels,
             patient=options.patient,
+            positive=None,  # here no class is looked at alone
             cache=options.cache,
             max_bad_fraction=1.0,
         )
@@ -49,7 +54,7 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
     console.print(_count_table(manifest, dataset.split))
     for notice in list_notices(manifest, dataset.split, settings):
         console.print(notice, markup=False)
-    for line in list_remarks(manifest):
+    for line in (*list_remarks(manifest), *list_outliers(dataset)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(_shortcut_table(dataset))
     return 0
@@ -60,7 +65,10 @@ def _build_parser(cache: str) -> argparse.ArgumentParser:
     parser.add_argument("root", nargs="?", help="folder of images (default: the sample that ships with the project)")
     parser.add_argument("--labels", choices=LABEL_SCHEMES, default="two_class", help="default: %(default)s")
     parser.add_argument(
-        "--patient", metavar="REGEX", help="where a path names the patient (default: as in Kaggle's names)"
+        "--patient",
+        metavar="REGEX",
+        default=AUTO,
+        help="where a path names the patient (default: a folder a patient, or names as Kaggle's)",
     )
     parser.add_argument("--cache", default=cache, help="folder of the decoded images (default: %(default)s)")
     return parser
@@ -95,7 +103,7 @@ def _shortcut_table(dataset: Dataset) -> "Table":
 
 
 def list_remarks(manifest: Manifest) -> Iterator[str]:
-    """Bad files, identical images and shared patients, one line each."""
+    """Bad files, identical images, those that look alike and shared patients, one line each."""
     yield f"Set aside: {len(manifest.bad)} files"
     yield from (f"    {bad.path}: {bad.reason}" for bad in manifest.bad)
     duplicates = manifest.duplicates()
@@ -103,11 +111,29 @@ def list_remarks(manifest: Manifest) -> Iterator[str]:
     yield from (f"    {' = '.join(ids)}" for ids in duplicates.across_pools)
     yield f"Byte-identical across patients of one pool: {len(duplicates.across_groups)}"
     yield from (f"    {' = '.join(ids)}" for ids in duplicates.across_groups)
+    alike = manifest.look_alikes()
+    yield f"Look alike across pool and test: {len(alike.across_pools)}"
+    yield from (f"    {' = '.join(ids)}" for ids in alike.across_pools)
+    yield f"Look alike across patients of one pool: {len(alike.across_groups)}"
+    yield from (f"    {' = '.join(ids)}" for ids in alike.across_groups)
     same_kind = _patients_with_kind(manifest.pool_rows) & _patients_with_kind(manifest.test_rows)
     yield (
         f"Patient numbers in both pool and test: {len(manifest.shared_patients())}; with the same kind of "
         f"pneumonia in both: {len(same_kind)} (bacterial and viral patients seem to be numbered apart)"
     )
+
+
+def list_outliers(dataset: Dataset) -> Iterator[str]:
+    """Images that do not fit the set, one line each: the pool and the test set together are one set."""
+    rows = (*dataset.manifest.pool_rows, *dataset.manifest.test_rows)
+    found = find_outliers(chain(dataset.pool.open(), dataset.test.open()))
+    for what, places in (
+        ("Black and white seem exchanged, unlike in most images", found.inverted),
+        ("Blank", found.blank),
+        ("Unlike all others", found.unlike),
+    ):
+        yield f"{what}: {len(places)} images"
+        yield from (f"    {rows[place].image_id}" for place in places)
 
 
 def _patients_with_kind(rows: Iterable[ImageRow]) -> set[tuple[str, str]]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.manifest import TEST, DataError, ImageRow, Manifest, count_labels
+from data_pipeline.manifest import POOL, TEST, DataError, ImageRow, Manifest, count_labels
 
-SPLIT_METHODS = ("patient", "balanced")
+SPLIT_METHODS = ("stratified", "patient", "balanced")
 # The report's validation images of each class, out of 5,232 in all: 20 %, the same number from every class.
 # Source: report, section 2.1.
 _REPORT_POOL = 5_232
 _REPORT_PER_CLASS = {2: 523, 3: 350}
 _DEFAULT_FRACTION = 0.2
+_MOST_OF_CLASS = 3  # validation takes at most one image in this many of a class
 _ATTEMPTS = 20  # orders of patients that are tried for the exact number of images
 
 
@@ -22,15 +23,16 @@ class SplitSettings:
     """How validation images are drawn from the pool.
 
     Attributes:
-        method: "patient" (no patient and no identical image on both sides) or "balanced" (the report's way:
-            at random).
-        fraction: Validation's share of the pool, the same number from each class; None for the report's own
+        method: "stratified": the same share of each class, a third at most; no patient, no identical image and no two
+            images that look alike on both sides. "patient": the same number of each class; no patient and no
+            identical image on both sides. "balanced": the report's way, the same number of each class at random.
+        fraction: Validation's share of the pool; None for a fifth, or with equal numbers for the report's own
             shares.
         seed: The same seed draws the same images on every machine.
         redraw: Whether each repeat of a configuration draws its own validation images (`repeat_splits`).
     """
 
-    method: str = "patient"
+    method: str = "stratified"
     fraction: float | None = None
     seed: int = 0
     redraw: bool = False
@@ -65,34 +67,71 @@ class Split:
 
 
 def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
-    """Draw the validation images from the pool, the same number from each class.
+    """Draw the validation images from the pool: of each class the same share, or the same number.
 
-    "patient" reaches that number exactly if it can and never exceeds it; `Split.counts` gives the number reached.
+    With whole patients that number is reached exactly if it can be and never exceeded but for one case: where every
+    patient of a class has more images than its share, "stratified" takes up to a third of it. `Split.counts` gives the
+    number reached.
 
     Raises:
         DataError: A class has too few images, or too few patients, to be split.
     """
-    rows = manifest.pool_rows
-    available = manifest.counts()["pool"]
-    wanted = validation_per_class(len(rows), len(manifest.classes), settings.fraction)
-    for name, count in zip(manifest.classes, available, strict=True):
+    rows, labels = manifest.pool_rows, manifest.pool_labels
+    stratified = settings.method == "stratified"
+    wanted = _stratified_numbers(manifest, settings.fraction) if stratified else _equal_numbers(manifest, settings)
+    whole_patients = settings.method != "balanced"
+    units = tie_rows(rows, by_looks=stratified) if whole_patients else [[position] for position in range(len(rows))]
+    validation = _draw(units, labels, wanted, settings.seed)
+    if stratified and (missing := np.bincount(labels[validation], minlength=len(wanted)) == 0).any():
+        most = [count // _MOST_OF_CLASS for count in manifest.counts()[POOL]]
+        raised = np.where(missing, most, wanted).tolist()
+        validation = _draw(units, labels, raised, settings.seed)
+        wanted = raised
+    split = Split(np.setdiff1d(np.arange(len(rows)), validation), validation)
+    for name, count, most_of_it in zip(manifest.classes, split.counts(manifest)["validation"], wanted, strict=True):
+        if count == 0:
+            raise DataError(
+                f"Validation takes whole patients, at most {most_of_it} images of each class. "
+                f"Received: no patient of class {name} with {most_of_it} images or fewer. "
+                + ("Add patients" if stratified else "Raise data.split.fraction")
+                + ", or choose data.split.method=balanced."
+            )
+    return split
+
+
+def _stratified_numbers(manifest: Manifest, fraction: float | None) -> list[int]:
+    """How many images of each class validate: its share, at least 1 and at most a third.
+
+    Raises:
+        DataError: A class has fewer than three images.
+    """
+    wanted = []
+    for name, count in zip(manifest.classes, manifest.counts()[POOL], strict=True):
+        if count < _MOST_OF_CLASS:
+            raise DataError(
+                f"Validation takes at most a third of each class, which needs {_MOST_OF_CLASS} images. "
+                f"Received: {count} images of class {name}. Add images."
+            )
+        share = _DEFAULT_FRACTION if fraction is None else fraction
+        wanted.append(min(max(1, round(count * share)), count // _MOST_OF_CLASS))
+    return wanted
+
+
+def _equal_numbers(manifest: Manifest, settings: SplitSettings) -> list[int]:
+    """How many images of each class validate: the same number of all.
+
+    Raises:
+        DataError: A class has too few images.
+    """
+    wanted = validation_per_class(len(manifest.pool_rows), len(manifest.classes), settings.fraction)
+    for name, count in zip(manifest.classes, manifest.counts()[POOL], strict=True):
         if count <= wanted:
             raise DataError(
                 f"Validation takes {wanted} images of each class and must leave some for training. "
-                f"Received: {count} images of class {name}. Lower data.split.fraction, or add images."
+                f"Received: {count} images of class {name}. Lower data.split.fraction, add images, or choose "
+                "data.split.method=stratified."
             )
-    by_patient = settings.method == "patient"
-    units = _tie_rows(rows) if by_patient else [[position] for position in range(len(rows))]
-    validation = _draw(units, manifest.pool_labels, [wanted] * len(manifest.classes), settings.seed)
-    split = Split(np.setdiff1d(np.arange(len(rows)), validation), validation)
-    for name, count in zip(manifest.classes, split.counts(manifest)["validation"], strict=True):
-        if count == 0:
-            raise DataError(
-                f"Validation takes whole patients, at most {wanted} images of each class. "
-                f"Received: no patient of class {name} with {wanted} images or fewer. "
-                "Raise data.split.fraction, or choose data.split.method=balanced."
-            )
-    return split
+    return [wanted] * len(manifest.classes)
 
 
 def repeat_splits(manifest: Manifest, settings: SplitSettings, repeats: int) -> tuple[Split, ...]:
@@ -105,7 +144,7 @@ def repeat_splits(manifest: Manifest, settings: SplitSettings, repeats: int) -> 
 
 
 def validation_per_class(pool_size: int, class_count: int, fraction: float | None = None) -> int:
-    """How many images of each class validate, at least 1.
+    """How many images of each class validate where it is the same number of all, at least 1.
 
     Without a fraction these are the report's shares: 523 (two classes) or 350 (three) of its 5,232 images,
     scaled to this pool; 20 % of the pool in all for other numbers of classes.
@@ -117,8 +156,14 @@ def validation_per_class(pool_size: int, class_count: int, fraction: float | Non
     return max(1, round(pool_size * share))
 
 
-def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0) -> Manifest:
+def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0, by_looks: bool = False) -> Manifest:
     """The manifest with a share of each class's images moved to the test set, whole patients at a time.
+
+    Args:
+        manifest: Without test images.
+        fraction: Of each class.
+        seed: Of the draw.
+        by_looks: Whether images that look alike stay together too.
 
     Raises:
         DataError: A class has too few images, or too few patients, to be split.
@@ -127,7 +172,7 @@ def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0) -> M
         raise DataError(f"The held-out fraction must be between 0 and 1. Received: {fraction}. Try 0.2.")
     rows = manifest.pool_rows
     wanted = [max(1, round(count * fraction)) for count in manifest.counts()["pool"]]
-    drawn = {rows[at].image_id for at in _draw(_tie_rows(rows), manifest.pool_labels, wanted, seed)}
+    drawn = {rows[at].image_id for at in _draw(tie_rows(rows, by_looks), manifest.pool_labels, wanted, seed)}
     moved = tuple(replace(row, pool=TEST) if row.image_id in drawn else row for row in manifest.rows)
     result = replace(manifest, rows=moved, held_out=True)
     for name, *counts in zip(manifest.classes, *result.counts().values(), strict=True):
@@ -139,8 +184,13 @@ def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0) -> M
     return result
 
 
-def _tie_rows(rows: Sequence[ImageRow]) -> list[list[int]]:
-    """The positions of the rows, in the smallest sets that share no patient and no identical image with another set."""
+def tie_rows(rows: Sequence[ImageRow], by_looks: bool = False) -> list[list[int]]:
+    """The positions of the rows, in the smallest sets that share no patient and no identical image with another set.
+
+    Args:
+        rows: Of the pool.
+        by_looks: Whether the sets share no two images that look alike (`ImageRow.twin`) either.
+    """
     parent = list(range(len(rows)))  # union-find: sets are connected components
 
     def find(position: int) -> int:
@@ -151,7 +201,10 @@ def _tie_rows(rows: Sequence[ImageRow]) -> list[list[int]]:
 
     first_with: dict[str, int] = {}
     for position, row in enumerate(rows):
-        for key in (f"group {row.group}", f"content {row.content_hash}"):
+        keys = [f"group {row.group}", f"content {row.content_hash}"]
+        if by_looks and row.twin:
+            keys.append(f"twin {row.twin}")
+        for key in keys:
             parent[find(position)] = find(first_with.setdefault(key, position))
     units: dict[int, list[int]] = {}
     for position in range(len(rows)):

@@ -9,15 +9,17 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_pipeline.folders import CLASSES
 from models.registry import count_parameters
-from search.driver.command import exit_code, prepare, say_cache, say_onednn, write_page
+from search.driver.command import check_prepared, exit_code, prepare, say_cache, say_onednn, write_page
 from search.driver.deadline import Clock
 from search.driver.dry_run import dry_run
 from search.driver.lease import drive
+from search.driver.preflight import check_machine, check_storage
 from search.driver.runs import check_same_data, create_run, new_run_folder, refuse_existing, run_name, update_run
 from search.driver.session import Session, check_models, open_session
 from search.driver.share import FeatureNews
@@ -134,7 +136,7 @@ def _submit(cluster: ClusterSettings, words: Sequence[Word], for_cluster: Sequen
     settings = load_settings([]) if value_of(words, "resume") else _new_settings(words)
     settings.cluster = cluster
     space = _new_space(settings)
-    if settings.dry_run:
+    if settings.dry_run:  # the cluster's storage need not be within reach of this machine
         return dry_run(settings, space, read_earlier(space, settings))
     named = [*job_words(words, run_name(settings)), *for_cluster]
     return submit(cluster, named, connect_client, lambda text: print(text, end="", flush=True))
@@ -149,11 +151,15 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None, earlier
 
     found = resumed or new_run_folder(settings)
     clock = Clock() if settings.search.time_budget else None
+    check_machine(print)
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "driver.log")
     with chatter_to(log) as console:
         say_onednn(resumed, console)
-        folder = found.patient(settings.run.patience, lambda text: console.print(text, markup=False, soft_wrap=True))
+        say = partial(console.print, markup=False, soft_wrap=True)
+        folder = found.patient(settings.run.patience, say)
+        check_storage(RunFolder(found.url.rpartition("/")[0] or ".").patient(settings.run.patience, say))
         dataset = prepare(settings, console)
+        meaning = check_prepared(space, settings, dataset)
         if "none" in backbone_weights(space, settings).values():
             console.print("weights=none: backbones begin with random weights, which serves tests only.")
         if resumed is not None:
@@ -163,11 +169,11 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None, earlier
         warm, taken = warm_start(earlier, space, settings, dataset.manifest)
         if resumed is None:
             reasons += prior_lines(space, settings, warm, taken)
-        for line in reasons:
-            console.print(line, markup=False, soft_wrap=True)
-        with open_session(settings, space, dataset, console.print) as session:
+        for line in (*meaning, *reasons):
+            say(line)
+        with open_session(settings, space, dataset, say) as session:
             for line in session.resources.reasons:
-                console.print(line, markup=False, soft_wrap=True)
+                say(line)
             with drive(folder):
                 if resumed is None:
                     refuse_existing(folder)  # another may have begun it in the meantime

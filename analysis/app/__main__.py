@@ -2,11 +2,12 @@
 
 import argparse
 import logging
+import socket
 import sys
 from collections.abc import Sequence
 
 from analysis.app.server import create_app
-from analysis.command import exit_code
+from analysis.command import CommandError, exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,12 +19,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     def serve() -> None:
+        _check_port(given.host, given.port)
         app = create_app(given.folder)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # otherwise every request is a line on the screen
         print(f"Open http://{given.host}:{given.port}/ (Ctrl-C stops)", flush=True)
         app.run(host=given.host, port=given.port, debug=False)
 
     return exit_code(serve)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise CommandError unless this process may listen there: another account's app may be on the same port."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except (OSError, OverflowError) as error:
+        raise CommandError(
+            f"The app listens on a port of its own. Received: {host}:{port} ({error}). Choose another with --port."
+        ) from error
 
 
 if __name__ == "__main__":

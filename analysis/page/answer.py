@@ -61,19 +61,22 @@ def answer(run: Run) -> Answer:
 def scores(chosen: Scored) -> tuple[Score, ...]:
     """A model's scores on the test set with 95 % intervals; before there are any, its trial's on validation.
 
-    Wilson intervals for accuracy, sensitivity and specificity; resampled images for AUC.
+    Those that mean something where classes are of unequal size come first. Wilson intervals for accuracy, sensitivity
+    and specificity; resampled images for the others.
     """
     run = chosen.run
     dataset = next(iter(chosen.evaluations), "")
     if not dataset:
-        columns = ("val_accuracy", "val_balanced_accuracy", "val_auc")
+        columns = ("val_balanced_accuracy", "val_auc", "val_accuracy")
         values = {name: float(run.trials[name][chosen.trial]) for name in columns}
         return tuple(Score(style.label(name), value) for name, value in values.items() if value == value)
     counts = chosen.confusion(dataset)
     share = accuracy(chosen, dataset)
-    found = [replace(share, name=f"{share.name}, {counts.sum():,} images")]
-    found += _auc(run, chosen.predictions(dataset), dataset)
-    rates = ("specificity", "sensitivity") if len(counts) == 2 else tuple(f"{name} found" for name in run.classes)
+    found = _ranking(run, chosen.predictions(dataset), dataset)
+    found.append(replace(share, name=f"{share.name}, {counts.sum():,} images"))
+    rates = tuple(f"{name} found" for name in run.classes)
+    if run.record.positive:
+        rates = (f"specificity ({run.classes[0]} found)", f"sensitivity ({run.record.positive} found)")
     found += [_share(name, int(counts[k, k]), int(counts[k].sum())) for k, name in enumerate(rates) if counts[k].sum()]
     return tuple(found)
 
@@ -89,13 +92,17 @@ def _share(name: str, correct: int, count: int) -> Score:
     return Score(name, correct / count, float(low), float(high))
 
 
-def _auc(run: Run, own: "pd.DataFrame", dataset: str) -> list[Score]:
+def _ranking(run: Run, own: "pd.DataFrame", dataset: str) -> list[Score]:
+    """Balanced accuracy and AUC, where every class has images."""
     p = own[[f"p_{name}" for name in run.classes]].to_numpy(dtype=np.float64)
     labels = own["label"].to_numpy(dtype=np.int64)
     if not len(own) or not np.isfinite(p).all() or len(set(labels.tolist())) < len(run.classes):
         return []
-    found = statistics.bootstrap_auc(labels, p, statistics.bootstrap_weights(len(labels)))
-    return [Score(f"{dataset} AUC", found.value, found.low, found.high)]
+    weights = statistics.bootstrap_weights(len(labels))
+    balanced = statistics.bootstrap_balanced_accuracy(labels, labels == p.argmax(axis=1), weights)
+    auc = statistics.bootstrap_auc(labels, p, weights)
+    named = {"balanced accuracy": balanced, "AUC": auc}
+    return [Score(f"{dataset} {name}", each.value, each.low, each.high) for name, each in named.items()]
 
 
 def _why(chosen: Scored) -> str:

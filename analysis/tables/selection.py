@@ -14,13 +14,14 @@ from analysis.scored import NOT_SCORED, Scored, finished_by_metric, images_of, s
 from analysis.table import Table
 from search.record import SHIFTED, VALIDATION
 
-SCORES = (
-    *("accuracy", "accuracy_low", "accuracy_high"),
+SCORES = (  # those first that mean something where classes are of unequal size
     *("balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high"),
     *("auc", "auc_low", "auc_high"),
+    *("accuracy", "accuracy_low", "accuracy_high"),
     "loss",
 )
-MODEL_COLUMNS = ("dataset", "images", *SCORES, "sensitivity", "specificity")
+_OF_RECORDS = ("average_precision", "sensitivity", "specificity")
+MODEL_COLUMNS = ("dataset", "images", *SCORES, *_OF_RECORDS)
 COLUMNS = ("selection", "trials", "dataset", "images", *SCORES, "mcnemar_p")
 
 
@@ -29,7 +30,8 @@ def winner_table(run: Run) -> pd.DataFrame:
 
     Returns:
         A row a set; `parameters` is the sum over its members, `sensitivity` and `specificity` are NaN with more than
-        two classes; intervals as in `selection_table`. No rows before the winner is scored.
+        two classes, `average_precision` in older records; intervals as in `selection_table`. No rows before the winner
+        is scored.
     """
     model = scored_winner(run)
     if model is None or model.exported is None:
@@ -53,7 +55,7 @@ def model_scores(model: Scored) -> pd.DataFrame:
         if len(labels):
             line |= _scores(labels, probabilities, statistics.bootstrap_weights(len(labels)))
         lines.append(line)
-    return pd.DataFrame(lines, columns=[*MODEL_COLUMNS]).astype({"sensitivity": float, "specificity": float})
+    return pd.DataFrame(lines, columns=[*MODEL_COLUMNS]).astype(dict.fromkeys(_OF_RECORDS, float))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Parts that the commands have in common: exit codes, the run that a command names, its images, its page."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from data_pipeline.dataset import Dataset, DataSettings, list_notices, prepare_dataset
 from data_pipeline.manifest import DataError, Manifest
-from data_pipeline.split import Split
+from data_pipeline.split import Split, repeat_splits
 from models.registry import WeightsError
 from search.driver.environment import recorded_onednn, set_onednn
 from search.plan.earlier import resumed_settings
+from search.plan.meaning import check_meaning
 from search.plan.settings import Settings, SettingsError
+from search.plan.spaces import Space
 from search.record import RecordError, RunFolder
 
 if TYPE_CHECKING:
@@ -27,11 +30,29 @@ def exit_code(work: Callable[[], int]) -> int:
     try:
         return work()
     except _USER_ERRORS as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+
+
+_NEXT_STEPS = {
+    errno.ENOSPC: "Free some space, then repeat the command.",
+    errno.EDQUOT: "Free some of your quota, then repeat the command.",
+    errno.EACCES: "Check its permissions.",
+    errno.ENOENT: "Check the path.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), then repeat the command.",
+}
+
+
+def _sentence(error: Exception) -> str:
+    """An error in words: what the operating system alone says needs the rule and the next step beside it."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    step = _NEXT_STEPS.get(error.errno, "Check the disk and the network, then repeat the command.")
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"A file or a connection must be within reach. Received: {where}{error.strerror}. {step}"
 
 
 def open_run(command: str, words: Sequence[str]) -> tuple[RunFolder, Settings]:
@@ -63,6 +84,18 @@ def prepare(settings: Settings, console: "Console") -> Dataset:
     print_images(console, dataset.manifest, dataset.split, data)
     console.print(f"{len(dataset.manifest.rows):,} images ready in {time.monotonic() - started:.1f} s")
     return dataset
+
+
+def check_prepared(space: Space, settings: Settings, dataset: Dataset) -> list[str]:
+    """Lines that say what the classes decide, after the checks that need prepared images but not yet Ray.
+
+    Raises:
+        DataError: a repeat of a configuration cannot draw its own validation images.
+        SettingsError: a setting speaks of a class that the data do not name.
+    """
+    if settings.data.split.redraw:
+        repeat_splits(dataset.manifest, settings.data.split, settings.search.repeats)
+    return check_meaning(space, settings, dataset.manifest.classes)
 
 
 def print_images(console: "Console", manifest: Manifest, split: Split, data: DataSettings) -> None:
@@ -101,7 +134,8 @@ def say_cache(run: RunFolder, settings: Settings, console: "Console") -> None:
 
 def write_page(folder: RunFolder, console: "Console") -> None:
     """Write the run's page, in a process of its own: the search does not depend on the analysis."""
-    done = subprocess.run([sys.executable, "-m", "analysis.report", folder.url], capture_output=True, text=True)
+    words = [sys.executable, *["-P"] * sys.flags.safe_path, "-m", "analysis.report", folder.url]
+    done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
         console.print(f"The page could not be written: {' '.join(reason)}", markup=False, soft_wrap=True)

@@ -1,11 +1,13 @@
-"""The dry run: what a search would do, printed without starting anything."""
+"""The dry run: what a search would do, printed without starting anything.
+
+The images are prepared, and kept in the cache for the search: only then is it known whether they can be used.
+"""
 
 from collections.abc import Sequence
 
-from data_pipeline.dataset import list_dataset
-from data_pipeline.split import split_pool
 from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut, feature_numbers
-from search.driver.command import print_images
+from search.driver.command import check_prepared, prepare
+from search.driver.preflight import check_machine, check_storage
 from search.driver.resources import choose_resources, has_backbones
 from search.driver.session import check_models, known_hosts
 from search.driver.share import models_with_features, sizes_of_features
@@ -17,6 +19,7 @@ from search.plan.scheduler import build_scheduler, epochs_line
 from search.plan.settings import UNLIMITED, SearchSettings, Settings
 from search.plan.spaces import Space, combinations_of, count_trials
 from search.plan.warm import EarlierRun, warm_start
+from search.record import RunFolder
 
 
 def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()) -> int:
@@ -24,20 +27,23 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
 
     Raises:
         DataError: the images cannot be used.
-        SettingsError: a model of the space cannot be built for them.
+        SettingsError: a model of the space cannot be built for them, or this machine or the storage cannot be used.
     """
     from rich.console import Console
 
-    data = settings.data
-    manifest = list_dataset(data)
-    split = split_pool(manifest, data.split)
-    smallest, largest = check_models(space, settings, len(manifest.classes))
     console = Console(highlight=False)
+    if settings.cluster.mode != "submit":
+        check_machine(lambda line: console.print(line, markup=False, soft_wrap=True))
+        check_storage(RunFolder(settings.run.storage))
+    dataset = prepare(settings, console)
+    manifest, split = dataset.manifest, dataset.split
+    meaning = check_prepared(space, settings, dataset)
+    smallest, largest = check_models(space, settings, len(manifest.classes))
     console.print(f"[bold]Space {space.name}[/bold]  {settings.space.question}")
     for name, entry in settings.space.parameters.items():
         console.print(f"  {name:14} {entry}", markup=False)
     for row in space.rows:
-        console.print(f"  {row:10} {_row_line(PUBLISHED[row], data.image.shape)}", markup=False)
+        console.print(f"  {row:10} {_row_line(PUBLISHED[row], settings.data.image.shape)}", markup=False)
     count = count_trials(space, settings)
     fits = "as many trials as fit" if count >= UNLIMITED else f"{count} trials"
     console.print(f"  {combinations_of(space)}; {fits} will run")
@@ -48,11 +54,11 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     epochs = [] if count >= UNLIMITED else [epochs_line(space, settings)]
     guesses = prior_lines(space, settings, warm, taken)
     planned, at_a_time = plan_lines(settings, space)
-    for line in (*reasons, *guesses, *epochs, *planned, *budget_lines(settings, len(split.train), at_a_time)):
+    budget = budget_lines(settings, len(split.train), at_a_time)
+    for line in (*meaning, *reasons, *guesses, *epochs, *planned, *budget):
         console.print(line, markup=False)
     for line in feature_lines(settings, space, len(split.train) + len(split.validation)):
         console.print(line, markup=False)
-    print_images(console, manifest, split, data)
     console.print("Dry run: nothing was started.")
     return 0
 

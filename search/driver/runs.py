@@ -70,6 +70,7 @@ def create_run(folder: RunFolder, settings: Settings, dataset: Dataset, warm: Wa
                 "root": manifest.root,
                 "counts": split.counts(manifest),
                 "set_aside": len(manifest.bad),
+                "white": manifest.white,
             },
         )
     )

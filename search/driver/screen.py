@@ -212,7 +212,7 @@ def ranked_table(trials: Sequence[TrialRecord], metric: str, weights: str, most:
     """The best finished trials by validation, with the hyperparameters that differ between them."""
     ranked = rank([trial for trial in trials if trial.status == record.FINISHED], metric, weights)
     table = Table(title=f"Finished trials, best {metric} first", title_justify="left")
-    scores = tuple(dict.fromkeys((metric, "val_loss", "val_accuracy", "val_auc")))
+    scores = tuple(dict.fromkeys((metric, "val_balanced_accuracy", "val_auc", "val_accuracy", "val_loss")))
     for column in ("trial", "epoch", *scores, "parameters"):
         table.add_column(column, justify="right", no_wrap=True)
     varying = _varying(ranked)

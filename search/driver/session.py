@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -15,12 +16,14 @@ from models.registry import PUBLISHED, ModelConfig, count_parameters
 from search.driver.coming import planned_hosts
 from search.driver.limits import Limits, find_limits
 from search.driver.machine import STORE_SHARE, Host, find_hosts, this_host, with_coming
+from search.driver.preflight import is_anothers_ray, use_ray_folder
 from search.driver.resources import TrialResources, plan_resources
 from search.driver.share import share_backbones
 from search.plan.settings import ClusterSettings, Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
 from search.trial.features import Backbones
 
+_ANSWER_SECONDS = 5.0  # within which a running cluster accepts a connection
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Trials write nothing to the working directory, and relative paths must keep their meaning.
@@ -79,7 +82,7 @@ def open_session(
     """
     classes, images = len(dataset.manifest.classes), len(dataset.split.train) + len(dataset.split.validation)
     _, (_, largest) = check_models(space, settings, classes)
-    with ray_session(settings.cluster.mode) as joined:
+    with ray_session(settings.cluster.mode, say) as joined:
         backbones = share_backbones(settings, space, images, say)
         shape = settings.data.image.shape
         resources = plan_resources(settings, space, largest, shape, classes, say, joined)
@@ -88,24 +91,40 @@ def open_session(
 
 
 @contextlib.contextmanager
-def ray_session(mode: str = "auto") -> Iterator[bool]:
+def ray_session(mode: str = "auto", say: Callable[[str], None] = lambda line: None) -> Iterator[bool]:
     """A running Ray; ends with the block. Yields whether it is a cluster that was there before.
 
     Args:
         mode: "auto" for the cluster that RAY_ADDRESS names or that runs here, else this machine alone; or "local".
+        say: tells the user which Ray is left alone.
+
+    Raises:
+        SettingsError: Ray can be neither reached nor started.
     """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    use_ray_folder()  # before Ray reads where it is
+    alone = mode == "local"
+    if not alone and is_anothers_ray():
+        alone = True
+        say("The Ray that runs on this machine is another account's and is left alone; RAY_ADDRESS=auto would use it.")
     import ray
 
-    joined = mode != "local" and _cluster_runs()
-    ray.init(
-        address=None if joined else "local",
-        include_dashboard=False,
-        log_to_driver=True,
-        runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
-        **({} if joined else _local_options(find_limits())),
-    )
+    joined = not alone and _cluster_runs()
+    try:
+        ray.init(
+            address=None if joined else "local",
+            include_dashboard=False,
+            log_to_driver=True,
+            runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
+            **({} if joined else _local_options(find_limits())),
+        )
+    except Exception as error:  # of many kinds, Exception itself among them
+        raise SettingsError(
+            f"A search runs on Ray. Received, as Ray was {'reached' if joined else 'started'}: "
+            f"{type(error).__name__}: {error}. Check RAY_ADDRESS and that the cluster runs, or start one on this "
+            "machine alone with cluster=local; Ray's own log is in its temporary folder (RAY_TMPDIR, else /tmp/ray)."
+        ) from error
     try:
         yield joined
     finally:
@@ -128,10 +147,23 @@ def known_hosts(cluster: ClusterSettings) -> tuple[Host, ...]:
 
 
 def _cluster_runs() -> bool:
-    """Whether there is a cluster to join: of RAY_ADDRESS, or started on this machine."""
+    """Whether there is a cluster to join: of RAY_ADDRESS, or started on this machine and still there.
+
+    A cluster that was killed leaves its address, and Ray would wait for it for minutes.
+    """
     from ray._private.services import canonicalize_bootstrap_address
 
-    return canonicalize_bootstrap_address(None) is not None
+    address = canonicalize_bootstrap_address(None)
+    return address is not None and (bool(os.environ.get("RAY_ADDRESS")) or _answers(address))
+
+
+def _answers(address: str) -> bool:
+    """Whether anything listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(OSError):
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+        return True
+    return False
 
 
 def _local_options(limits: Limits) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from search.driver.command import exit_code, open_run, prepare, say_onednn, write_page
 from search.driver.lease import drive
+from search.driver.preflight import check_machine
 from search.driver.runs import check_same_data, update_run
 from search.driver.screen import chatter_to
 from search.driver.session import open_session
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _evaluate(words: Sequence[str]) -> int:
     folder, settings = open_run("search.evaluate", words)
+    check_machine(print)
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "evaluate.log")
     with chatter_to(log) as console:
         say_onednn(folder, console)

@@ -13,27 +13,32 @@ def winner_lines(winner: Winner) -> Iterator[str]:
     for entry in winner.evaluations:
         correct = sum(entry.confusion[k][k] for k in range(len(entry.confusion)))
         low, high = wilson_interval(correct, entry.images)
-        auc = "" if entry.auc is None else f", AUC {entry.auc:.3f}"
+        ranking = "" if entry.auc is None else f", AUC {entry.auc:.3f}"
+        if entry.average_precision is not None:
+            ranking += f", average precision {entry.average_precision:.3f}"
         rates = ""
         if entry.sensitivity is not None and entry.specificity is not None:
             rates = f", sensitivity {entry.sensitivity:.3f}, specificity {entry.specificity:.3f}"
         yield (
-            f"{entry.dataset}: accuracy {entry.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}, "
-            f"{entry.images} images), loss {entry.loss:.3f}{auc}{rates}"
+            f"{entry.dataset}: balanced accuracy {entry.balanced_accuracy:.3f}{ranking}, accuracy {entry.accuracy:.3f} "
+            f"(95 % interval {low:.3f} to {high:.3f}, {entry.images} images), loss {entry.loss:.3f}{rates}"
         )
 
 
 def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) -> str:
     """The model card of the exported winner, in Markdown."""
     rows = [
-        f"| {e.dataset} | {e.images} | {e.loss:.4f} | {e.accuracy:.4f} | {e.balanced_accuracy:.4f} | "
-        f"{'' if e.auc is None else f'{e.auc:.4f}'} |"
+        f"| {e.dataset} | {e.images} | {e.balanced_accuracy:.4f} | {_cell(e.auc)} | {_cell(e.average_precision)} | "
+        f"{e.accuracy:.4f} | {_cell(e.sensitivity)} | {_cell(e.specificity)} | {e.loss:.4f} |"
         for e in winner.evaluations
     ]
     data = run.config["data"]
     again = run.config.get("search", {}).get("confirm", 0)
     parameters = sum(trial.parameter_count for trial in members)
-    output = f"the probability of {run.classes[1]}" if len(run.classes) == 2 else "one probability a class"
+    output = f"the probability of {run.positive}" if run.positive else "one probability a class"
+    positive = (
+        [f"- positive class: {run.positive}; sensitivity and average precision are of it"] if run.positive else []
+    )
     return "\n".join(
         [
             f"# Winner of {run.name}: {winner.what}",
@@ -47,6 +52,7 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
             f"- classes, in the order of the outputs: {', '.join(run.classes)}",
             f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
             f"- output: {output}",
+            *positive,
             f"- {_calibration_words(winner)}",
             *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
             f"- class shares: {_shares_words(run, members, winner)}",
@@ -54,8 +60,9 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
             f"- data fingerprint: `{run.data['fingerprint']}`",
             f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
             "",
-            "| images of | number | loss | accuracy | balanced accuracy | AUC |",
-            "|---|---|---|---|---|---|",
+            "| images of | number | balanced accuracy | AUC | average precision | accuracy | sensitivity | specificity "
+            "| loss |",
+            "|---|---|---|---|---|---|---|---|---|",
             *rows,
             "",
             *(line for trial in members for line in _member_lines(trial)),
@@ -63,6 +70,10 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) 
             "",
         ]
     )
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _calibration_words(winner: Winner) -> str:

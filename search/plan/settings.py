@@ -92,6 +92,7 @@ class TrainSettings:
     batch_size: int = 32
     epoch_images: int | None = field(default=AUTO, metadata=LENGTH)
     augment: str = "none"
+    flip: bool | None = None  # None: unless a class names a side
     class_weights: str = "none"
     label_smoothing: float = 0.0
     optimizer: str = "adam"

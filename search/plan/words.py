@@ -116,7 +116,8 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
 
 # Settings that older records do not have, as they were then: older runs are resumed as they began.
 _BEFORE: Mapping[str, Mapping[str, Any]] = {
-    "train": {"norm_momentum": KERAS_NORM_MOMENTUM, "epoch_images": None},
+    "data": {"patient": None, "positive": None, "keep_aspect": False},
+    "train": {"norm_momentum": KERAS_NORM_MOMENTUM, "epoch_images": None, "flip": True},
     "search": {"prior_share": 0.0, "confirm": 0, "time_budget": None},
 }
 

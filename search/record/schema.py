@@ -155,6 +155,7 @@ class Evaluation:
         epoch: the epoch that those weights come from.
         images: how many images were scored.
         confusion: rows are true classes, columns predicted ones.
+        average_precision: of the positive class of two, else the mean over classes; `None` in older records.
     """
 
     trial: int
@@ -169,6 +170,7 @@ class Evaluation:
     sensitivity: float | None
     specificity: float | None
     confusion: list[list[int]]
+    average_precision: float | None = None
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,11 @@ class RunRecord:
     environment: dict[str, Any]
     data: dict[str, Any]
     schema: int = SCHEMA_VERSION
+
+    @property
+    def positive(self) -> str | None:
+        """The class that sensitivity, precision and their curves are of; `None` unless there are two classes."""
+        return self.classes[1] if len(self.classes) == 2 else None
 
 
 def trial_name(number: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.augment import Policy, augment, find_policy
+from data_pipeline.augment import Policy, augment, find_policy, policy_name
 from data_pipeline.share import TrainingData
 from data_pipeline.shift import shifted_fingerprint
 from models.registry import ModelConfig, build_model, feature_cut, frozen_part
@@ -85,7 +85,8 @@ class Backbones:
     def view(self, config: TrialConfig, data: TrainingData, view: int) -> NDArray[Any]:
         """A view of the training images, float (n, ...), in the order of `data.train`."""
         rows = rows_fingerprint(data.train)
-        key = self._key(config, data.fingerprint, policy=config.train.augment, view=view, rows=rows)
+        policy = policy_name(config.train.augment, config.train.flip, data.classes)
+        key = self._key(config, data.fingerprint, policy=policy, view=view, rows=rows)
         return self._get(config, data.images, data.train, key)
 
     def _key(self, config: TrialConfig, images: str, **view: Any) -> FeatureKey:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.augment import Policy, augment, find_policy
+from data_pipeline.augment import Policy, augment, find_policy, policy_name
 from data_pipeline.class_weights import class_weights
 from data_pipeline.share import TrainingData
 from search.plan.settings import TrainSettings
@@ -66,7 +66,8 @@ class Feed:
         self._batch_size, self._seed, self._inputs = train.batch_size, seed, inputs
         self._labels = data.labels[data.train]  # (n,)
         self._targets = one_hot(self._labels, len(data.classes))
-        self._policy = find_policy(train.augment) if inputs.are_images else Policy()  # features are augmented already
+        policy = find_policy(policy_name(train.augment, train.flip, data.classes))
+        self._policy = policy if inputs.are_images else Policy()  # features are augmented already
         self._class_weights = class_weights(train.class_weights, self._labels, len(data.classes))
         self._steps_of_pass = steps_of_pass(len(self._labels), train.batch_size)
         self.steps = steps_of_epoch(len(self._labels), train.batch_size, train.epoch_images)

@@ -15,8 +15,10 @@ class Scores:
     Attributes:
         loss: cross-entropy, natural logarithm, mean over images.
         auc: area under the ROC curve; with three classes the mean of one-against-the-rest.
-        sensitivity, specificity: with two classes, of class 1 at a probability of 0.5.
+        sensitivity, specificity: with two classes, of class 1, the positive one, at a probability of 0.5.
         confusion: int64 (K, K); rows are true classes, columns predicted ones.
+        average_precision: of the positive class; with more than two classes the mean of one-against-the-rest. It falls
+            with the share of the class, where AUC does not.
     """
 
     loss: float
@@ -26,6 +28,7 @@ class Scores:
     sensitivity: float | None
     specificity: float | None
     confusion: NDArray[np.int64]
+    average_precision: float | None = None
 
 
 def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Scores:
@@ -58,10 +61,11 @@ def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Sco
         sensitivity=float(recall[1]) if binary else None,
         specificity=float(recall[0]) if binary else None,
         confusion=confusion,
+        average_precision=None if broken.any() else mean_average_precision(labels, p),
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JudgedScores(Scores):
     """The scores that a trial is judged by.
 
@@ -98,6 +102,28 @@ def mean_auc(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> f
         ranks = rankdata(probabilities[:, k])
         areas.append((float(ranks[positive].sum()) - n1 * (n1 + 1) / 2) / (n1 * n0))
     return float(np.mean(areas))
+
+
+def mean_average_precision(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float | None:
+    """The average precision: of class 1 with two classes, else the mean over classes.
+
+    The mean of the precisions at each recall that a threshold reaches, weighted by the rise in recall.
+
+    Returns:
+        `None` when a class has no image, or all of them.
+    """
+    classes = probabilities.shape[1]
+    found = []
+    for k in (1,) if classes == 2 else range(classes):
+        positive = labels == k
+        if positive.all() or not positive.any():
+            return None
+        order = np.argsort(-probabilities[:, k], kind="stable")
+        scores, hits = probabilities[order, k], np.cumsum(positive[order])
+        ends = np.flatnonzero(np.append(np.diff(scores) != 0, True))  # the last of each group of equal scores
+        rises = np.diff(hits[ends], prepend=0) / hits[-1]
+        found.append(float((rises * hits[ends] / (ends + 1)).sum()))
+    return float(np.mean(found))
 
 
 def wilson_interval(correct: int, count: int) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 import data_pipeline
-from data_pipeline.augment import POLICIES, Policy, augment, find_policy
+from data_pipeline.augment import POLICIES, Policy, augment, find_policy, policy_name
 from data_pipeline.manifest import DataError
 from data_pipeline.preprocess import ImageSettings, decode_image
 
@@ -148,3 +149,26 @@ def test_policies_are_listed_without_tensorflow() -> None:
     command = "import sys, data_pipeline.augment; assert not {'tensorflow', 'keras'} & set(sys.modules)"
     project = Path(data_pipeline.__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", command], cwd=project, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("flip", "classes", "name"),
+    [
+        (None, ("normal", "ill"), "strong"),
+        (None, ("left", "right"), "strong without flips"),
+        (True, ("left", "right"), "strong"),
+        (False, ("normal", "ill"), "strong without flips"),
+    ],
+)
+def test_flips_follow_the_setting_and_the_classes(flip: bool | None, classes: tuple[str, ...], name: str) -> None:
+    assert policy_name("strong", flip, classes) == name
+    assert find_policy(name) == replace(POLICIES["strong"], flip=name == "strong")
+    assert policy_name("none", flip, classes) == "none"
+
+
+def test_an_unflipped_policy_draws_the_same_numbers() -> None:
+    upright: NDArray[np.uint8] = np.full((1, 8, 8, 1), 90, np.uint8)
+    draws = [np.random.default_rng(3) for _ in range(2)]
+    for name, each in zip(("strong", "strong without flips"), draws, strict=True):
+        augment(upright, find_policy(name), each)
+    assert draws[0].random() == draws[1].random()

@@ -44,7 +44,7 @@ def test_sample_is_ready_for_a_search(cache: str) -> None:
     dataset = prepare_dataset(DataSettings(cache=cache))
     assert dataset.manifest.classes == ("normal", "pneumonia")
     assert dataset.pool.open().shape == (480, 224, 224, 1)
-    assert dataset.split.counts(dataset.manifest)["validation"] == (48, 48)
+    assert dataset.split.counts(dataset.manifest)["validation"] == (30, 66)
     assert list_notices(dataset.manifest, dataset.split, DataSettings()) == (SAMPLE_NOTICE,)
     assert [row.index for row in dataset.manifest.pool_rows] == list(range(480))
     assert [row.index for row in dataset.manifest.test_rows] == list(range(120))
@@ -137,7 +137,7 @@ def test_duplicates_are_said(cache: str, tmp_path: Path) -> None:
 def test_a_class_of_which_most_validates_is_told(root: Path) -> None:
     for image in sorted((root / "NORMAL").iterdir())[12:]:
         image.unlink()
-    settings = DataSettings(root=str(root), split=SplitSettings(fraction=0.16))
+    settings = DataSettings(root=str(root), split=SplitSettings("patient", fraction=0.16))
     assert any("More than half of class normal validates" in notice for notice in notices_of(settings))
 
 
@@ -185,3 +185,84 @@ def test_outside_test_set_of_other_classes_is_refused(root: Path, cache: str) ->
 def test_impossible_fraction_is_refused() -> None:
     with pytest.raises(DataError, match="max_bad_fraction lies between 0 and 1"):
         DataSettings(max_bad_fraction=2.0)
+
+
+def save_copy(source: Path, target: Path) -> None:
+    """The same picture in another file."""
+    Image.open(source).save(target, quality=60)
+
+
+def test_look_alikes_across_pool_and_test_are_said(cache: str, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(SAMPLE, tmp_path / "data"))
+    original = sorted((root / "train/NORMAL").iterdir())[0]
+    save_copy(original, root / "test/NORMAL/IM-9999-0001.jpeg")
+    settings = DataSettings(root=str(root), cache=cache)
+    dataset = prepare_dataset(settings)
+    (notice,) = list_notices(dataset.manifest, dataset.split, settings)
+    assert notice.startswith("Images that look alike in the pool and in the test set: 1, such as ")
+    assert original.name in notice
+
+
+def test_look_alikes_stay_on_one_side_of_the_splits(root: Path, cache: str) -> None:
+    # 30 of 40 normal images twice, under other patients: some would lie on both sides of any draw
+    for number, image in enumerate(sorted((root / "NORMAL").iterdir())[:30]):
+        save_copy(image, root / f"NORMAL/IM-{9000 + number}-0001.jpeg")
+    settings = DataSettings(root=str(root), cache=cache)
+    dataset = prepare_dataset(settings)
+    assert dataset.manifest.held_out
+    assert dataset.manifest.look_alikes().across_pools == ()
+    assert len(dataset.manifest.look_alikes().across_groups) == 30
+    rows = dataset.manifest.pool_rows
+    sides = [{rows[at].twin for at in side} - {""} for side in (dataset.split.train, dataset.split.validation)]
+    assert all(sides)
+    assert not sides[0] & sides[1]
+    assert [row.index for row in rows] == list(range(len(rows)))
+    by_patient = prepare_dataset(replace(settings, split=SplitSettings("patient")))
+    assert by_patient.manifest.look_alikes().across_pools  # as it was before
+
+
+def test_grey_values_of_a_set_have_one_white(tmp_path: Path, cache: str) -> None:
+    factors = {"train/NORMAL": 16, "train/PNEUMONIA": 8, "test/NORMAL": 16, "test/PNEUMONIA": 40}
+    for folder, factor in factors.items():
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for image in sorted((SAMPLE / "train/NORMAL").iterdir())[:6]:
+            grey = np.asarray(Image.open(image).convert("L")).astype(np.uint16) * factor
+            Image.fromarray(grey).save(tmp_path / "data" / folder / f"{image.stem}-{factor}.png")
+    settings = DataSettings(root=str(tmp_path / "data"), cache=cache)
+    dataset = prepare_dataset(settings)
+    assert (dataset.manifest.white, dataset.manifest.cut) == (4095, 6)
+    bright, dim = (dataset.pool.open()[row.index].max() for row in (dataset.manifest.pool_rows[n] for n in (0, 6)))
+    assert bright > 200
+    assert abs(bright / 2 - dim) <= 1
+    notices = list_notices(dataset.manifest, dataset.split, settings)
+    assert (
+        "White is 4,095 in all files of more than 8 bits a value: no value of the set needs more than 12 bits."
+        in notices
+    )
+    assert "Test images with values above the pool's white, which are cut to it: 6." in notices
+    assert prepare_dataset(settings).manifest.white == 4095  # from the cache
+
+
+def test_the_positive_class_is_said_where_it_was_recognized(root: Path) -> None:
+    (root / "PNEUMONIA").rename(root / "Abnormal")
+    settings = DataSettings(root=str(root), labels="folders")
+    said = "Positive class: Abnormal; NORMAL reads as normal. data.positive=NAME names another."
+    assert said in notices_of(settings)
+    assert said not in notices_of(replace(settings, positive="Abnormal"))
+
+
+def test_patients_in_folders_are_said(root: Path) -> None:
+    for number, image in enumerate(sorted((root / "NORMAL").iterdir())):
+        folder = root / f"NORMAL/p{number // 2}"
+        folder.mkdir(exist_ok=True)
+        image.rename(folder / f"{number}.jpeg")
+    settings = DataSettings(root=str(root))
+    notices = notices_of(settings)
+    assert any(notice.startswith("Folders inside class folders are a patient each: 20.") for notice in notices)
+    manifest = list_dataset(settings)
+    assert not {row.group for row in manifest.pool_rows} & {row.group for row in manifest.test_rows}
+
+
+def test_a_share_above_a_third_is_said(root: Path) -> None:
+    settings = DataSettings(root=str(root), split=SplitSettings(fraction=0.5))
+    assert any("takes a third of each class and not data.split.fraction=0.5" in line for line in notices_of(settings))

@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from data_pipeline.folders import find_top, scan_folder
 from data_pipeline.manifest import POOL, TEST, DataError
@@ -80,8 +81,8 @@ def test_folders_scheme_takes_any_names(root: Path) -> None:
     for pool in ("train", "test"):
         copy_images(VIRAL[10:12], root / pool / "Covid")
     manifest = scan_folder(root, "folders")
-    assert manifest.classes == ("Covid", "NORMAL", "PNEUMONIA")
-    assert manifest.counts()[POOL] == (2, 3, 3)
+    assert manifest.classes == ("NORMAL", "Covid", "PNEUMONIA")
+    assert manifest.counts()[POOL] == (3, 2, 3)
 
 
 def test_folder_of_no_class_is_set_aside_in_sight(root: Path) -> None:
@@ -226,3 +227,62 @@ def test_a_pattern_that_finds_nobody_is_refused(root: Path) -> None:
         scan_folder(root, patient=r"subject\d")
     with pytest.raises(DataError, match=r"regular expression such as .*Received: '\(' "):
         scan_folder(root, patient="(")
+
+
+def test_linked_folders_are_read_once_and_with_their_own_names(root: Path, tmp_path: Path) -> None:
+    copy_images(NORMAL[20:25], tmp_path / "nas/deep")
+    (tmp_path / "nas/deep/up").symlink_to(tmp_path / "nas", target_is_directory=True)
+    for name in ("batch2", "batch3"):
+        (root / "train/NORMAL" / name).symlink_to(tmp_path / "nas", target_is_directory=True)
+    before = {row.image_id for row in scan_folder(root).rows if "batch" not in row.image_id}
+    manifest = scan_folder(root)
+    assert manifest.counts()[POOL] == (8, 3)
+    found = {row.image_id for row in manifest.rows} - before
+    assert found == {f"train/NORMAL/batch2/deep/{image.name}" for image in NORMAL[20:25]}
+
+
+def test_a_link_to_itself_is_set_aside(root: Path) -> None:
+    (root / "train/NORMAL/self").symlink_to(root / "train/NORMAL/self")
+    (bad,) = scan_folder(root).bad
+    assert bad.reason == "not a file, or a link that leads nowhere"
+
+
+def test_links_to_other_classes_are_set_aside(root: Path) -> None:
+    links = [root / "train/NORMAL/ill", root / "train/NORMAL/up", root / "test/NORMAL/trained"]
+    for link, target in zip(links, ("train/PNEUMONIA", "train", "train/NORMAL"), strict=True):
+        link.symlink_to(root / target, target_is_directory=True)
+    manifest = scan_folder(root)
+    assert manifest.counts() == {POOL: (3, 3), TEST: (3, 3)}
+    assert {bad.path for bad in manifest.bad} == {str(link) for link in links}
+    assert {bad.reason for bad in manifest.bad} == {"a link to other class folders of this set, not read"}
+
+
+def test_files_of_several_images_are_set_aside(root: Path) -> None:
+    frames = [Image.new("L", (16, 16), value) for value in (10, 100, 200)]
+    frames[0].save(root / "train/NORMAL/stack.tiff", save_all=True, append_images=frames[1:])
+    (bad,) = scan_folder(root).bad
+    assert bad.reason == "holds 3 pages: only files with a single image are read"
+
+
+def test_folders_of_patients_are_counted(root: Path) -> None:
+    for number in range(4):
+        copy_images(NORMAL[30 + number : 31 + number], root / f"train/NORMAL/patient {number}")
+    manifest = scan_folder(root)
+    assert manifest.patient_folders == 4
+    assert {f"pool/patient {number}" for number in range(4)} <= {row.group for row in manifest.pool_rows}
+    assert scan_folder(root, patient=None).patient_folders == 0
+
+
+def test_the_positive_class_comes_last(root: Path) -> None:
+    for pool in ("train", "test"):
+        (root / pool / "PNEUMONIA").rename(root / pool / "Abnormal")
+    assert scan_folder(root, "folders").classes == ("NORMAL", "Abnormal")
+    assert scan_folder(root, "folders", positive="normal").classes == ("Abnormal", "NORMAL")
+    earlier = scan_folder(root, "folders", positive=None)
+    assert earlier.classes == ("Abnormal", "NORMAL")
+    assert {row.label for row in earlier.rows if "/Abnormal/" in row.image_id} == {0}
+
+
+def test_the_positive_class_of_known_labels_may_be_named_too(root: Path) -> None:
+    assert scan_folder(root).classes == ("normal", "pneumonia")
+    assert scan_folder(root, positive="normal").classes == ("pneumonia", "normal")

@@ -1,4 +1,6 @@
+import hashlib
 import io
+import json
 import os
 import shutil
 import socket
@@ -15,8 +17,9 @@ from PIL import Image, ImageOps
 
 import data_pipeline
 from data_pipeline.folders import scan_folder
+from data_pipeline.headers import is_truncated
 from data_pipeline.manifest import DataError, ImageRow
-from data_pipeline.preprocess import ImageSettings, decode_image, is_truncated, prepare_images
+from data_pipeline.preprocess import ImageSettings, decode_image, prepare_images
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 XRAY = sorted((SAMPLE / "train/NORMAL").iterdir())[0]
@@ -139,7 +142,7 @@ def test_two_processes_at_once_leave_one_whole_cache(tmp_path: Path) -> None:
         run.communicate(timeout=60)
     assert [run.returncode for run in runs] == [0, 0]
     (entry,) = tmp_path.iterdir()
-    assert {file.name for file in entry.iterdir()} == {"images.npy", "facts.json"}
+    assert {file.name for file in entry.iterdir()} == {"images.npy", "looks.npy", "facts.json"}
     pool = scan_folder(SAMPLE).pool_rows
     decoded: list[int] = []
     prepared = prepare_images(pool, PLAIN, tmp_path, lambda done, total: decoded.append(done))
@@ -325,3 +328,37 @@ def test_floating_point_pixels_are_refused() -> None:
 def test_impossible_settings_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         ImageSettings(**values)  # type: ignore[arg-type]
+
+
+def test_the_aspect_ratio_may_be_kept() -> None:
+    wide: NDArray[np.uint8] = np.full((50, 100), 200, np.uint8)
+    kept = ImageSettings(size=40, keep_aspect=True)
+    for data, channels in (
+        (encode(Image.fromarray(wide), "PNG"), 1),
+        (encode(Image.fromarray(wide.T.copy()), "PNG"), 3),
+    ):
+        pixels, _, _ = decode_image(data, replace(kept, channels=channels))
+        assert pixels.shape == (40, 40, channels)
+        lines = pixels if channels == 1 else pixels.swapaxes(0, 1)
+        assert (lines[10:30] == 200).all()
+        assert (lines[:10] == 0).all()
+        assert (lines[30:] == 0).all()
+    square = encode(open_xray(), "PNG")
+    np.testing.assert_array_equal(decode_image(square, kept)[0], decode_image(square, ImageSettings(size=40))[0])
+
+
+def test_entries_of_before_keep_their_names(rows: tuple[ImageRow, ...], tmp_path: Path) -> None:
+    values = {"channels": 1, "interpolation": "area", "size": 224}
+    lines = [f"1 {json.dumps(values)}", *(row.content_hash for row in rows)]
+    expected = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+    assert prepare_images(rows, PLAIN, tmp_path).fingerprint == expected
+    assert prepare_images(rows, ImageSettings(keep_aspect=True), tmp_path).fingerprint != expected
+
+
+def test_looks_are_made_for_entries_of_before(rows: tuple[ImageRow, ...], tmp_path: Path) -> None:
+    prepared = prepare_images(rows, PLAIN, tmp_path)
+    looks = prepared.looks
+    assert looks.shape == (len(rows), 32)
+    (prepared.path / "looks.npy").unlink()
+    np.testing.assert_array_equal(prepare_images(rows, PLAIN, tmp_path).looks, looks)
+    assert (prepared.path / "looks.npy").exists()

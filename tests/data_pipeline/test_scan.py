@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 from data_pipeline.scan import print_scan
 from tests.data_pipeline.conftest import NORMAL
@@ -26,6 +27,22 @@ def test_command_prints_counts_and_remarks(root: Path, tmp_path: Path, capsys: p
     shortcuts = {row[1].split()[0]: row[2:4] for row in cells[3:] if row[1].split()[0] in ("brightness", "width")}
     assert shortcuts["width"] == ["0.50", "0.50"]  # all are squares
     assert all(0 <= float(auc) <= 1 for auc in shortcuts["brightness"])
+
+
+def test_command_prints_images_that_do_not_fit(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = root / "train/NORMAL"
+    ImageOps.invert(Image.open(NORMAL[10]).convert("L")).save(odd / "inverted.png")
+    Image.new("L", (224, 224), 30).save(odd / "blank.png")
+    Image.open(NORMAL[0]).save(root / "test/NORMAL/again.jpeg", quality=70)
+    assert print_scan([str(root), "--cache", str(tmp_path / "cache")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for title, name in (
+        ("Black and white seem exchanged, unlike in most images: 1 images", "train/NORMAL/inverted.png"),
+        ("Blank: 1 images", "train/NORMAL/blank.png"),
+        ("Look alike across pool and test: 1", f"test/NORMAL/again.jpeg = train/NORMAL/{NORMAL[0].name}"),
+    ):
+        assert lines[lines.index(title) + 1].strip() == name
+    assert "Unlike all others: 0 images" in lines
 
 
 def test_command_fails_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

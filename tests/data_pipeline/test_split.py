@@ -44,28 +44,34 @@ def test_shares_are_those_of_the_report(
     assert validation_per_class(pool_size, class_count, fraction) == expected
 
 
-@pytest.mark.parametrize("method", ["patient", "balanced"])
+@pytest.mark.parametrize(
+    ("method", "train", "validation"),
+    [
+        ("stratified", (120, 160, 104), (30, 40, 26)),
+        ("patient", (118, 168, 98), (32, 32, 32)),
+        ("balanced", (118, 168, 98), (32, 32, 32)),
+    ],
+)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_every_pool_row_is_on_one_side(sample: Manifest, method: str, seed: int) -> None:
+def test_every_pool_row_is_on_one_side(
+    sample: Manifest, method: str, train: tuple[int, ...], validation: tuple[int, ...], seed: int
+) -> None:
     split = split_pool(sample, SplitSettings(method, seed=seed))
     both = np.concatenate([split.train, split.validation])
     assert both.dtype == np.int64
     np.testing.assert_array_equal(np.sort(both), np.arange(len(sample.pool_rows)))
-    assert split.counts(sample) == {
-        "train": (118, 168, 98),
-        "validation": (32, 32, 32),
-        "test": (40, 40, 40),
-    }
+    assert split.counts(sample) == {"train": train, "validation": validation, "test": (40, 40, 40)}
 
 
+@pytest.mark.parametrize("method", ["stratified", "patient"])
 @pytest.mark.parametrize("seed", range(5))
-def test_patient_split_shares_no_patient_and_no_image(sample: Manifest, seed: int) -> None:
+def test_patient_split_shares_no_patient_and_no_image(sample: Manifest, method: str, seed: int) -> None:
     # a byte-identical image under another patient ties the two patients together
     rows = list(sample.rows)
     first, last = sample.pool_rows[0], sample.pool_rows[-1]
     rows[rows.index(last)] = replace(last, content_hash=first.content_hash)
     manifest = replace(sample, rows=tuple(rows))
-    split = split_pool(manifest, SplitSettings(seed=seed))
+    split = split_pool(manifest, SplitSettings(method, seed=seed))
     sides = [[manifest.pool_rows[at] for at in side] for side in (split.train, split.validation)]
     for key in ("group", "content_hash"):
         train, validation = ({getattr(row, key) for row in side} for side in sides)
@@ -78,7 +84,14 @@ def test_balanced_split_puts_patients_on_both_sides(sample: Manifest) -> None:
     assert len(train & validation) > 20
 
 
-@pytest.mark.parametrize(("method", "first"), [("patient", [1, 5, 7, 14, 20, 21]), ("balanced", [0, 2, 9, 14, 19, 23])])
+@pytest.mark.parametrize(
+    ("method", "first"),
+    [
+        ("stratified", [5, 7, 14, 20, 21, 28]),
+        ("patient", [1, 5, 7, 14, 20, 21]),
+        ("balanced", [0, 2, 9, 14, 19, 23]),
+    ],
+)
 def test_split_is_the_same_on_every_machine(sample: Manifest, method: str, first: list[int]) -> None:
     assert split_pool(sample, SplitSettings(method, seed=7)).validation[:6].tolist() == first
 
@@ -91,7 +104,7 @@ def test_seeds_differ(sample: Manifest) -> None:
 def test_patient_split_takes_fewer_rather_than_too_many() -> None:
     # 4 of each class are wanted; patients of class 1 have 3 images each
     manifest = make_manifest("abcdefghij" + "ooopppqqq", "0" * 10 + "1" * 9)
-    split = split_pool(manifest, SplitSettings(fraction=0.42))
+    split = split_pool(manifest, SplitSettings("patient", fraction=0.42))
     assert validation_per_class(19, 2, 0.42) == 4
     assert split.counts(manifest)["validation"] == (4, 3)
 
@@ -100,20 +113,63 @@ def test_patient_split_is_exact_where_only_some_orders_are() -> None:
     # 4 wanted of patients with 3, 3, 2 and 2 images: no order that begins with 3 gets there
     for seed in range(10):
         manifest = make_manifest("abcdefghijkl" + "ooopppqqrr", "0" * 12 + "1" * 10)
-        split = split_pool(manifest, SplitSettings(fraction=0.36, seed=seed))
+        split = split_pool(manifest, SplitSettings("patient", fraction=0.36, seed=seed))
         assert split.counts(manifest)["validation"] == (4, 4)
 
 
 def test_class_too_small_to_split_is_named() -> None:
     manifest = make_manifest("abcdefghij" + "op", "0" * 10 + "1" * 2)
     with pytest.raises(DataError, match=r"takes 2 images of each class .* Received: 2 images of class pneumonia"):
-        split_pool(manifest, SplitSettings(fraction=0.4))
+        split_pool(manifest, SplitSettings("patient", fraction=0.4))
 
 
 def test_class_of_one_patient_is_named() -> None:
     manifest = make_manifest("abcdefghij" + "oooooo", "0" * 10 + "1" * 6)
-    with pytest.raises(DataError, match="no patient of class pneumonia with 2 images or fewer"):
+    with pytest.raises(DataError, match=r"no patient of class pneumonia with 2 images or fewer. Add patients"):
         split_pool(manifest, SplitSettings())
+    with pytest.raises(DataError, match="no patient of class pneumonia with 1 images or fewer"):
+        split_pool(manifest, SplitSettings("patient", fraction=0.15))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "validating"),
+    [(None, (4, 80)), (0.15, (3, 60)), (0.5, (6, 133)), (0.01, (1, 4))],
+)
+def test_stratified_split_takes_the_same_share_of_a_rare_class(
+    fraction: float | None, validating: tuple[int, int]
+) -> None:
+    manifest = make_manifest("".join(map(chr, range(1000, 1420))), "0" * 20 + "1" * 400)
+    assert split_pool(manifest, SplitSettings(fraction=fraction)).counts(manifest)["validation"] == validating
+
+
+@pytest.mark.parametrize("method", ["patient", "balanced"])
+def test_equal_numbers_of_a_rare_class_are_refused(method: str) -> None:
+    manifest = make_manifest("".join(map(chr, range(1000, 1420))), "0" * 20 + "1" * 400)
+    with pytest.raises(DataError, match=r"Received: 20 images of class normal\..* data.split.method=stratified"):
+        split_pool(manifest, SplitSettings(method))
+
+
+def test_stratified_split_takes_a_patient_of_up_to_a_third_of_a_class() -> None:
+    # a fifth of 15 images is 3; each patient has 5
+    manifest = make_manifest("abcdefghijklmno" + "pppppqqqqqrrrrr", "0" * 15 + "1" * 15)
+    assert split_pool(manifest, SplitSettings()).counts(manifest)["validation"] == (3, 5)
+
+
+def test_images_that_look_alike_stay_on_one_side_of_a_stratified_split(sample: Manifest) -> None:
+    first, last = sample.pool_rows[0], sample.pool_rows[-1]
+    rows = [replace(row, twin=first.image_id) if row in (first, last) else row for row in sample.rows]
+    manifest = replace(sample, rows=tuple(rows))
+    places = [0, len(manifest.pool_rows) - 1]
+    for seed in range(20):
+        split = split_pool(manifest, SplitSettings(seed=seed))
+        assert np.isin(places, split.validation).sum() in (0, 2)
+
+
+def test_looks_do_not_change_the_splits_of_earlier_runs(sample: Manifest) -> None:
+    first, last = sample.pool_rows[0], sample.pool_rows[-1]
+    rows = [replace(row, twin=first.image_id) if row in (first, last) else row for row in sample.rows]
+    before, after = (split_pool(each, SplitSettings("patient")) for each in (sample, replace(sample, rows=tuple(rows))))
+    np.testing.assert_array_equal(before.validation, after.validation)
 
 
 def test_held_out_test_keeps_patients_together(sample: Manifest) -> None:
@@ -133,7 +189,7 @@ def test_held_out_test_of_one_patient_is_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"method": "random"}, "patient, balanced. Received: 'random'"),
+        ({"method": "random"}, "stratified, patient, balanced. Received: 'random'"),
         ({"fraction": 1.0}, "between 0 and 1"),
         ({"seed": -1}, "0 or more"),
     ],

@@ -288,15 +288,18 @@ def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image
     assert len(trials[1].epochs) == 60
 
 
-def test_a_dry_run_tells_what_a_run_would_of_the_images(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["space=plain2", f"data.root={SAMPLE / 'train'}", "dry_run=true"]) == 0
+def test_a_dry_run_tells_what_a_run_would_of_the_images(image_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["space=plain2", f"data.root={SAMPLE / 'train'}", f"data.cache={image_cache}"]
+    assert main([*words, "dry_run=true"]) == 0
     screen = capsys.readouterr().out
     assert "There is no test folder: 96 images were held out" in screen
     assert "Dry run: nothing was started." in screen
 
 
-def test_a_dry_run_of_published_rows_tells_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["space=report_transfer", "dry_run=true"]) == 0
+def test_a_dry_run_of_published_rows_tells_their_parameters(
+    image_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["space=report_transfer", f"data.cache={image_cache}", "dry_run=true"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "table3/1 VGG16 14,780,481 parameters" in lines
     assert "table4/1 ResNet50 23,850,113 parameters (published: 39,305,089)" in lines

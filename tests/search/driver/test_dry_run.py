@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from search.plan.settings import SettingsError
 from search.plan.spaces import read_space
 from search.plan.words import load_settings
 from search.record import RunFolder, RunRecord, to_json
+from search.run import main
 from tests.conftest import make_epoch
+from tests.data_pipeline.conftest import SAMPLE
 
 
 @pytest.mark.parametrize(
@@ -37,9 +40,9 @@ from tests.conftest import make_epoch
     ],
 )
 def test_a_dry_run_says_what_would_be_done(
-    words: list[str], lines: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    words: list[str], lines: tuple[str, ...], image_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = load_settings(words)
+    settings = load_settings([*words, f"data.cache={image_cache}"])
     assert dry_run(settings, read_space(settings)) == 0
     printed = " ".join(capsys.readouterr().out.split())
     for line in (*lines, "Dry run: nothing was started."):
@@ -53,6 +56,37 @@ def test_a_dry_run_refuses_what_no_host_has_room_for(monkeypatch: pytest.MonkeyP
     settings = load_settings(["space=plain2", "resources.cpus_per_trial=12", "resources.gpus_per_trial=1"])
     with pytest.raises(SettingsError, match="none has both"):
         plan_lines(settings, read_space(settings))
+
+
+def test_a_dry_run_refuses_what_a_search_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = Path(shutil.copytree(SAMPLE / "test", tmp_path / "data"))
+    for image in sorted((root / "NORMAL").iterdir())[:10]:  # files that only decoding finds to be broken
+        image.write_bytes(b"\xff\xd8\xff\xda" + image.name.encode() * 9 + b"\xff\xd9")
+    words = [f"data.root={root}", f"data.cache={tmp_path}/cache", f"run.storage={tmp_path}/runs", "dry_run=true"]
+    assert main(["space=plain2", *words]) == 2
+    assert "10 of 120 files cannot be used" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "file").touch()
+    assert main(["space=plain2", *words, f"run.storage={tmp_path}/file/runs"]) == 2
+    assert "Runs are written to run.storage. Received:" in capsys.readouterr().err
+
+
+def test_a_dry_run_refuses_repeats_that_cannot_draw_a_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data.split.redraw=true", "search.repeats=30", "data.split.method=patient", "data.split.fraction=0.02"]
+    for folder, first in (("NORMAL", "a"), ("PNEUMONIA", "b")):
+        (tmp_path / "data/train" / folder).mkdir(parents=True)
+        images = sorted((SAMPLE / "train" / folder).iterdir())[:24]
+        for place, image in enumerate(images):  # the first image is a patient of its own, the others are two patients'
+            name = f"{first}{place % 2 + 1 if place else 0}_{place}.jpeg"
+            shutil.copyfile(image, tmp_path / "data/train" / folder / name)
+    shutil.copytree(SAMPLE / "test", tmp_path / "data/test")
+    words += [f"data.root={tmp_path}/data", f"data.cache={tmp_path}/cache", "dry_run=true"]
+    assert main(["space=report2", *words, r"data.patient=([ab]\d)_"]) == 0
+    capsys.readouterr()
+    for folder in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / "data/train" / folder / f"{'a' if folder == 'NORMAL' else 'b'}0_0.jpeg").unlink()
+    assert main(["space=report2", *words, r"data.patient=([ab]\d)_"]) == 2
+    assert "no patient of class normal" in capsys.readouterr().err
 
 
 def test_a_dry_run_estimates_what_fits_from_the_epochs_of_an_earlier_run_like_it(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import socket
+from pathlib import Path
 
 import pytest
 import ray
@@ -125,3 +127,16 @@ def test_a_published_row_needs_its_own_classes() -> None:
     settings = load_settings(["space=report3", "data.labels=two_class"])
     with pytest.raises(SettingsError, match=r"3 classes.*two_class"):
         check_models(read_space(settings), settings, 2)
+
+
+def test_the_address_of_a_cluster_that_was_killed_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{port}")
+        assert session._cluster_runs()
+    assert not session._cluster_runs()

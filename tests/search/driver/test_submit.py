@@ -150,8 +150,9 @@ def test_what_is_wrong_with_a_refit_is_told_here(tmp_path: Path, capsys: pytest.
     assert "one, which has none" in capsys.readouterr().err
 
 
-def test_a_dry_run_is_done_here(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["cluster=submit", "space=plain2", "dry_run=true"]) == 0
+def test_a_dry_run_is_done_here(image_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["cluster=submit", "space=plain2", f"data.cache={image_cache}", "run.storage=/out/of/reach"]
+    assert run.main([*words, "dry_run=true"]) == 0
     assert "nothing was started" in capsys.readouterr().out
 
 

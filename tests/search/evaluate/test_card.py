@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from search.evaluate.card import winner_card, winner_lines
@@ -19,21 +21,23 @@ ELSEWHERE = ". Elsewhere multiply each by the class's share there over its share
 
 def test_accuracies_have_their_intervals() -> None:
     assert list(winner_lines(Winner((2,), "", 1.0, (0.0, 0.0), (ENTRY,)))) == [
-        "test: accuracy 0.308 (95 % interval 0.255 to 0.366, 263 images), loss 0.500, AUC 0.700, "
-        "sensitivity 0.400, specificity 0.600"
+        "test: balanced accuracy 0.500, AUC 0.700, accuracy 0.308 (95 % interval 0.255 to 0.366, 263 images), "
+        "loss 0.500, sensitivity 0.400, specificity 0.600"
     ]
 
 
 def test_a_card_names_members_inputs_outputs_and_scores() -> None:
     members = [TrialRecord(number, {"layers": number}, seed=9, max_epochs=1, parameter_count=1000) for number in (2, 1)]
-    card = winner_card(RUN, members, Winner((2, 1), "", 1.0, (0.0, 0.0), (ENTRY,))).splitlines()
+    entry = replace(ENTRY, average_precision=0.8125)
+    card = winner_card(RUN, members, Winner((2, 1), "", 1.0, (0.0, 0.0), (entry,))).splitlines()
     assert card[0] == "# Winner of one: the mean of trials 0002, 0001"
     for line in (
         "- input: float32 (N, 8, 8, 1), grey values divided by 255",
         "- output: the probability of pneumonia",
         "- not calibrated",
         "- parameters: 2,000",
-        "| test | 263 | 0.5000 | 0.3080 | 0.5000 | 0.7000 |",
+        "| test | 263 | 0.5000 | 0.7000 | 0.8125 | 0.3080 | 0.4000 | 0.6000 | 0.5000 |",
+        "- positive class: pneumonia; sensitivity and average precision are of it",
         "## Trial 0001, seed 9",
         "- layers: `2`",
     ):

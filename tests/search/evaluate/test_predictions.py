@@ -53,5 +53,6 @@ def test_an_evaluation_holds_the_scores_of_predictions() -> None:
     labels, p = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]])
     entry = evaluation(3, TEST, "best", 2, labels, p)
     loss = -np.log([0.9, 0.4, 0.8, 0.7]).mean()
-    expected = Evaluation(3, TEST, "best", 2, 4, pytest.approx(loss), 0.75, 0.75, 1.0, 1.0, 0.5, [[1, 1], [0, 2]])
+    confusion = [[1, 1], [0, 2]]
+    expected = Evaluation(3, TEST, "best", 2, 4, pytest.approx(loss), 0.75, 0.75, 1.0, 1.0, 0.5, confusion, 1.0)
     assert entry == expected

@@ -294,8 +294,11 @@ def test_the_record_is_strict_json(one: RunFolder, manifest: Manifest, tmp_path:
     assert set(json.loads(folder.read("warm_start.json"))) == {"guesses", "history"}
 
 
-def test_a_dry_run_shows_what_would_be_taken(one: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = load_settings(["space=cnn2", *EPOCHS, f"search.warm_start={one.url}"])
+def test_a_dry_run_shows_what_would_be_taken(
+    one: RunFolder, image_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["space=cnn2", *EPOCHS, f"search.warm_start={one.url}", f"data.cache={image_cache}"]
+    settings = load_settings(words)
     space = read_space(settings)
     assert dry_run(settings, space, read_earlier(space, settings)) == 0
     printed = " ".join(capsys.readouterr().out.split())

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
 
 from search.trial.metrics import mean_auc, score, wilson_interval
 
@@ -25,6 +25,9 @@ def test_scores_agree_with_scikit_learn(classes: int, seed: int) -> None:
     np.testing.assert_array_equal(found.confusion, confusion_matrix(labels, predicted))
     expected = roc_auc_score(labels, p[:, 1]) if classes == 2 else roc_auc_score(labels, p, multi_class="ovr")
     assert found.auc == pytest.approx(expected)
+    one_hot = np.eye(classes)[labels]
+    precision = average_precision_score(labels, p[:, 1]) if classes == 2 else average_precision_score(one_hot, p)
+    assert found.average_precision == pytest.approx(precision)
 
 
 def test_sensitivity_is_of_class_1_and_specificity_of_class_0() -> None:
