@@ -1,18 +1,23 @@
 """From settings to a data set ready for a search: found, decoded, checked and split, in one call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.dicom_tags import REASONS
 from data_pipeline.folders import check_classes, scan_folder
+from data_pipeline.identity import CACHE, HASHED, Pseudonyms
+from data_pipeline.image_file import FileRules
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
 from data_pipeline.manifest_file import write_bad_files
 from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
 from data_pipeline.sources import SAMPLE_NOTICE, locate
 from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
+
+_SHOWN = 10  # of what a rule sets aside
 
 
 @dataclass
@@ -29,6 +34,7 @@ class DataSettings:
         interpolation: As in `ImageSettings`.
         split: How validation is drawn from the pool.
         max_bad_fraction: The share of unusable files above which the run stops.
+        accept: Kinds of DICOM images that are used and not set aside: names of `data_pipeline.dicom_tags.REASONS`.
         cache: Folder of the prepared images, and of features.
         cache_gb: Of features on disk, in GB.
         extra_tests: Outside test sets, name to folder.
@@ -46,7 +52,8 @@ class DataSettings:
     interpolation: str = "area"
     split: SplitSettings = field(default_factory=SplitSettings)
     max_bad_fraction: float = 0.01
-    cache: str = field(default="~/.cache/xray-search", metadata={"reads": "path"})
+    accept: list[str] = field(default_factory=list)
+    cache: str = field(default=CACHE, metadata={"reads": "path"})
     cache_gb: float = 50.0
     extra_tests: dict[str, str] = field(default_factory=dict, metadata={"reads": "paths"})
 
@@ -54,11 +61,19 @@ class DataSettings:
         ImageSettings(self.size, self.channels, self.interpolation)  # checks them
         if not 0 <= self.max_bad_fraction <= 1:
             raise DataError(f"data.max_bad_fraction lies between 0 and 1. Received: {self.max_bad_fraction}.")
+        for name in self.accept:
+            if name not in REASONS:
+                raise DataError(f"data.accept is a list of {', '.join(REASONS)}. Received: {name!r}. Correct it.")
 
     @property
     def image(self) -> ImageSettings:
         """How an image file becomes an array."""
         return ImageSettings(self.size, self.channels, self.interpolation)
+
+    @property
+    def rules(self) -> FileRules:
+        """Which files are used, and what hides their patients."""
+        return FileRules(tuple(self.accept), Pseudonyms(self.cache_dir))
 
     @property
     def cache_dir(self) -> Path:
@@ -92,7 +107,7 @@ def list_dataset(settings: DataSettings) -> Manifest:
     Raises:
         DataError: The folder does not exist, nothing was found, or a class is missing.
     """
-    manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient)
+    manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient, settings.rules)
     return manifest if manifest.test_rows else hold_out_test(manifest)
 
 
@@ -133,8 +148,11 @@ def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tu
         notices.append(SAMPLE_NOTICE)
     if manifest.held_out:
         notices.append(f"There is no test folder: {len(manifest.test_rows)} images were held out as the test set.")
-    if manifest.bad:
-        notices.append(f"Files set aside: {len(manifest.bad)}, the first because: {manifest.bad[0].reason}.")
+    notices += manifest.notes
+    unusable = [bad for bad in manifest.bad if not bad.by_rule]
+    if unusable:
+        notices.append(f"Files set aside: {len(unusable)}, the first because: {unusable[0].reason}.")
+    notices += _list_rules(manifest.bad)
     if duplicates.across_pools:
         notices.append(
             f"Images that are byte-identical in the pool and in the test set: {len(duplicates.across_pools)}."
@@ -145,8 +163,9 @@ def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tu
             f"Images whose name does not tell the patient, and which may stand on both sides of a split: {nameless} of "
             f"{len(manifest.rows)}. data.patient=REGEX tells where a name has it."
         )
-    # Kaggle's numbers may begin anew in its test folder; who tells us a pattern knows whom it names
-    shared = manifest.shared_patients() if settings.patient is not None else ()
+    # Kaggle's numbers may begin anew in its test folder; a pattern, a table and DICOM name one person each
+    told = settings.patient is not None
+    shared = [name for name in manifest.shared_patients() if told or name.startswith(HASHED)]
     if shared:
         notices.append(f"Patients in the pool and in the test set as well: {len(shared)}.")
     whole, counts = manifest.counts()[POOL], split.counts(manifest)["validation"]
@@ -159,6 +178,17 @@ def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tu
     if duplicates.across_groups:
         notices.append(f"Images that are byte-identical under several patients: {len(duplicates.across_groups)}.")
     return tuple(notices)
+
+
+def _list_rules(bad: Sequence[BadFile]) -> Iterator[str]:
+    """What was set aside by a rule, a line for each rule with the first ten."""
+    by_reason: dict[str, list[str]] = {}
+    for each in bad:
+        if each.by_rule:
+            by_reason.setdefault(each.reason, []).append(Path(each.path).name)
+    for reason, names in by_reason.items():
+        first = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        yield f"Set aside, {len(names)}: {reason} ({first})."
 
 
 def prepare_extra_test(
@@ -182,7 +212,7 @@ def prepare_extra_test(
     if not top.is_dir():
         raise DataError(f"The outside test set {name!r} is an existing folder. Received: {folder!r}. Check the path.")
     try:
-        listed = scan_folder(top.resolve(), settings.labels)
+        listed = scan_folder(top.resolve(), settings.labels, rules=settings.rules)
         if listed.classes != tuple(classes):
             raise DataError(f"It has the classes {', '.join(listed.classes)}.")
     except DataError as error:
@@ -208,19 +238,20 @@ def _apply_facts(rows: Sequence[ImageRow], prepared: PreparedImages) -> tuple[li
     bad: list[BadFile] = []
     for row, fact in zip(rows, prepared.facts, strict=True):
         if fact.error:
-            bad.append(BadFile(row.path, fact.error))
+            bad.append(BadFile(row.shown_path, fact.error))
         else:
             readable.append(replace(row, width=fact.width, height=fact.height, index=len(readable)))
     return readable, bad
 
 
 def _check_bad(manifest: Manifest, settings: DataSettings) -> None:
-    found = len(manifest.bad) + len(manifest.rows)
-    if len(manifest.bad) <= settings.max_bad_fraction * found:
+    unusable = [bad for bad in manifest.bad if not bad.by_rule]
+    found = len(unusable) + len(manifest.rows)
+    if len(unusable) <= settings.max_bad_fraction * found:
         return
-    examples = "".join(f"\n    {bad.path}: {bad.reason}" for bad in manifest.bad[:5])
+    examples = "".join(f"\n    {bad.path}: {bad.reason}" for bad in unusable[:5])
     raise DataError(
-        f"{len(manifest.bad)} of {found} files cannot be used, more than data.max_bad_fraction="
+        f"{len(unusable)} of {found} files cannot be used, more than data.max_bad_fraction="
         f"{settings.max_bad_fraction:g} allows:{examples}\n{_save_listing(manifest, settings)}"
         "Repair or remove them, or raise data.max_bad_fraction."
     )

@@ -8,16 +8,14 @@ series (808 numbers of the train folder are in both, and no number of one kind i
 too large costs nothing, a group too small leaks.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_pipeline.image_file import FileRules, read_image_files, with_facts
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
-from data_pipeline.preprocess import TRUNCATED, is_truncated
 
 LABEL_SCHEMES = ("two_class", "three_class", "folders")
 
@@ -53,7 +51,6 @@ _POOL_FOLDERS = dict.fromkeys(("train", "training", "val", "valid", "validation"
 _POOL_FOLDERS |= dict.fromkeys(("test", "testing"), TEST)
 _SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
 _PATIENT = re.compile(r"(?:^|/)(person\d+|(?:NORMAL2-)?IM-\d+)[^/]*$", re.IGNORECASE)
-_CHUNK = 64  # files that a thread takes at a time: reading one costs less than handing it over
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,9 @@ class _File:
     folder_class: str  # a class, or _BY_FILE_NAME
 
 
-def scan_folder(root: Path, labels: str = "two_class", patient: str | None = None) -> Manifest:
+def scan_folder(
+    root: Path, labels: str = "two_class", patient: str | None = None, rules: FileRules | None = None
+) -> Manifest:
     """The manifest of the images under `root`, sorted by image id, with the unusable files set aside.
 
     Args:
@@ -75,14 +74,15 @@ def scan_folder(root: Path, labels: str = "two_class", patient: str | None = Non
             sorted folder names are the classes). The case of folder names is ignored.
         patient: A regular expression that finds the patient in an image's path below `root`: its first group that
             matched, or the whole match where it has no group; None for names as Kaggle has them. An image without a
-            match is a patient of its own.
+            match is a patient of its own. Without a pattern, the PatientID of a DICOM file comes first.
+        rules: Which DICOM images are used, and what hides their patients; by default `FileRules()`.
 
     With three_class, pneumonia files whose name does not say either bacteria or virus are set aside.
 
     Raises:
         DataError: Nothing was found, a class has no image, the labels are unknown, or `patient` matches no path.
     """
-    pattern = _PATIENT if patient is None else _read_pattern(patient)
+    rules = FileRules() if rules is None else rules
     if labels not in LABEL_SCHEMES:
         raise DataError(
             f"data.labels must be one of {', '.join(LABEL_SCHEMES)}. Received: {labels!r}. Choose one of these."
@@ -95,7 +95,7 @@ def scan_folder(root: Path, labels: str = "two_class", patient: str | None = Non
     classes = CLASSES.get(labels, tuple(sorted(spellings.values())))
 
     rows, bad = [], []
-    for found in _read_files(_list_files(top, folders, folder_classes), classes, pattern):
+    for found in _read_files(_list_files(top, folders, folder_classes), classes, patient, rules):
         if isinstance(found, ImageRow):
             rows.append(found)
         else:
@@ -209,47 +209,35 @@ def _list_files(top: Path, folders: Iterable[tuple[Path, str]], folder_classes: 
 
 
 def _read_files(
-    files: Iterable[_File], classes: Sequence[str], patient: re.Pattern[str]
+    files: Iterable[_File], classes: Sequence[str], patient: str | None, rules: FileRules
 ) -> Iterator[ImageRow | BadFile]:
-    listed = list(files)
-    chunks = [listed[start : start + _CHUNK] for start in range(0, len(listed), _CHUNK)]
-    with ThreadPoolExecutor() as threads:
-        for read in threads.map(lambda chunk: [_read_file(file, classes, patient) for file in chunk], chunks):
-            yield from read
+    """The row of each file in the manifest, or why it has none."""
+    pattern = _PATIENT if patient is None else _read_pattern(patient)
+    labelled: list[tuple[_File, str]] = []
+    for file in files:
+        label = _label_of(file)
+        if isinstance(label, BadFile):
+            yield label
+        else:
+            labelled.append((file, label))
+    read_files = read_image_files(((file.path, file.image_id) for file, _ in labelled), rules)
+    for (file, label), read in zip(labelled, read_files, strict=True):
+        if isinstance(read, BadFile):
+            yield read
+            continue
+        group = _name_group(file.image_id, file.pool, pattern)
+        row = ImageRow(file.image_id, file.path, file.pool, classes.index(label), group, read.content_hash)
+        yield with_facts(row, read, rules, patient_is_told=patient is not None)
 
 
-def _read_file(file: _File, classes: Sequence[str], patient: re.Pattern[str]) -> ImageRow | BadFile:
-    """A file's row in the manifest, or why it has none."""
-    if not file.image_id.isprintable():  # such as names that are not UTF-8: no table or log could hold them
-        return BadFile(ascii(file.path)[1:-1], "the file name has characters that cannot be printed")
-    name = file.image_id.rpartition("/")[2]
-    label = file.folder_class
-    if label == _BY_FILE_NAME:
-        kinds = {kind for word, kind in KINDS.items() if word in name.lower()}
-        if len(kinds) != 1:
-            return BadFile(file.path, "the name of a pneumonia file must say either bacteria or virus")
-        label = kinds.pop()
-    if not os.path.isfile(file.path):  # reading a pipe would never end
-        return BadFile(file.path, "not a file, or a link that leads nowhere")
-    try:
-        with open(file.path, "rb", buffering=0) as stream:
-            data = stream.read()
-    except OSError as error:
-        return BadFile(file.path, f"cannot be read: {error.strerror}")
-    if not data:
-        return BadFile(file.path, "empty file")
-    if not _is_image(data[:12]):
-        return BadFile(file.path, "not a JPEG, PNG, BMP, TIFF or WebP image")
-    if is_truncated(data):
-        return BadFile(file.path, TRUNCATED)
-    return ImageRow(
-        image_id=file.image_id,
-        path=file.path,
-        pool=file.pool,
-        label=classes.index(label),
-        group=_name_group(file.image_id, file.pool, patient),
-        content_hash=hashlib.sha256(data).hexdigest(),
-    )
+def _label_of(file: _File) -> str | BadFile:
+    """The class of a file, or why it has none."""
+    if file.folder_class != _BY_FILE_NAME:
+        return file.folder_class
+    kinds = {kind for word, kind in KINDS.items() if word in Path(file.image_id).name.lower()}
+    if len(kinds) != 1:
+        return BadFile(file.path, "the name of a pneumonia file must say either bacteria or virus")
+    return kinds.pop()
 
 
 def _name_group(image_id: str, pool: str, patient: re.Pattern[str]) -> str:
@@ -259,10 +247,3 @@ def _name_group(image_id: str, pool: str, patient: re.Pattern[str]) -> str:
         return image_id
     name = next((group for group in found.groups() if group), None) if patient.groups else found[0]
     return f"{pool}/{name}" if name else image_id
-
-
-def _is_image(head: bytes) -> bool:
-    """Whether these first 12 bytes begin an image that can be read; the file's extension does not matter."""
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")):
-        return True
-    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"

@@ -29,11 +29,20 @@ class ImageRow:
     width: int = 0  # pixels of the file, 0 until decoded
     height: int = 0
     index: int = -1  # row in its pool's image array, -1 until prepared
+    view: str = ""  # as data_pipeline.views names it; it, sex and age are empty where neither file nor table says them
+    sex: str = ""
+    age: float | None = None  # in years
+    part: str = ""  # "train" or "validation" where a table divides the pool
 
     @property
     def names_patient(self) -> bool:
         """Whether its name shows the patient."""
         return self.group != self.image_id
+
+    @property
+    def shown_path(self) -> str:
+        """The path as records show it: the image id instead where the path itself names the patient."""
+        return self.path if self.path.endswith(self.image_id) else self.image_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class BadFile:
 
     path: str
     reason: str
+    by_rule: bool = False  # whether a setting could take it in: it is not damaged, and max_bad_fraction does not count it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,7 @@ class Manifest:
     rows: tuple[ImageRow, ...]
     bad: tuple[BadFile, ...]
     held_out: bool = False  # whether the test set was drawn from the pool because there is no test folder
+    notes: tuple[str, ...] = ()  # what the user should be told of how the images were found and labelled
 
     @cached_property
     def pool_rows(self) -> tuple[ImageRow, ...]:

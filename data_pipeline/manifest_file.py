@@ -16,6 +16,8 @@ _METADATA_KEY = b"manifest"
 def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
     """Write the images as a Parquet table: the fields of ImageRow and `split` (train, validation or test).
 
+    Of the files set aside, it holds those that cannot be used; `write_bad_files` lists all.
+
     Args:
         manifest: The prepared data set.
         split: The rows of the pool that train and that validate.
@@ -30,12 +32,14 @@ def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
     columns: dict[str, list[object]] = {
         field.name: [getattr(row, field.name) for row in manifest.rows] for field in fields(ImageRow)
     }
+    columns["path"] = [row.shown_path for row in manifest.rows]
     columns["split"] = [split_of_id.get(row.image_id, "test") for row in manifest.rows]
     about = {
         "root": manifest.root,
         "classes": manifest.classes,
-        "bad": [asdict(bad) for bad in manifest.bad],
+        "bad": [asdict(bad) for bad in manifest.bad if not bad.by_rule],  # a table can have 100,000 rows too many
         "held_out": manifest.held_out,
+        "notes": manifest.notes,
     }
     table = pyarrow.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode()})
     pyarrow.parquet.write_table(table, file)
@@ -65,7 +69,8 @@ def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
     rows = tuple(ImageRow(**record) for record in table.drop_columns(["split"]).to_pylist())
     bad = tuple(BadFile(**record) for record in about["bad"])
     held_out = about.get("held_out", False)  # older manifests lack it
-    return Manifest(about["root"], tuple(about["classes"]), rows, bad, held_out), splits
+    notes = tuple(about.get("notes", ()))
+    return Manifest(about["root"], tuple(about["classes"]), rows, bad, held_out, notes), splits
 
 
 def write_bad_files(bad: Iterable[BadFile], file: BinaryIO) -> None:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.dicom import is_dicom, render
 from data_pipeline.manifest import DataError, ImageRow
 from data_pipeline.opencv import MAX_MEGAPIXELS, opencv
 
@@ -237,22 +238,13 @@ def decode_image(data: bytes, settings: ImageSettings) -> tuple[NDArray[np.uint8
     """The image in an encoded file, uint8 (size, size, channels), and the file's width and height in pixels.
 
     The rotation in EXIF is applied, transparency is dropped, palettes and CMYK become colours, and 16 bits a
-    pixel are scaled over their whole range: 65,535 becomes 255.
+    pixel are scaled over their whole range: 65,535 becomes 255. DICOM is shown as `data_pipeline.dicom.render` does.
 
     Raises:
         DataError: The file is truncated, damaged or larger than MAX_MEGAPIXELS; the message is the reason.
     """
-    if is_truncated(data):
-        raise DataError(TRUNCATED)
     cv2 = opencv()
-    mode = cv2.IMREAD_GRAYSCALE if settings.channels == 1 else cv2.IMREAD_COLOR_RGB
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        image = None
-    # The size is checked again: OpenCV has no limit where something else imported it first.
-    if image is None or image.shape[0] * image.shape[1] > MAX_MEGAPIXELS * 1_000_000:
-        raise DataError(f"cannot be decoded: damaged, or above {MAX_MEGAPIXELS} megapixels")
+    image = _decode_dicom(data, settings) if is_dicom(data) else _decode_picture(data, settings)
     height, width = image.shape[:2]
     if (height, width) != (settings.size, settings.size):
         method = {
@@ -264,6 +256,27 @@ def decode_image(data: bytes, settings: ImageSettings) -> tuple[NDArray[np.uint8
         }[settings.interpolation]
         image = cv2.resize(image, (settings.size, settings.size), interpolation=method)
     return _to_uint8(image).reshape(settings.shape), width, height
+
+
+def _decode_picture(data: bytes, settings: ImageSettings) -> NDArray[Any]:
+    if is_truncated(data):
+        raise DataError(TRUNCATED)
+    cv2 = opencv()
+    mode = cv2.IMREAD_GRAYSCALE if settings.channels == 1 else cv2.IMREAD_COLOR_RGB
+    try:
+        image: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:
+        image = None
+    # The size is checked again: OpenCV has no limit where something else imported it first.
+    if image is None or image.shape[0] * image.shape[1] > MAX_MEGAPIXELS * 1_000_000:
+        raise DataError(f"cannot be decoded: damaged, or above {MAX_MEGAPIXELS} megapixels")
+    return image
+
+
+def _decode_dicom(data: bytes, settings: ImageSettings) -> NDArray[Any]:
+    """The greys of a DICOM file, in as many channels as wanted."""
+    greys = render(data)
+    return greys if settings.channels == 1 else np.repeat(greys[:, :, np.newaxis], settings.channels, axis=2)
 
 
 def _to_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:
