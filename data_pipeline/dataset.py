@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.dicom_tags import REASONS
-from data_pipeline.folders import check_classes, scan_folder
+from data_pipeline.folders import EXPECTED_LAYOUT, check_classes, scan_folder
 from data_pipeline.identity import CACHE, HASHED, Pseudonyms
 from data_pipeline.image_file import FileRules
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
@@ -16,8 +17,13 @@ from data_pipeline.manifest_file import write_bad_files
 from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
 from data_pipeline.sources import SAMPLE_NOTICE, locate
 from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
+from data_pipeline.tables import TableSettings, is_table, scan_table
 
 _SHOWN = 10  # of what a rule sets aside
+TABLE_ADVICE = (
+    "The table's rows name images below data.root, and data.classes gives each class findings that rows have: see the "
+    "lines above, or python -m data_pipeline.scan FOLDER --labels TABLE."
+)
 
 
 @dataclass
@@ -27,7 +33,10 @@ class DataSettings:
     Attributes:
         source: "sample" or "kaggle"; not looked at when `root` is given.
         root: A folder with images.
-        labels: "two_class", "three_class" or "folders".
+        labels: "two_class", "three_class" or "folders", or a table of labels: .csv, .tsv or .parquet.
+        classes: With a table, from a class to the findings that make it, as `scan_table`.
+        columns: With a table of no known format, as `data_pipeline.table_formats.read_table`.
+        table: What becomes of rows of a table that do not name one class.
         patient: A regular expression: where an image's path names the patient, as `scan_folder`.
         size: Width and height that images are brought to, in pixels.
         channels: As in `ImageSettings`.
@@ -45,7 +54,10 @@ class DataSettings:
 
     source: str = "sample"
     root: str | None = field(default=None, metadata={"reads": "path"})
-    labels: str = "two_class"
+    labels: str = field(default="two_class", metadata={"reads": "path"})
+    classes: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    table: TableSettings = field(default_factory=TableSettings)
     patient: str | None = field(default=None, metadata={"reads": "text"})
     size: int = 224
     channels: int = 1
@@ -61,6 +73,11 @@ class DataSettings:
         ImageSettings(self.size, self.channels, self.interpolation)  # checks them
         if not 0 <= self.max_bad_fraction <= 1:
             raise DataError(f"data.max_bad_fraction lies between 0 and 1. Received: {self.max_bad_fraction}.")
+        if is_table(self.labels) and self.root is None:
+            raise DataError(
+                f"A table of labels needs the folder of its images. Received: data.labels={self.labels} without "
+                "data.root. Add data.root=FOLDER."
+            )
         for name in self.accept:
             if name not in REASONS:
                 raise DataError(f"data.accept is a list of {', '.join(REASONS)}. Received: {name!r}. Correct it.")
@@ -71,7 +88,7 @@ class DataSettings:
         return ImageSettings(self.size, self.channels, self.interpolation)
 
     @property
-    def rules(self) -> FileRules:
+    def file_rules(self) -> FileRules:
         """Which files are used, and what hides their patients."""
         return FileRules(tuple(self.accept), Pseudonyms(self.cache_dir))
 
@@ -107,7 +124,13 @@ def list_dataset(settings: DataSettings) -> Manifest:
     Raises:
         DataError: The folder does not exist, nothing was found, or a class is missing.
     """
-    manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient, settings.rules)
+    root = locate(settings.source, settings.root)
+    if is_table(settings.labels):
+        file = Path(settings.labels).expanduser()
+        manifest = scan_table(root, file, settings.classes, settings.columns, settings.table, settings.file_rules)
+        check_classes(manifest, TABLE_ADVICE)
+    else:
+        manifest = scan_folder(root, settings.labels, settings.patient, settings.file_rules)
     return manifest if manifest.test_rows else hold_out_test(manifest)
 
 
@@ -132,7 +155,7 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
     bad = sorted([*listed.bad, *pool_bad, *test_bad], key=lambda each: each.path)
     manifest = replace(listed, rows=tuple(rows), bad=tuple(bad))
     _check_bad(manifest, settings)
-    check_classes(manifest)
+    check_classes(manifest, TABLE_ADVICE if is_table(settings.labels) else EXPECTED_LAYOUT)
     extra_tests = {
         name: prepare_extra_test(name, folder, manifest.classes, settings, progress)
         for name, folder in settings.extra_tests.items()
@@ -212,7 +235,8 @@ def prepare_extra_test(
     if not top.is_dir():
         raise DataError(f"The outside test set {name!r} is an existing folder. Received: {folder!r}. Check the path.")
     try:
-        listed = scan_folder(top.resolve(), settings.labels, rules=settings.rules)
+        scheme = "folders" if is_table(settings.labels) else settings.labels
+        listed = _in_order(scan_folder(top.resolve(), scheme, rules=settings.file_rules), classes)
         if listed.classes != tuple(classes):
             raise DataError(f"It has the classes {', '.join(listed.classes)}.")
     except DataError as error:
@@ -225,6 +249,15 @@ def prepare_extra_test(
     rows, bad = _apply_facts(candidates, prepared)
     _check_bad(replace(listed, rows=tuple(rows), bad=(*listed.bad, *bad)), settings)
     return tuple(replace(row, pool=TEST) for row in rows), prepared
+
+
+def _in_order(manifest: Manifest, classes: Sequence[str]) -> Manifest:
+    """The manifest with its classes in this order, whatever the case of their names; as it is if they are others."""
+    place = {name.casefold(): label for label, name in enumerate(classes)}
+    if sorted(place) != sorted(name.casefold() for name in manifest.classes):
+        return manifest
+    rows = tuple(replace(row, label=place[manifest.classes[row.label].casefold()]) for row in manifest.rows)
+    return replace(manifest, classes=tuple(classes), rows=rows)
 
 
 def read_images(prepared: PreparedImages, rows: Sequence[ImageRow]) -> NDArray[np.uint8]:

@@ -126,8 +126,12 @@ def _read_pattern(patient: str) -> re.Pattern[str]:
         ) from error
 
 
-def check_classes(manifest: Manifest) -> None:
+def check_classes(manifest: Manifest, advice: str = EXPECTED_LAYOUT) -> None:
     """Raise DataError unless every class has images in the pool and, if there is a test set, in the test set.
+
+    Args:
+        manifest: Of the data set.
+        advice: What ends the message.
 
     Raises:
         DataError: Nothing was found, there are fewer than two classes, or a class has no image.
@@ -135,11 +139,11 @@ def check_classes(manifest: Manifest) -> None:
     reasons = "".join(f"\n    {bad.path}: {bad.reason}" for bad in manifest.bad[:5])
     aside = f"\n{len(manifest.bad)} set aside, among them:{reasons}" if manifest.bad else ""
     if not manifest.rows:
-        raise DataError(f"No usable image was found in {manifest.root}.{aside}\n{EXPECTED_LAYOUT}")
+        raise DataError(f"No usable image was found in {manifest.root}.{aside}\n{advice}")
     if len(manifest.classes) < 2:
         raise DataError(
             f"At least two classes are needed. Received: {len(manifest.classes)} in {manifest.root}.{aside}\n"
-            f"{EXPECTED_LAYOUT}"
+            f"{advice}"
         )
     for pool, counts in manifest.counts().items():
         missing = [name for name, count in zip(manifest.classes, counts, strict=True) if count == 0]
@@ -147,7 +151,7 @@ def check_classes(manifest: Manifest) -> None:
             where = "the pool (train and val)" if pool == POOL else "the test set"
             raise DataError(
                 f"Every class needs images. Received: {where} of {manifest.root} has none of: {', '.join(missing)}."
-                f"{aside}\n{EXPECTED_LAYOUT}"
+                f"{aside}\n{advice}"
             )
 
 

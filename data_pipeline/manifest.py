@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 POOL = "pool"  # what training and validation are drawn from: Kaggle's train and val together, as in the report
 TEST = "test"
+TRAIN, VALIDATION = "train", "validation"  # parts of the pool, where a table divides it
 
 
 class DataError(ValueError):
@@ -32,7 +33,7 @@ class ImageRow:
     view: str = ""  # as data_pipeline.views names it; it, sex and age are empty where neither file nor table says them
     sex: str = ""
     age: float | None = None  # in years
-    part: str = ""  # "train" or "validation" where a table divides the pool
+    part: str = ""  # TRAIN or VALIDATION where a table divides the pool
 
     @property
     def names_patient(self) -> bool:

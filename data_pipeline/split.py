@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.manifest import TEST, DataError, ImageRow, Manifest, count_labels
+from data_pipeline.manifest import TEST, VALIDATION, DataError, ImageRow, Manifest, count_labels
 
 SPLIT_METHODS = ("patient", "balanced")
 # The report's validation images of each class, out of 5,232 in all: 20 %, the same number from every class.
@@ -65,7 +65,7 @@ class Split:
 
 
 def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
-    """Draw the validation images from the pool, the same number from each class.
+    """Draw the validation images from the pool, the same number from each class; those that a table names, as they are.
 
     "patient" reaches that number exactly if it can and never exceeds it; `Split.counts` gives the number reached.
 
@@ -73,6 +73,8 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
         DataError: A class has too few images, or too few patients, to be split.
     """
     rows = manifest.pool_rows
+    if any(row.part == VALIDATION for row in rows):
+        return _stated_split(manifest, settings)
     available = manifest.counts()["pool"]
     wanted = validation_per_class(len(rows), len(manifest.classes), settings.fraction)
     for name, count in zip(manifest.classes, available, strict=True):
@@ -92,6 +94,25 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
                 f"Received: no patient of class {name} with {wanted} images or fewer. "
                 "Raise data.split.fraction, or choose data.split.method=balanced."
             )
+    return split
+
+
+def _stated_split(manifest: Manifest, settings: SplitSettings) -> Split:
+    """The split that a table states."""
+    if settings.redraw:
+        raise DataError(
+            "data.split.redraw draws validation anew for each repeat, and the table of data.labels states which images "
+            "validate. Received: both. Leave data.split.redraw out, or the table's column of splits."
+        )
+    validates = np.array([row.part == VALIDATION for row in manifest.pool_rows])
+    split = Split(np.flatnonzero(~validates), np.flatnonzero(validates))
+    for part, counts in split.counts(manifest).items():
+        for name, count in zip(manifest.classes, counts, strict=True):
+            if count == 0 and part != TEST:
+                raise DataError(
+                    f"Every class needs images that train and images that validate. Received: a table whose {part} has "
+                    f"none of class {name}. Correct its column of splits, or leave it out of data.columns."
+                )
     return split
 
 
@@ -125,9 +146,10 @@ def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0) -> M
     """
     if not 0 < fraction < 1:
         raise DataError(f"The held-out fraction must be between 0 and 1. Received: {fraction}. Try 0.2.")
-    rows = manifest.pool_rows
-    wanted = [max(1, round(count * fraction)) for count in manifest.counts()["pool"]]
-    drawn = {rows[at].image_id for at in _draw(_tie_rows(rows), manifest.pool_labels, wanted, seed)}
+    rows = [row for row in manifest.pool_rows if row.part != VALIDATION]
+    labels = np.array([row.label for row in rows], dtype=np.int64)
+    wanted = [max(1, round(count * fraction)) for count in count_labels(labels, len(manifest.classes))]
+    drawn = {rows[at].image_id for at in _draw(_tie_rows(rows), labels, wanted, seed)}
     moved = tuple(replace(row, pool=TEST) if row.image_id in drawn else row for row in manifest.rows)
     result = replace(manifest, rows=moved, held_out=True)
     for name, *counts in zip(manifest.classes, *result.counts().values(), strict=True):
