@@ -1,7 +1,7 @@
 """Preparation of DICOM files on all cores, against one plain pydicom loop.
 
-`python -m benchmarks.dicom [--root FOLDER]`; about five minutes. The data set's images are enlarged to 2,000 DICOM files
-of 12 bits and about 800 x 800 pixels in a temporary folder (about 1.5 GB), a fifth of them in each of five encodings.
+`python -m benchmarks.dicom [--root FOLDER]`; about five minutes. The data set's images are enlarged to 2,000 DICOM
+files of 12 bits and about 800 x 800 pixels in a temporary folder (about 1.5 GB), a fifth in each of five encodings.
 """
 
 import itertools

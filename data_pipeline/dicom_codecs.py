@@ -1,7 +1,7 @@
 """Decodes the compressed frames of DICOM files with imagecodecs, as a plugin of pydicom.
 
-Every codec gives the GIL back, so that threads decode on all cores. pydicom's other plugins do not, lack 12-bit JPEG, or
-are under the GPL.
+Every codec gives the GIL back, so that threads decode on all cores. pydicom's other plugins do not, lack 12-bit JPEG,
+or are under the GPL.
 """
 
 from typing import Any
@@ -17,9 +17,7 @@ _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEG
 _JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 _JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000)
 # what pydicom asks of a plugin's module
-DECODER_DEPENDENCIES = {
-    syntax: ("imagecodecs>=2026.1",) for syntax in (*_JPEG, *_JPEG_LS, *_JPEG_2000, uid.RLELossless)
-}
+DECODER_DEPENDENCIES = dict.fromkeys((*_JPEG, *_JPEG_LS, *_JPEG_2000, uid.RLELossless), ("imagecodecs>=2026.1",))
 
 
 def is_available(syntax: str) -> bool:

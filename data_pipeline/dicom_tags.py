@@ -51,7 +51,7 @@ REASONS = {
 
 
 def find_view(dataset: "Dataset") -> str:
-    """The view, as `read_view`, by the first of ViewPosition, ViewCodeSequence, orientation and description to say it."""
+    """The view, as `read_view`, by the first of position, view code, orientation and description to say it."""
     stated = text_of(dataset, "ViewPosition")
     position = text_of(dataset, "PatientPosition")
     if not stated and not _POSITIONS.fullmatch(position):
@@ -70,7 +70,7 @@ def find_view(dataset: "Dataset") -> str:
 
 
 def find_age(dataset: "Dataset") -> float | None:
-    """The patient's age in years, as stated or from the dates of birth and study; None where the file does not say it."""
+    """The patient's age in years, as stated or from the dates of birth and study; None if not said."""
     stated = re.fullmatch(r"(\d{1,3})([YMWD]?)", text_of(dataset, "PatientAge").upper())
     if stated:
         return round(int(stated[1]) * _UNITS[stated[2] or "Y"], 2)

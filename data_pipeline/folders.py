@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipeline.image_file import FileRules, read_image_files, with_facts
+from data_pipeline.image_file import FileRules, printable, read_image_files, with_facts
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
 
 LABEL_SCHEMES = ("two_class", "three_class", "folders")
@@ -142,8 +142,7 @@ def check_classes(manifest: Manifest, advice: str = EXPECTED_LAYOUT) -> None:
         raise DataError(f"No usable image was found in {manifest.root}.{aside}\n{advice}")
     if len(manifest.classes) < 2:
         raise DataError(
-            f"At least two classes are needed. Received: {len(manifest.classes)} in {manifest.root}.{aside}\n"
-            f"{advice}"
+            f"At least two classes are needed. Received: {len(manifest.classes)} in {manifest.root}.{aside}\n{advice}"
         )
     for pool, counts in manifest.counts().items():
         missing = [name for name, count in zip(manifest.classes, counts, strict=True) if count == 0]
@@ -240,7 +239,7 @@ def _label_of(file: _File) -> str | BadFile:
         return file.folder_class
     kinds = {kind for word, kind in KINDS.items() if word in Path(file.image_id).name.lower()}
     if len(kinds) != 1:
-        return BadFile(file.path, "the name of a pneumonia file must say either bacteria or virus")
+        return BadFile(printable(file.path), "the name of a pneumonia file must say either bacteria or virus")
     return kinds.pop()
 
 

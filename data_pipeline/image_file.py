@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_pipeline.dicom import DicomFacts, is_dicom, read_facts
@@ -41,7 +41,7 @@ class FileRules:
     """
 
     accept: tuple[str, ...] = ()
-    pseudonyms: Pseudonyms = Pseudonyms(Path(CACHE).expanduser())
+    pseudonyms: Pseudonyms = field(default_factory=lambda: Pseudonyms(Path(CACHE).expanduser()))
     keeps_names: bool = False
 
     def shown(self, name: str, dicom: DicomFacts | None) -> str:
@@ -60,7 +60,7 @@ def read_image_file(path: str, image_id: str, rules: FileRules) -> ImageFile | B
         rules: Which DICOM images are used, and what hides their patients.
     """
     if not image_id.isprintable():  # such as names that are not UTF-8: no table or log could hold them
-        return BadFile(ascii(path)[1:-1], "the file name has characters that cannot be printed")
+        return BadFile(printable(path), "the file name has characters that cannot be printed")
     if not os.path.isfile(path):  # reading a pipe would never end
         return BadFile(path, "not a file, or a link that leads nowhere")
     try:
@@ -77,6 +77,11 @@ def read_image_file(path: str, image_id: str, rules: FileRules) -> ImageFile | B
     if is_truncated(data):
         return BadFile(path, TRUNCATED)
     return ImageFile(hashlib.sha256(data).hexdigest())
+
+
+def printable(path: str) -> str:
+    """A path that every table and log can hold."""
+    return path if path.isprintable() else ascii(path)[1:-1]
 
 
 def read_image_files(files: Iterable[tuple[str, str]], rules: FileRules) -> Iterator[ImageFile | BadFile]:

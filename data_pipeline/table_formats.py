@@ -102,7 +102,7 @@ def _read_frame(file: Path) -> "pd.DataFrame":
             frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError, ImportError) as error:  # pandas' and PyArrow's errors of parsing are ValueErrors
         raise DataError(
-            f"data.labels is a table, .csv, .tsv or .parquet. Received: {file} ({str(error).splitlines()[0]}). Check it."
+            f"data.labels is a table: .csv, .tsv, .parquet. Received: {file} ({str(error).splitlines()[0]}). Check it."
         ) from error
     frame.columns = [str(column).strip() for column in frame.columns]
     return frame.fillna("").map(lambda value: str(value).strip())
@@ -209,12 +209,16 @@ def _voted(rows: Collection[tuple[str, str, frozenset[str]]]) -> tuple[list[Labe
         readers[reader] = readers.get(reader, frozenset()) | findings
     voted, ties = [], 0
     for image, readers in seen.items():
-        votes = {each: sum(each in seen_by for seen_by in readers.values()) for each in frozenset().union(*readers.values())}
+        votes = {
+            each: sum(each in seen_by for seen_by in readers.values()) for each in frozenset().union(*readers.values())
+        }
         present = frozenset(finding for finding, count in votes.items() if 2 * count > len(readers))
         tied = frozenset(finding for finding, count in votes.items() if 2 * count == len(readers))
         ties += bool(tied)
         voted.append(LabelRow(image, present, tied))
-    note = f"Each image has the findings of the majority of its readers. Findings with a tie are uncertain: {ties} images."
+    note = (
+        f"Each image has the findings of the majority of its readers. Findings with a tie are uncertain: {ties} images."
+    )
     return voted, [note]
 
 
@@ -275,7 +279,10 @@ def _read_siim(frame: "pd.DataFrame", file: Path) -> _Read:
 
 
 def _read_chexpert(frame: "pd.DataFrame", file: Path) -> _Read:
-    view = [ap if view == "Frontal" and ap else view for view, ap in zip(frame["Frontal/Lateral"], frame["AP/PA"], strict=True)]
+    view = [
+        ap if view == "Frontal" and ap else view
+        for view, ap in zip(frame["Frontal/Lateral"], frame["AP/PA"], strict=True)
+    ]
     patient = frame["Path"].str.extract(r"(patient\d+)", expand=False).fillna("")
     frame = frame.assign(view=view, patient=patient)
     columns = {"image": "Path", "patient": "patient", "view": "view", "age": "Age", "sex": "Sex"}
@@ -307,9 +314,8 @@ def _beside(file: Path, word: str) -> Path | None:
 
 def _read_vindr_boxes(frame: "pd.DataFrame", file: Path) -> _Read:
     names = [NO_FINDING if name.lower() == NO_FINDING.lower() else name for name in frame["class_name"]]
-    return _voted([
-        (image, reader, frozenset({name})) for image, reader, name in zip(frame["image_id"], frame["rad_id"], names, strict=True)
-    ])  # fmt: skip
+    lines = zip(frame["image_id"], frame["rad_id"], names, strict=True)
+    return _voted([(image, reader, frozenset({name})) for image, reader, name in lines])
 
 
 def _read_vindr_flags(frame: "pd.DataFrame", file: Path) -> _Read:
@@ -324,7 +330,10 @@ def _read_vindr_flags(frame: "pd.DataFrame", file: Path) -> _Read:
 
 def _read_padchest(frame: "pd.DataFrame", file: Path) -> _Read:
     image = frame["ImageDir"] + "/" + frame["ImageID"]
-    age = [_years_between(born, studied) for born, studied in zip(frame["PatientBirth"], frame["StudyDate_DICOM"], strict=True)]
+    age = [
+        _years_between(born, studied)
+        for born, studied in zip(frame["PatientBirth"], frame["StudyDate_DICOM"], strict=True)
+    ]
     frame = frame.assign(image=image, age=age)
     columns = {"image": "image", "label": "Labels", "patient": "PatientID", "age": "age", "sex": "PatientSex_DICOM",
                "view": "Projection"}  # fmt: skip
@@ -350,7 +359,9 @@ def _read_covid(frame: "pd.DataFrame", file: Path) -> _Read:
     columns = {"image": "image", "label": "finding", "patient": "patientid", "age": "age", "sex": "sex", "view": "view",
                "modality": "modality"}  # fmt: skip
     # "COVID-19, ARDS", and in later editions "Pneumonia/Viral/COVID-19"
-    return _text_rows(frame, columns, lambda cell: [part.strip() for part in re.split(r"[,/]", cell) if part != "todo"]), ()
+    return _text_rows(
+        frame, columns, lambda cell: [part.strip() for part in re.split(r"[,/]", cell) if part != "todo"]
+    ), ()
 
 
 @dataclass(frozen=True)

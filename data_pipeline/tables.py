@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.image_file import FileRules, read_image_files, with_facts
+from data_pipeline.image_file import FileRules, printable, read_image_files, with_facts
 from data_pipeline.manifest import POOL, TEST, TRAIN, VALIDATION, BadFile, DataError, ImageRow, Manifest
 from data_pipeline.table_formats import NO_FINDING, LabelRow, LabelTable, read_table
 from data_pipeline.views import is_frontal
@@ -222,7 +222,7 @@ def _match(table: LabelTable, root: Path, rules: FileRules) -> tuple[list[tuple[
             reason = "a row whose name several images have" if len(found) > 1 else "a second row for one image"
         bad.append(BadFile(_shown(row.image, row, rules), reason, by_rule=True))
     alone = (path for paths in files.values() for path in paths if path not in matched)
-    bad += [BadFile(path, "an image without a row in the table", by_rule=True) for path in alone]
+    bad += [BadFile(printable(path), "an image without a row in the table", by_rule=True) for path in alone]
     return [(row, path) for path, row in matched.items()], bad
 
 
@@ -233,9 +233,7 @@ def _list_files(root: Path) -> list[str]:
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         below = Path(folder).relative_to(root).as_posix()
         prefix = "" if below == "." else f"{below}/"
-        found += [
-            prefix + name for name in names if not name.startswith(".") and not name.lower().endswith(_NO_IMAGES)
-        ]
+        found += [prefix + name for name in names if not name.startswith(".") and not name.lower().endswith(_NO_IMAGES)]
     return sorted(found)
 
 
@@ -247,7 +245,9 @@ def _find(reference: str, files: Mapping[str, Sequence[str]]) -> list[str]:
     def fit(path: str) -> tuple[int, bool]:
         *own, last = path.split("/")
         pairs = zip(reversed(own), reversed(folders), strict=False)
-        common = next((place for place, (mine, theirs) in enumerate(pairs) if mine != theirs), min(len(own), len(folders)))
+        common = next(
+            (place for place, (mine, theirs) in enumerate(pairs) if mine != theirs), min(len(own), len(folders))
+        )
         return common, last == name
 
     best = max(map(fit, candidates), default=None)
@@ -262,7 +262,7 @@ def _stem(name: str) -> str:
 
 def _shown(path: str, row: LabelRow, rules: FileRules) -> str:
     """A path or name without the patient that the row names, unless the set is public."""
-    return path if rules.keeps_names else rules.pseudonyms.conceal(path, [row.patient])
+    return printable(path if rules.keeps_names else rules.pseudonyms.conceal(path, [row.patient]))
 
 
 def _image_row(
@@ -304,7 +304,9 @@ def _notes(table: LabelTable, file: Path, classes: Classes, matched: int, rows: 
     ]
     parts = Counter(row.part or row.pool for row in rows)
     if parts[VALIDATION] or parts[TEST]:
-        patients = {part: {row.group for row in rows if row.part == part and row.names_patient} for part in (TRAIN, VALIDATION)}
+        patients = {
+            part: {row.group for row in rows if row.part == part and row.names_patient} for part in (TRAIN, VALIDATION)
+        }
         both = len(patients[TRAIN] & patients[VALIDATION])
         notes.append(
             f"The table divides the images: {', '.join(f'{part} {count:,}' for part, count in sorted(parts.items()))}"

@@ -103,7 +103,9 @@ def test_padding_is_black_and_does_not_stretch_the_range(tmp_path: Path) -> None
 
 def test_a_window_without_width_is_not_used(tmp_path: Path) -> None:
     plain = render(content(make_dataset(sample_pixels()), tmp_path))
-    assert np.array_equal(render(content(make_dataset(sample_pixels(), WindowCenter=5, WindowWidth=0), tmp_path)), plain)
+    assert np.array_equal(
+        render(content(make_dataset(sample_pixels(), WindowCenter=5, WindowWidth=0), tmp_path)), plain
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,10 @@ def test_a_file_without_header_is_read(implicit: bool, little: bool, tmp_path: P
 
 def test_other_files_are_not_dicom() -> None:
     assert not any(
-        map(is_dicom, (b"", b"\x08\x00", b"BM" + bytes(200), NORMAL[0].read_bytes(), b"patient,label\n" * 20, bytes(300)))
+        map(
+            is_dicom,
+            (b"", b"\x08\x00", b"BM" + bytes(200), NORMAL[0].read_bytes(), b"patient,label\n" * 20, bytes(300)),
+        )
     )
 
 
@@ -196,7 +201,9 @@ def test_several_frames_colours_and_no_pixels(tmp_path: Path) -> None:
     assert why_aside(read_facts(data), ()) == "2 frames in one file"
     assert np.array_equal(render(data), render(content(make_dataset(pixels[0]), tmp_path)))
 
-    colours = make_dataset(sample_pixels(8), 8, PhotometricInterpretation="RGB", SamplesPerPixel=3, PlanarConfiguration=0)
+    colours = make_dataset(
+        sample_pixels(8), 8, PhotometricInterpretation="RGB", SamplesPerPixel=3, PlanarConfiguration=0
+    )
     colours.PixelData = np.repeat(sample_pixels(8)[:, :, None], 3, axis=2).tobytes()
     colours.save_as(tmp_path / "colours", enforce_file_format=True)
     data = (tmp_path / "colours").read_bytes()
@@ -214,9 +221,9 @@ def test_several_frames_colours_and_no_pixels(tmp_path: Path) -> None:
 
 def test_a_truncated_file_is_told(tmp_path: Path) -> None:
     data = content(make_dataset(sample_pixels()), tmp_path)
-    with pytest.raises(DataError, match="cannot be decoded: .*less than expected"):
+    with pytest.raises(DataError, match=r"cannot be decoded: .*less than expected"):
         render(data[: len(data) // 2])
-    with pytest.raises(DataError, match="DICOM|pixels"):
+    with pytest.raises(DataError, match=r"DICOM|pixels"):
         render(data[:300])
 
 

@@ -75,7 +75,7 @@ def test_a_truncated_file_is_a_bad_one(archive: Path, tmp_path: Path) -> None:
     file = archive / "NORMAL" / "IM-0001-0003"
     file.write_bytes(file.read_bytes()[:-1000])
     settings = DataSettings(root=str(archive), cache=str(tmp_path / "cache"), size=32)
-    with pytest.raises(DataError, match="1 of 24 files cannot be used(.|\n)*IM-0001-0003: cannot be decoded"):
+    with pytest.raises(DataError, match=r"1 of 24 files cannot be used(.|\n)*IM-0001-0003: cannot be decoded"):
         prepare_dataset(settings)
 
 
