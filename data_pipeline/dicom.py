@@ -8,7 +8,6 @@ that table. Source: DICOM PS3.3, C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.5.
 import io
 import logging
 import warnings
-from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.dicom_tags import DicomFacts, find_age, find_view, text_of
 from data_pipeline.manifest import DataError
 from data_pipeline.opencv import MAX_MEGAPIXELS
 
@@ -33,37 +33,6 @@ _TAGS = (
     "ViewCodeSequence", "StudyDescription", "SeriesDescription", "ProtocolName", "PhotometricInterpretation",
     "NumberOfFrames", "Rows", "Columns", "PatientSex", "PatientAge", "StudyDate", "BurnedInAnnotation",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class DicomFacts:
-    """What a DICOM file's tags say; texts are empty where it does not say them.
-
-    Attributes:
-        patient: PatientID. It must not be recorded as it is: `data_pipeline.identity` hashes it.
-        identifiers: The values that name the patient, which no record may show: numbers, names, date of birth.
-        modality: Such as CR, DX or CT.
-        body_part: BodyPartExamined.
-        description: Of the study and the series, and the protocol's name.
-        view: As `data_pipeline.views.read_view`.
-        photometric: PhotometricInterpretation.
-        frames: The number of images; 0 where the file has none.
-        sex: M, F or O.
-        age: In years; None where the file does not say it.
-        text_in_pixels: Whether the file says that the pixels hold text which may name the patient.
-    """
-
-    patient: str = field(repr=False)
-    identifiers: tuple[str, ...] = field(repr=False)
-    modality: str
-    body_part: str
-    description: str
-    view: str
-    photometric: str
-    frames: int
-    sex: str
-    age: float | None
-    text_in_pixels: bool
 
 
 def is_dicom(data: bytes) -> bool:
@@ -88,24 +57,11 @@ def read_facts(data: bytes) -> DicomFacts:
     Raises:
         DataError: The file is damaged; the message is the reason.
     """
-    from data_pipeline.dicom_tags import find_age, find_view, text_of
-
     dataset = _read(data, [*_TAGS, "PixelData"])
-    identifiers = tuple(part for tag in _IDENTIFYING for part in _identifiers(tag, text_of(dataset, tag)))
-    described = (text_of(dataset, tag) for tag in ("StudyDescription", "SeriesDescription", "ProtocolName"))
-    return DicomFacts(
-        patient=text_of(dataset, "PatientID"),
-        identifiers=identifiers,
-        modality=text_of(dataset, "Modality").upper(),
-        body_part=text_of(dataset, "BodyPartExamined").upper(),
-        description=" ".join(part for part in described if part),
-        view=find_view(dataset),
-        photometric=text_of(dataset, "PhotometricInterpretation").upper(),
-        frames=int(text_of(dataset, "NumberOfFrames") or 1) if "PixelData" in dataset else 0,
-        sex=text_of(dataset, "PatientSex").upper()[:1],
-        age=find_age(dataset),
-        text_in_pixels=text_of(dataset, "BurnedInAnnotation").upper() == "YES",
-    )
+    try:
+        return _facts(dataset)
+    except Exception as error:  # as in `render`
+        raise DataError(f"damaged DICOM file: {type(error).__name__} in a tag") from error
 
 
 def render(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -158,6 +114,24 @@ def _read(data: bytes, tags: list[str] | None = None) -> "Dataset":
     except Exception as error:  # as in `render`
         raise DataError(f"damaged DICOM file: {' '.join(str(error).split())[:160]}") from error
     return dataset  # type: ignore[no-any-return]
+
+
+def _facts(dataset: "Dataset") -> DicomFacts:
+    identifiers = tuple(part for tag in _IDENTIFYING for part in _identifiers(tag, text_of(dataset, tag)))
+    described = (text_of(dataset, tag) for tag in ("StudyDescription", "SeriesDescription", "ProtocolName"))
+    return DicomFacts(
+        patient=text_of(dataset, "PatientID"),
+        identifiers=identifiers,
+        modality=text_of(dataset, "Modality").upper(),
+        body_part=text_of(dataset, "BodyPartExamined").upper(),
+        description=" ".join(part for part in described if part),
+        view=find_view(dataset),
+        photometric=text_of(dataset, "PhotometricInterpretation").upper(),
+        frames=int(text_of(dataset, "NumberOfFrames") or 1) if "PixelData" in dataset else 0,
+        sex=text_of(dataset, "PatientSex").upper()[:1],
+        age=find_age(dataset),
+        text_in_pixels=text_of(dataset, "BurnedInAnnotation").upper() == "YES",
+    )
 
 
 def _identifiers(tag: str, text: str) -> tuple[str, ...]:

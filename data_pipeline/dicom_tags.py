@@ -1,14 +1,13 @@
 """What the tags of a radiograph mean: its view, the patient's age, and why an image is set aside."""
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from data_pipeline.views import FRONTAL, LATERAL, UNKNOWN, is_frontal, read_view
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-    from data_pipeline.dicom import DicomFacts
 
 MODALITIES = ("CR", "DX", "RG")
 # DICOM's terms for how a patient lies; archives that were converted have the view in their place.
@@ -22,7 +21,38 @@ _ELSEWHERE = re.compile(
 _UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}  # in years
 
 
-def why_aside(facts: "DicomFacts", accept: "tuple[str, ...]") -> str | None:
+@dataclass(frozen=True, slots=True)
+class DicomFacts:
+    """What a DICOM file's tags say; texts are empty where it does not say them.
+
+    Attributes:
+        patient: PatientID. It must not be recorded as it is: `data_pipeline.identity` hashes it.
+        identifiers: The values that name the patient, which no record may show: numbers, names, date of birth.
+        modality: Such as CR, DX or CT.
+        body_part: BodyPartExamined.
+        description: Of the study and the series, and the protocol's name.
+        view: As `data_pipeline.views.read_view`.
+        photometric: PhotometricInterpretation.
+        frames: The number of images; 0 where the file has none.
+        sex: M, F or O.
+        age: In years; None where the file does not say it.
+        text_in_pixels: Whether the file says that the pixels hold text which may name the patient.
+    """
+
+    patient: str = field(repr=False)
+    identifiers: tuple[str, ...] = field(repr=False)
+    modality: str
+    body_part: str
+    description: str
+    view: str
+    photometric: str
+    frames: int
+    sex: str
+    age: float | None
+    text_in_pixels: bool
+
+
+def why_aside(facts: DicomFacts, accept: tuple[str, ...]) -> str | None:
     """Why an image is not used, None if it is; `accept` names reasons of `REASONS` that do not count."""
     if facts.frames == 0:
         return "DICOM file without pixels"
@@ -90,7 +120,7 @@ def text_of(dataset: "Dataset", tag: str) -> str:
     return "\\".join(map(str, value)) if several else str(value).strip()
 
 
-def _shows_chest(facts: "DicomFacts") -> bool:
+def _shows_chest(facts: DicomFacts) -> bool:
     """Whether an image is of the chest, by its body part or, where that is blank, unless the description denies it."""
     if facts.body_part:
         return bool(_CHEST.search(facts.body_part))

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data_pipeline.dicom import DicomFacts, is_dicom, read_facts
-from data_pipeline.dicom_tags import why_aside
+from data_pipeline.dicom import is_dicom, read_facts
+from data_pipeline.dicom_tags import DicomFacts, why_aside
 from data_pipeline.identity import CACHE, HASHED, Pseudonyms
 from data_pipeline.manifest import BadFile, DataError, ImageRow
 from data_pipeline.preprocess import TRUNCATED, is_truncated

@@ -52,9 +52,7 @@ class BadFile:
 
     path: str
     reason: str
-    by_rule: bool = (
-        False  # whether a setting could take it in: it is not damaged, and max_bad_fraction does not count it
-    )
+    by_rule: bool = False  # excluded and not damaged: max_bad_fraction does not count it
 
 
 @dataclass(frozen=True, slots=True)

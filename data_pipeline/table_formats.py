@@ -6,7 +6,7 @@ Sources: the label files themselves, and torchxrayvision's readers of them (gith
 import ast
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,8 +188,6 @@ def _joined(rows: Collection[LabelRow]) -> list[LabelRow]:
 
 
 def _join(lines: list[LabelRow]) -> LabelRow:
-    from dataclasses import replace
-
     if len(lines) == 1:
         return lines[0]
     present = frozenset[str]().union(*(line.present for line in lines))

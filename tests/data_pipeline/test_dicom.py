@@ -227,6 +227,12 @@ def test_a_truncated_file_is_told(tmp_path: Path) -> None:
         render(data[:300])
 
 
+def test_a_tag_that_is_no_number_is_told(tmp_path: Path) -> None:
+    data = content(make_dataset(sample_pixels(), NumberOfFrames=12), tmp_path)
+    with pytest.raises(DataError, match="damaged DICOM file: ValueError in a tag"):
+        read_facts(data.replace(b"IS\x02\x0012", b"IS\x02\x00xy"))
+
+
 def test_an_enormous_image_is_refused_by_its_header(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="3600 megapixels"):
         render(_claiming(content(make_dataset(sample_pixels()), tmp_path), 60_000))

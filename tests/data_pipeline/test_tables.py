@@ -16,7 +16,7 @@ from data_pipeline.identity import Pseudonyms
 from data_pipeline.image_file import FileRules
 from data_pipeline.manifest import POOL, TEST, DataError, Manifest
 from data_pipeline.split import SplitSettings, split_pool
-from data_pipeline.table_formats import LabelRow, read_table
+from data_pipeline.table_formats import LabelRow, LabelTable, read_table
 from data_pipeline.tables import TableSettings, label_of, read_classes, scan_table
 from tests.data_pipeline.conftest import BACTERIAL, NORMAL
 from tests.data_pipeline.dicom_files import make_dataset, sample_pixels, save
@@ -305,8 +305,6 @@ def decide(
 
 
 def _table(*rows: LabelRow) -> Any:
-    from data_pipeline.table_formats import LabelTable
-
     return LabelTable("test", rows, is_public=True)
 
 
