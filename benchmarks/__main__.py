@@ -15,6 +15,7 @@ from benchmarks import harness
 BENCHMARKS = (
     "data_memory",
     "prepare",
+    "dicom",
     "data_feed",
     "engine",
     "driver_overhead",

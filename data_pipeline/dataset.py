@@ -4,18 +4,29 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.classes import AUTO
-from data_pipeline.folders import check_classes, scan_folder
+from data_pipeline.dicom_tags import REASONS
+from data_pipeline.folders import CLASSES, EXPECTED_LAYOUT, check_classes, scan_folder
+from data_pipeline.identity import CACHE, HASHED, Pseudonyms
+from data_pipeline.image_file import FileRules
 from data_pipeline.looks import MOST_IMAGES, group_looks
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
 from data_pipeline.manifest_file import write_bad_files
 from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
 from data_pipeline.sources import SAMPLE_NOTICE, locate
 from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
+from data_pipeline.tables import TableSettings, is_table, scan_table
+
+_SHOWN = 10  # of what a rule sets aside
+TABLE_ADVICE = (
+    "The table's rows name images below data.root, and data.classes gives each class findings that rows have: see the "
+    "lines above, or python -m data_pipeline.scan FOLDER --labels TABLE."
+)
 
 
 @dataclass
@@ -25,7 +36,10 @@ class DataSettings:
     Attributes:
         source: "sample" or "kaggle"; not looked at when `root` is given.
         root: A folder with images.
-        labels: "two_class", "three_class" or "folders".
+        labels: "two_class", "three_class" or "folders", or a table of labels: .csv, .tsv or .parquet.
+        classes: With a table, from a class to the findings that make it, as `scan_table`.
+        columns: With a table of no known format, as `data_pipeline.table_formats.read_table`.
+        table: What becomes of rows of a table that do not name one class.
         patient: Where an image's path names the patient, as `data_pipeline.patients.read_patients`.
         positive: The positive one of two classes, as `data_pipeline.classes.order_classes`.
         size: Width and height that images are brought to, in pixels.
@@ -34,6 +48,7 @@ class DataSettings:
         keep_aspect: As in `ImageSettings`.
         split: How validation is drawn from the pool.
         max_bad_fraction: The share of unusable files above which the run stops.
+        accept: Kinds of DICOM images that are used and not set aside: names of `data_pipeline.dicom_tags.REASONS`.
         cache: Folder of the prepared images, and of features.
         cache_gb: Of features on disk, in GB.
         extra_tests: Outside test sets, name to folder.
@@ -44,7 +59,10 @@ class DataSettings:
 
     source: str = "sample"
     root: str | None = field(default=None, metadata={"reads": "path"})
-    labels: str = "two_class"
+    labels: str = field(default="two_class", metadata={"reads": "path"})
+    classes: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    table: TableSettings = field(default_factory=TableSettings)
     patient: str | None = field(default=AUTO, metadata={"reads": "text"})
     positive: str | None = field(default=AUTO, metadata={"reads": "text"})
     size: int = 224
@@ -53,7 +71,8 @@ class DataSettings:
     keep_aspect: bool = False
     split: SplitSettings = field(default_factory=SplitSettings)
     max_bad_fraction: float = 0.01
-    cache: str = field(default="~/.cache/xray-search", metadata={"reads": "path"})
+    accept: list[str] = field(default_factory=list)
+    cache: str = field(default=CACHE, metadata={"reads": "path"})
     cache_gb: float = 50.0
     extra_tests: dict[str, str] = field(default_factory=dict, metadata={"reads": "paths"})
 
@@ -61,11 +80,24 @@ class DataSettings:
         _ = self.image  # checks it
         if not 0 <= self.max_bad_fraction <= 1:
             raise DataError(f"data.max_bad_fraction lies between 0 and 1. Received: {self.max_bad_fraction}.")
+        if is_table(self.labels) and self.root is None:
+            raise DataError(
+                f"A table of labels needs the folder of its images. Received: data.labels={self.labels} without "
+                "data.root. Add data.root=FOLDER."
+            )
+        for name in self.accept:
+            if name not in REASONS:
+                raise DataError(f"data.accept is a list of {', '.join(REASONS)}. Received: {name!r}. Correct it.")
 
     @property
     def image(self) -> ImageSettings:
         """How an image file becomes an array."""
         return ImageSettings(self.size, self.channels, self.interpolation, self.keep_aspect)
+
+    @property
+    def file_rules(self) -> FileRules:
+        """Which files are used, and what hides their patients."""
+        return FileRules(tuple(self.accept), Pseudonyms(self.cache_dir))
 
     @property
     def cache_dir(self) -> Path:
@@ -99,7 +131,22 @@ def list_dataset(settings: DataSettings) -> Manifest:
     Raises:
         DataError: The folder does not exist, nothing was found, or a class is missing.
     """
-    manifest = scan_folder(locate(settings.source, settings.root), settings.labels, settings.patient, settings.positive)
+    root, rules = locate(settings.source, settings.root), settings.file_rules
+    if is_table(settings.labels):
+        file = Path(settings.labels).expanduser()
+        manifest = scan_table(
+            root,
+            file,
+            settings.classes,
+            settings.columns,
+            settings.table,
+            settings.patient,
+            settings.positive,
+            rules,
+        )
+        check_classes(manifest, TABLE_ADVICE)
+    else:
+        manifest = scan_folder(root, settings.labels, settings.patient, settings.positive, rules)
     return manifest if manifest.test_rows else hold_out_test(manifest)
 
 
@@ -130,7 +177,7 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
     checked = replace(listed, rows=tuple(rows), bad=tuple(bad), white=pool.white or test.white, cut=test.cut)
     manifest = _mark_twins(checked, pool, test)
     _check_bad(manifest, settings)
-    check_classes(manifest)
+    check_classes(manifest, TABLE_ADVICE if is_table(settings.labels) else EXPECTED_LAYOUT)
     extra_tests = {
         name: prepare_extra_test(name, folder, manifest.classes, settings, progress)
         for name, folder in settings.extra_tests.items()
@@ -175,8 +222,11 @@ def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tu
     notices = [SAMPLE_NOTICE] if settings.root is None and settings.source == "sample" else []
     if manifest.held_out:
         notices.append(f"There is no test folder: {len(manifest.test_rows)} images were held out as the test set.")
-    if manifest.bad:
-        notices.append(f"Files set aside: {len(manifest.bad)}, the first because: {manifest.bad[0].reason}.")
+    notices += manifest.notes
+    unusable = [bad for bad in manifest.bad if not bad.by_rule]
+    if unusable:
+        notices.append(f"Files set aside: {len(unusable)}, the first because: {unusable[0].reason}.")
+    notices += _list_rules(manifest.bad)
     notices += _meaning_notices(manifest, settings)
     notices += _duplicate_notices(manifest, settings)
     notices += _patient_notices(manifest, settings)
@@ -187,7 +237,7 @@ def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tu
 def _meaning_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str]:
     """Which class is the positive one, and which value is white, where the settings do not say."""
     classes = manifest.classes
-    if settings.labels == "folders" and settings.positive == AUTO and len(classes) == 2:
+    if settings.labels not in CLASSES and settings.positive == AUTO and len(classes) == 2:
         yield f"Positive class: {classes[1]}; {classes[0]} reads as normal. data.positive=NAME names another."
     if manifest.white:
         bits = manifest.white.bit_length()
@@ -232,9 +282,9 @@ def _patient_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str
             f"Images whose name does not tell the patient, and which may stand on both sides of a split: {nameless} of "
             f"{len(manifest.rows)}. data.patient=REGEX tells where a name has it."
         )
-    # Kaggle's numbers may begin anew in its test folder; who tells us a pattern knows whom it names
+    # Kaggle's numbers may begin anew in its test folder; a pattern, a folder, a table and DICOM name one person each
     tells = settings.patient not in (None, AUTO) or manifest.patient_folders
-    shared = manifest.shared_patients() if tells else ()
+    shared = [name for name in manifest.shared_patients() if tells or name.startswith(HASHED)]
     if shared:
         yield f"Patients in the pool and in the test set as well: {len(shared)}."
 
@@ -250,6 +300,17 @@ def _share_notices(manifest: Manifest, split: Split, settings: SplitSettings) ->
                 f"More than half of class {name} validates and does not train: {validating} of {all_of_it} images. "
                 "data.split.fraction lowers it; data.split.method=stratified takes a third at most."
             )
+
+
+def _list_rules(bad: Sequence[BadFile]) -> Iterator[str]:
+    """What was set aside by a rule, a line for each rule with the first ten."""
+    by_reason: dict[str, list[str]] = {}
+    for each in bad:
+        if each.by_rule:
+            by_reason.setdefault(each.reason, []).append(Path(each.path).name)
+    for reason, names in by_reason.items():
+        first = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        yield f"Set aside, {len(names)}: {reason} ({first})."
 
 
 def prepare_extra_test(
@@ -273,7 +334,8 @@ def prepare_extra_test(
     if not top.is_dir():
         raise DataError(f"The outside test set {name!r} is an existing folder. Received: {folder!r}. Check the path.")
     try:
-        listed = scan_folder(top.resolve(), settings.labels, positive=settings.positive)
+        scheme = "folders" if is_table(settings.labels) else settings.labels
+        listed = _in_order(scan_folder(top.resolve(), scheme, positive=None, rules=settings.file_rules), classes)
         if listed.classes != tuple(classes):
             raise DataError(f"It has the classes {', '.join(listed.classes)}.")
     except DataError as error:
@@ -288,6 +350,15 @@ def prepare_extra_test(
     return tuple(replace(row, pool=TEST) for row in rows), prepared
 
 
+def _in_order(manifest: Manifest, classes: Sequence[str]) -> Manifest:
+    """The manifest with its classes in this order, whatever the case of their names; as it is if they are others."""
+    place = {name.casefold(): label for label, name in enumerate(classes)}
+    if sorted(place) != sorted(name.casefold() for name in manifest.classes):
+        return manifest
+    rows = tuple(replace(row, label=place[manifest.classes[row.label].casefold()]) for row in manifest.rows)
+    return replace(manifest, classes=tuple(classes), rows=rows)
+
+
 def read_images(prepared: PreparedImages, rows: Sequence[ImageRow]) -> NDArray[np.uint8]:
     """The images of these rows, uint8 (len(rows), size, size, channels), copied into memory."""
     return prepared.open()[[row.index for row in rows]]
@@ -299,19 +370,20 @@ def _apply_facts(rows: Sequence[ImageRow], prepared: PreparedImages) -> tuple[li
     bad: list[BadFile] = []
     for row, fact in zip(rows, prepared.facts, strict=True):
         if fact.error:
-            bad.append(BadFile(row.path, fact.error))
+            bad.append(BadFile(row.shown_path, fact.error))
         else:
             readable.append(replace(row, width=fact.width, height=fact.height, index=len(readable)))
     return readable, bad
 
 
 def _check_bad(manifest: Manifest, settings: DataSettings) -> None:
-    found = len(manifest.bad) + len(manifest.rows)
-    if len(manifest.bad) <= settings.max_bad_fraction * found:
+    unusable = [bad for bad in manifest.bad if not bad.by_rule]
+    found = len(unusable) + len(manifest.rows)
+    if len(unusable) <= settings.max_bad_fraction * found:
         return
-    examples = "".join(f"\n    {bad.path}: {bad.reason}" for bad in manifest.bad[:5])
+    examples = "".join(f"\n    {bad.path}: {bad.reason}" for bad in unusable[:5])
     raise DataError(
-        f"{len(manifest.bad)} of {found} files cannot be used, more than data.max_bad_fraction="
+        f"{len(unusable)} of {found} files cannot be used, more than data.max_bad_fraction="
         f"{settings.max_bad_fraction:g} allows:{examples}\n{_save_listing(manifest, settings)}"
         "Repair or remove them, or raise data.max_bad_fraction."
     )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.dicom import is_dicom, render
 from data_pipeline.headers import read_header
 from data_pipeline.manifest import DataError
 from data_pipeline.opencv import MAX_MEGAPIXELS, opencv
@@ -13,15 +14,17 @@ from data_pipeline.opencv import MAX_MEGAPIXELS, opencv
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The pixels of a file as it stores them.
+    """The pixels of a file as it stores them, or for DICOM as a viewer shows them.
 
     Attributes:
         pixels: uint8 or uint16, (H, W), or (H, W, 3) in red, green and blue.
         inverted: Whether 0 is white.
+        white: The value that is white, where the file tells it; 0 where only its set does.
     """
 
     pixels: NDArray[Any]
     inverted: bool = False
+    white: int = 0
 
     @property
     def peak(self) -> int:
@@ -32,7 +35,8 @@ class Decoded:
 def decode(data: bytes, channels: int = 1) -> Decoded:
     """The pixels of an encoded image file, of every format that is read.
 
-    The rotation in EXIF is applied, transparency is dropped, and palettes and CMYK become colours.
+    The rotation in EXIF is applied, transparency is dropped, and palettes and CMYK become colours. DICOM comes as
+    `data_pipeline.dicom.render` shows it, over the whole range of its type.
 
     Args:
         data: The content of the file.
@@ -42,6 +46,10 @@ def decode(data: bytes, channels: int = 1) -> Decoded:
         DataError: The file is truncated, damaged, larger than MAX_MEGAPIXELS, holds several images, or has pixels
         without a known range; the message is the reason.
     """
+    if is_dicom(data):
+        greys = render(data)
+        pixels = greys if channels == 1 else np.repeat(greys[:, :, np.newaxis], channels, axis=2)
+        return Decoded(pixels, white=int(np.iinfo(greys.dtype).max))
     header = read_header(data)
     if header.problem:
         raise DataError(header.problem)
@@ -72,10 +80,12 @@ def to_uint8(decoded: Decoded, white: int) -> NDArray[np.uint8]:
 
     Args:
         decoded: Of a file.
-        white: The value that is white, 255 to 65,535; without a meaning for 8 bits a value, whose white is 255.
+        white: The value that is white in the set, 255 to 65,535; without a meaning where the file tells its own, and
+            for 8 bits a value, whose white is 255.
     """
     pixels = decoded.pixels
     if pixels.dtype == np.uint8:
         return pixels
+    white = decoded.white or white
     scaled: NDArray[np.uint8] = np.rint(np.minimum(pixels, white) / np.float32(white / 255)).astype(np.uint8)
     return 255 - scaled if decoded.inverted else scaled

@@ -1,15 +1,14 @@
 """Reads a folder of images into a manifest: label, patient and content hash of each; nothing is decoded here."""
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipeline.classes import order_classes
-from data_pipeline.headers import read_header
+from data_pipeline.identity import is_hashed
+from data_pipeline.image_file import FileRules, printable, read_image_files, with_facts
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
 from data_pipeline.patients import AUTO, Patients, read_patients
 
@@ -46,7 +45,6 @@ KINDS = {"bacteria": "bacterial", "virus": "viral"}  # the word in a file name, 
 _POOL_FOLDERS = dict.fromkeys(("train", "training", "val", "valid", "validation"), POOL)
 _POOL_FOLDERS |= dict.fromkeys(("test", "testing"), TEST)
 _SYSTEM_NAMES = {"__macosx", "thumbs.db", "desktop.ini"}
-_CHUNK = 64  # files that a thread takes at a time: reading one costs less than handing it over
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,11 @@ class _File:
 
 
 def scan_folder(
-    root: Path, labels: str = "two_class", patient: str | None = AUTO, positive: str | None = AUTO
+    root: Path,
+    labels: str = "two_class",
+    patient: str | None = AUTO,
+    positive: str | None = AUTO,
+    rules: FileRules | None = None,
 ) -> Manifest:
     """The manifest of the images under `root`, sorted by image id, with the unusable files set aside.
 
@@ -70,8 +72,10 @@ def scan_folder(
         labels: "two_class" (normal, pneumonia), "three_class" (normal, bacterial, viral), or "folders" (the
             folder names are the classes). The case of folder names is ignored.
         patient: Where an image's path below `root` names the patient, as `data_pipeline.patients.read_patients`. An
-            image whose path does not is a patient of its own.
+            image whose path does not is a patient of its own. The PatientID of a DICOM file comes before what the
+            path says, but after a regular expression.
         positive: The positive one of two classes, as `data_pipeline.classes.order_classes`.
+        rules: Which DICOM images are used, and what hides their patients; by default `FileRules()`.
 
     With three_class, pneumonia files whose name does not say either bacteria or virus are set aside.
 
@@ -79,6 +83,7 @@ def scan_folder(
         DataError: Nothing was found, a class has no image, the labels are unknown, `patient` matches no path, or the
         positive class cannot be told.
     """
+    rules = FileRules() if rules is None else rules
     if labels not in LABEL_SCHEMES:
         raise DataError(
             f"data.labels must be one of {', '.join(LABEL_SCHEMES)}. Received: {labels!r}. Choose one of these."
@@ -95,7 +100,7 @@ def scan_folder(
     inner = ((file.class_folder, file.image_id[len(file.class_folder) + 1 :]) for file in files)
     patients = read_patients(patient, inner)
     rows = []
-    for found in _read_files(files, classes, patients):
+    for found in _read_files(files, classes, patients, rules):
         if isinstance(found, ImageRow):
             rows.append(found)
         else:
@@ -107,9 +112,11 @@ def scan_folder(
     ]
     rows.sort(key=lambda row: row.image_id)
     bad.sort(key=lambda each: each.path)
-    manifest = Manifest(str(top), classes, tuple(rows), tuple(bad), patient_folders=len(patients.folders))
+    # what a file says of its patient came before its folder
+    by_folder = 0 if all(is_hashed(row.group) for row in rows) else len(patients.folders)
+    manifest = Manifest(str(top), classes, tuple(rows), tuple(bad), patient_folders=by_folder)
     check_classes(manifest)
-    if patient not in (None, AUTO) and not any(row.names_patient for row in rows):
+    if patients.is_told and not any(row.names_patient for row in rows):
         raise DataError(
             f"data.patient must match the path of at least one image, such as {rows[0].image_id}. "
             f"Received: {patient!r}. Correct it, or leave data.patient out for names as Kaggle has them."
@@ -117,8 +124,12 @@ def scan_folder(
     return manifest
 
 
-def check_classes(manifest: Manifest) -> None:
+def check_classes(manifest: Manifest, advice: str = EXPECTED_LAYOUT) -> None:
     """Raise DataError unless every class has images in the pool and, if there is a test set, in the test set.
+
+    Args:
+        manifest: Of the data set.
+        advice: What ends the message.
 
     Raises:
         DataError: Nothing was found, there are fewer than two classes, or a class has no image.
@@ -126,11 +137,10 @@ def check_classes(manifest: Manifest) -> None:
     reasons = "".join(f"\n    {bad.path}: {bad.reason}" for bad in manifest.bad[:5])
     aside = f"\n{len(manifest.bad)} set aside, among them:{reasons}" if manifest.bad else ""
     if not manifest.rows:
-        raise DataError(f"No usable image was found in {manifest.root}.{aside}\n{EXPECTED_LAYOUT}")
+        raise DataError(f"No usable image was found in {manifest.root}.{aside}\n{advice}")
     if len(manifest.classes) < 2:
         raise DataError(
-            f"At least two classes are needed. Received: {len(manifest.classes)} in {manifest.root}.{aside}\n"
-            f"{EXPECTED_LAYOUT}"
+            f"At least two classes are needed. Received: {len(manifest.classes)} in {manifest.root}.{aside}\n{advice}"
         )
     for pool, counts in manifest.counts().items():
         missing = [name for name, count in zip(manifest.classes, counts, strict=True) if count == 0]
@@ -138,7 +148,7 @@ def check_classes(manifest: Manifest) -> None:
             where = "the pool (train and val)" if pool == POOL else "the test set"
             raise DataError(
                 f"Every class needs images. Received: {where} of {manifest.root} has none of: {', '.join(missing)}."
-                f"{aside}\n{EXPECTED_LAYOUT}"
+                f"{aside}\n{advice}"
             )
 
 
@@ -254,51 +264,39 @@ def _holds(folder: str, place: str) -> bool:
     return place == folder or place.startswith(f"{folder.rstrip(os.sep)}{os.sep}")
 
 
-def _read_files(files: Sequence[_File], classes: Sequence[str], patients: Patients) -> Iterator[ImageRow | BadFile]:
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    with ThreadPoolExecutor() as threads:
-        for read in threads.map(lambda chunk: [_read_file(file, classes, patients) for file in chunk], chunks):
-            yield from read
+def _read_files(
+    files: Sequence[_File], classes: Sequence[str], patients: Patients, rules: FileRules
+) -> Iterator[ImageRow | BadFile]:
+    """The row of each file in the manifest, or why it has none."""
+    labelled: list[tuple[_File, str]] = []
+    for file in files:
+        label = _label_of(file)
+        if isinstance(label, BadFile):
+            yield label
+        else:
+            labelled.append((file, label))
+    read_files = read_image_files(((file.path, file.image_id) for file, _ in labelled), rules)
+    for (file, label), read in zip(labelled, read_files, strict=True):
+        if isinstance(read, BadFile):
+            yield read
+            continue
+        row = ImageRow(
+            image_id=file.image_id,
+            path=file.path,
+            pool=file.pool,
+            label=classes.index(label),
+            group=patients.group_of(file.image_id, file.pool),
+            content_hash=read.content_hash,
+            bits=read.bits,
+        )
+        yield with_facts(row, read, rules, patients.is_told)
 
 
-def _read_file(file: _File, classes: Sequence[str], patients: Patients) -> ImageRow | BadFile:
-    """A file's row in the manifest, or why it has none."""
-    if not file.image_id.isprintable():  # such as names that are not UTF-8: no table or log could hold them
-        return BadFile(ascii(file.path)[1:-1], "the file name has characters that cannot be printed")
-    name = file.image_id.rpartition("/")[2]
-    label = file.folder_class
-    if label == _BY_FILE_NAME:
-        kinds = {kind for word, kind in KINDS.items() if word in name.lower()}
-        if len(kinds) != 1:
-            return BadFile(file.path, "the name of a pneumonia file must say either bacteria or virus")
-        label = kinds.pop()
-    if not os.path.isfile(file.path):  # reading a pipe would never end
-        return BadFile(file.path, "not a file, or a link that leads nowhere")
-    try:
-        with open(file.path, "rb", buffering=0) as stream:
-            data = stream.read()
-    except OSError as error:
-        return BadFile(file.path, f"cannot be read: {error.strerror}")
-    if not data:
-        return BadFile(file.path, "empty file")
-    if not _is_image(data[:12]):
-        return BadFile(file.path, "not a JPEG, PNG, BMP, TIFF or WebP image")
-    header = read_header(data)
-    if header.problem:
-        return BadFile(file.path, header.problem)
-    return ImageRow(
-        image_id=file.image_id,
-        path=file.path,
-        pool=file.pool,
-        label=classes.index(label),
-        group=patients.group_of(file.image_id, file.pool),
-        content_hash=hashlib.sha256(data).hexdigest(),
-        bits=header.bits,
-    )
-
-
-def _is_image(head: bytes) -> bool:
-    """Whether these first 12 bytes begin an image that can be read; the file's extension does not matter."""
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")):
-        return True
-    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+def _label_of(file: _File) -> str | BadFile:
+    """The class of a file, or why it has none."""
+    if file.folder_class != _BY_FILE_NAME:
+        return file.folder_class
+    kinds = {kind for word, kind in KINDS.items() if word in Path(file.image_id).name.lower()}
+    if len(kinds) != 1:
+        return BadFile(printable(file.path), "the name of a pneumonia file must say either bacteria or virus")
+    return kinds.pop()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 POOL = "pool"  # what training and validation are drawn from: Kaggle's train and val together, as in the report
 TEST = "test"
+TRAIN, VALIDATION = "train", "validation"  # parts of the pool, where a table divides it
 
 
 class DataError(ValueError):
@@ -30,13 +31,22 @@ class ImageRow:
     width: int = 0  # pixels of the file, 0 until decoded
     height: int = 0
     index: int = -1  # row in its pool's image array, -1 until prepared
-    bits: int = 8  # of a grey value in the file; above 8, only the set tells which value is white
+    bits: int = 8  # of a grey value; above 8, only the set tells which value is white; 8 for DICOM, which tells it
     twin: str = ""  # the first of the images of the set that look like it; empty where it is the only one
+    view: str = ""  # as data_pipeline.views names it; it, sex and age are empty where neither file nor table says them
+    sex: str = ""
+    age: float | None = None  # in years
+    part: str = ""  # TRAIN or VALIDATION where a table divides the pool
 
     @property
     def names_patient(self) -> bool:
         """Whether its name shows the patient."""
         return self.group != self.image_id
+
+    @property
+    def shown_path(self) -> str:
+        """The path as records show it: the image id instead where the path itself names the patient."""
+        return self.path if self.path.endswith(self.image_id) else self.image_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class BadFile:
 
     path: str
     reason: str
+    by_rule: bool = False  # excluded and not damaged: max_bad_fraction does not count it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,7 @@ class Manifest:
     patient_folders: int = 0  # folders inside class folders that are taken as a patient each
     white: int = 0  # the value that is white in files of more than 8 bits, 0 where there are none or nothing is decoded
     cut: int = 0  # test images with values above it
+    notes: tuple[str, ...] = ()  # what the user should be told of how the images were found and labelled
 
     @cached_property
     def pool_rows(self) -> tuple[ImageRow, ...]:

@@ -17,6 +17,8 @@ _LATER = ("held_out", "patient_folders", "white", "cut")  # fields of Manifest t
 def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
     """Write the images as a Parquet table: the fields of ImageRow and `split` (train, validation or test).
 
+    Of the files set aside, it holds those that cannot be used; `write_bad_files` lists all.
+
     Args:
         manifest: The prepared data set.
         split: The rows of the pool that train and that validate.
@@ -31,11 +33,13 @@ def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
     columns: dict[str, list[object]] = {
         field.name: [getattr(row, field.name) for row in manifest.rows] for field in fields(ImageRow)
     }
+    columns["path"] = [row.shown_path for row in manifest.rows]
     columns["split"] = [split_of_id.get(row.image_id, "test") for row in manifest.rows]
     about = {
         "root": manifest.root,
         "classes": manifest.classes,
-        "bad": [asdict(bad) for bad in manifest.bad],
+        "bad": [asdict(bad) for bad in manifest.bad if not bad.by_rule],  # a table can have 100,000 rows too many
+        "notes": manifest.notes,
         **{name: getattr(manifest, name) for name in _LATER},
     }
     table = pyarrow.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode()})
@@ -66,7 +70,8 @@ def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
     rows = tuple(ImageRow(**record) for record in table.drop_columns(["split"]).to_pylist())
     bad = tuple(BadFile(**record) for record in about["bad"])
     later = {name: about[name] for name in _LATER if name in about}
-    return Manifest(about["root"], tuple(about["classes"]), rows, bad, **later), splits
+    notes = tuple(about.get("notes", ()))
+    return Manifest(about["root"], tuple(about["classes"]), rows, bad, **later, notes=notes), splits
 
 
 def write_bad_files(bad: Iterable[BadFile], file: BinaryIO) -> None:

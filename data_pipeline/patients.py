@@ -35,10 +35,12 @@ class Patients:
     Attributes:
         pattern: Its first group that matched is the patient, or the whole match where it has no group.
         folders: The folders, as paths below the data set's root, that are a patient each.
+        is_told: Whether the pattern is the user's own, who may know better than what a file says of its patient.
     """
 
     pattern: re.Pattern[str]
     folders: frozenset[str] = field(default_factory=frozenset)
+    is_told: bool = False
 
     def group_of(self, image_id: str, pool: str) -> str:
         """The patient as "pool/person1"; the image's own id where nothing tells.
@@ -72,7 +74,7 @@ def read_patients(patient: str | None, images: Iterable[tuple[str, str]]) -> Pat
     if patient == AUTO:
         return Patients(_KNOWN, find_patient_folders(images))
     try:
-        return Patients(re.compile(patient))
+        return Patients(re.compile(patient), is_told=True)
     except re.error as error:
         raise DataError(
             f"data.patient must be a regular expression such as '(\\d+)_'. Received: {patient!r} ({error}). Correct it."

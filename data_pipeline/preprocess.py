@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO
@@ -330,7 +330,8 @@ def decode_image(data: bytes, settings: ImageSettings, white: int = 65_535) -> t
     Args:
         data: The content of the file.
         settings: How it becomes an array.
-        white: The value that becomes 255 in a file of more than 8 bits: of the set, `PreparedImages.white`.
+        white: The value that becomes 255 in a file of more than 8 bits that does not tell it itself: of the set,
+            `PreparedImages.white`.
 
     Raises:
         DataError: As `data_pipeline.decode.decode`; the message is the reason.
@@ -362,4 +363,4 @@ def _resized(decoded: Decoded, shape: tuple[int, int], interpolation: str, white
         "nearest": cv2.INTER_NEAREST,
     }[interpolation]
     resized = cv2.resize(decoded.pixels, shape[::-1], interpolation=method)
-    return to_uint8(Decoded(resized, decoded.inverted), white)
+    return to_uint8(replace(decoded, pixels=resized), white)

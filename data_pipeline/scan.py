@@ -6,9 +6,10 @@ classes.
 """
 
 import argparse
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_pipeline.dataset import Dataset, DataSettings, list_notices, prepare_dataset
 from data_pipeline.folders import KINDS, LABEL_SCHEMES
@@ -38,6 +39,8 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
         settings = DataSettings(
             root=options.root,
             labels=options.labels,
+            classes=_read_setting("classes", options.classes),
+            columns=_read_setting("columns", options.columns),
             patient=options.patient,
             positive=None,  # here no class is looked at alone
             cache=options.cache,
@@ -63,7 +66,13 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
 def _build_parser(cache: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_pipeline.scan", description="Show what a data set holds.")
     parser.add_argument("root", nargs="?", help="folder of images (default: the sample that ships with the project)")
-    parser.add_argument("--labels", choices=LABEL_SCHEMES, default="two_class", help="default: %(default)s")
+    parser.add_argument(
+        "--labels", default="two_class", help=f"{', '.join(LABEL_SCHEMES)}, or a table (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--classes", default="{}", help="with a table: '{pneumonia: [Pneumonia], normal: [No Finding]}'"
+    )
+    parser.add_argument("--columns", default="{}", help="of a table of no known set: '{image: COLUMN, label: COLUMN}'")
     parser.add_argument(
         "--patient",
         metavar="REGEX",
@@ -72,6 +81,19 @@ def _build_parser(cache: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--cache", default=cache, help="folder of the decoded images (default: %(default)s)")
     return parser
+
+
+def _read_setting(name: str, text: str) -> dict[str, Any]:
+    """A dictionary as the command line of a search has it; the sign * stands for itself."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(re.sub(r"(?<=[\[:,\s])\*(?=[\],}\s])", "'*'", text))
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise DataError(f"--{name} is a dictionary such as {{name: value}}. Received: {text!r}. Correct it.")
+    return found
 
 
 def _count_table(manifest: Manifest, split: Split) -> "Table":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.manifest import POOL, TEST, DataError, ImageRow, Manifest, count_labels
+from data_pipeline.manifest import POOL, TEST, VALIDATION, DataError, ImageRow, Manifest, count_labels
 
 SPLIT_METHODS = ("stratified", "patient", "balanced")
 # The report's validation images of each class, out of 5,232 in all: 20 %, the same number from every class.
@@ -67,7 +67,7 @@ class Split:
 
 
 def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
-    """Draw the validation images from the pool: of each class the same share, or the same number.
+    """Draw the validation images from the pool, the same share or number of each class, or take those a table names.
 
     With whole patients that number is reached exactly if it can be and never exceeded but for one case: where every
     patient of a class has more images than its share, "stratified" takes up to a third of it. `Split.counts` gives the
@@ -77,6 +77,8 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
         DataError: A class has too few images, or too few patients, to be split.
     """
     rows, labels = manifest.pool_rows, manifest.pool_labels
+    if any(row.part == VALIDATION for row in rows):
+        return _stated_split(manifest, settings)
     stratified = settings.method == "stratified"
     wanted = _stratified_numbers(manifest, settings.fraction) if stratified else _equal_numbers(manifest, settings)
     whole_patients = settings.method != "balanced"
@@ -134,6 +136,25 @@ def _equal_numbers(manifest: Manifest, settings: SplitSettings) -> list[int]:
     return [wanted] * len(manifest.classes)
 
 
+def _stated_split(manifest: Manifest, settings: SplitSettings) -> Split:
+    """The split that a table states."""
+    if settings.redraw:
+        raise DataError(
+            "data.split.redraw draws validation anew for each repeat, and the table of data.labels states which images "
+            "validate. Received: both. Leave data.split.redraw out, or the table's column of splits."
+        )
+    validates = np.array([row.part == VALIDATION for row in manifest.pool_rows])
+    split = Split(np.flatnonzero(~validates), np.flatnonzero(validates))
+    for part, counts in split.counts(manifest).items():
+        for name, count in zip(manifest.classes, counts, strict=True):
+            if count == 0 and part != TEST:
+                raise DataError(
+                    f"Every class needs images that train and images that validate. Received: a table whose {part} has "
+                    f"none of class {name}. Correct its column of splits, or leave it out of data.columns."
+                )
+    return split
+
+
 def repeat_splits(manifest: Manifest, settings: SplitSettings, repeats: int) -> tuple[Split, ...]:
     """One split per repeat of a configuration: the first as `split_pool` draws it, each later one with another seed.
 
@@ -170,9 +191,12 @@ def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0, by_l
     """
     if not 0 < fraction < 1:
         raise DataError(f"The held-out fraction must be between 0 and 1. Received: {fraction}. Try 0.2.")
-    rows = manifest.pool_rows
-    wanted = [max(1, round(count * fraction)) for count in manifest.counts()["pool"]]
-    drawn = {rows[at].image_id for at in _draw(tie_rows(rows, by_looks), manifest.pool_labels, wanted, seed)}
+    rows, labels = manifest.pool_rows, manifest.pool_labels
+    stays = np.array([row.part == VALIDATION for row in rows])
+    wanted = [max(1, round(count * fraction)) for count in count_labels(labels[~stays], len(manifest.classes))]
+    # what belongs to an image that a table has validate stays with it
+    units = [unit for unit in tie_rows(rows, by_looks) if not stays[unit].any()]
+    drawn = {rows[at].image_id for at in _draw(units, labels, wanted, seed)}
     moved = tuple(replace(row, pool=TEST) if row.image_id in drawn else row for row in manifest.rows)
     result = replace(manifest, rows=moved, held_out=True)
     for name, *counts in zip(manifest.classes, *result.counts().values(), strict=True):

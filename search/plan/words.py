@@ -33,7 +33,7 @@ from search.plan.settings import (
 
 GROUPS = ("space", "data", "resources", "cluster")  # a word such as space=cnn2 chooses a file of search/conf
 # Dictionaries whose names are the user's own.
-_OPEN = ("space.parameters", "space.guess", "data.extra_tests")
+_OPEN = ("space.parameters", "space.guess", "data.extra_tests", "data.classes", "data.columns")
 # What a resumed run may change, beside resources.*, evaluate.* and run.*.
 _MAY_CHANGE = (
     "search.num_trials",

@@ -119,8 +119,8 @@ def test_unusable_files_are_set_aside_with_their_reason(root: Path) -> None:
     reasons = {Path(bad.path).name: bad.reason for bad in manifest.bad}
     assert reasons == {
         "empty.jpeg": "empty file",
-        "notes.txt": "not a JPEG, PNG, BMP, TIFF or WebP image",
-        "page.jpeg": "not a JPEG, PNG, BMP, TIFF or WebP image",
+        "notes.txt": "not a JPEG, PNG, BMP, TIFF, WebP or DICOM image",
+        "page.jpeg": "not a JPEG, PNG, BMP, TIFF, WebP or DICOM image",
         "nowhere.jpeg": "not a file, or a link that leads nowhere",
         "pipe.jpeg": "not a file, or a link that leads nowhere",
         "line\\nbreak.jpeg": "the file name has characters that cannot be printed",

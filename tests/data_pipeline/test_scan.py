@@ -48,3 +48,16 @@ def test_command_prints_images_that_do_not_fit(root: Path, tmp_path: Path, capsy
 def test_command_fails_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert print_scan([str(tmp_path), "--cache", str(tmp_path / "cache")]) == 1
     assert "No usable image" in capsys.readouterr().out
+
+
+def test_command_reads_a_table(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = sorted(path.name for path in root.rglob("*.jpeg"))
+    lines = [f"{name},{'sick' if name.startswith('person') else 'well'}" for name in names]
+    (tmp_path / "own.csv").write_text("\n".join(["file,finding", *lines]))
+    words = [str(root), "--cache", str(tmp_path / "cache"), "--labels", str(tmp_path / "own.csv")]
+    columns = ["--columns", "{image: file, label: finding}"]
+    assert print_scan([*words, *columns, "--classes", "{healthy: well, other: [*]}"]) == 0
+    printed = capsys.readouterr().out
+    assert "Classes, healthy: well; other: all others." in printed
+    assert print_scan([*words, *columns, "--classes", "[1"]) == 1
+    assert "--classes is a dictionary" in capsys.readouterr().out

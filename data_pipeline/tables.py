@@ -1,0 +1,330 @@
+"""Labels images by a table: finds each image by its name below a folder, and maps findings to classes.
+
+Every row without an image, every file without a row and every row without one class is set aside by a rule that a
+setting changes; all of them are counted.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data_pipeline.classes import order_classes
+from data_pipeline.image_file import FileRules, ImageFile, printable, read_image_files, with_facts
+from data_pipeline.manifest import POOL, TEST, TRAIN, VALIDATION, BadFile, DataError, ImageRow, Manifest
+from data_pipeline.patients import read_patients
+from data_pipeline.table_formats import LabelRow, LabelTable, read_table
+from data_pipeline.views import is_frontal
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
+ANY = "*"  # in data.classes: every finding that no class names
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp", ".webp")
+_NO_IMAGES = (*TABLE_SUFFIXES, ".txt", ".md", ".json", ".html", ".pdf", ".zip", ".gz")
+_RADIOGRAPHS = ("", "x-ray", "xray", "xr", "cr", "dx", "rg")
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), VALIDATION),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
+_MOST_CLASSES = 10  # that are made without data.classes
+_CHOICES = {
+    "several": ("exclude", "first"),
+    "uncertain": ("exclude", "positive", "negative"),
+    "blank": ("negative", "exclude"),
+    "unmatched": ("exclude", "stop"),
+}
+
+
+@dataclass
+class TableSettings:
+    """What becomes of rows that do not name one class, or no image: the settings `data.table.*`.
+
+    Attributes:
+        several: Findings of several classes: "exclude" the image, or take the "first" class of data.classes.
+        uncertain: A finding that may be there and would decide: "exclude" the image, or count it as "positive" or
+            "negative".
+        blank: A finding of a class that the row does not mention: "negative", or "exclude" the image.
+        unmatched: Rows without an image and images without a row: "exclude" them, or "stop".
+
+    Raises:
+        DataError: A value is none of these.
+    """
+
+    several: str = "exclude"
+    uncertain: str = "exclude"
+    blank: str = "negative"
+    unmatched: str = "exclude"
+
+    def __post_init__(self) -> None:
+        for name, valid in _CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise DataError(
+                    f"data.table.{name} must be one of {', '.join(valid)}. Received: {getattr(self, name)!r}."
+                )
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Which findings make which class.
+
+    Attributes:
+        names: The classes, in the order of their labels.
+        by_finding: From a finding, as `_key` writes it, to the label.
+        listed: The labels in the order of data.classes.
+        rest: The label of every other finding; None where they have none.
+    """
+
+    names: tuple[str, ...]
+    by_finding: Mapping[str, int]
+    listed: tuple[int, ...]
+    rest: int | None = None
+
+    def of(self, findings: Iterable[str]) -> set[int]:
+        """The labels of some findings."""
+        found = {self.by_finding.get(_key(finding), self.rest) for finding in findings if finding}
+        return {label for label in found if label is not None}
+
+
+def is_table(labels: str) -> bool:
+    """Whether data.labels names a table and no scheme of folders."""
+    return labels.lower().endswith(TABLE_SUFFIXES)
+
+
+def scan_table(
+    root: Path,
+    file: Path,
+    classes: Mapping[str, Any],
+    columns: Mapping[str, str],
+    settings: TableSettings,
+    patient: str | None,
+    positive: str | None,
+    rules: FileRules,
+) -> Manifest:
+    """The manifest of the images below `root` that a table labels, sorted by image id.
+
+    Args:
+        root: The folder below which images are looked for by name.
+        file: The table, as `read_table`.
+        classes: From a class to its findings; empty: each finding is a class, if no image has several.
+        columns: As `read_table`.
+        settings: What becomes of rows that do not name one class.
+        patient: Where an image's path names the patient whom its row does not name, as
+            `data_pipeline.patients.read_patients`.
+        positive: The positive one of two classes, as `data_pipeline.classes.order_classes`.
+        rules: Which DICOM images are used, and what hides patients.
+
+    Raises:
+        DataError: The table cannot be read, data.classes does not fit it, or no image is found.
+    """
+    table = read_table(file, columns)
+    known = read_classes(table, classes, positive)
+    rules = replace(rules, keeps_names=table.is_public)
+    patients = read_patients(patient, ())
+    matched, bad = _match(table, root, rules)
+    if settings.unmatched == "stop" and bad:
+        raise DataError(
+            f"With data.table.unmatched=stop every row has an image and every image a row. Received: {len(bad)} that "
+            f"do not, such as {bad[0].path} ({bad[0].reason}). Complete them, or leave data.table.unmatched out."
+        )
+    divided = {_SPLITS.get(row.split) for row, _ in matched}
+    labelled: list[tuple[LabelRow, str, int]] = []
+    for row, path in matched:
+        label = _why_not(row, divided != {None}, rules) or label_of(row, known, settings)
+        if isinstance(label, str):
+            bad.append(BadFile(_shown(path, row, rules), label, by_rule=True))
+        else:
+            labelled.append((row, path, label))
+    rows = []
+    reads = read_image_files(((str(root / path), path) for _, path, _ in labelled), rules)
+    for (row, path, label), read in zip(labelled, reads, strict=True):
+        if isinstance(read, BadFile):
+            bad.append(replace(read, path=_shown(read.path, row, rules)))
+        else:
+            image = _image_row(row, root, path, label, read, VALIDATION in divided, rules)
+            if not row.patient:
+                image = replace(image, group=patients.group_of(image.image_id, image.pool))
+            rows.append(with_facts(image, read, rules, bool(row.patient) or patients.is_told))
+    rows.sort(key=lambda row: row.image_id)
+    notes = _notes(table, file, known, len(matched), rows)
+    return Manifest(str(root), known.names, tuple(rows), tuple(sorted(bad, key=lambda each: each.path)), notes=notes)
+
+
+def read_classes(table: LabelTable, classes: Mapping[str, Any], positive: str | None) -> Classes:
+    """The classes that data.classes makes of a table's findings, in the order of `order_classes`.
+
+    Raises:
+        DataError: A finding is in two classes or not in the table, without data.classes an image has several, or the
+        positive class cannot be told.
+    """
+    counts = Counter(finding for row in table.rows for finding in row.present | row.uncertain)
+    listing = ", ".join(f"{finding} ({count:,})" for finding, count in counts.most_common(30))
+    example = "data.classes={pneumonia: [Pneumonia, Consolidation], normal: [No Finding]}"
+    if not classes:
+        if len(counts) > _MOST_CLASSES or any(len(row.present) > 1 for row in table.rows):
+            raise DataError(
+                f"Images with several findings need data.classes. Received: a table with the findings {listing}. "
+                f"Write, such as, {example}; [*] stands for all others."
+            )
+        classes = {name: [name] for name in sorted(counts)}
+    by_finding: dict[str, str] = {}  # to the class
+    present = {_key(finding) for finding in counts}
+    for name, listed in classes.items():
+        findings = [str(finding) for finding in (listed if isinstance(listed, (list, tuple)) else [listed])]
+        twice = [finding for finding in findings if _key(finding) in by_finding]
+        if twice or not any(finding == ANY or _key(finding) in present for finding in findings):
+            raise DataError(
+                "data.classes gives each class findings of its own, at least one of which the table has. Received: "
+                f"{name}: {', '.join(twice or findings)}. The table has {listing}. Correct it, such as {example}."
+            )
+        by_finding |= {_key(finding): str(name) for finding in findings}
+    names = order_classes([str(name) for name in classes], positive)
+    label_of_finding = {finding: names.index(name) for finding, name in by_finding.items()}
+    rest = label_of_finding.pop(ANY, None)
+    return Classes(names, label_of_finding, tuple(names.index(str(name)) for name in classes), rest)
+
+
+def label_of(row: LabelRow, classes: Classes, settings: TableSettings) -> int | str:
+    """The label of an image, or the rule by which it has none.
+
+    An uncertain or blank finding matters only where it would give the image another class than it has.
+    """
+    counted = row.present | row.uncertain if settings.uncertain == "positive" else row.present
+    found = classes.of(counted)
+    if settings.uncertain == "exclude" and classes.of(row.uncertain) - found:
+        return "a finding of data.classes is uncertain (data.table.uncertain)"
+    if settings.blank == "exclude" and classes.of(row.blank) - found:
+        return "a finding of data.classes is blank (data.table.blank)"
+    if len(found) > 1 and settings.several == "exclude":
+        return "findings of several classes (data.table.several)"
+    if not found:
+        return "the label is blank" if "" in row.blank else "no finding of data.classes"
+    return min(found, key=classes.listed.index)
+
+
+def _key(finding: str) -> str:
+    """A finding as it is compared: Pleural_Thickening is 'pleural thickening'."""
+    return finding.casefold().replace("_", " ").strip()
+
+
+def _why_not(row: LabelRow, is_divided: bool, rules: FileRules) -> str | None:
+    """Why an image is not used, whatever its label."""
+    if not is_frontal(row.view) and "view" not in rules.accept:
+        return f"the view {row.view} is not frontal"
+    if row.modality.lower() not in _RADIOGRAPHS and "modality" not in rules.accept:
+        return f"modality {row.modality} is no radiograph"
+    if is_divided and row.split not in _SPLITS:
+        return f"the split {row.split!r} is not train, validation or test"
+    return None
+
+
+def _match(table: LabelTable, root: Path, rules: FileRules) -> tuple[list[tuple[LabelRow, str]], list[BadFile]]:
+    """Each row with the path of its image below `root`, and the rows and files that stay alone."""
+    files: dict[str, list[str]] = {}
+    for path in _list_files(root):
+        files.setdefault(_stem(path.rpartition("/")[2]), []).append(path)
+    matched: dict[str, LabelRow] = {}
+    bad = []
+    for row in table.rows:
+        found = _find(row.image, files)
+        if len(found) == 1 and found[0] not in matched:
+            matched[found[0]] = row
+            continue
+        reason = "a row without an image below data.root"
+        if found:
+            reason = "a row whose name several images have" if len(found) > 1 else "a second row for one image"
+        bad.append(BadFile(_shown(row.image, row, rules), reason, by_rule=True))
+    alone = (path for paths in files.values() for path in paths if path not in matched)
+    bad += [BadFile(printable(path), "an image without a row in the table", by_rule=True) for path in alone]
+    return [(row, path) for path, row in matched.items()], bad
+
+
+def _list_files(root: Path) -> list[str]:
+    """Paths below `root` of all files that may be images, sorted."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        below = Path(folder).relative_to(root).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        found += [prefix + name for name in names if not name.startswith(".") and not name.lower().endswith(_NO_IMAGES)]
+    return sorted(found)
+
+
+def _find(reference: str, files: Mapping[str, Sequence[str]]) -> list[str]:
+    """The files that a row means: of those of its name, with any suffix, the ones in the most folders that it names."""
+    *folders, name = reference.split("/")
+    candidates = files.get(_stem(name), ())
+
+    def fit(path: str) -> tuple[int, bool]:
+        *own, last = path.split("/")
+        pairs = zip(reversed(own), reversed(folders), strict=False)
+        common = next(
+            (place for place, (mine, theirs) in enumerate(pairs) if mine != theirs), min(len(own), len(folders))
+        )
+        return common, last == name
+
+    best = max(map(fit, candidates), default=None)
+    return [path for path in candidates if fit(path) == best]
+
+
+def _stem(name: str) -> str:
+    """A file's name without the suffix of an image; an identifier may hold dots."""
+    suffix = os.path.splitext(name)[1]
+    return name[: -len(suffix)] if suffix.lower() in _IMAGE_SUFFIXES else name
+
+
+def _shown(path: str, row: LabelRow, rules: FileRules) -> str:
+    """A path or name without the patient that the row names, unless the set is public."""
+    return printable(path if rules.keeps_names else rules.pseudonyms.conceal(path, [row.patient]))
+
+
+def _image_row(
+    row: LabelRow, root: Path, path: str, label: int, read: ImageFile, is_split: bool, rules: FileRules
+) -> ImageRow:
+    part = _SPLITS.get(row.split)
+    pool = TEST if part == TEST else POOL
+    image_id = _shown(path, row, rules)
+    return ImageRow(
+        image_id=image_id,
+        path=str(root / path),
+        pool=pool,
+        label=label,
+        group=f"{pool}/{rules.pseudonyms.patient(row.patient)}" if row.patient else image_id,
+        content_hash=read.content_hash,
+        bits=read.bits,
+        view=row.view,
+        sex=row.sex,
+        age=row.age,
+        part=part or "" if is_split and pool == POOL else "",
+    )
+
+
+def _notes(table: LabelTable, file: Path, classes: Classes, matched: int, rows: Sequence[ImageRow]) -> tuple[str, ...]:
+    """What is said of the table on the screen."""
+    findings: dict[int, list[str]] = {label: [] for label in range(len(classes.names))}
+    for finding, label in classes.by_finding.items():
+        findings[label].append(finding)
+    if classes.rest is not None:
+        findings[classes.rest].append("all others")
+    made_of = "; ".join(f"{name}: {', '.join(findings[label])}" for label, name in enumerate(classes.names))
+    present = {_key(finding) for row in table.rows for finding in row.present | row.uncertain}
+    missing = sorted(classes.by_finding.keys() - present)
+    notes = [
+        f"Labels of {file.name} ({table.format}): {len(table.rows):,} images in the table, {matched:,} of them here, "
+        f"{len(rows):,} used.",
+        *table.notes,
+        f"Classes, {made_of}.",
+        *([f"Findings of data.classes that no row has: {', '.join(missing)}."] if missing else []),
+    ]
+    parts = Counter(row.part or row.pool for row in rows)
+    if parts[VALIDATION] or parts[TEST]:
+        patients = {
+            part: {row.group for row in rows if row.part == part and row.names_patient} for part in (TRAIN, VALIDATION)
+        }
+        both = len(patients[TRAIN] & patients[VALIDATION])
+        notes.append(
+            f"The table divides the images: {', '.join(f'{part} {count:,}' for part, count in sorted(parts.items()))}"
+            f"{f'; {both} patients are in train and in validation' if both else ''}."
+        )
+    return tuple(notes)
