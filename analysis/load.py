@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEST_COLUMNS = ("loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity", "average_precision")
+_LATER = ("average_precision",)  # evaluations of older runs have none
 EVALUATION_COLUMNS = tuple(entry.name for entry in fields(Evaluation))
 MANIFEST_COLUMNS = ("image_id", "pool", "label", "group", "content_hash", "width", "height", "split")
 
@@ -333,7 +334,7 @@ def _read_evaluations(folder: RunFolder) -> "tuple[pd.DataFrame, list[str]]":
     for line in content.splitlines():
         try:
             entry = json.loads(line)
-            entries.append([entry[name] for name in EVALUATION_COLUMNS])
+            entries.append([entry.get(name) if name in _LATER else entry[name] for name in EVALUATION_COLUMNS])
         except (ValueError, KeyError, TypeError):
             damaged += 1
     frame = pd.DataFrame(entries, columns=list(EVALUATION_COLUMNS))

@@ -113,8 +113,8 @@ def test_a_storage_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None
     check_storage(RunFolder(str(tmp_path)))
     check_storage(RunFolder(str(tmp_path / "to/be/made")))
     assert list(tmp_path.iterdir()) == []
-    check_storage(RunFolder("memory://bucket/runs"))
-    assert RunFolder("memory://bucket/runs").names() == []
+    check_storage(RunFolder("memory://preflight/runs"))
+    assert RunFolder("memory://preflight/runs").names() == []
 
 
 def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,5 +127,5 @@ def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch
         raise PermissionError("An error occurred (AccessDenied) when calling the PutObject operation")
 
     monkeypatch.setattr(RunFolder, "write", refuse)
-    with pytest.raises(SettingsError, match=r"Received: memory://bucket/runs \(.*AccessDenied"):
-        check_storage(RunFolder("memory://bucket/runs"))
+    with pytest.raises(SettingsError, match=r"Received: memory://preflight/runs \(.*AccessDenied"):
+        check_storage(RunFolder("memory://preflight/runs"))

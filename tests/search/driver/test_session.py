@@ -135,7 +135,7 @@ def test_the_address_of_a_cluster_that_was_killed_is_not_waited_for(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     (tmp_path / "ray").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
         (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{port}")
         assert session._cluster_runs()
