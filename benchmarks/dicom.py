@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, timed
+from benchmarks.harness import Machine, Measurement, Options, timed
+from benchmarks.prepare import beside_loop, speed
 from data_pipeline.dataset import DataSettings, list_dataset
 from data_pipeline.folders import scan_folder
 from data_pipeline.identity import Pseudonyms
@@ -46,23 +47,13 @@ def summarize(
     files: int, ours: Sequence[float], loop: Sequence[float], listed: Sequence[float], machine: Machine
 ) -> Measurement:
     """The measurement that these seconds make, of preparing, of the loop and of listing the files."""
-
-    def speed(name: str, seconds: Sequence[float]) -> Quantity:
-        return Quantity(name, "images/s", tuple(files / each for each in seconds))
-
     return Measurement(
         question="How much of all cores does preparing DICOM files use?",
         setting=f"{files:,} DICOM files of 12 bits and about {SIDE} x {SIDE}, in the system's file cache, a fifth each "
         f"{', '.join(ENCODINGS)}; both apply the window, invert MONOCHROME1 and average down to 224 x 224. The loop "
         "runs pydicom's functions over every pixel on one thread; it has our codecs where pydicom has none of its own.",
-        comparisons=(
-            Comparison(
-                speed(f"prepare_images, {machine.cores} cores", ours),
-                speed("one pydicom loop, one thread", loop),
-                Bound(round(0.9 * machine.cores, 2), at_most=False),
-            ),
-        ),
-        others=(speed("listing and hashing the files and reading their tags, once before", listed),),
+        comparisons=(beside_loop(files, ours, loop, "one pydicom loop, one thread", machine),),
+        others=(speed("listing and hashing the files and reading their tags, once before", files, listed),),
         limited_by="the decoders, which give the GIL back; reading the tags holds it.",
         physical_limit=f"the codecs alone on {machine.cores} cores; not measured.",
         notes=("Ours finds the grey of each stored value once and looks it up; the loop computes it for every pixel.",),
