@@ -164,12 +164,12 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
     """
     listed = list_dataset(settings)
     pool, test = _prepare_pools(listed, settings, progress)
-    marked = _mark_twins(listed, pool, test)
-    if settings.split.method == "stratified" and marked.held_out and marked.look_alikes().across_pools:
-        # only now is it known which images must stay together
-        whole = replace(marked, rows=tuple(replace(row, pool=POOL) for row in marked.rows))
-        listed = hold_out_test(whole, by_looks=True)
-        pool, test = _prepare_pools(listed, settings, progress)
+    if settings.split.method == "stratified" and listed.held_out:  # only now is it known which images look alike
+        marked = _mark_twins(listed, pool, test)
+        if marked.look_alikes().across_pools:
+            whole = replace(marked, rows=tuple(replace(row, pool=POOL) for row in marked.rows))
+            listed = hold_out_test(whole, by_looks=True)
+            pool, test = _prepare_pools(listed, settings, progress)
     pool_rows, pool_bad = _apply_facts(listed.pool_rows, pool)
     test_rows, test_bad = _apply_facts(listed.test_rows, test)
     rows = sorted(pool_rows + test_rows, key=lambda row: row.image_id)
@@ -223,9 +223,9 @@ def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tu
     if manifest.held_out:
         notices.append(f"There is no test folder: {len(manifest.test_rows)} images were held out as the test set.")
     notices += manifest.notes
-    unusable = [bad for bad in manifest.bad if not bad.by_rule]
-    if unusable:
-        notices.append(f"Files set aside: {len(unusable)}, the first because: {unusable[0].reason}.")
+    if manifest.unusable:
+        first = manifest.unusable[0].reason
+        notices.append(f"Files set aside: {len(manifest.unusable)}, the first because: {first}.")
     notices += _list_rules(manifest.bad)
     notices += _meaning_notices(manifest, settings)
     notices += _duplicate_notices(manifest, settings)
@@ -377,7 +377,7 @@ def _apply_facts(rows: Sequence[ImageRow], prepared: PreparedImages) -> tuple[li
 
 
 def _check_bad(manifest: Manifest, settings: DataSettings) -> None:
-    unusable = [bad for bad in manifest.bad if not bad.by_rule]
+    unusable = manifest.unusable
     found = len(unusable) + len(manifest.rows)
     if len(unusable) <= settings.max_bad_fraction * found:
         return

@@ -90,6 +90,11 @@ class Manifest:
         """The images that only the evaluation after the search may read."""
         return tuple(row for row in self.rows if row.pool == TEST)
 
+    @cached_property
+    def unusable(self) -> tuple[BadFile, ...]:
+        """The damaged files, without those that a rule sets aside."""
+        return tuple(bad for bad in self.bad if not bad.by_rule)
+
     @property
     def pool_labels(self) -> NDArray[np.int64]:
         """Labels of `pool_rows`, int64 (N,), each a position in `classes`."""

@@ -38,7 +38,7 @@ def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
     about = {
         "root": manifest.root,
         "classes": manifest.classes,
-        "bad": [asdict(bad) for bad in manifest.bad if not bad.by_rule],  # a table can have 100,000 rows too many
+        "bad": [asdict(bad) for bad in manifest.unusable],  # a table can have 100,000 rows too many
         "notes": manifest.notes,
         **{name: getattr(manifest, name) for name in _LATER},
     }
