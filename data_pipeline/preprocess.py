@@ -254,7 +254,7 @@ def _is_running(pid: int) -> bool:
 def _find_peaks(rows: Sequence[ImageRow]) -> list[int]:
     """The largest value of each readable file of more than 8 bits."""
     paths = [row.path for row in rows if row.bits > 8]
-    with ThreadPoolExecutor(max_workers=_cpu_count()) as threads:
+    with ThreadPoolExecutor(max_workers=cpu_count()) as threads:
         return [peak for peak in threads.map(_find_peak, paths) if peak is not None]
 
 
@@ -297,12 +297,12 @@ _Made = tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None, ImageFacts]  #
 def _decode_all(paths: Sequence[str], settings: ImageSettings, white: int) -> Iterator[_Made]:
     make = partial(_make_image, settings=settings, white=white)
     opencv()
-    with ThreadPoolExecutor(max_workers=_cpu_count()) as threads:
+    with ThreadPoolExecutor(max_workers=cpu_count()) as threads:
         for start in range(0, len(paths), _CHUNK):
             yield from threads.map(make, paths[start : start + _CHUNK])
 
 
-def _cpu_count() -> int:
+def cpu_count() -> int:
     """CPUs that this process may use; in a container or a batch job they are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_pipeline.preprocess import cpu_count
+
 _ROOT = Path("/")
 
 
@@ -38,14 +40,7 @@ def find_limits(root: Path = _ROOT) -> Limits:
     """
     free, left = _free_memory(root), min((_memory_left(group) for group in _groups(root, "memory")), default=math.inf)
     quota = min((_cpu_quota(group) for group in _groups(root, "cpu")), default=math.inf)
-    return Limits(max(1, int(min(_affinity(), quota))), min(free, left) / 2**20, left < free)
-
-
-def _affinity() -> int:
-    """How many CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return Limits(max(1, int(min(cpu_count(), quota))), min(free, left) / 2**20, left < free)
 
 
 def _free_memory(root: Path) -> float:
@@ -63,7 +58,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
     """The folders of the cgroups whose limits hold for this process, innermost first; each must be obeyed.
 
     A container may see the group's name on its host and, in /sys, only its own groups: names that lead nowhere are
-    passed over, and the topmost folder is the container's.
+    skipped, and the topmost folder is the container's.
     """
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, names, path = line.split(":", 2)

@@ -23,7 +23,7 @@ def tree(root: Path, groups: str, files: dict[str, str]) -> Path:
 
 @pytest.fixture(autouse=True)
 def sixteen_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_affinity", lambda: 16)
+    monkeypatch.setattr(limits, "cpu_count", lambda: 16)
 
 
 @pytest.mark.parametrize(
