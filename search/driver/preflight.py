@@ -90,12 +90,21 @@ def use_ray_folder() -> str:
     return folder
 
 
+def ray_address_file() -> Path:
+    """Where `ray start` leaves the address of the cluster that it starts on this machine; it need not be there.
+
+    Raises:
+        SettingsError: As `use_ray_folder`.
+    """
+    return Path(use_ray_folder(), "ray_current_cluster")
+
+
 def is_anothers_ray() -> bool:
     """Whether the Ray that would be found on this machine was started by another account, other than root's."""
     if os.environ.get("RAY_ADDRESS"):
         return False
     try:
-        owner = Path(use_ray_folder(), "ray_current_cluster").stat().st_uid
+        owner = ray_address_file().stat().st_uid
     except OSError:
         return False
     return owner not in (os.getuid(), 0)

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from data_pipeline.dataset import Dataset
@@ -16,7 +15,7 @@ from models.registry import PUBLISHED, ModelConfig, count_parameters
 from search.driver.coming import planned_hosts
 from search.driver.limits import Limits, find_limits
 from search.driver.machine import STORE_SHARE, Host, find_hosts, this_host, with_coming
-from search.driver.preflight import is_anothers_ray, use_ray_folder
+from search.driver.preflight import is_anothers_ray, ray_address_file, use_ray_folder
 from search.driver.resources import TrialResources, plan_resources
 from search.driver.share import share_backbones
 from search.plan.settings import ClusterSettings, Settings, SettingsError
@@ -104,13 +103,9 @@ def ray_session(mode: str = "auto", say: Callable[[str], None] = lambda line: No
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     use_ray_folder()  # before Ray reads where it is
-    alone = mode == "local"
-    if not alone and is_anothers_ray():
-        alone = True
-        say("The Ray that runs on this machine is another account's and is left alone; RAY_ADDRESS=auto would use it.")
+    joined = _joins(mode, say)
     import ray
 
-    joined = not alone and _cluster_runs()
     try:
         ray.init(
             address=None if joined else "local",
@@ -132,25 +127,31 @@ def ray_session(mode: str = "auto", say: Callable[[str], None] = lambda line: No
 
 
 def known_hosts(cluster: ClusterSettings) -> tuple[Host, ...]:
-    """The hosts that a search would have now: those of the running cluster and to come, else this machine.
-
-    Ray is imported only where there are signs of a cluster.
-    """
-    signs = (
-        os.environ.get("RAY_ADDRESS"),
-        Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray/ray_current_cluster").exists(),
-    )
-    if cluster.mode == "local" or not any(signs) or not _cluster_runs():
+    """The hosts that a search would have now: those of the running cluster and to come, else this machine."""
+    if not _joins(cluster.mode):
         return (this_host(),)
     with ray_session(cluster.mode):
         return with_coming(find_hosts(seconds=0), planned_hosts(cluster.workers))
 
 
+def _joins(mode: str, say: Callable[[str], None] = lambda line: None) -> bool:
+    """Whether a search of this mode runs on a cluster that is there already, and not on a Ray of its own."""
+    if mode == "local":
+        return False
+    if is_anothers_ray():
+        say("The Ray that runs on this machine is another account's and is left alone; RAY_ADDRESS=auto would use it.")
+        return False
+    return _cluster_runs()
+
+
 def _cluster_runs() -> bool:
     """Whether there is a cluster to join: of RAY_ADDRESS, or started on this machine and still there.
 
-    A cluster that was killed leaves its address, and Ray would wait for it for minutes.
+    A cluster that was killed leaves its address, and Ray would wait for it for minutes. Ray is imported only where
+    there are signs of a cluster.
     """
+    if not os.environ.get("RAY_ADDRESS") and not ray_address_file().exists():
+        return False
     from ray._private.services import canonicalize_bootstrap_address
 
     address = canonicalize_bootstrap_address(None)

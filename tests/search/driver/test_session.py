@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -129,14 +130,14 @@ def test_a_published_row_needs_its_own_classes() -> None:
         check_models(read_space(settings), settings, 2)
 
 
-def test_the_address_of_a_cluster_that_was_killed_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_address_of_a_cluster_that_was_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    (tmp_path / "ray").mkdir()
-    with socket.create_server(("", 0)) as server:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short, socket.create_server(("", 0)) as server:
+        monkeypatch.setenv("RAY_TMPDIR", short)
+        Path(short, "ray").mkdir()
+        assert not session._cluster_runs()
         port = server.getsockname()[1]
-        (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{port}")
+        Path(short, "ray", "ray_current_cluster").write_text(f"127.0.0.1:{port}")
         assert session._cluster_runs()
-    assert not session._cluster_runs()
+        server.close()
+        assert not session._cluster_runs()
