@@ -1,5 +1,6 @@
 """Scores predicted probabilities, with the same function for validation in a trial and for the test set."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,18 +91,7 @@ def mean_auc(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> f
     Returns:
         `None` when a class has no image, or all of them.
     """
-    from scipy.stats import rankdata
-
-    classes = probabilities.shape[1]
-    areas = []
-    for k in (1,) if classes == 2 else range(classes):
-        positive = labels == k
-        n1, n0 = int(positive.sum()), int((~positive).sum())
-        if n1 == 0 or n0 == 0:
-            return None
-        ranks = rankdata(probabilities[:, k])
-        areas.append((float(ranks[positive].sum()) - n1 * (n1 + 1) / 2) / (n1 * n0))
-    return float(np.mean(areas))
+    return _mean_over_classes(_area, labels, probabilities)
 
 
 def mean_average_precision(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float | None:
@@ -112,18 +102,49 @@ def mean_average_precision(labels: NDArray[np.int64], probabilities: NDArray[np.
     Returns:
         `None` when a class has no image, or all of them.
     """
+    return _mean_over_classes(_average_precision, labels, probabilities)
+
+
+def _mean_over_classes(
+    measure: Callable[[NDArray[np.bool_], NDArray[np.float64]], float],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+) -> float | None:
+    """A measure of one class against the rest: of class 1 with two classes, else its mean over classes.
+
+    Args:
+        measure: from which images are of the class, bool (N,), and their probabilities of it, float64 (N,).
+        labels: int64 (N,).
+        probabilities: float64 (N, K).
+
+    Returns:
+        `None` when a class has no image, or all of them.
+    """
     classes = probabilities.shape[1]
     found = []
     for k in (1,) if classes == 2 else range(classes):
         positive = labels == k
         if positive.all() or not positive.any():
             return None
-        order = np.argsort(-probabilities[:, k], kind="stable")
-        scores, hits = probabilities[order, k], np.cumsum(positive[order])
-        ends = np.flatnonzero(np.append(np.diff(scores) != 0, True))  # the last of each group of equal scores
-        rises = np.diff(hits[ends], prepend=0) / hits[-1]
-        found.append(float((rises * hits[ends] / (ends + 1)).sum()))
+        found.append(measure(positive, probabilities[:, k]))
     return float(np.mean(found))
+
+
+def _area(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+    """The area under the ROC curve of one class."""
+    from scipy.stats import rankdata
+
+    n1, n0 = int(positive.sum()), int((~positive).sum())
+    return (float(rankdata(scores)[positive].sum()) - n1 * (n1 + 1) / 2) / (n1 * n0)
+
+
+def _average_precision(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+    """The average precision of one class."""
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(positive[order])
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # the last of each group of equal scores
+    rises = np.diff(hits[ends], prepend=0) / hits[-1]
+    return float((rises * hits[ends] / (ends + 1)).sum())
 
 
 def wilson_interval(correct: int, count: int) -> tuple[float, float]:
