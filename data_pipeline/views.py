@@ -1,4 +1,4 @@
-"""Names the views of radiographs in one way, whoever named them: DICOM's tags or the column of a table."""
+"""Names the views of radiographs in one way, as DICOM's tags or a table's column give them."""
 
 import re
 

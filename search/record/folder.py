@@ -86,10 +86,8 @@ class RunFolder:
         self.url = url.rstrip("/")
         # A packed run (search.pack) is read inside its file.
         try:
-            url, options = (
-                f"zip://::{self.url}" if self.is_packed else self.url,
-                _CLIENTS.get(self.url.split(":")[0], {}),
-            )
+            url = f"zip://::{self.url}" if self.is_packed else self.url
+            options = _CLIENTS.get(self.url.split(":")[0], {})
             self.fs, self.path = fsspec.core.url_to_fs(url, **options)
         except (FileNotFoundError, zipfile.BadZipFile) as error:
             raise RecordError(

@@ -1,4 +1,4 @@
-"""Hosts that a cluster may still start, whoever started the cluster."""
+"""Hosts that the autoscaler of a running cluster may still start."""
 
 from pathlib import Path
 from types import SimpleNamespace
