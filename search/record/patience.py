@@ -24,10 +24,16 @@ def patiently(work: Callable[[], T], seconds: float, say: Callable[[str], None])
     """
     began, pause = time.monotonic(), _FIRST_SECONDS
     waited = False
+
+    def answers() -> None:
+        if waited:
+            say(f"The storage works again, after {time.monotonic() - began:.0f} s.")
+
     while True:
         try:
             result = work()
-        except _LASTING:
+        except _LASTING:  # an answer too: of a storage that works, without the file
+            answers()
             raise
         except OSError as error:
             left = seconds - (time.monotonic() - began)
@@ -39,6 +45,5 @@ def patiently(work: Callable[[], T], seconds: float, say: Callable[[str], None])
             time.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_SECONDS)
         else:
-            if waited:
-                say(f"The storage works again, after {time.monotonic() - began:.0f} s.")
+            answers()
             return result

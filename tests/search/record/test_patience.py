@@ -52,6 +52,17 @@ def test_an_error_that_no_waiting_fixes_is_raised_at_once(error: OSError, clock:
     assert clock == []
 
 
+def test_a_storage_that_comes_back_without_the_file_works_again(clock: list[float]) -> None:
+    errors, said = [OSError("out of reach"), FileNotFoundError("no such file")], list[str]()
+
+    def work() -> None:
+        raise errors.pop(0)
+
+    with pytest.raises(FileNotFoundError):
+        patiently(work, 60, said.append)
+    assert said[-1] == "The storage works again, after 1 s."
+
+
 def test_errors_of_an_object_store_s_client_are_waited_for_too(
     clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
