@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ VARIABLES = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 STORAGE = "s3://bucket/runs"
+DEADLINE = 300  # seconds; only a search that hangs takes so long
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +55,33 @@ def arguments(cache: Path, name: str) -> list[str]:
     return [*SMALL, f"data.cache={cache}", *TINY, f"run.storage={STORAGE}", f"run.name={name}"]
 
 
+def wait_for_words(words: str, screen: list[str], logs: Path, process: "subprocess.Popen[str]") -> None:
+    """Wait until the search has said so, on the screen or in its log, which a temporary folder has until it ends."""
+    deadline = time.monotonic() + DEADLINE
+    while not any(words in text for text in (*screen, *(file.read_text() for file in logs.glob("*/driver.log")))):
+        assert process.poll() is None, "".join(screen)
+        assert time.monotonic() < deadline, "".join(screen)
+        time.sleep(0.2)
+
+
 @pytest.mark.faults
-def test_a_bucket_out_of_reach_is_waited_for(server: ThreadedMotoServer, image_cache: Path) -> None:
-    process = start(arguments(image_cache, "waiting"))
+def test_a_bucket_out_of_reach_is_waited_for(
+    server: ThreadedMotoServer, image_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # the path of Ray's sockets must be short
+    process, lines = start([*arguments(image_cache, "waiting"), f"run.patience={DEADLINE}"]), list[str]()
+    reading = threading.Thread(target=lambda: lines.extend(process.stdout or ()))
+    reading.start()
     folder = RunFolder(f"{STORAGE}/waiting")
     wait_for_checkpoints(folder, process, 2)
     server.stop()
-    time.sleep(12)
+    wait_for_words("The storage fails", lines, tmp_path, process)
     server.start()
-    screen, _ = process.communicate(timeout=200)
+    process.wait(timeout=DEADLINE)
+    reading.join()
+    process.communicate()  # closes the pipe
+    screen = "".join(lines)
     assert process.returncode == 0, screen
     assert "The storage works again" in screen + folder.read("driver.log").decode()
     trials = folder.read_trials()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,13 +26,15 @@ SHAPE = (32, 32, 1)
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head of 6 CPUs, and two workers of 2 CPUs and a GPU, as in cluster.onprem.yaml; one has little memory."""
-    cluster = Cluster()
-    store = {"object_store_memory": 100 * 2**20}
-    cluster.add_node(num_cpus=6, memory=8 * GB, **store)
-    cluster.add_node(num_cpus=2, num_gpus=1, memory=4 * GB, **store)
-    cluster.add_node(num_cpus=2, num_gpus=1, memory=3 * GB // 2, **store)
-    cluster.wait_for_nodes()
-    with pytest.MonkeyPatch.context() as patch:
+    # In a folder of its own: where Ray usually leaves a cluster's address, a search of another test would join it.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        cluster = Cluster()
+        store = {"object_store_memory": 100 * 2**20}
+        cluster.add_node(num_cpus=6, memory=8 * GB, **store)
+        cluster.add_node(num_cpus=2, num_gpus=1, memory=4 * GB, **store)
+        cluster.add_node(num_cpus=2, num_gpus=1, memory=3 * GB // 2, **store)
+        cluster.wait_for_nodes()
         patch.setenv("RAY_ADDRESS", cluster.address)
         ray.init(include_dashboard=False, log_to_driver=False)
         yield cluster
