@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis import statistics
 from analysis.load import Run, run_labels
-from analysis.scored import images_of
+from analysis.scored import ScoredImages, images_of
 from search.record import lower_is_better
 
 BOOTSTRAPS = 1000  # resamples of the test images behind a trial's intervals
@@ -47,12 +47,16 @@ def parameters_of(run: Run, trial: int) -> dict[str, Any]:
     return {str(name): value for name, value in row.items() if value is not None and value == value}
 
 
-def image_probabilities(run: Run, trial: int, dataset: str = "test") -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """A trial's labels, int64 (N,), and probabilities, float32 (N, K), sorted by image; N is 0 where it has none."""
+def scored_images(run: Run, trial: int, dataset: str = "test") -> ScoredImages:
+    """A trial's predictions on a set of images; none where it has none."""
     return images_of(run.predictions(trial), dataset, run.classes)
 
 
+def resamples(patients: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The same `BOOTSTRAPS` resamples for every trial on the same images, of N: float32 (BOOTSTRAPS, N)."""
+    return _resamples(patients.tobytes())
+
+
 @functools.lru_cache(maxsize=4)
-def resamples(images: int) -> NDArray[np.float32]:
-    """The same `BOOTSTRAPS` resamples for every trial on as many images: float32 (BOOTSTRAPS, images)."""
-    return statistics.bootstrap_weights(images, BOOTSTRAPS)
+def _resamples(patients: bytes) -> NDArray[np.float32]:
+    return statistics.bootstrap_weights(np.frombuffer(patients, np.int64), BOOTSTRAPS)

@@ -137,7 +137,10 @@ class Run:
         return len(self.trials) - len(own) < min(confirm, configurations)
 
     def predictions(self, trial: int) -> "pd.DataFrame":
-        """One row an image: `dataset`, `image_id`, `label`, `p_<class>`; no rows where the trial has none."""
+        """One row an image: `dataset`, `image_id`, `label`, `p_<class>`, `patient`; no rows where the trial has none.
+
+        `patient` numbers the patients; an image whose patient is not known has a number of its own.
+        """
         return self._read_predictions(trial_name(trial))
 
     @functools.cached_property
@@ -199,14 +202,21 @@ class Run:
         """As `predictions`, without a row."""
         import pandas as pd
 
-        return pd.DataFrame(columns=[*self._prediction_columns])
+        return pd.DataFrame(columns=[*self._prediction_columns, "patient"])
 
     @property
     def _prediction_columns(self) -> tuple[str, ...]:
         return ("dataset", "image_id", "label", *(f"p_{each}" for each in self.classes))
 
     def _load_predictions(self, name: str) -> "pd.DataFrame":
-        return self._parquet(self._prediction_columns, "predictions", f"{name}.parquet")
+        frame = self._parquet(self._prediction_columns, "predictions", f"{name}.parquet")
+        patients = frame["image_id"].map(self._patients).fillna(frame["image_id"])
+        return frame.assign(patient=patients.factorize()[0])
+
+    @functools.cached_property
+    def _patients(self) -> "pd.Series[str]":
+        """The patient of each image that the manifest lists, by image id."""
+        return self.manifest.drop_duplicates("image_id").set_index("image_id")["group"]
 
     def _parquet(self, columns: tuple[str, ...], *parts: str) -> "pd.DataFrame":
         import pyarrow as pa

@@ -64,20 +64,48 @@ class Scored:
         """Its confusion matrix on a set of images that it was scored on: int64 (K, K), rows are true classes."""
         return np.asarray(self.evaluations[dataset].confusion, np.int64)
 
+    def images(self, dataset: str) -> "ScoredImages":
+        """Its predictions on a set of images as arrays; none where there are none."""
+        return images_of(self.predictions(dataset), dataset, self.run.classes)
+
     def predictions(self, dataset: str) -> "pd.DataFrame":
-        """One row an image of a set: `image_id`, `label`, `p_<class>`; no rows where there are none."""
+        """One row an image of a set: `image_id`, `label`, `patient`, `p_<class>`; no rows where there are none."""
         if dataset not in self.evaluations:
             return self.run.no_predictions
         found = self.run.winner_predictions if self.exported else self.run.predictions(self.trial)
         return found[found["dataset"] == dataset].reset_index(drop=True)
 
 
-def images_of(
-    predictions: "pd.DataFrame", dataset: str, classes: Sequence[str]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Labels, int64 (N,), and probabilities, float32 (N, K), of one set of images, sorted by image; N may be 0."""
+@dataclass(frozen=True, eq=False)
+class ScoredImages:
+    """A model's predictions on one set of images, sorted by image.
+
+    Attributes:
+        labels: int64 (N,), in [0, K); N may be 0.
+        probabilities: float32 (N, K).
+        patients: int64 (N,), a number for each patient; images whose patient is not known have one of their own.
+    """
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    patients: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.labels)
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the most probable class is the true one, bool (N,)."""
+        right: NDArray[np.bool_] = self.labels == self.probabilities.argmax(axis=1)
+        return right
+
+
+def images_of(predictions: "pd.DataFrame", dataset: str, classes: Sequence[str]) -> ScoredImages:
+    """One set of images among predictions, as `Run.predictions` gives them."""
     own = predictions[predictions["dataset"] == dataset].sort_values("image_id", kind="stable")
-    return own["label"].to_numpy(np.int64), own[[f"p_{name}" for name in classes]].to_numpy(np.float32)
+    probabilities = own[[f"p_{name}" for name in classes]].to_numpy(np.float32)
+    return ScoredImages(own["label"].to_numpy(np.int64), probabilities, own["patient"].to_numpy(np.int64))
 
 
 def finished_by_metric(run: Run, metric: str | None = None) -> "pd.Series[float]":

@@ -1,7 +1,8 @@
-"""Intervals and tests on test images and on repeats, on NumPy arrays.
+"""Intervals of scores over test images and over repeats, on NumPy arrays.
 
-Arrays about images have one entry an image, in the same order for two trials that are compared. All intervals are
-two-sided at 95 %.
+Arrays about images have one entry an image. Images of one patient are no independent draws, so that intervals over
+images take patients for the units: `patients` numbers the patient of each image, int (N,). Where every image is a
+patient of its own, they are the textbook's. All intervals are two-sided at 95 %.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,6 @@ Floats = NDArray[np.float64]
 LEVEL = 0.95
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
 RESAMPLES = 2000
-# Below this many discordant pairs McNemar's chi-square is unreliable and the exact test is used.
-EXACT_BELOW = 25
 
 
 @dataclass(frozen=True)
@@ -28,39 +27,6 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class McNemarResult:
-    """Whether two classifiers are wrong on equally many images.
-
-    Attributes:
-        only_first, only_second: images that only this one has right.
-        statistic: chi-square with continuity correction; NaN where the test is exact.
-        p_value: two-sided.
-        exact: whether the binomial test was used.
-    """
-
-    only_first: int
-    only_second: int
-    statistic: float
-    p_value: float
-    exact: bool
-
-
-@dataclass(frozen=True)
-class AucComparison:
-    """Two areas under the ROC curve on the same images.
-
-    Attributes:
-        difference: first minus second, with its interval.
-        p_value: two-sided, of no difference.
-    """
-
-    first: Estimate
-    second: Estimate
-    difference: Estimate
-    p_value: float
-
-
-@dataclass(frozen=True)
 class Reliability:
     """The observed share of an event, by bins of its predicted probability.
 
@@ -69,7 +35,7 @@ class Reliability:
         count: int64 (B,), images in each bin.
         predicted: float64 (B,), mean probability; NaN in an empty bin.
         observed: float64 (B,), observed share; NaN in an empty bin.
-        low, high: float64 (B,), the Wilson interval of `observed`.
+        low, high: float64 (B,), the interval of `observed` (`share_interval`).
     """
 
     edges: Floats
@@ -94,17 +60,59 @@ def wilson_interval(successes: ArrayLike, count: ArrayLike) -> tuple[Floats, Flo
     return np.clip(center - half, 0, 1), np.clip(center + half, 0, 1)
 
 
-def bootstrap_weights(count: int, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float32]:
-    """How often each image is drawn in each resample: float32 (resamples, count), rows sum to `count`.
+def share_interval(came_true: ArrayLike, patients: NDArray[np.integer]) -> Estimate:
+    """The share of images for which something came true, in [0, 1], with Wilson's interval for clustered images.
 
-    Two trials scored with the same weights are compared image by image (a paired bootstrap).
+    The number of images is divided by the design effect: the variance between patients over that of independent images,
+    at least 1. Where all or none came true there is no variance, and the number of patients takes its place.
 
-    Source: Efron and Tibshirani 1993, 'An Introduction to the Bootstrap', chapters 6 and 13.
+    Args:
+        came_true: bool (N,).
+        patients: int (N,).
+
+    Source: Rao and Scott 1992, 'A simple method for the analysis of clustered binary data'.
     """
+    outcomes = np.asarray(came_true, np.float64)
+    count, groups = len(outcomes), count_patients(patients)
+    if not count:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    share = float(outcomes.mean())
+    independent = share * (1 - share) / max(count - 1, 1)
+    if independent and groups > 1:
+        variance = groups / (groups - 1) * float((patient_sums(outcomes - share, patients) ** 2).sum()) / count**2
+        count_of_draws = count / max(variance / independent, 1.0)
+    else:
+        count_of_draws = float(groups)
+    low, high = wilson_interval(share * count_of_draws, count_of_draws)
+    return Estimate(share, float(low), float(high))
+
+
+def count_patients(patients: NDArray[np.integer]) -> int:
+    """How many patients images are of."""
+    return len(np.unique(patients))
+
+
+def patient_sums(values: NDArray[np.floating], patients: NDArray[np.integer]) -> Floats:
+    """Sums over the images of each patient: of values (N,) float64 (P,), patients in the order of their numbers."""
+    return np.bincount(np.unique(patients, return_inverse=True)[1], values).astype(np.float64)
+
+
+def bootstrap_weights(patients: NDArray[np.integer], resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float32]:
+    """How often each image is drawn in each resample of the patients: float32 (resamples, N).
+
+    A patient's images are drawn together. Two trials scored with the same weights are compared image by image (a paired
+    bootstrap).
+
+    Source: Efron and Tibshirani 1993, 'An Introduction to the Bootstrap', chapters 6 and 13; Davison and Hinkley 1997,
+    'Bootstrap Methods and their Application', section 3.8 (clusters).
+    """
+    names, place = np.unique(patients, return_inverse=True)
+    count = len(names)
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, count, (resamples, count))
     drawn += np.arange(resamples)[:, None] * count  # numbers of each resample in a range of its own
-    return np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float32)
+    times = np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float32)
+    return times[:, place]
 
 
 def percentile_interval(value: float, resampled: ArrayLike) -> Estimate:
@@ -120,7 +128,17 @@ def percentile_interval(value: float, resampled: ArrayLike) -> Estimate:
 def bootstrap_mean(values: ArrayLike, weights: NDArray[np.floating]) -> Estimate:
     """The mean of one number an image (right or wrong, loss, a difference of two trials), over its images."""
     numbers = np.asarray(values, np.float64)
-    return percentile_interval(float(numbers.mean()), weights @ numbers.astype(np.float32) / len(numbers))
+    return percentile_interval(float(numbers.mean()), weights @ numbers.astype(np.float32) / weights.sum(axis=1))
+
+
+def bootstrap_p(values: ArrayLike, weights: NDArray[np.floating], border: float) -> float:
+    """The two-sided p value of the mean of one number an image being `border`; at least 2 / (resamples + 1).
+
+    Source: Davison and Hinkley 1997, section 4.4.
+    """
+    means = weights @ np.asarray(values, np.float32) / weights.sum(axis=1)
+    below = min((means <= border).sum(), (means >= border).sum())
+    return float(min(2 * (below + 1) / (len(means) + 1), 1.0))
 
 
 def bootstrap_balanced_accuracy(
@@ -170,99 +188,15 @@ def weighted_auc(positive: NDArray[np.bool_], scores: NDArray[np.floating], weig
     return area
 
 
-def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemarResult:
-    """McNemar's test of two classifiers on the same images.
-
-    Args:
-        first: bool (N,), whether it has each image right.
-        second: the same of the other one.
-
-    Source: McNemar 1947; Edwards 1948 (continuity correction); exact below `EXACT_BELOW` discordant images.
-    """
-    from scipy.stats import binomtest, chi2
-
-    right, other = np.asarray(first, bool), np.asarray(second, bool)
-    only_first, only_second = int((right & ~other).sum()), int((~right & other).sum())
-    discordant = only_first + only_second
-    if discordant < EXACT_BELOW:
-        p_value = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
-        return McNemarResult(only_first, only_second, float("nan"), p_value, exact=True)
-    statistic = (abs(only_first - only_second) - 1) ** 2 / discordant
-    return McNemarResult(only_first, only_second, statistic, float(chi2.sf(statistic, 1)), exact=False)
-
-
-def delong_auc(positive: ArrayLike, scores: ArrayLike) -> Estimate:
-    """The area under the ROC curve with DeLong's interval, in [0, 1]; NaN where a class has no image.
-
-    Source: DeLong, DeLong and Clarke-Pearson 1988.
-    """
-    areas, covariance = _delong(np.asarray(positive, bool), np.asarray(scores, np.float64)[None])
-    return _normal_estimate(areas[0], covariance[0, 0], clip=True)
-
-
-def delong_comparison(positive: ArrayLike, first: ArrayLike, second: ArrayLike) -> AucComparison:
-    """Two areas under the ROC curve on the same images, and DeLong's test of their difference.
-
-    Args:
-        positive: bool (N,).
-        first: float (N,), its scores of the positive class.
-        second: the same of the other one.
-
-    Source: DeLong, DeLong and Clarke-Pearson 1988; computed as in Sun and Xu 2014.
-    """
-    from scipy.stats import norm
-
-    areas, covariance = _delong(np.asarray(positive, bool), np.stack([first, second]).astype(np.float64))
-    difference = areas[0] - areas[1]
-    variance = max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)
-    if variance > 0:
-        p_value = float(2 * norm.sf(abs(difference) / np.sqrt(variance)))
-    else:
-        p_value = 1.0 if difference == 0 else 0.0
-    return AucComparison(
-        _normal_estimate(areas[0], covariance[0, 0], clip=True),
-        _normal_estimate(areas[1], covariance[1, 1], clip=True),
-        _normal_estimate(difference, variance, clip=False),
-        p_value if np.isfinite(difference) else float("nan"),
-    )
-
-
-def _delong(positive: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
-    """Areas (K,) and their covariance (K, K) for scores (K, N)."""
-    from scipy.stats import rankdata
-
-    m, n = int(positive.sum()), int((~positive).sum())
-    if not m or not n:
-        return np.full(len(scores), np.nan), np.full((len(scores), len(scores)), np.nan)
-    ranks = rankdata(scores, axis=1)
-    among_positives = rankdata(scores[:, positive], axis=1)
-    among_negatives = rankdata(scores[:, ~positive], axis=1)
-    above = (ranks[:, positive] - among_positives) / n  # (K, m): share of negatives below each positive
-    below = 1 - (ranks[:, ~positive] - among_negatives) / m  # (K, n): share of positives above each negative
-    areas: Floats = above.mean(axis=1)
-    covariance: Floats = _covariance(above) / m + _covariance(below) / n
-    return areas, covariance
-
-
-def _covariance(values: Floats) -> Floats:
-    """The covariance of rows, (K, K); zero for a single column."""
-    centered = values - values.mean(axis=1, keepdims=True)
-    product: Floats = centered @ centered.T / max(values.shape[1] - 1, 1)
-    return product
-
-
-def _normal_estimate(value: float, variance: float, clip: bool) -> Estimate:
-    half = Z * float(np.sqrt(variance))
-    low, high = float(value) - half, float(value) + half
-    return Estimate(float(value), max(low, 0.0), min(high, 1.0)) if clip else Estimate(float(value), low, high)
-
-
-def reliability(outcomes: ArrayLike, probabilities: ArrayLike, bins: int = 10) -> Reliability:
+def reliability(
+    outcomes: ArrayLike, probabilities: ArrayLike, patients: NDArray[np.integer], bins: int = 10
+) -> Reliability:
     """Predicted probabilities against observed shares, in bins of equal width.
 
     Args:
         outcomes: bool (N,), whether the event came true.
         probabilities: float (N,), in [0, 1].
+        patients: int (N,).
         bins: how many.
 
     Source: DeGroot and Fienberg 1983; Guo et al. 2017.
@@ -271,11 +205,10 @@ def reliability(outcomes: ArrayLike, probabilities: ArrayLike, bins: int = 10) -
     edges = np.linspace(0, 1, bins + 1)
     place = np.clip((p * bins).astype(int), 0, bins - 1)
     count = np.bincount(place, minlength=bins)
-    successes = np.bincount(place, came_true, minlength=bins)
     with np.errstate(invalid="ignore"):
         predicted = np.bincount(place, p, minlength=bins) / count
-        observed = successes / count
-    low, high = wilson_interval(successes, count)
+    shares = [share_interval(came_true[place == each], patients[place == each]) for each in range(bins)]
+    observed, low, high = (np.array([getattr(share, name) for share in shares]) for name in ("value", "low", "high"))
     return Reliability(edges, count, predicted, observed, low, high)
 
 
@@ -331,6 +264,18 @@ def mean_interval(values: ArrayLike) -> Estimate:
     return Estimate(center, center - half, center + half)
 
 
+def mean_p(values: ArrayLike, border: float) -> float:
+    """The two-sided p value of the mean of repeats being `border`, by Student's test; NaN for fewer than two."""
+    from scipy.stats import ttest_1samp
+
+    numbers = np.asarray(values, np.float64)
+    if len(numbers) < 2:
+        return float("nan")
+    if numbers.std() == 0:
+        return 1.0 if numbers[0] == border else 0.0
+    return float(ttest_1samp(numbers, border).pvalue)
+
+
 def next_interval(values: ArrayLike) -> Estimate:
     """The mean of repeats, with Student's prediction interval for one more repeat.
 
@@ -358,3 +303,15 @@ def mean_difference(first: ArrayLike, second: ArrayLike) -> Estimate:
     freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
     half = float(t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(va + vb))
     return Estimate(difference, difference - half, difference + half)
+
+
+def mean_difference_p(first: ArrayLike, second: ArrayLike, border: float) -> float:
+    """The two-sided p value of the difference of two means being `border`, by Welch's test; NaN as there."""
+    from scipy.stats import ttest_ind
+
+    a, b = np.asarray(first, np.float64) - border, np.asarray(second, np.float64)
+    if len(a) < 2 or len(b) < 2:
+        return float("nan")
+    if a.std() == 0 and b.std() == 0:
+        return 1.0 if a[0] == b[0] else 0.0
+    return float(ttest_ind(a, b, equal_var=False).pvalue)

@@ -27,13 +27,14 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("claim", "verdict", "effect [95 %]", "report's own", "basis", show_lines=True)
+    table = Table("claim", "verdict", "effect [95 %]", "p (Holm)", "report's own", "basis", show_lines=True)
     for entry in verdicts:
         known = np.isfinite(entry.effect)
         effect = (
             f"{entry.effect:+.3f} [{entry.effect_low:+.3f}, {entry.effect_high:+.3f}]\n{entry.measure}" if known else ""
         )
         own = f"{entry.published:+.3f}" if np.isfinite(entry.published) else ""
-        cells = (f"{entry.sentence}\n({entry.place})", entry.verdict, effect, own, entry.basis)
+        p_holm = f"{entry.p_holm:.3f}" if np.isfinite(entry.p_holm) else ""
+        cells = (f"{entry.sentence}\n({entry.place})", entry.verdict, effect, p_holm, own, entry.basis)
         table.add_row(*map(Text, cells))  # Text, because names from runs are no markup
     Console().print(table)

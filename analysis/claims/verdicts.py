@@ -3,11 +3,13 @@
 A verdict rests on the first of these that the runs hold:
 
 1. replays of the claim's rows with several seeds: the difference of the paired seeds (Student's interval);
-2. replays with fewer seeds: the paired bootstrap over the test images. Its interval covers the sampling of images,
-   but not that another seed gives another model; the basis says so;
+2. replays with fewer seeds: the paired bootstrap over the patients of the test images. Its interval covers the
+   sampling of patients, but not that another seed gives another model; the basis says so;
 3. trials of a search, where the claim says which: the difference of two groups by validation (Welch's interval).
 
-A claim is *undecided* where the interval covers its border, and with too few trials or images. Only runs with the
+A claim is *undecided* where the interval covers its border, and with too few trials or images. So many claims are
+tested that some would be decided by chance: a claim is decided only where its p value, corrected by Holm's procedure
+for all claims tested together, is below 0.05. Only runs with the
 report's classes bear on it, all on one set of images: the largest, where runs were made on several.
 """
 
@@ -17,17 +19,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from analysis import statistics
+from analysis import paired, statistics
 from analysis.claims.claims import BETTER, CLAIMS, NO_BETTER, NO_WORSE, Claim, SearchGroups
 from analysis.claims.published import published_counts, published_rows
-from analysis.frames import all_trials, image_probabilities
+from analysis.frames import all_trials
 from analysis.load import Run, run_labels
 from analysis.statistics import Estimate
 from analysis.table import Table
 from search.record import DIVERGED, FINISHED, STOPPED
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+ALPHA = 0.05  # the chance of one or more claims decided wrongly
 # Fewer seeds than this give no useful interval.
 MIN_SEEDS = 3
 # Fewer trials of a search in either group leave a claim undecided.
@@ -43,6 +47,8 @@ MEASURES = {
 }
 BOOTSTRAPS = 2000
 SIDES = ("first", "second")
+# The effect that a claim's verdict turns at.
+BORDERS = {BETTER: 0.0, NO_BETTER: ACCURACY_MARGIN, NO_WORSE: -ACCURACY_MARGIN}
 # The verdict that diverged trials of the first row speak for, and that of the second row.
 WORSE = {BETTER: (FAILS, HOLDS), NO_BETTER: (HOLDS, FAILS), NO_WORSE: (FAILS, HOLDS)}
 
@@ -57,6 +63,10 @@ class Verdict:
             95 % interval.
         published: the effect in the report's own numbers, in the same measure; NaN where it prints none.
         measure: the score that `effect` is a difference of: the claim's metric, or validation accuracy in a search.
+        p_value: two-sided, of the effect being the claim's border (0, or the margin); NaN where no interval decides.
+        p_holm: the same, corrected for all claims judged together; below 0.05 the claim is decided.
+        false_discovery: by Benjamini and Hochberg: of the claims with a value as low, this share at most is expected to
+            be decided by chance.
         basis: which trials, how many, and by which statistic.
         trials: how many trials bear on it.
     """
@@ -70,26 +80,47 @@ class Verdict:
     effect_high: float
     published: float
     measure: str
+    p_value: float
+    p_holm: float
+    false_discovery: float
     basis: str
     trials: int
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """An effect with its interval, and what it is computed from."""
+    """An effect with its interval, and what it is computed from.
+
+    Attributes:
+        p_value: two-sided, of the effect being the border of the claim's relation; NaN where there is no interval.
+        verdict: where it does not follow from the interval.
+    """
 
     estimate: Estimate
     basis: str
     trials: int
-    verdict: str = ""  # where it does not follow from the interval
+    verdict: str = ""
+    p_value: float = float("nan")
 
 
 NOTHING = Evidence(Estimate(np.nan, np.nan, np.nan), "no trial bears on it", 0, UNDECIDED)
 
 
 def judge_claims(runs: Sequence[Run]) -> list[Verdict]:
-    """A verdict on every claim of the report, in its order, from all runs together."""
-    return [judge_claim(claim, runs) for claim in CLAIMS]
+    """A verdict on every claim of the report, in its order, from all runs together; see the module."""
+    alone = [judge_claim(claim, runs) for claim in CLAIMS]
+    p_values = np.array([verdict.p_value for verdict in alone])
+    corrected = zip(alone, paired.holm(p_values), paired.false_discovery_rates(p_values), strict=True)
+    return [_corrected(verdict, float(holm), float(rate)) for verdict, holm, rate in corrected]
+
+
+def _corrected(verdict: Verdict, p_holm: float, false_discovery: float) -> Verdict:
+    """A verdict among others: undecided where its p value is not low enough for so many."""
+    known = replace(verdict, p_holm=p_holm, false_discovery=false_discovery)
+    if verdict.verdict == UNDECIDED or not p_holm >= ALPHA:
+        return known
+    basis = f"{verdict.basis}; alone it {verdict.verdict}, but not among so many claims (Holm)"
+    return replace(known, verdict=UNDECIDED, basis=basis)
 
 
 def bearing_runs(runs: Sequence[Run], classes: int) -> list[Run]:
@@ -111,12 +142,12 @@ def _fingerprint(run: Run) -> str:
 
 
 def judge_claim(claim: Claim, runs: Sequence[Run]) -> Verdict:
-    """The verdict on one claim."""
+    """The verdict on one claim alone; `judge_claims` corrects it for the others."""
     bearing = bearing_runs(runs, claim.classes)
     evidence = _replay_evidence(claim, bearing) if claim.pairs and bearing else NOTHING
     measure, published = claim.metric, published_effect(claim)
     if evidence.trials == 0 and claim.search is not None and bearing:
-        found = _search_evidence(claim.search, bearing)
+        found = _search_evidence(claim.search, claim.relation, bearing)
         if found.trials:  # the report's numbers are test scores
             evidence, measure, published = found, "val_accuracy", float("nan")
     estimate = evidence.estimate
@@ -132,6 +163,9 @@ def judge_claim(claim: Claim, runs: Sequence[Run]) -> Verdict:
         estimate.high,
         published,
         MEASURES[measure],
+        evidence.p_value,
+        evidence.p_value,
+        evidence.p_value,
         evidence.basis + caution,
         evidence.trials,
     )
@@ -143,7 +177,7 @@ def judge(estimate: Estimate, relation: str) -> str:
     `BETTER` holds when all of it lies above 0 and fails when all of it lies below; `NO_BETTER` has its border at
     plus, `NO_WORSE` at minus the margin.
     """
-    border = {BETTER: 0.0, NO_BETTER: ACCURACY_MARGIN, NO_WORSE: -ACCURACY_MARGIN}[relation]
+    border = BORDERS[relation]
     if not np.isfinite([estimate.low, estimate.high]).all():
         return UNDECIDED
     above, below = estimate.low > border, estimate.high < border
@@ -187,7 +221,9 @@ def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
     bearing = [evidence for evidence, found in zip(each, verdicts, strict=True) if found == verdict]
     weakest = min(bearing, key=lambda evidence: np.nan_to_num(evidence.estimate.value, nan=np.inf))
     basis = f"the weakest of {len(each)} pairs; {weakest.basis}"
-    return replace(weakest, basis=basis, verdict=verdict)
+    # All pairs must show it, or one of them refutes it: for either the largest p value among those that bear counts.
+    p_value = float(np.max([evidence.p_value for evidence in bearing]))
+    return replace(weakest, basis=basis, verdict=verdict, p_value=p_value)
 
 
 def _pairs_evidence(
@@ -211,7 +247,8 @@ def _pairs_evidence(
     effects = _seed_effects(scored, claim.metric)
     if len(effects) >= MIN_SEEDS:
         basis = f"{names}; paired over {len(effects)} seeds, Student's interval"
-        found = Evidence(statistics.mean_interval(effects), basis, len(trials))
+        p_value = statistics.mean_p(effects, BORDERS[claim.relation])
+        found = Evidence(statistics.mean_interval(effects), basis, len(trials), p_value=p_value)
     else:
         found = _image_evidence(claim, scored, runs, names, len(trials))
     for where, side in enumerate(diverged):
@@ -234,21 +271,30 @@ def _seed_effects(pairs: Sequence[tuple[pd.DataFrame, ...]], metric: str) -> "pd
 def _image_evidence(
     claim: Claim, pairs: Sequence[tuple[pd.DataFrame, ...]], runs: Sequence[Run], names: str, count: int
 ) -> Evidence:
-    """The mean effect on each test image, bootstrapped over the images that all trials share."""
-    scores = [[_image_scores(side, runs, claim.metric) for side in pair] for pair in pairs]
-    together = pd.concat([score for pair in scores for score in pair], axis=1, join="inner").dropna()
+    """The mean effect on each test image, bootstrapped over the patients of the images that all trials share."""
+    scores = [_image_scores(side, runs, claim.metric) for pair in pairs for side in pair]
+    together = pd.concat(scores, axis=1, join="inner").dropna()
     if len(together) < MIN_IMAGES:
         few = f"{names}; {len(together)} test images with predictions, fewer than {MIN_IMAGES}"
         return Evidence(NOTHING.estimate, few, count, UNDECIDED)
     values = together.to_numpy()  # (N, 2 x pairs), first and second in turn
     effect = _gain(values[:, 0::2], values[:, 1::2], claim.metric).mean(axis=1)  # (N,)
-    estimate = statistics.bootstrap_mean(effect, statistics.bootstrap_weights(len(effect), BOOTSTRAPS))
+    patients = _patients(together.index.to_series(), runs)
+    weights = statistics.bootstrap_weights(patients, BOOTSTRAPS)
     seeds = min(side["seed"].nunique() for pair in pairs for side in pair)
     basis = (
-        f"{names}; {seeds} seed{'s' if seeds > 1 else ''}, paired bootstrap over {len(effect)} test images: "
-        "what another seed would give is not in the interval"
+        f"{names}; {seeds} seed{'s' if seeds > 1 else ''}, paired bootstrap over the "
+        f"{statistics.count_patients(patients)} patients of {len(effect)} test images: what another seed would give is "
+        "not in the interval"
     )
-    return Evidence(estimate, basis, count)
+    p_value = statistics.bootstrap_p(effect, weights, BORDERS[claim.relation])
+    return Evidence(statistics.bootstrap_mean(effect, weights), basis, count, p_value=p_value)
+
+
+def _patients(image_ids: "pd.Series[str]", runs: Sequence[Run]) -> NDArray[np.int64]:
+    """A number for the patient of each image, int64 (N,), by the manifests of runs on one set of images."""
+    listed = pd.concat([run.manifest for run in runs]).drop_duplicates("image_id").set_index("image_id")["group"]
+    return image_ids.map(listed).fillna(image_ids).factorize()[0]
 
 
 def _image_scores(side: pd.DataFrame, runs: Sequence[Run], metric: str) -> "pd.Series[float]":
@@ -259,14 +305,14 @@ def _image_scores(side: pd.DataFrame, runs: Sequence[Run], metric: str) -> "pd.S
         run = by_name[name]
         frame = run.predictions(trial)
         ids = frame.loc[frame["dataset"] == "test", "image_id"].sort_values(kind="stable")
-        labels, probabilities = image_probabilities(run, trial)
-        right = labels == probabilities.argmax(axis=1) if len(labels) else np.zeros(0)
-        score = right.astype(float) if metric == "test_accuracy" else statistics.image_losses(labels, probabilities)
+        images = scored_images(run, trial)
+        losses = statistics.image_losses(images.labels, images.probabilities)
+        score = images.right.astype(float) if metric == "test_accuracy" else losses
         found.append(pd.Series(score, index=pd.Index(ids, name="image_id")).groupby(level=0).first())
     return pd.concat(found, axis=1).mean(axis=1)
 
 
-def _search_evidence(groups: SearchGroups, runs: Sequence[Run]) -> Evidence:
+def _search_evidence(groups: SearchGroups, relation: str, runs: Sequence[Run]) -> Evidence:
     """Two groups of a search's trials by validation accuracy; every other hyperparameter varies in both."""
     bearing = [run for run in runs if groups.hyperparameter in run.trials and not (run.trials["row"] != "").any()]
     parts: list[pd.DataFrame] = []
@@ -283,7 +329,8 @@ def _search_evidence(groups: SearchGroups, runs: Sequence[Run]) -> Evidence:
     if min(len(first), len(second)) < MIN_TRIALS:
         return Evidence(NOTHING.estimate, f"{basis}: fewer than {MIN_TRIALS} in a group", count, UNDECIDED)
     basis += "; Welch's interval. The other hyperparameters vary, and a searcher and ASHA chose the trials"
-    return Evidence(statistics.mean_difference(first, second), basis, count)
+    p_value = statistics.mean_difference_p(first, second, BORDERS[relation])
+    return Evidence(statistics.mean_difference(first, second), basis, count, p_value=p_value)
 
 
 def _select(parts: Sequence[pd.DataFrame], query: str) -> np.ndarray[Any, Any]:
@@ -311,7 +358,7 @@ def _arrange(frame: pd.DataFrame) -> pd.DataFrame:
     """The claims as pages show them: decided ones first, each sentence with its place in the report."""
     pairs = zip(frame["sentence"], frame["place"], strict=True)
     frame["sentence"] = [f"{str(sentence).rstrip('.')} ({place})." for sentence, place in pairs]
-    shown = ("sentence", "verdict", "effect", "published", "measure", "trials", "basis")
+    shown = ("sentence", "verdict", "effect", "p_holm", "false_discovery", "published", "measure", "trials", "basis")
     frame = frame[[name for name in shown if name in frame]]
     return frame.sort_values("verdict", key=lambda verdicts: verdicts == UNDECIDED, kind="stable")
 
@@ -329,12 +376,15 @@ TABLES = (
             "effect": "effet",
             "published": "publié",
             "measure": "mesure",
+            "p_holm": "p (Holm)",
+            "false_discovery": "taux de fausses découvertes",
         },
         fits=bears_on_report,
         section="claims",
         caption="The effect is in units of its measure, with its 95 % interval; the report's own effect stands beside. "
-        "The basis says what was compared, and how many trials bear on it. That something does not help, or "
-        f"suffices, is judged with a margin of {ACCURACY_MARGIN}.",
+        "The basis says what was compared, and how many trials bear on it. A claim is decided where p, corrected for "
+        "all claims tested (Holm), is below 0.05; the false discovery rate (Benjamini and Hochberg) stands beside it. "
+        f"That something does not help, or suffices, is judged with a margin of {ACCURACY_MARGIN}.",
         texts=("sentence", "measure", "basis"),
         arrange=_arrange,
     ),

@@ -135,7 +135,7 @@ class Band:
 
 
 def roc_bands(predictions: "pd.DataFrame", classes: Sequence[str], seed: int = 0) -> list[Band]:
-    """Sensitivity against 1 - specificity, with 95 % bands from resampled images.
+    """Sensitivity against 1 - specificity, with 95 % bands from resampled patients.
 
     One curve for two classes (the second is positive), else one a class against the rest.
     """
@@ -143,7 +143,7 @@ def roc_bands(predictions: "pd.DataFrame", classes: Sequence[str], seed: int = 0
 
 
 def precision_bands(predictions: "pd.DataFrame", classes: Sequence[str], seed: int = 0) -> list[Band]:
-    """Precision against sensitivity, with 95 % bands from resampled images; classes as in `roc_bands`.
+    """Precision against sensitivity, with 95 % bands from resampled patients; classes as in `roc_bands`.
 
     Precision at a sensitivity is the best one at that sensitivity or a higher one, so that the curve falls.
     """
@@ -152,11 +152,11 @@ def precision_bands(predictions: "pd.DataFrame", classes: Sequence[str], seed: i
 
 def _bands(predictions: "pd.DataFrame", classes: Sequence[str], seed: int, kind: str) -> list[Band]:
     labels = predictions["label"].to_numpy(dtype=np.int64)
-    count = len(labels)
-    if not count:
+    if not len(labels):
         return []
     # Row 0 is the sample itself.
-    weights = np.vstack([np.ones((1, count)), bootstrap_weights(count, RESAMPLES, seed)])  # (1 + B, N)
+    resampled = bootstrap_weights(predictions["patient"].to_numpy(), RESAMPLES, seed)
+    weights = np.vstack([np.ones((1, len(labels))), resampled])  # (1 + B, N)
     bands = []
     for k in (1,) if len(classes) == 2 else range(len(classes)):
         positive = labels == k
@@ -260,11 +260,12 @@ def calibration(predictions: "pd.DataFrame", classes: Sequence[str]) -> Reliabil
     p = predictions[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64)
     if not len(p) or not np.isfinite(p).all():
         return None
-    return reliability(*predicted_event(predictions["label"].to_numpy(dtype=np.int64), p))
+    event = predicted_event(predictions["label"].to_numpy(dtype=np.int64), p)
+    return reliability(*event, predictions["patient"].to_numpy())
 
 
 def draw_calibration(found: Reliability) -> "go.Figure":
-    """Observed share against predicted probability with Wilson intervals; larger points hold more images."""
+    """Observed share against predicted probability with 95 % intervals; larger points hold more images."""
     filled = found.count > 0
     observed = found.observed[filled]
     drawn = style.figure(height=340, showlegend=False, margin={"t": 16})

@@ -1,19 +1,16 @@
 """The answer of a search: which model to pick, its scores, and the reasons."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis import statistics, style
 from analysis.figures.space import count_best, importance
 from analysis.load import Run
 from analysis.page.model import describe_model
-from analysis.scored import Scored, finished_by_metric, scored_winner
+from analysis.scored import Scored, ScoredImages, finished_by_metric, scored_winner
 from search.record import FINAL, STOPPED, TEST, VALIDATION, lower_is_better, trial_name
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,8 @@ def answer(run: Run) -> Answer:
 def scores(chosen: Scored) -> tuple[Score, ...]:
     """A model's scores on the test set with 95 % intervals; before there are any, its trial's on validation.
 
-    Those that mean something where classes are of unequal size come first. Wilson intervals for accuracy, sensitivity
-    and specificity; resampled images for the others.
+    Those that mean something where classes are of unequal size come first. Intervals have patients as the units:
+    Wilson's for accuracy, sensitivity and specificity, resampled patients for the others.
     """
     run = chosen.run
     dataset = next(iter(chosen.evaluations), "")
@@ -70,36 +67,42 @@ def scores(chosen: Scored) -> tuple[Score, ...]:
         columns = ("val_balanced_accuracy", "val_auc", "val_accuracy")
         values = {name: float(run.trials[name][chosen.trial]) for name in columns}
         return tuple(Score(style.label(name), value) for name, value in values.items() if value == value)
-    counts = chosen.confusion(dataset)
+    counts, images = chosen.confusion(dataset), chosen.images(dataset)
     share = accuracy(chosen, dataset)
-    found = _ranking(run, chosen.predictions(dataset), dataset)
-    found.append(replace(share, name=f"{share.name}, {counts.sum():,} images"))
+    patients = statistics.count_patients(images.patients)
+    of = f" of {patients:,} patients" if 0 < patients < len(images) else ""
+    found = _ranking(images, dataset)
+    found.append(replace(share, name=f"{share.name}, {counts.sum():,} images{of}"))
     rates = tuple(f"{name} found" for name in run.classes)
     if run.record.positive:
         rates = (f"specificity ({run.classes[0]} found)", f"sensitivity ({run.record.positive} found)")
-    found += [_share(name, int(counts[k, k]), int(counts[k].sum())) for k, name in enumerate(rates) if counts[k].sum()]
+    for k, name in enumerate(rates):
+        if counts[k].sum():
+            found.append(_share(name, counts[k, k] / counts[k].sum(), images, images.labels == k))
     return tuple(found)
 
 
 def accuracy(chosen: Scored, dataset: str) -> Score:
-    """A model's accuracy on a set of images that it was scored on, with its Wilson interval."""
-    counts = chosen.confusion(dataset)
-    return _share(f"{dataset} accuracy", int(np.trace(counts)), int(counts.sum()))
+    """A model's accuracy on a set of images that it was scored on, with its interval over patients."""
+    counts, images = chosen.confusion(dataset), chosen.images(dataset)
+    return _share(f"{dataset} accuracy", np.trace(counts) / counts.sum(), images, np.ones(len(images), bool))
 
 
-def _share(name: str, correct: int, count: int) -> Score:
-    low, high = statistics.wilson_interval(correct, count)
-    return Score(name, correct / count, float(low), float(high))
+def _share(name: str, value: float, images: ScoredImages, chosen: NDArray[np.bool_]) -> Score:
+    """The recorded share of the chosen images that are right; without an interval where predictions are missing."""
+    if not chosen.any():
+        return Score(name, float(value))
+    share = statistics.share_interval(images.right[chosen], images.patients[chosen])
+    return Score(name, float(value), share.low, share.high)
 
 
-def _ranking(run: Run, own: "pd.DataFrame", dataset: str) -> list[Score]:
+def _ranking(images: ScoredImages, dataset: str) -> list[Score]:
     """Balanced accuracy and AUC, where every class has images."""
-    p = own[[f"p_{name}" for name in run.classes]].to_numpy(dtype=np.float64)
-    labels = own["label"].to_numpy(dtype=np.int64)
-    if not len(own) or not np.isfinite(p).all() or len(set(labels.tolist())) < len(run.classes):
+    labels, p = images.labels, images.probabilities
+    if not len(images) or not np.isfinite(p).all() or len(set(labels.tolist())) < p.shape[1]:
         return []
-    weights = statistics.bootstrap_weights(len(labels))
-    balanced = statistics.bootstrap_balanced_accuracy(labels, labels == p.argmax(axis=1), weights)
+    weights = statistics.bootstrap_weights(images.patients)
+    balanced = statistics.bootstrap_balanced_accuracy(labels, images.right, weights)
     auc = statistics.bootstrap_auc(labels, p, weights)
     named = {"balanced accuracy": balanced, "AUC": auc}
     return [Score(f"{dataset} {name}", each.value, each.low, each.high) for name, each in named.items()]

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import statistics
-from analysis.frames import image_probabilities, resamples
+from analysis import paired, statistics
+from analysis.frames import resamples, scored_images
 from analysis.load import Run
 from analysis.scored import NOT_SCORED
 from analysis.table import Table
@@ -19,18 +19,24 @@ COMPARED = 10  # trials that are compared with the best one
 def comparison(run: Run, trials: Sequence[int] | None = None) -> pd.DataFrame:
     """Pairs of trials on the same test images: the first given (or best by validation) against each other one.
 
-    Differences are first minus second. Accuracy has a paired bootstrap interval and McNemar's test, AUC
-    (two classes) DeLong's interval and test. The p values are not corrected for the number of pairs.
+    Differences are first minus second, with patients as the units. Accuracy has a paired bootstrap interval and
+    McNemar's test, AUC (two classes) DeLong's interval and test. `..._holm` are the p values corrected for the number
+    of pairs by Holm's procedure: below 0.05 the two differ.
     """
     chosen = _best_scored(run)[: COMPARED + 1] if trials is None else list(trials)
     lines = [_compare(run, chosen[0], other) for other in chosen[1:]]
-    return pd.DataFrame([line for line in lines if line], columns=[*_COMPARISON])
+    frame = pd.DataFrame([line for line in lines if line], columns=[*_COMPARISON])
+    for test in ("mcnemar", "delong"):
+        corrected = paired.holm(frame[f"{test}_p"].to_numpy(np.float64))
+        frame.insert(frame.columns.get_loc(f"{test}_p") + 1, f"{test}_holm", corrected)
+    return frame
 
 
 _COMPARISON = (
     "first",
     "second",
     "images",
+    "patients",
     "accuracy_difference",
     "accuracy_difference_low",
     "accuracy_difference_high",
@@ -52,17 +58,17 @@ def _best_scored(run: Run) -> list[int]:
 
 
 def _compare(run: Run, first: int, second: int) -> dict[str, Any]:
-    labels, a = image_probabilities(run, first)
-    others, b = image_probabilities(run, second)
-    if not len(labels) or len(labels) != len(others):
+    a, b = scored_images(run, first), scored_images(run, second)
+    if not len(a) or len(a) != len(b):
         return {}
-    right_a, right_b = labels == a.argmax(axis=1), labels == b.argmax(axis=1)
-    accuracy = statistics.bootstrap_mean(right_a.astype(float) - right_b, resamples(len(labels)))
-    test = statistics.mcnemar(right_a, right_b)
-    values: list[Any] = [first, second, len(labels), accuracy.value, accuracy.low, accuracy.high]
+    patients = a.patients
+    accuracy = statistics.bootstrap_mean(a.right.astype(float) - b.right, resamples(patients))
+    test = paired.mcnemar(a.right, b.right, patients)
+    values: list[Any] = [first, second, len(a), statistics.count_patients(patients)]
+    values += [accuracy.value, accuracy.low, accuracy.high]
     values += [test.only_first, test.only_second, test.p_value]
     if len(run.classes) == 2:
-        auc = statistics.delong_comparison(labels == 1, a[:, 1], b[:, 1])
+        auc = paired.delong_comparison(a.labels == 1, a.probabilities[:, 1], b.probabilities[:, 1], patients)
         values += [auc.difference.value, auc.difference.low, auc.difference.high, auc.p_value]
     else:
         values += [np.nan] * 4
@@ -70,12 +76,8 @@ def _compare(run: Run, first: int, second: int) -> dict[str, Any]:
 
 
 def evaluations_table(run: Run) -> pd.DataFrame:
-    """Every evaluation, also on outside test sets; accuracy with its Wilson interval, replays with row and repeat."""
+    """Every evaluation, also on outside test sets; replays with row and repeat. Intervals have the other tables."""
     frame = run.evaluations.drop(columns="confusion")
-    low, high = statistics.wilson_interval(frame["accuracy"] * frame["images"], frame["images"])
-    place = list(frame.columns).index("accuracy") + 1
-    frame.insert(place, "accuracy_low", low)
-    frame.insert(place + 1, "accuracy_high", high)
     if (run.trials["row"] != "").any() or run.trials["repeat"].any():
         for place, name in enumerate(("row", "repeat"), start=1):
             frame.insert(place, name, frame["trial"].map(run.trials[name]))
@@ -90,16 +92,17 @@ def calibration(run: Run, top: int = COMPARED + 1) -> pd.DataFrame:
     lines = []
     for trial in _best_scored(run)[:top]:
         for dataset in ("validation", "test"):
-            labels, probabilities = image_probabilities(run, trial, dataset)
-            if not len(labels):
+            images = scored_images(run, trial, dataset)
+            if not len(images):
                 continue
-            bins = statistics.reliability(*statistics.predicted_event(labels, probabilities))
+            labels, probabilities = images.labels, images.probabilities
+            bins = statistics.reliability(*statistics.predicted_event(labels, probabilities), images.patients)
             lines.append(
                 {
                     "trial": trial,
                     "dataset": dataset,
                     "images": len(labels),
-                    "accuracy": float((labels == probabilities.argmax(axis=1)).mean()),
+                    "accuracy": float(images.right.mean()),
                     "confidence": float(probabilities.max(axis=1).mean()),
                     "ece": statistics.expected_calibration_error(bins),
                     "brier": statistics.brier_score(labels, probabilities),
@@ -123,10 +126,14 @@ TABLES = (
             "second": "second",
             "only_first_right": "premier seul juste",
             "only_second_right": "second seul juste",
+            "patients": "patients",
+            "mcnemar_holm": "p de McNemar (Holm)",
             "delong_p": "p de DeLong",
+            "delong_holm": "p de DeLong (Holm)",
         },
         section="trials",
-        caption="Differences are the first minus the second, on the same images; p of McNemar's and DeLong's tests.",
+        caption="Differences are the first minus the second, on the same images, with patients as the units; p of "
+        "McNemar's and DeLong's tests, then corrected for the number of pairs (Holm): below 0.05 the two differ.",
         nothing="Fewer than two trials were scored on test images.",
     ),
     Table(

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import statistics
+from analysis import paired, statistics
 from analysis.load import Run
-from analysis.scored import NOT_SCORED, Scored, finished_by_metric, images_of, scored_winner
+from analysis.scored import NOT_SCORED, Scored, ScoredImages, finished_by_metric, images_of, scored_winner
 from analysis.table import Table
 from search.record import SHIFTED, VALIDATION
 
@@ -21,8 +21,8 @@ SCORES = (  # those first that mean something where classes are of unequal size
     "loss",
 )
 _OF_RECORDS = ("average_precision", "sensitivity", "specificity")
-MODEL_COLUMNS = ("dataset", "images", *SCORES, *_OF_RECORDS)
-COLUMNS = ("selection", "trials", "dataset", "images", *SCORES, "mcnemar_p")
+MODEL_COLUMNS = ("dataset", "images", "patients", *SCORES, *_OF_RECORDS)
+COLUMNS = ("selection", "trials", "dataset", "images", "patients", *SCORES, "mcnemar_p")
 
 
 def winner_table(run: Run) -> pd.DataFrame:
@@ -50,10 +50,10 @@ def model_scores(model: Scored) -> pd.DataFrame:
     """
     lines = []
     for dataset, entry in model.evaluations.items():
-        labels, probabilities = images_of(model.predictions(dataset), dataset, model.run.classes)
+        images = model.images(dataset)
         line: dict[str, Any] = {name: getattr(entry, name) for name in MODEL_COLUMNS if hasattr(entry, name)}
-        if len(labels):
-            line |= _scores(labels, probabilities, statistics.bootstrap_weights(len(labels)))
+        if len(images):
+            line |= _scores(images, statistics.bootstrap_weights(images.patients))
         lines.append(line)
     return pd.DataFrame(lines, columns=[*MODEL_COLUMNS]).astype(dict.fromkeys(_OF_RECORDS, float))
 
@@ -82,23 +82,24 @@ def selection_table(run: Run) -> pd.DataFrame:
     those of its best epoch by the run's metric at every step.
 
     Returns:
-        A row a set of images and step, the sets one after the other; fractions in [0, 1], intervals of 95 %: Wilson's
-        for accuracy, resampled images for balanced accuracy and AUC. No rows before the winner is scored.
+        A row a set of images and step, the sets one after the other; fractions in [0, 1], intervals of 95 % with
+        patients as the units: Wilson's for accuracy, resampled patients for balanced accuracy and AUC. No rows before
+        the winner is scored.
     """
     steps = [step for step in _steps(run) if not step.predictions.empty]
     datasets = dict.fromkeys(str(name) for step in steps for name in step.predictions["dataset"].unique())
     lines = []
     for dataset in [name for name in datasets if name not in (VALIDATION, SHIFTED)]:
         before: NDArray[np.bool_] | None = None
-        weights = statistics.bootstrap_weights(len(images_of(steps[0].predictions, dataset, run.classes)[0]))
+        weights = statistics.bootstrap_weights(images_of(steps[0].predictions, dataset, run.classes).patients)
         for step in steps:
-            labels, probabilities = images_of(step.predictions, dataset, run.classes)
-            right = labels == probabilities.argmax(axis=1)
-            line = {"selection": step.name, "trials": step.trials, "dataset": dataset, "images": len(labels)}
-            line |= _scores(labels, probabilities, weights)
-            line["mcnemar_p"] = np.nan if before is None else statistics.mcnemar(right, before).p_value
+            images = images_of(step.predictions, dataset, run.classes)
+            line = {"selection": step.name, "trials": step.trials, "dataset": dataset, "images": len(images)}
+            line |= _scores(images, weights)
+            if before is not None:
+                line["mcnemar_p"] = paired.mcnemar(images.right, before, images.patients).p_value
             lines.append(line)
-            before = right
+            before = images.right
     return pd.DataFrame(lines, columns=[*COLUMNS])
 
 
@@ -127,19 +128,17 @@ def _steps(run: Run) -> list[Step]:
 def _mean(run: Run, members: Sequence[int]) -> pd.DataFrame:
     """The mean of several trials' predictions; of an image, over the trials that were scored on it."""
     together = pd.concat([run.predictions(number) for number in members]).astype({"dataset": str})
-    columns = ["label", *(f"p_{name}" for name in run.classes)]
+    columns = ["label", "patient", *(f"p_{name}" for name in run.classes)]
     return together.groupby(["dataset", "image_id"], sort=False)[columns].mean().reset_index()
 
 
-def _scores(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float32], weights: NDArray[np.float32]
-) -> dict[str, Any]:
+def _scores(images: ScoredImages, weights: NDArray[np.float32]) -> dict[str, Any]:
     """The columns of a model's scores on a set of images."""
-    right = labels == probabilities.argmax(axis=1)
-    low, high = statistics.wilson_interval(right.sum(), len(right))
-    found: dict[str, Any] = {"accuracy": right.mean(), "accuracy_low": float(low), "accuracy_high": float(high)}
+    labels, probabilities = images.labels, images.probabilities
+    found: dict[str, Any] = {"patients": statistics.count_patients(images.patients)}
     for name, estimate in (
-        ("balanced_accuracy", statistics.bootstrap_balanced_accuracy(labels, right, weights)),
+        ("accuracy", statistics.share_interval(images.right, images.patients)),
+        ("balanced_accuracy", statistics.bootstrap_balanced_accuracy(labels, images.right, weights)),
         ("auc", statistics.bootstrap_auc(labels, probabilities, weights)),
     ):
         found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
