@@ -210,13 +210,15 @@ class Run:
 
     def _load_predictions(self, name: str) -> "pd.DataFrame":
         frame = self._parquet(self._prediction_columns, "predictions", f"{name}.parquet")
-        patients = frame["image_id"].map(self._patients).fillna(frame["image_id"])
-        return frame.assign(patient=patients.factorize()[0])
+        return frame.assign(patient=self.patient_names(frame["image_id"]).factorize()[0])
+
+    def patient_names(self, image_ids: "pd.Series[str]") -> "pd.Series[str]":
+        """The patients of images as the manifest has them; images that it does not list are a patient each."""
+        return image_ids.map(lambda image_id: self._patients.get(image_id, image_id))
 
     @functools.cached_property
-    def _patients(self) -> "pd.Series[str]":
-        """The patient of each image that the manifest lists, by image id."""
-        return self.manifest.drop_duplicates("image_id").set_index("image_id")["group"]
+    def _patients(self) -> dict[str, str]:
+        return dict(zip(self.manifest["image_id"], self.manifest["group"], strict=True))
 
     def _parquet(self, columns: tuple[str, ...], *parts: str) -> "pd.DataFrame":
         import pyarrow as pa

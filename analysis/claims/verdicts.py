@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis import paired, statistics
 from analysis.claims.claims import BETTER, CLAIMS, NO_BETTER, NO_WORSE, Claim, SearchGroups
 from analysis.claims.published import published_counts, published_rows
-from analysis.frames import all_trials
+from analysis.frames import all_trials, scored_images
 from analysis.load import Run, run_labels
 from analysis.statistics import Estimate
 from analysis.table import Table
@@ -279,7 +278,7 @@ def _image_evidence(
         return Evidence(NOTHING.estimate, few, count, UNDECIDED)
     values = together.to_numpy()  # (N, 2 x pairs), first and second in turn
     effect = _gain(values[:, 0::2], values[:, 1::2], claim.metric).mean(axis=1)  # (N,)
-    patients = _patients(together.index.to_series(), runs)
+    patients = runs[0].patient_names(together.index.to_series()).factorize()[0]  # all runs are on one set of images
     weights = statistics.bootstrap_weights(patients, BOOTSTRAPS)
     seeds = min(side["seed"].nunique() for pair in pairs for side in pair)
     basis = (
@@ -289,12 +288,6 @@ def _image_evidence(
     )
     p_value = statistics.bootstrap_p(effect, weights, BORDERS[claim.relation])
     return Evidence(statistics.bootstrap_mean(effect, weights), basis, count, p_value=p_value)
-
-
-def _patients(image_ids: "pd.Series[str]", runs: Sequence[Run]) -> NDArray[np.int64]:
-    """A number for the patient of each image, int64 (N,), by the manifests of runs on one set of images."""
-    listed = pd.concat([run.manifest for run in runs]).drop_duplicates("image_id").set_index("image_id")["group"]
-    return image_ids.map(listed).fillna(image_ids).factorize()[0]
 
 
 def _image_scores(side: pd.DataFrame, runs: Sequence[Run], metric: str) -> "pd.Series[float]":

@@ -27,8 +27,7 @@ def comparison(run: Run, trials: Sequence[int] | None = None) -> pd.DataFrame:
     lines = [_compare(run, chosen[0], other) for other in chosen[1:]]
     frame = pd.DataFrame([line for line in lines if line], columns=[*_COMPARISON])
     for test in ("mcnemar", "delong"):
-        corrected = paired.holm(frame[f"{test}_p"].to_numpy(np.float64))
-        frame.insert(frame.columns.get_loc(f"{test}_p") + 1, f"{test}_holm", corrected)
+        frame[f"{test}_holm"] = paired.holm(frame[f"{test}_p"].to_numpy(np.float64))
     return frame
 
 
@@ -43,10 +42,12 @@ _COMPARISON = (
     "only_first_right",
     "only_second_right",
     "mcnemar_p",
+    "mcnemar_holm",
     "auc_difference",
     "auc_difference_low",
     "auc_difference_high",
     "delong_p",
+    "delong_holm",
 )
 
 
@@ -66,12 +67,12 @@ def _compare(run: Run, first: int, second: int) -> dict[str, Any]:
     test = paired.mcnemar(a.right, b.right, patients)
     values: list[Any] = [first, second, len(a), statistics.count_patients(patients)]
     values += [accuracy.value, accuracy.low, accuracy.high]
-    values += [test.only_first, test.only_second, test.p_value]
+    values += [test.only_first, test.only_second, test.p_value, np.nan]
     if len(run.classes) == 2:
         auc = paired.delong_comparison(a.labels == 1, a.probabilities[:, 1], b.probabilities[:, 1], patients)
-        values += [auc.difference.value, auc.difference.low, auc.difference.high, auc.p_value]
+        values += [auc.difference.value, auc.difference.low, auc.difference.high, auc.p_value, np.nan]
     else:
-        values += [np.nan] * 4
+        values += [np.nan] * 5
     return dict(zip(_COMPARISON, values, strict=True))
 
 
@@ -126,7 +127,6 @@ TABLES = (
             "second": "second",
             "only_first_right": "premier seul juste",
             "only_second_right": "second seul juste",
-            "patients": "patients",
             "mcnemar_holm": "p de McNemar (Holm)",
             "delong_p": "p de DeLong",
             "delong_holm": "p de DeLong (Holm)",

@@ -3,7 +3,6 @@ import pytest
 from scipy.stats import bootstrap, ttest_1samp, ttest_ind
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss, roc_auc_score
-from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from analysis import statistics as ours
@@ -31,72 +30,62 @@ def test_wilson_interval_takes_arrays_and_is_undefined_without_images():
     assert np.isnan([low[1], high[1]]).all()
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_mcnemar_is_that_of_statsmodels_exact_and_not(seed):
-    rng = np.random.default_rng(seed)
-    for agreement, exact in [(0.95, True), (0.6, False)]:
-        first = rng.random(300) < 0.8
-        second = np.where(rng.random(300) < agreement, first, ~first)
-        table = [[np.sum(first & second), np.sum(first & ~second)], [np.sum(~first & second), np.sum(~first & ~second)]]
-        result = ours.mcnemar(first, second)
-        assert result.exact == exact
-        assert result.p_value == pytest.approx(reference_mcnemar(table, exact=exact, correction=True).pvalue)
+def test_a_share_of_independent_images_has_wilsons_interval():
+    for successes, count in [(0, 10), (10, 10), (480, 624), (1, 3)]:
+        found = ours.share_interval(np.arange(count) < successes, np.arange(count))
+        low, high = proportion_confint(successes, count, method="wilson")
+        assert (found.value, found.low, found.high) == pytest.approx((successes / count, low, high))
 
 
-def test_mcnemar_of_equal_classifiers_is_one():
-    assert ours.mcnemar([True, False], [True, False]).p_value == 1.0
+def test_images_that_come_twice_count_once():
+    labels, probabilities = drawn_trial(9, count=150)
+    right, alone = labels == probabilities.argmax(axis=1), np.arange(150)
+    twice = np.repeat(alone, 2)
+    once, both = ours.share_interval(right, alone), ours.share_interval(right[twice], twice)
+    # The unbiased variances of 150 and of 300 differ by their divisors.
+    assert (both.value, both.low, both.high) == pytest.approx((once.value, once.low, once.high), abs=1e-3)
+    weights, repeated = ours.bootstrap_weights(alone), ours.bootstrap_weights(twice)
+    single, double = ours.bootstrap_mean(right, weights), ours.bootstrap_mean(right[twice], repeated)
+    assert (double.low, double.high) == pytest.approx((single.low, single.high))
+    single = ours.bootstrap_auc(labels, probabilities, weights)
+    double = ours.bootstrap_auc(labels[twice], probabilities[twice], repeated)
+    assert (double.low, double.high) == pytest.approx((single.low, single.high))
 
 
-def structural_components(positive, scores):
-    """DeLong's V10 and V01 by their definition, one pair of images at a time."""
-    wins = (scores[positive][:, None] > scores[~positive]) + 0.5 * (scores[positive][:, None] == scores[~positive])
-    return wins.mean(axis=1), wins.mean(axis=0)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_delong_is_its_definition_pair_by_pair(seed):
-    labels, first = drawn_trial(seed)
-    second = first[:, 1] + np.random.default_rng(seed + 100).normal(0, 0.3, len(labels))
-    positive, scores = labels == 1, np.round(np.stack([first[:, 1], second]), 1)
-    found = ours.delong_comparison(positive, *scores)
-    parts = [structural_components(positive, each) for each in scores]
-    covariance = (
-        np.cov([part[0] for part in parts]) / positive.sum() + np.cov([part[1] for part in parts]) / (~positive).sum()
-    )
-    assert [found.first.value, found.second.value] == pytest.approx([roc_auc_score(labels, each) for each in scores])
-    half = ours.Z * np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    assert found.difference.high - found.difference.value == pytest.approx(half)
-    assert ours.delong_auc(positive, scores[0]).low == pytest.approx(
-        found.first.value - ours.Z * np.sqrt(covariance[0, 0])
-    )
-
-
-def test_delong_p_values_are_uniform_where_nothing_differs():
+def test_a_share_is_inside_its_interval_as_often_as_said_where_patients_have_several_images():
     rng = np.random.default_rng(0)
-    p_values = []
+    patients = np.repeat(np.arange(80), rng.integers(1, 8, 80))
+    inside, naive = 0, 0
     for _ in range(400):
-        labels = rng.integers(0, 2, 150)
-        shared = labels + rng.normal(0, 1, 150)
-        scores = shared + rng.normal(0, 0.5, (2, 150))
-        p_values.append(ours.delong_comparison(labels == 1, *scores).p_value)
-    assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.09
+        came_true = rng.random(len(patients)) < rng.beta(1.6, 0.4, 80)[patients]  # mean 0.8, alike within a patient
+        found = ours.share_interval(came_true, patients)
+        inside += found.low <= 0.8 <= found.high
+        found = ours.share_interval(came_true, np.arange(len(patients)))
+        naive += found.low <= 0.8 <= found.high
+    assert 0.92 <= inside / 400 <= 0.98
+    assert naive / 400 < 0.85
 
 
-def test_delong_without_one_class_is_undefined():
-    assert np.isnan(ours.delong_auc([True, True], [0.1, 0.2]).value)
-
-
-def test_delong_of_a_classifier_with_itself_finds_no_difference():
-    labels, probabilities = drawn_trial(1)
-    found = ours.delong_comparison(labels == 1, probabilities[:, 1], probabilities[:, 1])
-    assert (found.difference.value, found.p_value) == (0.0, 1.0)
+def test_p_values_agree_with_their_intervals_and_with_scipy():
+    rng = np.random.default_rng(8)
+    first, second = rng.normal(0.8, 0.02, 4), rng.normal(0.7, 0.05, 6)
+    assert ours.mean_p(first, 0.75) == pytest.approx(ttest_1samp(first, 0.75).pvalue)
+    assert ours.mean_difference_p(first, second, 0.02) == pytest.approx(
+        ttest_ind(first - 0.02, second, equal_var=False).pvalue
+    )
+    values = rng.normal(0.1, 1, 400)
+    weights = ours.bootstrap_weights(np.arange(400), 4000)
+    assert ours.bootstrap_p(values, weights, 0.0) == pytest.approx(ttest_1samp(values, 0).pvalue, abs=0.01)
+    low = ours.bootstrap_mean(values, weights).low
+    assert ours.bootstrap_p(values, weights, low) == pytest.approx(0.05, abs=0.003)
+    assert np.isnan(ours.mean_p([0.8], 0.0))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_resampled_auc_is_scikit_learns_on_the_resampled_images(classes):
     labels, probabilities = drawn_trial(3, count=120, classes=classes)
     probabilities = np.round(probabilities, 1)
-    weights = ours.bootstrap_weights(120, resamples=20, seed=4)
+    weights = ours.bootstrap_weights(np.arange(120), resamples=20, seed=4)
     assert weights.sum(axis=1) == pytest.approx(120)
     for k in range(classes):
         areas = ours.weighted_auc(labels == k, probabilities[:, k], weights)
@@ -110,27 +99,31 @@ def test_resampled_auc_is_scikit_learns_on_the_resampled_images(classes):
 
 def test_bootstrap_interval_of_a_mean_is_that_of_scipy():
     right = np.random.default_rng(0).random(300) < 0.8
-    found = ours.bootstrap_mean(right, ours.bootstrap_weights(300, resamples=9000, seed=1))
+    found = ours.bootstrap_mean(right, ours.bootstrap_weights(np.arange(300), resamples=9000, seed=1))
     reference = bootstrap((right,), np.mean, n_resamples=9000, method="percentile", rng=2).confidence_interval
     assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=0.004)
 
 
 def test_bootstrap_is_seeded():
-    assert (ours.bootstrap_weights(50, 10, seed=3) == ours.bootstrap_weights(50, 10, seed=3)).all()
-    assert (ours.bootstrap_weights(50, 10, seed=3) != ours.bootstrap_weights(50, 10, seed=4)).any()
+    assert (
+        ours.bootstrap_weights(np.arange(50), 10, seed=3) == ours.bootstrap_weights(np.arange(50), 10, seed=3)
+    ).all()
+    assert (
+        ours.bootstrap_weights(np.arange(50), 10, seed=3) != ours.bootstrap_weights(np.arange(50), 10, seed=4)
+    ).any()
 
 
 def test_balanced_accuracy_is_that_of_scikit_learn():
     labels, probabilities = drawn_trial(5, classes=3)
     predicted = probabilities.argmax(axis=1)
-    found = ours.bootstrap_balanced_accuracy(labels, predicted == labels, ours.bootstrap_weights(200, 500))
+    found = ours.bootstrap_balanced_accuracy(labels, predicted == labels, ours.bootstrap_weights(np.arange(200), 500))
     assert found.value == pytest.approx(balanced_accuracy_score(labels, predicted))
     assert found.low < found.value < found.high
 
 
 def test_reliability_bins_are_those_of_scikit_learn():
     labels, probabilities = drawn_trial(6)
-    bins = ours.reliability(*ours.predicted_event(labels, probabilities))
+    bins = ours.reliability(*ours.predicted_event(labels, probabilities), np.arange(len(labels)))
     observed, predicted = calibration_curve(labels, probabilities[:, 1], n_bins=10)
     filled = bins.count > 0
     assert bins.observed[filled] == pytest.approx(observed)
@@ -140,7 +133,7 @@ def test_reliability_bins_are_those_of_scikit_learn():
 
 def test_calibration_error_of_four_images_by_hand():
     # Bin [0.2, 0.3): predicted 0.2, none came true; bin [0.8, 0.9): predicted 0.8, one of two did.
-    bins = ours.reliability([False, False, True, False], [0.2, 0.2, 0.8, 0.8])
+    bins = ours.reliability([False, False, True, False], [0.2, 0.2, 0.8, 0.8], np.arange(4))
     assert ours.expected_calibration_error(bins) == pytest.approx((2 * 0.2 + 2 * 0.3) / 4)
 
 

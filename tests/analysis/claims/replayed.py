@@ -12,12 +12,13 @@ from search.trial.metrics import score
 IMAGES = 200
 
 
-def write_run(path, trials, classes=("normal", "pneumonia"), images=IMAGES, data=None):
+def write_run(path, trials, classes=("normal", "pneumonia"), images=IMAGES, data=None, per_patient=1):
     """A run of finished trials: dictionaries of row, seed, wrong (share of test images) or status, and more."""
     folder = RunFolder(str(path))
     folder.write_run(RunRecord(path.name, 1.0, "", "val_loss", classes, {}, {}, data or {}))
     events, evaluations = [], []
     labels = np.arange(images) % len(classes)
+    names = [f"{i:04d}" for i in range(images)]
     for number, trial in enumerate(trials):
         status = trial.get("status", "finished")
         events.append(
@@ -51,11 +52,21 @@ def write_run(path, trials, classes=("normal", "pneumonia"), images=IMAGES, data
                 s.confusion.tolist(),
             )
         )  # fmt: skip
-        frame = pd.DataFrame({"dataset": "test", "image_id": [f"{i:04d}" for i in range(images)], "label": labels})
+        frame = pd.DataFrame({"dataset": "test", "image_id": names, "label": labels})
         frame[[f"p_{name}" for name in classes]] = p
         buffer = io.BytesIO()
         frame.to_parquet(buffer)
         folder.write(buffer.getvalue(), "predictions", f"{number:04d}.parquet")
+    buffer = io.BytesIO()
+    manifest = {
+        "image_id": names,
+        "pool": "test",
+        "label": labels,
+        "group": [str(i // per_patient) for i in range(images)],
+    }
+    absent = dict.fromkeys(("content_hash", "width", "height", "split"), "")
+    pd.DataFrame(manifest | absent).to_parquet(buffer)
+    folder.write(buffer.getvalue(), "manifest.parquet")
     folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", "1.jsonl")
     folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
     return analysis.load(folder)

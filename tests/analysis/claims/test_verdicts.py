@@ -76,6 +76,17 @@ def test_one_seed_is_bootstrapped_over_its_images(tmp_path):
     assert "what another seed would give is not in the interval" in verdict.basis
 
 
+def test_images_of_one_patient_widen_the_interval(tmp_path):
+    claim, trials = BY_ID["larger_batch_helps"], replays("table1/2", [0.1]) + replays("table1/4", [0.3])
+    alone = judge_claim(claim, [write_run(tmp_path / "alone", trials)])
+    # 40 images that differ are of 2 of 10 patients: standard error sqrt(0.2 x 0.8 / 10) = 0.126.
+    few = judge_claim(claim, [write_run(tmp_path / "few", trials, per_patient=20)])
+    assert few.effect == alone.effect
+    assert few.effect_high - few.effect_low > 3 * (alone.effect_high - alone.effect_low)
+    assert "10 patients of 200 test images" in few.basis
+    assert few.verdict == UNDECIDED
+
+
 def test_rows_of_two_runs_are_compared_on_the_images_they_share(tmp_path):
     runs = [
         write_run(tmp_path / "a", replays("table1/2", [0.1])),
@@ -179,3 +190,19 @@ def test_every_claim_is_undecided_without_trials(tmp_path):
     assert len(verdicts) == len(CLAIMS)
     assert {verdict.verdict for verdict in verdicts} == {UNDECIDED}
     assert {verdict.trials for verdict in verdicts} == {0}
+
+
+def test_a_claim_that_holds_alone_is_undecided_among_many(tmp_path):
+    # Of one seed each, so that the interval is over images: some claims by a little, one by a lot.
+    rows = {"table1/2": 0.2, "table1/1": 0.9, "table1/3": 0.23, "table1/4": 0.23, "table1/5": 0.23, "table1/6": 0.23}
+    run = write_run(tmp_path / "run", [trial for row, wrong in rows.items() for trial in replays(row, [wrong])])
+    alone = {claim.id: judge_claim(claim, [run]) for claim in CLAIMS}
+    together = {verdict.id: verdict for verdict in judge_claims([run])}
+    little, much = "larger_batch_helps", "learning_rate_too_high"
+    assert alone[little].verdict == alone[much].verdict == HOLDS
+    assert together[much].verdict == HOLDS
+    assert together[much].p_value < together[much].p_holm < 0.05
+    tested = np.isfinite([verdict.p_value for verdict in together.values()]).sum()
+    assert tested >= 4
+    assert together[little].p_holm >= together[little].false_discovery >= together[little].p_value
+    assert (together[little].verdict == UNDECIDED) == (together[little].p_holm >= 0.05)

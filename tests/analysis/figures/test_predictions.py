@@ -8,7 +8,8 @@ from analysis.figures.predictions import GRID
 
 
 def predictions(labels, scores):
-    return pd.DataFrame({"label": labels, "p_no": 1 - np.asarray(scores), "p_yes": scores})
+    alone = range(len(labels))  # every image is a patient of its own
+    return pd.DataFrame({"label": labels, "p_no": 1 - np.asarray(scores), "p_yes": scores, "patient": alone})
 
 
 def test_curves_and_their_areas_agree_with_scikit_learn():

@@ -39,6 +39,8 @@ SAME_IN_FRENCH = {
     "epoch",
     "epochs",
     "images",
+    "p",
+    "patients",
     "loss",
     "accuracy",
     "AUC",
