@@ -6,7 +6,8 @@ numbers occur in both, and each series continues from the test folder into the t
 of one number are kept together although they too look like two series (808 numbers of the train folder are in both, and
 no number of one kind is in both train and test): a group too large costs nothing, a group too small leaks.
 
-The original names at Mendeley, `BACTERIA-1008087-0001.jpeg`, have the patient's number in the middle.
+The original names at Mendeley, `BACTERIA-1008087-0001.jpeg`, have the patient's number in the middle; those of NIH's
+ChestX-ray14, `00001303_001.png`, in front.
 """
 
 import re
@@ -20,7 +21,8 @@ from data_pipeline.manifest import DataError
 AUTO = "auto"
 _KAGGLE = re.compile(r"(?:^|/)(person\d+|(?:NORMAL2-)?IM-\d+)[^/]*$", re.IGNORECASE)
 _KNOWN = re.compile(
-    r"(?:^|/)(?:(person\d+|(?:NORMAL2-)?IM-\d+)|(?:BACTERIA|VIRUS|NORMAL)-(\d+)-\d+)[^/]*$", re.IGNORECASE
+    r"(?:^|/)(?:(person\d+|(?:NORMAL2-)?IM-\d+)[^/]*|(?:BACTERIA|VIRUS|NORMAL)-(\d+)-\d+[^/]*|(\d{8})_\d{3}\.[^/.]+)$",
+    re.IGNORECASE,
 )
 # Folders inside a class folder are patients where there are several and most hold no more images than patients have.
 _LEAST_FOLDERS = 3
@@ -62,8 +64,8 @@ def read_patients(patient: str | None, images: Iterable[tuple[str, str]]) -> Pat
     """How the patients of a data set are found.
 
     Args:
-        patient: A regular expression; AUTO for folders that are a patient each, then names as Kaggle and Mendeley
-            have them; None for Kaggle's names alone, as runs did before there was a choice.
+        patient: A regular expression; AUTO for folders that are a patient each, then names as Kaggle, Mendeley and
+            NIH have them; None for Kaggle's names alone, as runs did before there was a choice.
         images: Class folder and path below it, of every image.
 
     Raises:

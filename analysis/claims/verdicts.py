@@ -369,7 +369,6 @@ TABLES = (
             "effect": "effet",
             "published": "publié",
             "measure": "mesure",
-            "p_holm": "p (Holm)",
             "false_discovery": "taux de fausses découvertes",
         },
         fits=bears_on_report,

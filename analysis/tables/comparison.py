@@ -14,6 +14,7 @@ from analysis.table import Table
 from search.record import FINISHED, lower_is_better
 
 COMPARED = 10  # trials that are compared with the best one
+WITH_INTERVALS = 200  # evaluations whose predictions are read for an interval, a few milliseconds each
 
 
 def comparison(run: Run, trials: Sequence[int] | None = None) -> pd.DataFrame:
@@ -77,12 +78,26 @@ def _compare(run: Run, first: int, second: int) -> dict[str, Any]:
 
 
 def evaluations_table(run: Run) -> pd.DataFrame:
-    """Every evaluation, also on outside test sets; replays with row and repeat. Intervals have the other tables."""
+    """Every evaluation, also on outside test sets; replays with row and repeat.
+
+    The accuracies of the first `WITH_INTERVALS` have intervals over patients.
+    """
     frame = run.evaluations.drop(columns="confusion")
+    known = list(zip(frame["trial"], frame["dataset"], strict=True))[:WITH_INTERVALS]
+    intervals = [_accuracy_interval(run, *each) for each in known] + [(np.nan, np.nan)] * (len(frame) - len(known))
+    place = list(frame.columns).index("accuracy") + 1
+    frame.insert(place, "accuracy_low", [low for low, _ in intervals])
+    frame.insert(place + 1, "accuracy_high", [high for _, high in intervals])
     if (run.trials["row"] != "").any() or run.trials["repeat"].any():
         for place, name in enumerate(("row", "repeat"), start=1):
             frame.insert(place, name, frame["trial"].map(run.trials[name]))
     return frame
+
+
+def _accuracy_interval(run: Run, trial: int, dataset: str) -> tuple[float, float]:
+    images = scored_images(run, trial, dataset)
+    found = statistics.share_interval(images.right, images.patients)
+    return found.low, found.high
 
 
 def calibration(run: Run, top: int = COMPARED + 1) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from analysis.export import cell_text
 from analysis.load import Run
 from analysis.statistics import mean_interval
 from analysis.table import Table
-from search.record import FINISHED
+from search.record import FINISHED, SHIFTED, TEST, VALIDATION
 
 SCORES = ("val_accuracy", "val_auc", "test_accuracy", "test_auc")
 MOST_VALUES = 10  # of a hyperparameter; with more it was sampled from a range, where no two trials share a value
@@ -22,11 +22,13 @@ def effects_table(run: Run) -> pd.DataFrame:
     value minus the first one: means over pairs with Student's 95 % interval, which is NaN for one pair.
 
     Returns:
-        A row a hyperparameter and value: `KEYS`, then of the run's metric and of `SCORES` `..._difference`,
-        `..._difference_low` and `..._difference_high`. No rows where no two trials differ in one hyperparameter only.
+        A row a hyperparameter and value: `KEYS`, then of the run's metric, of `SCORES`, and of accuracy and AUC on each
+        outside set `..._difference`, `..._difference_low` and `..._difference_high`. No rows where no two trials differ
+        in one hyperparameter only.
     """
-    done = run.trials[run.trials["status"] == FINISHED]
-    scores = [name for name in dict.fromkeys((run.metric, *SCORES)) if done[name].notna().any()]
+    outside = _outside_scores(run)
+    done = run.trials[run.trials["status"] == FINISHED].join(outside)
+    scores = [name for name in dict.fromkeys((run.metric, *SCORES, *outside)) if done[name].notna().any()]
     varied = [name for name in run.hyperparameters if done[name].nunique(dropna=False) > 1]
     columns = [f"{name}_difference{end}" for name in scores for end in ("", "_low", "_high")]
     lines = []
@@ -34,6 +36,17 @@ def effects_table(run: Run) -> pd.DataFrame:
         if done[name].nunique() <= MOST_VALUES:
             lines += _effects(done, name, [other for other in varied if other != name], scores)
     return pd.DataFrame(lines, columns=[*KEYS, *columns])
+
+
+def _outside_scores(run: Run) -> pd.DataFrame:
+    """Accuracy and AUC on each outside set, as `<set>_accuracy` and `<set>_auc`, by trial."""
+    own = (TEST, VALIDATION, SHIFTED)
+    rows = run.evaluations[~run.evaluations["dataset"].isin(own)].drop_duplicates(["trial", "dataset"], keep="last")
+    scores = [
+        rows.pivot(index="trial", columns="dataset", values=score).add_suffix(f"_{score}").astype("float64")
+        for score in ("accuracy", "auc")
+    ]
+    return pd.concat(scores, axis=1)
 
 
 def _effects(done: pd.DataFrame, name: str, others: list[str], scores: list[str]) -> list[dict[str, Any]]:

@@ -21,6 +21,8 @@ def folders_of(counts: dict[str, int]) -> Iterable[tuple[str, str]]:
         ("person7_virus_12.jpeg", "pool/person7"),
         ("NORMAL2-IM-0427-0001.jpeg", "pool/NORMAL2-IM-0427"),
         ("BACTERIA-1008087-0001.jpeg", "pool/1008087"),
+        ("00001303_001.png", "pool/00001303"),
+        ("00001303_001_a.png", "train/X/00001303_001_a.png"),
         ("VIRUS-1008087-0002.jpeg", "pool/1008087"),
         ("NORMAL-28501-0001.jpeg", "pool/28501"),
         ("x.jpeg", "train/X/x.jpeg"),

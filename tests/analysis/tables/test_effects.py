@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import analysis
-from search.record import RunFolder, RunRecord, to_json
+from search.record import Evaluation, RunFolder, RunRecord, to_json
 
 CLASSES = ("normal", "pneumonia")
 
@@ -56,3 +56,13 @@ def test_without_pairs_there_is_nothing_to_say(tmp_path):
 def test_values_sampled_from_a_range_are_not_set_against_each_other(tmp_path):
     trials = [({"learning_rate": 0.001 * n, "augment": "none"}, 0.5, "finished") for n in range(1, 12)]
     assert load_run(tmp_path / "run", trials).table("effects").empty
+
+
+def test_outside_sets_are_compared_too(tmp_path):
+    run = load_run(tmp_path / "run", [({"pooling": name}, 0.5, "finished") for name in ("flatten", "average")])
+    scored = [
+        Evaluation(n, "adults", "best", 1, 10, 0.5, 0.5, 0.5, auc, None, None, []) for n, auc in ((0, 0.5), (1, 0.3))
+    ]
+    run.folder.write("".join(to_json(entry) + "\n" for entry in scored).encode(), "evaluation.jsonl")
+    table = analysis.load(run.folder).table("effects")
+    assert table["adults_auc_difference"].tolist() == pytest.approx([-0.2])

@@ -40,6 +40,7 @@ SAME_IN_FRENCH = {
     "epochs",
     "images",
     "p",
+    "p (Holm)",
     "patients",
     "loss",
     "accuracy",
