@@ -1,8 +1,28 @@
-"""A bucket for the tests of storage: moto's S3 server in this process."""
+"""What tests of searches share: a finished run, and a bucket, which is moto's S3 server in this process."""
 
+import fcntl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from search.record import RunFolder
+from tests.search.searching import TINY, search
+
+
+@pytest.fixture(scope="session")
+def undisturbed(session_folder: Path, image_cache: Path) -> tuple[RunFolder, str]:
+    """A whole search of five trials and what it printed, run once for all processes of the session; read it only."""
+    storage = session_folder / "undisturbed"
+    storage.mkdir(exist_ok=True)
+    screen = storage / "screen.txt"
+    with open(storage / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        if not screen.exists():
+            done = search(storage, image_cache, *TINY)
+            assert done.returncode == 0, done.stderr + done.stdout
+            screen.write_text(done.stdout)
+    return RunFolder(str(storage / "one")), screen.read_text()
 
 
 @pytest.fixture
