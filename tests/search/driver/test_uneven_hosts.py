@@ -18,6 +18,7 @@ from search.driver.session import known_hosts
 from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import read_space
 from search.plan.words import load_settings
+from tests.waiting import LIMIT
 
 GB = 10**9
 SHAPE = (32, 32, 1)
@@ -65,7 +66,7 @@ def all_have_a_place(chosen: resources.TrialResources) -> bool:
     trials = [ray.remote(**share)(Trial).remote() for _ in range(chosen.at_a_time)]
     try:
         answers = [trial.is_ready.remote() for trial in trials]
-        return len(ray.wait(answers, num_returns=len(answers), timeout=120)[0]) == len(answers)
+        return len(ray.wait(answers, num_returns=len(answers), timeout=LIMIT)[0]) == len(answers)
     finally:
         for trial in trials:
             ray.kill(trial)
