@@ -10,6 +10,12 @@ from data_pipeline.share import TrainingData, training_data
 from search.record import EpochRecord
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole searches first: where two processes share the tests, the last ones are short and keep neither waiting."""
+    searches = Path(__file__).parent / "search"
+    items.sort(key=lambda item: item.path.parent != searches)
+
+
 @pytest.fixture(scope="session")
 def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of a test session share: pytest-xdist gives each one below it."""

@@ -172,21 +172,24 @@ def test_the_test_set_cannot_leak(undisturbed: tuple[RunFolder, str], on_noise: 
 
 
 @pytest.mark.faults
-def test_a_search_that_is_killed_and_asked_to_stop_resumes_as_if_nothing_had_happened(
-    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, refused: Callable[[Sequence[str]], str]
+def test_a_search_that_is_killed_and_asked_to_stop_ends_as_if_nothing_had_happened(
+    on_noise: RunFolder, tmp_path: Path, image_cache: Path, refused: Callable[[Sequence[str]], str]
 ) -> None:
+    """Interrupted four times, the last time while it confirms; then its winner is chosen by the mean of repeats."""
+    expected = on_noise.read_trials()
+    assert [trial.number for trial in expected.values() if trial.confirms is not None] == [5, 6]
+    own_epochs = sum(len(trial.epochs) for trial in list(expected.values())[:5])
+    moments = {1: signal.SIGKILL, 3: signal.SIGINT, 5: signal.SIGTERM, own_epochs + 2: signal.SIGKILL}
     again = ["resume=auto", f"run.storage={tmp_path}", f"data.cache={image_cache}"]
-    words = [*SMALL, *again[1:], *TINY, "evaluate.enabled=false"]
+    words = [*SMALL, *again[1:], *TINY, "search.confirm=2", "evaluate.ensemble=2"]
     folder = RunFolder(str(tmp_path / "one"))
-    for epochs, asked in ((1, signal.SIGKILL), (3, signal.SIGINT), (5, signal.SIGTERM), (7, signal.SIGKILL)):
-        process, before = start(words), numbers(folder.read_trials()) if folder.exists("run.json") else []
-        # A signal comes in the middle of each stretch, also where the one before it came late.
-        done = sum(len(epochs_of) for *_, epochs_of in before)
-        wait_for_epochs(folder, max(epochs, done + 1), process)
+    before: list[tuple] = []
+    for epochs, asked in moments.items():
+        process, known = start(words), sum(len(history) for *_, history in before)
+        wait_for_epochs(folder, max(epochs, known + 1), process)  # no earlier than it trains, each time
         process.send_signal(asked)
         screen, _ = process.communicate(timeout=LIMIT)
         assert ("Resuming" in screen) == (words == again)
-        assert_goes_on(before, numbers(folder.read_trials()))
         if asked == signal.SIGKILL:
             assert process.returncode == -signal.SIGKILL
         else:
@@ -194,43 +197,18 @@ def test_a_search_that_is_killed_and_asked_to_stop_resumes_as_if_nothing_had_hap
             assert "nothing is lost" in screen
             assert f"python -m search.run resume=one {again[1]} {again[2]}" in screen
             assert folder.exists("trials.jsonl")
-        words = again
+        after = numbers(folder.read_trials())
+        assert_goes_on(before, after)
+        words, before = again, after
     assert "train.batch_size=64" in refused([*again, "train.batch_size=64"])
-    before, done = numbers(folder.read_trials()), run(again)
+    done = run(again)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "Resuming" in done.stdout
+    assert "Confirmed: " in done.stdout
     assert_goes_on(before, numbers(folder.read_trials()))
-    assert numbers(folder.read_trials()) == numbers(undisturbed[0].read_trials())
+    assert numbers(folder.read_trials()) == numbers(expected)
     epochs_logged = [(e["trial"], e["metrics"]["epoch"]) for e in folder.read_events() if e["event"] == "epoch"]
     assert len(epochs_logged) == len(set(epochs_logged))
-
-
-def assert_goes_on(before: list[tuple], after: list[tuple]) -> None:
-    """No recorded epoch was lost or changed."""
-    assert len(after) >= len(before)
-    for old, new in zip(before, after, strict=False):
-        assert new[4][: len(old[4])] == old[4]
-
-
-@pytest.mark.faults
-def test_a_search_killed_while_it_confirms_resumes_and_its_winner_is_chosen_by_the_mean(
-    on_noise: RunFolder, tmp_path: Path, image_cache: Path
-) -> None:
-    expected = on_noise.read_trials()
-    again = [trial for trial in expected.values() if trial.confirms is not None]
-    assert [trial.number for trial in again] == [5, 6]
-    own_epochs = sum(len(trial.epochs) for trial in list(expected.values())[:5])
-
-    words = [*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", *TINY]
-    process = start([*words, "search.confirm=2", "evaluate.ensemble=2"])
-    folder = RunFolder(str(tmp_path / "one"))
-    wait_for_epochs(folder, own_epochs + 2, process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=LIMIT)
-    done = run(["resume=auto", f"run.storage={tmp_path}", f"data.cache={image_cache}"])
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "Confirmed: " in done.stdout
-    assert numbers(folder.read_trials()) == numbers(expected)
     winner = folder.read_winner()
     assert winner is not None
     settings = folder.read_run().config["search"]
@@ -238,6 +216,13 @@ def test_a_search_killed_while_it_confirms_resumes_and_its_winner_is_chosen_by_t
     assert set(winner.trials) == {trial.number for trial in best}
     assert len(best) == 2
     assert b"trained again with another seed" in folder.read("report.html")
+
+
+def assert_goes_on(before: list[tuple], after: list[tuple]) -> None:
+    """No recorded epoch was lost or changed."""
+    assert len(after) >= len(before)
+    for old, new in zip(before, after, strict=False):
+        assert new[4][: len(old[4])] == old[4]
 
 
 @pytest.mark.faults
