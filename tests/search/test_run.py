@@ -414,6 +414,7 @@ def test_storage_that_cannot_be_written_is_refused_before_anything_starts(
     assert blocked.read_text() == "a file where the folder should be"
 
 
+@pytest.mark.usefixtures("joined")
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mount"), reason="a full disk needs a mount, which needs root"
 )
