@@ -30,6 +30,7 @@ def cluster() -> Iterator[Cluster]:
     # In a folder of its own: where Ray usually leaves a cluster's address, a search of another test would join it.
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_prestart_worker_first_driver", "0")  # a process for each of the ten CPUs
         cluster = Cluster()
         store = {"object_store_memory": 100 * 2**20}
         cluster.add_node(num_cpus=6, memory=8 * GB, **store)
