@@ -1,5 +1,6 @@
 """What several test modules share: a small data set and short epochs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,23 @@ from data_pipeline.share import TrainingData, training_data
 from search.record import EpochRecord
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole searches first: where two processes share the tests, the last ones are short and keep neither waiting."""
+    searches = Path(__file__).parent / "search"
+    items.sort(key=lambda item: item.path.parent != searches)
+
+
 @pytest.fixture(scope="session")
-def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test session share: pytest-xdist gives each one below it."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def image_cache(session_folder: Path) -> Path:
     """A folder for prepared images, shared by all tests of a session."""
-    return tmp_path_factory.mktemp("images")
+    return session_folder / "images"
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from data_pipeline.folders import scan_folder
 from data_pipeline.headers import is_truncated
 from data_pipeline.manifest import DataError, ImageRow
 from data_pipeline.preprocess import ImageSettings, decode_image, prepare_images
+from tests.waiting import LIMIT
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 XRAY = sorted((SAMPLE / "train/NORMAL").iterdir())[0]
@@ -139,7 +140,7 @@ def test_two_processes_at_once_leave_one_whole_cache(tmp_path: Path) -> None:
         run.stdin.write("go\n")
         run.stdin.flush()
     for run in runs:
-        run.communicate(timeout=60)
+        run.communicate(timeout=LIMIT)
     assert [run.returncode for run in runs] == [0, 0]
     (entry,) = tmp_path.iterdir()
     assert {file.name for file in entry.iterdir()} == {"images.npy", "looks.npy", "facts.json"}

@@ -12,8 +12,8 @@ from data_pipeline.split import SplitSettings, repeat_splits
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return prepare_dataset(DataSettings(cache=str(tmp_path_factory.mktemp("cache"))))
+def dataset(image_cache: Path) -> Dataset:
+    return prepare_dataset(DataSettings(cache=str(image_cache)))
 
 
 @pytest.fixture(scope="module")

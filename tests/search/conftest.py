@@ -1,8 +1,50 @@
-"""A bucket for the tests of storage: moto's S3 server in this process."""
+"""What tests of searches share: a finished run, a Ray, and a bucket, which is moto's S3 server in this process."""
 
+import fcntl
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from search.driver.limits import find_limits
+from search.record import RunFolder
+from tests.search.searching import TINY, search
+
+
+@pytest.fixture(scope="session")
+def undisturbed(session_folder: Path, image_cache: Path) -> tuple[RunFolder, str]:
+    """A whole search of five trials and what it printed, run once for all processes of the session; read it only."""
+    storage = session_folder / "undisturbed"
+    storage.mkdir(exist_ok=True)
+    screen = storage / "screen.txt"
+    with open(storage / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        if not screen.exists():
+            done = search(storage, image_cache, *TINY)
+            assert done.returncode == 0, done.stderr + done.stdout
+            screen.write_text(done.stdout)
+    return RunFolder(str(storage / "one")), screen.read_text()
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[str]:
+    """The address of a Ray on this machine."""
+    from ray.cluster_utils import Cluster
+
+    # In a folder of its own: where Ray usually leaves a cluster's address, a search of another test would join it.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        cluster = Cluster()
+        cluster.add_node(num_cpus=find_limits().cpus, object_store_memory=500 * 2**20)
+        yield cluster.address
+        cluster.shutdown()
+
+
+@pytest.fixture
+def joined(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches join a Ray that runs already, for tests to which their own, and the time to start it, means nothing."""
+    monkeypatch.setenv("RAY_ADDRESS", head)
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """A run whose folder is in a bucket, from its first trial to its tables, against moto's S3 server."""
 
-import os
 import signal
+import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,18 +11,20 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import analysis
+from analysis.tables.command import main as tables
 from search.record import RunFolder
-from tests.search.test_run import SMALL, TINY, command, numbers, start
+from tests.search.searching import SMALL, TINY, numbers, run, start
+from tests.waiting import LIMIT, wait_until
 
-PORT = 5077
-VARIABLES = {
-    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{PORT}",
-    "AWS_ACCESS_KEY_ID": "x",
-    "AWS_SECRET_ACCESS_KEY": "x",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
 STORAGE = "s3://bucket/runs"
-DEADLINE = 300  # seconds; only a search that hangs takes so long
+
+
+def free_port() -> int:
+    """A port of this machine that nothing uses; the server takes it again after a pause, which 0 would not give."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +32,17 @@ def server() -> Iterator[ThreadedMotoServer]:
     """A server with an empty bucket; what it holds outlasts a stop and a start."""
     import boto3
 
+    port = free_port()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in VARIABLES.items():
+        for name, value in variables.items():
             patch.setenv(name, value)
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=PORT, verbose=False)
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
         server.start()
         boto3.client("s3").create_bucket(Bucket="bucket")
         yield server
@@ -43,12 +51,11 @@ def server() -> Iterator[ThreadedMotoServer]:
 
 def wait_for_checkpoints(folder: RunFolder, process: "subprocess.Popen[str]", number: int) -> None:
     """Wait until trials have begun to write: so many checkpoints, of whichever trials."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if sum(len(folder.names("trials", trial)) for trial in folder.names("trials")) >= number:
-            return
-        time.sleep(0.2)
-    raise AssertionError(process.communicate(timeout=5)[0])
+
+    def written() -> bool:
+        return sum(len(folder.names("trials", trial)) for trial in folder.names("trials")) >= number
+
+    wait_until(written, f"{number} checkpoints", process)
 
 
 def arguments(cache: Path, name: str) -> list[str]:
@@ -57,11 +64,14 @@ def arguments(cache: Path, name: str) -> list[str]:
 
 def wait_for_words(words: str, screen: list[str], logs: Path, process: "subprocess.Popen[str]") -> None:
     """Wait until the search has said so, on the screen or in its log, which a temporary folder has until it ends."""
-    deadline = time.monotonic() + DEADLINE
-    while not any(words in text for text in (*screen, *(file.read_text() for file in logs.glob("*/driver.log")))):
-        assert process.poll() is None, "".join(screen)
-        assert time.monotonic() < deadline, "".join(screen)
-        time.sleep(0.2)
+
+    def said() -> bool:
+        has_ended = process.poll() is not None
+        found = any(words in text for text in (*screen, *(file.read_text() for file in logs.glob("*/driver.log"))))
+        assert found or not has_ended, "".join(screen)
+        return found
+
+    wait_until(said, f"{words!r} from the search")
 
 
 @pytest.mark.faults
@@ -70,7 +80,7 @@ def test_a_bucket_out_of_reach_is_waited_for(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # the path of Ray's sockets must be short
-    process, lines = start([*arguments(image_cache, "waiting"), f"run.patience={DEADLINE}"]), list[str]()
+    process, lines = start([*arguments(image_cache, "waiting"), f"run.patience={LIMIT}"]), list[str]()
     reading = threading.Thread(target=lambda: lines.extend(process.stdout or ()))
     reading.start()
     folder = RunFolder(f"{STORAGE}/waiting")
@@ -78,7 +88,7 @@ def test_a_bucket_out_of_reach_is_waited_for(
     server.stop()
     wait_for_words("The storage fails", lines, tmp_path, process)
     server.start()
-    process.wait(timeout=DEADLINE)
+    process.wait(timeout=LIMIT)
     reading.join()
     process.communicate()  # closes the pipe
     screen = "".join(lines)
@@ -93,23 +103,21 @@ def test_a_bucket_out_of_reach_is_waited_for(
 
 @pytest.mark.faults
 def test_a_search_killed_in_a_bucket_goes_on_there_and_is_analysed_from_there(
-    server: ThreadedMotoServer, image_cache: Path, tmp_path: Path
+    server: ThreadedMotoServer, undisturbed: tuple[RunFolder, str], image_cache: Path, tmp_path: Path
 ) -> None:
     process = start(arguments(image_cache, "killed"))
     folder = RunFolder(f"{STORAGE}/killed")
     wait_for_checkpoints(folder, process, 5)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=LIMIT)
     words = ["resume=auto", f"run.storage={STORAGE}", f"data.cache={image_cache}"]
-    resumed = subprocess.run(command(words), capture_output=True, text=True)
+    resumed = run(words)
     assert resumed.returncode == 0, resumed.stderr + resumed.stdout
     assert "Resuming" in resumed.stdout
-    assert numbers(folder.read_trials()) == numbers(RunFolder(f"{STORAGE}/waiting").read_trials())
+    assert numbers(folder.read_trials()) == numbers(undisturbed[0].read_trials())
     assert folder.exists("report.html")
     assert folder.exists("winner", "model.keras")
-    run = analysis.load(folder.url)
-    assert list(run.trials["status"]) == [trial.status for trial in folder.read_trials().values()]
-    words = [folder.url, "--format", "csv", "--out", str(tmp_path)]
-    tables = subprocess.run(command(words, "analysis.tables"), capture_output=True, text=True)
-    assert tables.returncode == 0, tables.stderr
+    loaded = analysis.load(folder.url)
+    assert list(loaded.trials["status"]) == [trial.status for trial in folder.read_trials().values()]
+    assert tables([folder.url, "--format", "csv", "--out", str(tmp_path)]) == 0
     assert list(tmp_path.glob("*.csv"))

@@ -1,19 +1,17 @@
 """What a search on DICOM files leaves behind names no patient: its folder, its pages and its pack."""
 
 import io
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from search import pack
 from tests.data_pipeline.conftest import BACTERIAL, NORMAL
 from tests.data_pipeline.dicom_files import BORN, NAME, make_dataset, sample_pixels, save
-
-ROOT = Path(__file__).parents[2]
+from tests.search.searching import run
 
 
 def texts(content: bytes) -> Iterator[bytes]:
@@ -29,6 +27,7 @@ def texts(content: bytes) -> Iterator[bytes]:
                 yield from texts(archive.read(name))
 
 
+@pytest.mark.usefixtures("joined")
 def test_nothing_that_a_search_leaves_names_a_patient(tmp_path: Path) -> None:
     archive, first = tmp_path / "archive", NAME.split("^")[0]
     for folder, images in (("NORMAL", NORMAL), ("PNEUMONIA", BACTERIAL)):
@@ -42,9 +41,7 @@ def test_nothing_that_a_search_leaves_names_a_patient(tmp_path: Path) -> None:
         "resources.max_concurrent=1", f"data.root={archive}", f"data.cache={tmp_path / 'cache'}",
         f"run.storage={tmp_path / 'runs'}", "run.name=one",
     ]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "search.run", *words], cwd=ROOT, capture_output=True, text=True, timeout=400
-    )
+    done = run(words)
     assert done.returncode == 0, done.stderr
     assert "the view lateral is not frontal" in done.stdout
     assert pack.main([str(tmp_path / "runs" / "one"), str(tmp_path / "runs" / "one.zip")]) == 0

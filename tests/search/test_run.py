@@ -6,9 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,51 +18,26 @@ from data_pipeline.manifest_file import read_manifest
 from data_pipeline.shift import shift_ways
 from search.driver.lease import drive
 from search.evaluate.predictions import mean_predictions, probabilities_of, read_predictions
-from search.record import RunFolder, TrialRecord, rank, rank_configurations
+from search.record import RunFolder, rank, rank_configurations
 from search.run import main
 from search.trial.calibration import hold_out
+from tests.search.searching import ROOT, SMALL, TINY, numbers, run, search, start, wait_for_epochs
+from tests.waiting import LIMIT, wait_until
 
-ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data_pipeline" / "sample"
-SMALL = ["data.size=32", "search.seed=3", "resources.max_concurrent=1"]
 
 
-def command(arguments: Sequence[str], module: str = "search.run") -> list[str]:
-    return [sys.executable, "-m", module, *arguments]
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Callable[[Sequence[str]], str]:
+    """What a command prints that is refused; in this process, which for a mistake needs neither Ray nor TensorFlow."""
 
+    def call(words: Sequence[str]) -> str:
+        assert main(words) == 2
+        printed = capfd.readouterr()
+        assert "Traceback" not in printed.err + printed.out
+        return printed.err
 
-def run(arguments: Sequence[str], module: str = "search.run") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(arguments, module), cwd=ROOT, capture_output=True, text=True, timeout=400)
-
-
-def search(storage: Path, cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run([*SMALL, f"data.cache={cache}", f"run.storage={storage}", *arguments])
-
-
-def numbers(trials: dict[int, TrialRecord]) -> list[tuple]:
-    """What an interrupted search must reproduce: everything but times, memory and processes."""
-    return [
-        (
-            trial.number,
-            trial.parameters,
-            trial.seed,
-            trial.status,
-            [(e.epoch, e.learning_rate, e.train_loss, e.val_loss, e.val_auc) for e in trial.epochs],
-        )
-        for trial in trials.values()
-    ]
-
-
-TINY = ["space=plain2", "search.num_trials=5", "search.max_epochs=4", "search.asha.reduction_factor=2", "run.name=one"]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, image_cache: Path) -> tuple[RunFolder, str]:
-    """A whole search of five trials, and what it printed."""
-    storage = tmp_path_factory.mktemp("runs")
-    done = search(storage, image_cache, *TINY)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return RunFolder(str(storage / "one")), done.stdout
+    return call
 
 
 def test_a_search_is_recorded_evaluated_and_exported(undisturbed: tuple[RunFolder, str]) -> None:
@@ -152,6 +125,7 @@ def test_other_tools_read_the_views(undisturbed: tuple[RunFolder, str]) -> None:
     assert len(list(Path(folder.child("tensorboard")).rglob("events.out.tfevents*"))) >= len(trials)
 
 
+@pytest.mark.usefixtures("joined")
 def test_a_run_is_evaluated_again_on_an_outside_set(
     undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
 ) -> None:
@@ -176,66 +150,68 @@ def test_a_run_is_evaluated_again_on_an_outside_set(
     assert folder.read_run().config["evaluate"]["ensemble"] == 2  # the next command goes on with it
 
 
-def test_the_test_set_cannot_leak(undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path) -> None:
-    """With noise in place of every test image, each trial, decision and suggestion is the same."""
-    root = tmp_path / "noise"
+@pytest.fixture(scope="module")
+def on_noise(head: str, tmp_path_factory: pytest.TempPathFactory, image_cache: Path) -> RunFolder:
+    """The undisturbed search with noise in place of every test image, and its best two confirmed."""
+    folder = tmp_path_factory.mktemp("noise")
+    root = folder / "data"
     shutil.copytree(SAMPLE, root)
     rng = np.random.default_rng(0)
     files = sorted((root / "test").rglob("*.jpeg"))
     assert len(files) == 120
     for file in files:
         Image.fromarray(rng.integers(0, 256, (224, 224), dtype=np.uint8)).save(file)
-    done = search(tmp_path, image_cache, *TINY, f"data.root={root}", "evaluate.enabled=false")
+    words = [*TINY, "search.confirm=2", f"data.root={root}", "evaluate.enabled=false"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", head)
+        done = search(folder, image_cache, *words)
     assert done.returncode == 0, done.stderr
-    folder, _ = undisturbed
-    assert numbers(RunFolder(str(tmp_path / "one")).read_trials()) == numbers(folder.read_trials())
+    return RunFolder(str(folder / "one"))
+
+
+def test_the_test_set_cannot_leak(undisturbed: tuple[RunFolder, str], on_noise: RunFolder) -> None:
+    """With noise in place of every test image, each trial, decision and suggestion is the same."""
+    assert numbers(on_noise.read_trials())[:5] == numbers(undisturbed[0].read_trials())
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("epochs", [1, 4, 7])
-def test_a_killed_search_resumes_as_if_nothing_had_happened(
-    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, epochs: int
+def test_a_search_that_is_killed_and_asked_to_stop_ends_as_if_nothing_had_happened(
+    on_noise: RunFolder, tmp_path: Path, image_cache: Path, refused: Callable[[Sequence[str]], str]
 ) -> None:
-    arguments = [*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", *TINY]
-    process = start(arguments)
+    """Interrupted four times, the last time while it confirms; then its winner is chosen by the mean of repeats."""
+    expected = on_noise.read_trials()
+    assert [trial.number for trial in expected.values() if trial.confirms is not None] == [5, 6]
+    own_epochs = sum(len(trial.epochs) for trial in list(expected.values())[:5])
+    moments = {1: signal.SIGKILL, 3: signal.SIGINT, 5: signal.SIGTERM, own_epochs + 2: signal.SIGKILL}
+    again = ["resume=auto", f"run.storage={tmp_path}", f"data.cache={image_cache}"]
+    words = [*SMALL, *again[1:], *TINY, "search.confirm=2", "evaluate.ensemble=2"]
     folder = RunFolder(str(tmp_path / "one"))
-    wait_for_epochs(folder, epochs)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    before = numbers(folder.read_trials())
-    done = run(["resume=auto", f"run.storage={tmp_path}", f"data.cache={image_cache}"])
+    before: list[tuple] = []
+    for epochs, asked in moments.items():
+        process, known = start(words), sum(len(history) for *_, history in before)
+        wait_for_epochs(folder, max(epochs, known + 1), process)  # no earlier than it trains, each time
+        process.send_signal(asked)
+        screen, _ = process.communicate(timeout=LIMIT)
+        assert ("Resuming" in screen) == (words == again)
+        if asked == signal.SIGKILL:
+            assert process.returncode == -signal.SIGKILL
+        else:
+            assert process.returncode == 130
+            assert "nothing is lost" in screen
+            assert f"python -m search.run resume=one {again[1]} {again[2]}" in screen
+            assert folder.exists("trials.jsonl")
+        after = numbers(folder.read_trials())
+        assert_goes_on(before, after)
+        words, before = again, after
+    assert "train.batch_size=64" in refused([*again, "train.batch_size=64"])
+    done = run(again)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "Resuming" in done.stdout
-    after = numbers(folder.read_trials())
-    assert after == numbers(undisturbed[0].read_trials())
-    for old, new in zip(before, after, strict=False):
-        assert new[4][: len(old[4])] == old[4]
+    assert "Confirmed: " in done.stdout
+    assert_goes_on(before, numbers(folder.read_trials()))
+    assert numbers(folder.read_trials()) == numbers(expected)
     epochs_logged = [(e["trial"], e["metrics"]["epoch"]) for e in folder.read_events() if e["event"] == "epoch"]
     assert len(epochs_logged) == len(set(epochs_logged))
-
-
-@pytest.mark.faults
-def test_a_search_killed_while_it_confirms_resumes_and_its_winner_is_chosen_by_the_mean(
-    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
-) -> None:
-    words = [*TINY, "search.confirm=2", "evaluate.ensemble=2"]
-    whole = search(tmp_path / "whole", image_cache, *words)
-    assert whole.returncode == 0, whole.stderr + whole.stdout
-    expected = RunFolder(str(tmp_path / "whole" / "one")).read_trials()
-    assert numbers(expected)[:5] == numbers(undisturbed[0].read_trials())
-    again = [trial for trial in expected.values() if trial.confirms is not None]
-    assert [trial.number for trial in again] == [5, 6]
-    own_epochs = sum(len(trial.epochs) for trial in list(expected.values())[:5])
-    assert "Confirmed: " in whole.stdout
-
-    process = start([*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", *words])
-    folder = RunFolder(str(tmp_path / "one"))
-    wait_for_epochs(folder, own_epochs + 2)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    done = run(["resume=auto", f"run.storage={tmp_path}", f"data.cache={image_cache}"])
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert numbers(folder.read_trials()) == numbers(expected)
     winner = folder.read_winner()
     assert winner is not None
     settings = folder.read_run().config["search"]
@@ -245,41 +221,30 @@ def test_a_search_killed_while_it_confirms_resumes_and_its_winner_is_chosen_by_t
     assert b"trained again with another seed" in folder.read("report.html")
 
 
-@pytest.mark.faults
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-def test_a_search_that_is_asked_to_stop_does_so_cleanly_and_says_how_to_go_on(
-    tmp_path: Path, image_cache: Path, asked: signal.Signals
-) -> None:
-    process = start([*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", *TINY])
-    folder = RunFolder(str(tmp_path / "one"))
-    wait_for_epochs(folder, 2)
-    process.send_signal(asked)
-    screen, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "nothing is lost" in screen
-    go_on = f"python -m search.run resume=one run.storage={tmp_path} data.cache={image_cache}"
-    assert go_on in screen
-    assert folder.exists("trials.jsonl")
-    refused = run(["resume=one", f"run.storage={tmp_path}", "train.batch_size=64"])
-    assert refused.returncode == 2
-    assert "train.batch_size=64" in refused.stderr
+def assert_goes_on(before: list[tuple], after: list[tuple]) -> None:
+    """No recorded epoch was lost or changed."""
+    assert len(after) >= len(before)
+    for old, new in zip(before, after, strict=False):
+        assert new[4][: len(old[4])] == old[4]
 
 
 @pytest.mark.faults
 def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image_cache: Path) -> None:
     arguments = [*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", "run.name=one"]
     arguments += ["space=plain2", "search.scheduler=none", "search.num_trials=2", "search.max_epochs=60"]
-    process = start([*arguments, "search.max_failures=1"])
+    process = start([*arguments, "search.max_failures=1", "evaluate.enabled=false"])
     folder = RunFolder(str(tmp_path / "one"))
     killed: set[int] = set()
-    deadline = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
+
+    def kill_twice() -> bool:
         trial = folder.read_trials().get(0)
-        if trial and trial.epochs and trial.process not in killed and len(killed) < 2:
+        if trial and trial.epochs and trial.process not in killed:
             killed.add(trial.process)
             os.kill(trial.process, signal.SIGKILL)
-        time.sleep(0.05)
-    process.communicate(timeout=60)
+        return len(killed) == 2
+
+    wait_until(kill_twice, "two processes of trial 0 to kill", process)
+    process.communicate(timeout=LIMIT)
     assert process.returncode == 0
     trials = folder.read_trials()
     assert (trials[0].status, trials[0].retries) == ("failed", 1)
@@ -305,6 +270,7 @@ def test_a_dry_run_of_published_rows_tells_their_parameters(
     assert "table4/1 ResNet50 23,850,113 parameters (published: 39,305,089)" in lines
 
 
+@pytest.mark.usefixtures("joined")
 def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Path) -> None:
     arguments = ["space=vgg2", "weights=none", "search.num_trials=1", "search.max_epochs=1", "run.name=one"]
     fixed = ["space.parameters.frozen=all", "space.parameters.pooling=average", "search.metric=shifted_loss"]
@@ -325,6 +291,7 @@ def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Pa
     assert cost["seconds"] > 0
 
 
+@pytest.mark.usefixtures("joined")
 def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_not_train_on_an_image(
     tmp_path: Path, image_cache: Path
 ) -> None:
@@ -356,6 +323,7 @@ def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_n
     assert exported.held_out_losses == pytest.approx(losses)
 
 
+@pytest.mark.usefixtures("joined")
 def test_the_best_configuration_of_a_run_is_trained_again_on_splits_of_its_own(
     undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
 ) -> None:
@@ -377,6 +345,7 @@ def test_the_best_configuration_of_a_run_is_trained_again_on_splits_of_its_own(
     assert sorted(winner.trials) == [0, 1]
 
 
+@pytest.mark.usefixtures("joined")
 def test_a_search_begins_with_an_earlier_one_and_is_resumed_without_it(
     undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
 ) -> None:
@@ -402,26 +371,8 @@ def test_a_search_begins_with_an_earlier_one_and_is_resumed_without_it(
     assert folder.read_warm_start().history == known
 
 
-def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command(arguments),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for_epochs(folder: RunFolder, count: int) -> None:
-    deadline = time.monotonic() + 180
-    while sum(event["event"] == "epoch" for event in folder.read_events()) < count:
-        assert time.monotonic() < deadline, "the search does not get going"
-        time.sleep(0.02)
-
-
 def test_a_resumed_run_whose_data_changed_is_refused(
-    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, refused: Callable[[Sequence[str]], str]
 ) -> None:
     folder, _ = undisturbed
     root = tmp_path / "changed"
@@ -429,22 +380,21 @@ def test_a_resumed_run_whose_data_changed_is_refused(
     normal = sorted((root / "train" / "NORMAL").iterdir())
     normal[0].unlink()
     shutil.copy(normal[1], normal[2])
-    done = run([f"resume={folder.url}", f"data.root={root}", "search.num_trials=6", f"data.cache={image_cache}"])
-    assert done.returncode == 2
-    assert f"1 gone (such as train/NORMAL/{normal[0].name})" in done.stderr
-    assert f"1 changed (such as train/NORMAL/{normal[2].name})" in done.stderr
-    assert "Traceback" not in done.stderr
+    words = [f"resume={folder.url}", f"data.root={root}", "search.num_trials=6", f"data.cache={image_cache}"]
+    message = refused(words)
+    assert f"1 gone (such as train/NORMAL/{normal[0].name})" in message
+    assert f"1 changed (such as train/NORMAL/{normal[2].name})" in message
 
 
-def test_a_taken_name_and_an_unknown_run_are_refused(undisturbed: tuple[RunFolder, str], image_cache: Path) -> None:
-    folder, _ = undisturbed
-    storage = Path(folder.url).parent
-    taken = search(storage, image_cache, *TINY)
-    assert (taken.returncode, "resume=one" in taken.stderr) == (2, True)
-    unknown = run(["resume=two", f"run.storage={storage}"])
-    assert (unknown.returncode, "has none" in unknown.stderr) == (2, True)
+def test_a_taken_name_and_an_unknown_run_are_refused(
+    undisturbed: tuple[RunFolder, str], image_cache: Path, refused: Callable[[Sequence[str]], str]
+) -> None:
+    storage = f"run.storage={Path(undisturbed[0].url).parent}"
+    assert "resume=one" in refused([*SMALL, f"data.cache={image_cache}", storage, *TINY])
+    assert "has none" in refused(["resume=two", storage])
 
 
+@pytest.mark.usefixtures("joined")
 def test_a_run_that_another_begins_under_the_same_name_is_not_overwritten(tmp_path: Path, image_cache: Path) -> None:
     folder = RunFolder(str(tmp_path / "one"))
     with drive(folder):  # another, that has come as far as to begin
@@ -454,16 +404,17 @@ def test_a_run_that_another_begins_under_the_same_name_is_not_overwritten(tmp_pa
         assert folder.names() == ["driver.json"]
 
 
-def test_storage_that_cannot_be_written_is_refused_before_anything_starts(tmp_path: Path, image_cache: Path) -> None:
+def test_storage_that_cannot_be_written_is_refused_before_anything_starts(
+    tmp_path: Path, image_cache: Path, refused: Callable[[Sequence[str]], str]
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("a file where the folder should be")
-    done = search(blocked, image_cache, *TINY)
-    assert done.returncode == 2
-    assert done.stderr.startswith("Error: ")
-    assert "Traceback" not in done.stderr
+    message = refused([*SMALL, f"data.cache={image_cache}", f"run.storage={blocked}", *TINY])
+    assert message.startswith("Error: ")
     assert blocked.read_text() == "a file where the folder should be"
 
 
+@pytest.mark.usefixtures("joined")
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mount"), reason="a full disk needs a mount, which needs root"
 )
@@ -491,15 +442,19 @@ def test_a_full_disk_stops_the_search_with_a_clear_error(tmp_path: Path, image_c
         (["space=cn2"], "cnn2"),
         (["space=plain2", "data.root=/nowhere"], "/nowhere"),
         (["space=report3", "data.labels=two_class"], "Leave data.labels to the space"),
-        (["space=plain2", "resources.cpus_per_trial=1000"], "resources.cpus_per_trial=1000"),
+        (["space=plain2", "resources.cpus_per_trial=1000", "dry_run=true"], "resources.cpus_per_trial=1000"),
         (["space=plain2", "data.size=8"], "cannot be built"),
-        (["space=vgg2", "weights=/no/such/file.h5"], "file.h5"),
     ],
 )
 def test_a_mistake_is_one_message_without_a_traceback(
-    arguments: list[str], message: str, tmp_path: Path, image_cache: Path
+    arguments: list[str], message: str, tmp_path: Path, image_cache: Path, refused: Callable[[Sequence[str]], str]
 ) -> None:
-    done = run(["data.size=32", *arguments, f"run.storage={tmp_path}", f"data.cache={image_cache}"])
+    assert message in refused(["data.size=32", *arguments, f"run.storage={tmp_path}", f"data.cache={image_cache}"])
+
+
+@pytest.mark.usefixtures("joined")
+def test_a_mistake_that_is_found_once_ray_runs_is_one_message_too(tmp_path: Path, image_cache: Path) -> None:
+    done = search(tmp_path, image_cache, "space=vgg2", "weights=/no/such/file.h5")
     assert done.returncode == 2
-    assert message in done.stderr
+    assert "file.h5" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout

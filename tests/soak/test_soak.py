@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from search.record import RunFolder, TrialRecord
-from tests.search.test_run import command, numbers, run
+from tests.search.searching import command, numbers, run
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 

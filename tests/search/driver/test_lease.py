@@ -11,6 +11,7 @@ import pytest
 from search.driver import lease
 from search.driver.lease import drive
 from search.record import RecordError, RunFolder
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -62,10 +63,7 @@ def test_a_lease_is_renewed(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(lease, "_RENEW_SECONDS", 0.01)
     with drive(folder):
         first = json.loads(folder.read(lease.FILE))["time"]
-        deadline = time.monotonic() + 5
-        while json.loads(folder.read(lease.FILE))["time"] == first and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert json.loads(folder.read(lease.FILE))["time"] > first
+        wait_until(lambda: json.loads(folder.read(lease.FILE))["time"] > first, "a renewal")
 
 
 def test_a_driver_that_slept_while_another_took_over_is_interrupted(
@@ -78,8 +76,7 @@ def test_a_driver_that_slept_while_another_took_over_is_interrupted(
 
     def sleep() -> None:
         with drive(folder):
-            hold(folder)
-            time.sleep(5)
+            wait_until(lambda: hold(folder), "the signal")  # again and again: a renewal may have been under way
 
     earlier = signal.signal(signal.SIGTERM, stop)
     try:

@@ -16,6 +16,7 @@ from search.plan.words import load_settings
 from search.record import RunFolder
 from search.trial.checkpoint import Checkpoint, write_checkpoint
 from tests.conftest import make_epoch
+from tests.waiting import LIMIT
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_a_suggestion_is_stored_in_a_bucket_without_waiting_for_more_events(monk
     write = state.folder.write
     monkeypatch.setattr(state.folder, "write", lambda *given: (write(*given), written.set()))
     state.next_trial()
-    assert written.wait(60)
+    assert written.wait(LIMIT)
     assert list(state.folder.read_trials()) == [0]  # though the log was not closed
     state.close()
 

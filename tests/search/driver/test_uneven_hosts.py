@@ -18,6 +18,7 @@ from search.driver.session import known_hosts
 from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import read_space
 from search.plan.words import load_settings
+from tests.waiting import LIMIT
 
 GB = 10**9
 SHAPE = (32, 32, 1)
@@ -29,6 +30,7 @@ def cluster() -> Iterator[Cluster]:
     # In a folder of its own: where Ray usually leaves a cluster's address, a search of another test would join it.
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_prestart_worker_first_driver", "0")  # a process for each of the ten CPUs
         cluster = Cluster()
         store = {"object_store_memory": 100 * 2**20}
         cluster.add_node(num_cpus=6, memory=8 * GB, **store)
@@ -65,7 +67,7 @@ def all_have_a_place(chosen: resources.TrialResources) -> bool:
     trials = [ray.remote(**share)(Trial).remote() for _ in range(chosen.at_a_time)]
     try:
         answers = [trial.is_ready.remote() for trial in trials]
-        return len(ray.wait(answers, num_returns=len(answers), timeout=120)[0]) == len(answers)
+        return len(ray.wait(answers, num_returns=len(answers), timeout=LIMIT)[0]) == len(answers)
     finally:
         for trial in trials:
             ray.kill(trial)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from search.record import EventLog, RunFolder, log
+from tests.waiting import LIMIT
 
 
 def write_session(folder: RunFolder, *events: str) -> None:
@@ -114,7 +115,7 @@ def stored(folder: RunFolder, monkeypatch: pytest.MonkeyPatch, act: Callable[[],
     with monkeypatch.context() as patch:
         patch.setattr(folder, "write", note)
         act()
-        assert done.wait(60)
+        assert done.wait(LIMIT)
 
 
 def test_a_log_is_stored_when_the_last_time_is_some_seconds_ago(
@@ -140,7 +141,7 @@ def test_nobody_waits_for_an_object_store(bucket_folder: RunFolder, monkeypatch:
 
     def slow(content: bytes, *parts: str) -> None:
         begun.set()
-        assert may_end.wait(60)
+        assert may_end.wait(LIMIT)
         write(content, *parts)
         order.append(content.count(b"\n"))
 
@@ -148,7 +149,7 @@ def test_nobody_waits_for_an_object_store(bucket_folder: RunFolder, monkeypatch:
     session = EventLog(bucket_folder)
     session.append("suggested", 0)
     session.flush(wait=False)
-    assert begun.wait(60)
+    assert begun.wait(LIMIT)
     for number in range(1, 100):
         session.append("suggested", number)
         session.flush(wait=False)
