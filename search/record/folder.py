@@ -238,8 +238,9 @@ class RunFolder:
                 "Use the version of the project that wrote it, which run.json names under environment."
             )
         try:
-            return RunRecord(**{**content, "classes": tuple(content["classes"])})
-        except (KeyError, TypeError) as error:
+            known = {"classes": tuple(content["classes"]), "created": float(content["created"])}
+            return RunRecord(**{**content, **known})
+        except (KeyError, TypeError, ValueError) as error:
             raise RecordError(
                 f"A run.json holds a run's record. Received: a damaged {self.url}/run.json ({error}). "
                 "Restore it, or leave this run out."
