@@ -194,7 +194,8 @@ def scope_line(state: SearchState) -> str:
     left = max(0.0, deadline.budget - deadline.elapsed)
     when = time.strftime("%H:%M", time.localtime(time.time() + left))
     spent = f", {duration_text(deadline.elapsed)} of them spent" if deadline.elapsed >= 1 else ""
-    return f"{trials} in {duration_text(deadline.budget)}{spent}; the winner is due at {when}"
+    due = f"the winner is due at {when}" if state.settings.evaluate.enabled else f"the search ends by {when}"
+    return f"{trials} in {duration_text(deadline.budget)}{spent}; {due}"
 
 
 def ending_line(state: SearchState) -> str:
@@ -204,7 +205,8 @@ def ending_line(state: SearchState) -> str:
         return ""
     left = duration_text(deadline.budget - deadline.elapsed)
     if state.ended_by_clock:
-        return f"The time budget of {duration_text(deadline.budget)} ended the search; {left} are left to evaluate."
+        rest = "to evaluate" if state.settings.evaluate.enabled else "of it"
+        return f"The time budget of {duration_text(deadline.budget)} ended the search; {left} are left {rest}."
     return f"All trials have ended, with {left} of the time budget left."
 
 

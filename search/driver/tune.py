@@ -9,7 +9,6 @@ search begins.
 import contextlib
 import dataclasses
 import shutil
-import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -68,8 +67,6 @@ def run_search(
     if state.is_over:
         return
     tuner = _build_tuner(session, state, on_change, trainable)
-    # Batch systems and spot hosts end a process with SIGTERM: treated as Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         tuner.fit()
     except _SearchOverError:
@@ -79,7 +76,6 @@ def run_search(
             raise state.storage_error from None
         raise
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with contextlib.suppress(OSError, ray.exceptions.RayError):  # neither may hide an earlier error
             state.add_feature_costs(session.backbones.costs())
         state.flush()

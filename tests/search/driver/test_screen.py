@@ -146,5 +146,8 @@ def test_the_deadline_shows_with_what_is_left_and_what_the_clock_decides(monkeyp
     assert ending_line(state) == "All trials have ended, with 20 min of the time budget left."
     state.ended_by_clock = True
     assert ending_line(state) == "The time budget of 30 min ended the search; 20 min are left to evaluate."
+    state.settings.evaluate.enabled = False
+    assert "; the search ends by " in scope_line(state)
+    assert ending_line(state) == "The time budget of 30 min ended the search; 20 min are left of it."
     state.deadline, state.num_trials = None, 3
     assert (scope_line(state), ending_line(state)) == ("3 trials", "")
