@@ -106,7 +106,7 @@ class SearchView:
             self._live.stop()
 
     def on_change(self) -> None:
-        """Print completed features and trials that lost their process; without a terminal, also trials that ended.
+        """Print completed features and trials that a fault stopped; without a terminal, also trials that ended.
 
         Without a terminal, a line of counts follows when nothing was printed for a while. To be called several times
         a second.
@@ -120,7 +120,8 @@ class SearchView:
         for number in self._state.retried[self._shown_retried :]:
             trial = self._state.trials[number]
             self._print(
-                f"trial {trial.name} lost its process after epoch {len(trial.epochs)} and is tried again from there"
+                f"trial {trial.name} was stopped after epoch {len(trial.epochs)} and is tried again from there: "
+                f"{trial.reason}"
             )
         self._shown_retried = len(self._state.retried)
         if self._console.is_terminal:

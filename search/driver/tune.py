@@ -8,9 +8,11 @@ search begins.
 
 import contextlib
 import dataclasses
+import pickle
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,6 +24,7 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from data_pipeline.share import put_training_data, training_data
 from search import record
+from search.driver.faults import fault_of
 from search.driver.machine import find_hosts
 from search.driver.session import Session
 from search.driver.state import SearchState
@@ -119,7 +122,8 @@ def _build_tuner(
             storage_filesystem=None if state.folder.is_local else PyFileSystem(FSSpecHandler(state.folder.fs)),
             # Trials write their own checkpoints (search.trial.checkpoint); Tune's pickles are not needed.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=settings.search.max_failures),
+            # The state decides whether a trial goes on, and gives it to Tune again as another stretch.
+            failure_config=tune.FailureConfig(max_failures=0),
             callbacks=[Recorder(state, on_change, _watch_workers(session, state))],
             verbose=0,
         ),
@@ -277,18 +281,13 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
             self._state.end(_number(trial), result["status"], result.get("reason", ""))
         else:
             self._state.wait(_number(trial))
-        trial.metric_analysis.clear()
-        trial.metric_n_steps.clear()
-
-    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """The trial's process was lost; Tune will restart the trial."""
-        self._watch.ended(_number(trial))
-        self._state.retry(_number(trial), _failure(trial))
+        _forget_results(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """The trial's process was lost more often than `search.max_failures` allows."""
+        """The trial's process was lost, or raised an error that it did not report."""
         self._watch.ended(_number(trial))
-        self._state.end(_number(trial), record.FAILED, _failure(trial))
+        self._state.fail(_number(trial), fault_of(_error(trial)))
+        _forget_results(trial)
 
 
 def _number(trial: Any) -> int:
@@ -300,7 +299,15 @@ def _trial_name(trial: Any) -> str:
     return record.trial_name(_number(trial))
 
 
-def _failure(trial: Any) -> str:
-    """The last line of the trial's error, without its traceback."""
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "its process was lost"
+def _forget_results(trial: Any) -> None:
+    """Free the statistics that Tune keeps of a trial until the search is over."""
+    trial.metric_analysis.clear()
+    trial.metric_n_steps.clear()
+
+
+def _error(trial: Any) -> BaseException | None:
+    """The error that ended a stretch of the trial, as Tune wrote it to this host's disk; `None` if it did not."""
+    path = trial.pickled_error_file
+    with contextlib.suppress(OSError, pickle.UnpicklingError, AttributeError, ImportError):
+        return pickle.loads(Path(path).read_bytes()) if path else None
+    return None

@@ -80,11 +80,12 @@ def test_a_screen_that_is_no_terminal_hears_once_of_each_trial_that_ends() -> No
         assert screen.getvalue() == ""
         state.ended += [2, 1]
         state.retried.append(0)
+        state.trials[0].reason = "its host was lost"
         view.on_change()
         view.on_change()
     lines = [line.partition("] ")[2] for line in screen.getvalue().splitlines()]
     assert [line.split(",")[0] for line in lines] == [
-        "trial 0000 lost its process after epoch 2 and is tried again from there",
+        "trial 0000 was stopped after epoch 2 and is tried again from there: its host was lost",
         "trial 0002 finished after epoch 2",
         "trial 0001 stopped early after epoch 2",
     ]
