@@ -31,7 +31,14 @@ from search.record import (
     rank,
     to_confirm,
 )
-from search.trial.checkpoint import drop_checkpoints, drop_optimizer, drop_trial, newest_epochs, read_checkpoint
+from search.trial.checkpoint import (
+    configuration_hash,
+    drop_checkpoints,
+    drop_optimizer,
+    drop_trial,
+    newest_epochs,
+    read_checkpoint,
+)
 from search.trial.feature_store import FeatureCost
 from search.trial.plateau import should_stop
 
@@ -153,7 +160,8 @@ class SearchState:
 
     def _adopt_checkpoint(self, trial: TrialRecord, saved: int) -> None:
         if saved > len(trial.epochs):  # only then it is read: most trials wait, and a checkpoint may have 100 MB
-            checkpoint, _ = read_checkpoint(self.folder, trial.name)
+            checkpoint, skipped = read_checkpoint(self.folder, trial.name, configuration_hash(trial))
+            self.news += [f"{line} Trial {trial.name} goes on from what the log says." for line in skipped]
             for epoch in checkpoint.history[len(trial.epochs) :] if checkpoint else ():
                 self.add_epoch(trial.number, asdict(epoch))
         patience = train_settings(self.settings.train, trial.parameters).early_stopping

@@ -32,7 +32,7 @@ from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_s
 from search.evaluate.winner import WINNER, best_trials, make_winner, winner_model
 from search.plan.settings import TrainSettings
 from search.record import FINISHED, TEST, Evaluation, RecordError, RunFolder, TrialRecord, Winner, to_json
-from search.trial.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
+from search.trial.checkpoint import Checkpoint, CheckpointError, configuration_hash, read_best, read_checkpoint
 from search.trial.features import Backbones
 from search.trial.process import prepare_process, release_memory
 from search.trial.training import TrialConfig, assign, predict, trial_config
@@ -231,8 +231,8 @@ class Scorer:
 
     def _read(self, trial: TrialRecord) -> Checkpoint:
         if self._context.which == "best":
-            return read_best(self._folder, trial.name)
-        checkpoint, _ = read_checkpoint(self._folder, trial.name)
+            return read_best(self._folder, trial.name, configuration_hash(trial))
+        checkpoint, _ = read_checkpoint(self._folder, trial.name, configuration_hash(trial))
         if checkpoint is None:
             raise CheckpointError(f"Trial {trial.name} has no sound checkpoint.")
         return checkpoint

@@ -16,7 +16,7 @@ from data_pipeline.share import get_training_data
 from search import record
 from search.plan.settings import TrainSettings
 from search.record import RunFolder, TrialRecord
-from search.trial.checkpoint import Checkpoint, read_checkpoint, write_best, write_checkpoint
+from search.trial.checkpoint import Checkpoint, configuration_hash, read_checkpoint, write_best, write_checkpoint
 from search.trial.features import Backbones, trial_inputs
 from search.trial.process import prepare_process, release_memory
 from search.trial.training import TrialModel, trial_config
@@ -97,9 +97,9 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
 
     def _build_or_restore(self) -> TrialModel:
         model = self.build_model()
-        checkpoint, damaged = read_checkpoint(self._folder, self._trial.name)
-        for name in damaged:
-            print(f"{name} is damaged and was skipped; the one before it is used.")
+        checkpoint, skipped = read_checkpoint(self._folder, self._trial.name, configuration_hash(self._trial))
+        for line in skipped:
+            print(f"{line} The one before it is used, or the trial begins anew.")
         if checkpoint is not None:
             model.restore(checkpoint.weights, checkpoint.optimizer, checkpoint.history)
             if self._is_best(model):  # the process may have died before it wrote them
@@ -124,7 +124,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         if model.is_diverged:
             return  # weights that are not finite are useless
         state = () if model.is_done else model.optimizer_state()  # of no use after the last epoch
-        checkpoint = Checkpoint(model.weights(), state, model.history)
+        checkpoint = Checkpoint(model.weights(), state, model.history, configuration_hash(self._trial))
         write_checkpoint(self._folder, self._trial.name, checkpoint, self._is_best(model))
 
     def _is_best(self, model: TrialModel) -> bool:

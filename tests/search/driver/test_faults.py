@@ -1,7 +1,7 @@
 """Whose fault it was, and what counts against a trial; without Ray's processes."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from search.plan.searcher import build_searcher
 from search.plan.spaces import read_space
 from search.plan.words import load_settings
 from search.record import OWN_FAULT, RunFolder
+from search.trial.checkpoint import Checkpoint, configuration_hash, write_checkpoint
 from tests.conftest import make_epoch
 
 NODE = "The actor died because its node has died. Node Id: 7, the node was unexpectedly lost"
@@ -103,3 +104,23 @@ def test_a_trials_own_failures_count_over_stretches_and_sessions(open_state: Cal
     assert (state.trials[0].status, state.trials[0].reason, state.trials[0].retries) == (record.FAILED, "killed", 2)
     assert state.is_over
     assert state.folder.read_trials() == state.trials
+
+
+def test_epochs_of_another_configuration_are_not_adopted(open_state: Callable[[], SearchState]) -> None:
+    state = open_state()
+    trial = state.next_trial()
+    assert trial is not None
+    state.add_epoch(0, asdict(make_epoch(1, 0.5)))
+    state.close()
+
+    def save(epochs: int, configuration: str) -> None:
+        history = [make_epoch(number + 1, 0.1 * number) for number in range(epochs)]
+        write_checkpoint(state.folder, trial.name, Checkpoint([], [], history, configuration), is_best=False)
+
+    save(2, configuration_hash(trial))
+    save(3, configuration_hash(replace(trial, seed=trial.seed + 1)))
+    state = open_state()
+    state.restore()
+    assert [epoch.val_loss for epoch in state.trials[0].epochs] == [0.5, 0.1]
+    assert len(state.news) == 1
+    assert state.news[0].startswith("trials/0000/epoch-0003.npz is of another configuration")
