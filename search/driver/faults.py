@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from search.record import OWN_FAULT
 
 LOST_HOST = "lost host"  # the trial's host was lost or taken away
+BAD_HOST = "bad host"  # the trial's host does not work: no mount, no credentials, a full disk
 SERVICE = "service"  # what the trials share was lost: the feature store, or an object of it
 _NODE_DIED = "its node has died"  # in Ray's words
 
@@ -14,7 +15,7 @@ class Fault:
     """Why a process stopped training a trial.
 
     Attributes:
-        cause: `OWN_FAULT`, `LOST_HOST` or `SERVICE`.
+        cause: `OWN_FAULT`, `LOST_HOST`, `BAD_HOST` or `SERVICE`.
         reason: in words.
     """
 

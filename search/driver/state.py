@@ -408,6 +408,14 @@ class SearchState:
         if self.deadline is not None:
             self.deadline.rest(number)
 
+    def exclude(self, host: str, node: str, reason: str) -> None:
+        """Record that this session no longer uses a host, a node of Ray, because of errors that trials met there."""
+        self._log.append("excluded", host=host, node=node, reason=reason)
+        self.news.append(
+            f"host {host} is no longer used, trial after trial failed there: {reason}. Once it is mended, restart Ray "
+            "there, or resume this run."
+        )
+
     def wait(self, number: int) -> None:
         """Record that a trial has reached its target, where it waits until the scheduler promotes or drops it."""
         self._append("paused", number)

@@ -10,7 +10,9 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ray
 from ray import ObjectRef, tune
+from ray.exceptions import RayTaskError
 
 from data_pipeline.share import get_training_data
 from search import record
@@ -56,6 +58,8 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         self._context = context
         self._folder = RunFolder(context.run_url).patient(context.patience)
         self.prepare_process(context)
+        node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+        self._place = {"host": socket.gethostname(), "node": node}
         self._last: TrialModel | None = None
         self._begin(config)
 
@@ -82,12 +86,17 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
                     return self._result()
             self._run_epoch(self._model)
             return self._result()
-        except ValueError as error:
+        except ValueError as error:  # of this process
             # The configuration itself cannot be trained: a second try would fail alike.
             return {"done": True, "status": record.FAILED, "reason": str(error)}
+        except RayTaskError as error:
+            if not isinstance(error.cause, OSError):
+                raise
+            # The feature store cannot write: every other trial would fail too.
+            return {"done": True, "storage_error": str(error.cause)}
         except OSError as error:
-            # The run's storage is full or out of reach: every other trial would fail too.
-            return {"done": True, "storage_error": str(error)}
+            # This host has no mount, no credentials or a full disk; another may do, which the driver decides.
+            return {"done": True, "host_error": str(error), **self._place}
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._trial = TrialRecord(**json.loads(config["trial"]))
@@ -96,6 +105,8 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         self._model = None
 
     def _build_or_restore(self) -> TrialModel:
+        if self._folder.is_local and not self._folder.exists("log"):
+            raise FileNotFoundError(f"{self._folder.url} is not there, which holds the run. Mount its storage.")
         model = self.build_model()
         checkpoint, skipped = read_checkpoint(self._folder, self._trial.name, configuration_hash(self._trial))
         for line in skipped:
@@ -140,8 +151,8 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         result: dict[str, Any] = {
             "done": epoch.epoch >= self._target,
             "metrics": asdict(epoch),
-            "host": socket.gethostname(),
             "process": os.getpid(),
+            **self._place,
         }
         if model.is_diverged:
             reason = f"the loss of epoch {epoch.epoch} is not a finite number"
