@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
@@ -19,10 +20,12 @@ from search.record import (
     FINISHED,
     TRIALS,
     Evaluation,
-    RecordError,
     RunFolder,
     RunRecord,
     Winner,
+    readable,
+    run_names,
+    scan_runs,
     trial_name,
 )
 
@@ -66,23 +69,21 @@ class Run:
     def read(cls, path: "str | RunFolder") -> Self:
         """The run in a folder; see `load`."""
         folder = path if isinstance(path, RunFolder) else RunFolder(str(path))
-        record = _read_record(folder)
-        log = LogReader(folder)
-        stamps = _stamps(folder)
-        log.read()
-        trials, curves, evaluations, problems = _frames(folder, record, log)
+        with readable(folder.url):
+            record = folder.read_run()
+            log = LogReader(folder)
+            stamps = _stamps(folder)
+            log.read()
+            trials, curves, evaluations, problems = _frames(folder, record, log)
         return cls(folder, record, trials, curves, evaluations, problems, log, stamps)
 
     @classmethod
     def read_all(cls, path: str) -> list[Self]:
         """The readable runs of a folder of runs; see `load_runs`."""
-        runs = []
-        for url in run_urls(path):
-            try:
-                runs.append(cls.read(url))
-            except RecordError:
-                continue
-        return sorted(runs, key=lambda run: -run.record.created)
+        scan = scan_runs(str(path), cls.read)
+        for name, reason in scan.unreadable.items():
+            warnings.warn(f"Run {name} is skipped: {reason}", stacklevel=3)
+        return sorted(scan.found.values(), key=lambda run: -run.record.created)
 
     @property
     def name(self) -> str:
@@ -264,7 +265,7 @@ def load(path: "str | RunFolder") -> Run:
 def load_runs(path: str) -> list[Run]:
     """All readable runs of a folder of runs (`runs`), the newest first.
 
-    Folders that are no run are left out, and so are runs that cannot be read; `read_errors` names the latter.
+    Folders that are no run are left out. A run that cannot be read is skipped, with a warning that names it.
     """
     return Run.read_all(path)
 
@@ -277,20 +278,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
 
 def run_urls(path: str) -> list[str]:
     """The folders inside a folder of runs that hold a run.json."""
-    folder = RunFolder(str(path))
-    return [f"{folder.url}/{name}" for name in folder.names() if folder.exists(name, "run.json")]
-
-
-def read_errors(path: str) -> dict[str, str]:
-    """Why runs inside a folder of runs cannot be read, by their folder's name."""
-    errors = {}
-    for url in run_urls(path):
-        folder = RunFolder(url)
-        try:
-            _read_record(folder)
-        except RecordError as error:
-            errors[folder.name] = str(error)
-    return errors
+    return [f"{str(path).rstrip('/')}/{name}" for name in run_names(str(path))]
 
 
 def scored_weights(record: RunRecord, evaluations: "pd.DataFrame") -> str:
@@ -306,16 +294,6 @@ def planned_trials(record: RunRecord) -> int:
     if record.config.get("space", {}).get("rows") or search.get("searcher") == "grid":
         return 0
     return int(search.get("num_trials", 0))
-
-
-def _read_record(folder: RunFolder) -> RunRecord:
-    try:
-        return folder.read_run()
-    except OSError as error:
-        raise RecordError(
-            f"A run's folder holds a readable run.json. Received: {folder.url}/run.json ({_first_line(error)}). "
-            "Check the path and its permissions."
-        ) from error
 
 
 def _frames(

@@ -44,5 +44,5 @@ def load(path: "str | RunFolder") -> Run:
 
 
 def load_runs(path: str) -> list[Run]:
-    """All readable runs of a folder of runs (`runs`), the newest first; others are left out."""
+    """All readable runs of a folder of runs (`runs`), the newest first; the others are named in a warning."""
     return Run.read_all(path)

@@ -93,7 +93,7 @@ def _main(arguments: list[str]) -> int:
         return _submit(cluster, words, [word.text for word in parsed if word.key == "cluster.workers"])
     resume = value_of(words, "resume")
     if resume and not value_of(words, "refit"):
-        folder = find_run(resume, words)
+        folder = find_run(resume, words, print)
         if folder is not None:
             settings = resumed_settings(folder, words)
             settings.cluster = cluster

@@ -1,8 +1,9 @@
 """The runs that the app shows: read once, then updated."""
 
+import contextlib
 import threading
 
-from analysis.load import Run, load, read_errors, run_urls
+from analysis.load import Run, load, run_urls
 from search.record import RecordError, RunFolder
 
 
@@ -48,15 +49,9 @@ class Library:
         """All runs that can be read, the newest first."""
         found = []
         for name in self.names():
-            try:
+            with contextlib.suppress(RecordError):
                 found.append(self.run(name))
-            except RecordError:
-                continue
         return found
-
-    def errors(self) -> dict[str, str]:
-        """Why runs cannot be read, by folder name."""
-        return {} if self._single else read_errors(self._url)
 
     def refresh(self, name: str) -> int:
         """Read what a run has written since; returns its version, which grows with every such change."""

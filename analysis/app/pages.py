@@ -26,7 +26,7 @@ from analysis.page.tables import joint_table
 from analysis.scored import Scored, scored_trial, scored_winner
 from analysis.tables import TABLES
 from analysis.tables.comparison import comparison
-from search.record import lower_is_better, trial_name
+from search.record import RecordError, lower_is_better, readable, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,24 +52,29 @@ def navigation(path: str, address: Address) -> list[Component]:
 
 def runs_page(library: Library) -> list[Component]:
     """All runs: the state and the winner of each."""
-    rows, errors = [], library.errors()
+    rows, broken = [], []
     for name in library.names():
-        if name in errors:
-            continue
-        run = library.run(name)
-        best = scored_winner(run)
-        shown = [_link(run.name, "/trials", Address(run=name)), run.status, f"{len(run.trials):,}"]
-        value = "" if best is None else f"{run.trials[run.metric][best.trial]:.4f}"
-        shown += ["" if best is None else _link(best.what, "/trial", Address(run=name)), value]
-        share = None if best is None or "test" not in best.evaluations else accuracy(best, "test")
-        shown.append("" if share is None else f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]")
-        created = datetime.datetime.fromtimestamp(run.record.created, datetime.UTC)
-        shown += [str(run.record.config.get("space", {}).get("question", "")), created.strftime("%Y-%m-%d %H:%M")]
-        rows.append(shown)
+        try:
+            with readable(name):
+                rows.append(_run_row(name, library.run(name)))
+        except RecordError as error:
+            broken.append(_problem(f"{name}: {error}"))
     head = ("run", "status", "trials", "winner", "its validation value", "its test accuracy", "question", "begun (UTC)")
     kinds = ("", "", "number", "", "number", "", "text", "")
-    broken = [_problem(f"{name}: {reason}") for name, reason in errors.items()]
     return [html.H1("Runs"), *broken, _scroll(_plain_table(head, rows, kinds), "Runs")]
+
+
+def _run_row(name: str, run: Run) -> list[Any]:
+    """What the list of runs shows of one run; `name` is its folder's."""
+    best = scored_winner(run)
+    shown = [_link(run.name, "/trials", Address(run=name)), run.status, f"{len(run.trials):,}"]
+    value = "" if best is None else f"{run.trials[run.metric][best.trial]:.4f}"
+    shown += ["" if best is None else _link(best.what, "/trial", Address(run=name)), value]
+    share = None if best is None or "test" not in best.evaluations else accuracy(best, "test")
+    shown.append("" if share is None else f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]")
+    created = datetime.datetime.fromtimestamp(run.record.created, datetime.UTC)
+    shown += [str(run.record.config.get("space", {}).get("question", "")), created.strftime("%Y-%m-%d %H:%M")]
+    return shown
 
 
 def trials_page(run: Run, address: Address, theme: style.Theme) -> list[Component]:

@@ -108,9 +108,13 @@ def budget_lines(settings: Settings, images: int, at_a_time: int = 1) -> list[st
     search, budget = settings.search, settings.search.time_budget
     if budget is None:
         return []
-    folder = measured_like(settings)
+    skipped: list[str] = []
+    folder = measured_like(settings, skipped.append)
     if folder is None:
-        return [f"time budget {duration_text(budget)}: what fits is not known before the first epochs are measured"]
+        return [
+            *skipped,
+            f"time budget {duration_text(budget)}: what fits is not known before the first epochs are measured",
+        ]
     pace, run = Pace(folder.read_trials().values()), folder.read_run()
     scale = images / max(1, sum(run.data["counts"]["train"]))
     kept = evaluation_seconds(pace, budget, settings.evaluate.ensemble + search.confirm, at_a_time)
@@ -121,9 +125,10 @@ def budget_lines(settings: Settings, images: int, at_a_time: int = 1) -> list[st
         trials += 1
     fits = f"{epochs:,} epochs, which are {trials:,} trials" if trials else f"{epochs:,} epochs, too few for a trial"
     return [
+        *skipped,
         f"time budget {duration_text(budget)}: an epoch takes {scale * pace.epoch():.2g} s by those of {run.name}; "
         f"with {at_a_time} trial{'s' if at_a_time > 1 else ''} at a time about {fits}, and "
-        f"{duration_text(kept)} are kept to confirm and to evaluate"
+        f"{duration_text(kept)} are kept to confirm and to evaluate",
     ]
 
 

@@ -125,14 +125,23 @@ def check_storage(storage: RunFolder) -> None:
             if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
                 raise PermissionError(f"{nearest} is no folder that can be written")
             return
-        probe = f".probe-{uuid.uuid4().hex}"
-        storage.write(b"", probe)
-        storage.remove(probe)
+        probe(storage)
     except OSError as error:
         raise SettingsError(
             f"Runs are written to run.storage. Received: {storage.url} ({error.strerror or error}). "
             "Check its name and your rights there, or choose another with run.storage=FOLDER."
         ) from error
+
+
+def probe(folder: RunFolder) -> None:
+    """Write a file of 1 MiB to a folder and remove it.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    name = f".probe-{uuid.uuid4().hex}"
+    folder.write(bytes(2**20), name)
+    folder.remove(name)
 
 
 def _nearest(folder: str) -> str:

@@ -106,7 +106,7 @@ class SearchView:
             self._live.stop()
 
     def on_change(self) -> None:
-        """Print completed features and trials that lost their process; without a terminal, also trials that ended.
+        """Print completed features and trials that a fault stopped; without a terminal, also trials that ended.
 
         Without a terminal, a line of counts follows when nothing was printed for a while. To be called several times
         a second.
@@ -120,7 +120,8 @@ class SearchView:
         for number in self._state.retried[self._shown_retried :]:
             trial = self._state.trials[number]
             self._print(
-                f"trial {trial.name} lost its process after epoch {len(trial.epochs)} and is tried again from there"
+                f"trial {trial.name} was stopped after epoch {len(trial.epochs)} and is tried again from there: "
+                f"{trial.reason}"
             )
         self._shown_retried = len(self._state.retried)
         if self._console.is_terminal:
@@ -194,7 +195,8 @@ def scope_line(state: SearchState) -> str:
     left = max(0.0, deadline.budget - deadline.elapsed)
     when = time.strftime("%H:%M", time.localtime(time.time() + left))
     spent = f", {duration_text(deadline.elapsed)} of them spent" if deadline.elapsed >= 1 else ""
-    return f"{trials} in {duration_text(deadline.budget)}{spent}; the winner is due at {when}"
+    due = f"the winner is due at {when}" if state.settings.evaluate.enabled else f"the search ends by {when}"
+    return f"{trials} in {duration_text(deadline.budget)}{spent}; {due}"
 
 
 def ending_line(state: SearchState) -> str:
@@ -204,7 +206,8 @@ def ending_line(state: SearchState) -> str:
         return ""
     left = duration_text(deadline.budget - deadline.elapsed)
     if state.ended_by_clock:
-        return f"The time budget of {duration_text(deadline.budget)} ended the search; {left} are left to evaluate."
+        rest = "to evaluate" if state.settings.evaluate.enabled else "of it"
+        return f"The time budget of {duration_text(deadline.budget)} ended the search; {left} are left {rest}."
     return f"All trials have ended, with {left} of the time budget left."
 
 

@@ -18,6 +18,7 @@ from search.driver.machine import STORE_SHARE, Host, find_hosts, this_host, with
 from search.driver.preflight import is_anothers_ray, ray_address_file, use_ray_folder
 from search.driver.resources import TrialResources, plan_resources
 from search.driver.share import share_backbones
+from search.driver.signals import sigterm_as_ctrl_c
 from search.plan.settings import ClusterSettings, Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
 from search.trial.features import Backbones
@@ -121,7 +122,8 @@ def ray_session(mode: str = "auto", say: Callable[[str], None] = lambda line: No
             "machine alone with cluster=local; Ray's own log is in its temporary folder (RAY_TMPDIR, else /tmp/ray)."
         ) from error
     try:
-        yield joined
+        with sigterm_as_ctrl_c():  # not before: Ray sets a handler of its own
+            yield joined
     finally:
         ray.shutdown()
 

@@ -26,6 +26,8 @@ from search.trial.feature_copy import free_for_features
 from search.trial.feature_store import FeatureStore
 from search.trial.features import Backbones, BackboneWeights, has_frozen_part
 
+_RESTARTS = 10  # of the feature store in a session
+
 
 def share_backbones(
     settings: Settings, space: Space, images: int = 0, say: Callable[[str], None] = lambda line: None
@@ -66,9 +68,20 @@ def share_backbones(
         for line in place_features(sizes, room, _free_disks(nodes, str(folder))):
             say(line)
     disk = settings.data.cache_gb * 1e9
-    actor = ray.remote(num_cpus=0, scheduling_strategy=_beside_driver())(FeatureStore)
-    store = actor.remote(str(folder), disk, room)
+    store = start_store(str(folder), disk, room)
     return Backbones(weights, store, settings.features, settings.views, str(folder), disk)
+
+
+def start_store(folder: str, disk: float, memory: float) -> Any:
+    """The handle of a feature store beside the driver.
+
+    It holds nothing that is not on the disk: after a crash Ray starts it again, and asks it again what was asked.
+    """
+    import ray
+
+    kept = {"max_restarts": _RESTARTS, "max_task_retries": -1}
+    actor = ray.remote(num_cpus=0, scheduling_strategy=_beside_driver(), **kept)(FeatureStore)
+    return actor.remote(folder, disk, memory)
 
 
 def sizes_of_features(
@@ -149,8 +162,9 @@ class FeatureNews:
             self._next = time.monotonic() + 1.0
         if self._asked is None or not ray.wait([self._asked], timeout=0)[0]:
             return ()
-        completed: Sequence[str]
-        completed, self.computing = ray.get(self._asked)
+        completed: Sequence[str] = ()
+        with contextlib.suppress(ray.exceptions.RayActorError):  # the trials that need it will say so
+            completed, self.computing = ray.get(self._asked)
         self._asked = None
         return completed
 

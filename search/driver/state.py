@@ -9,15 +9,15 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from models.counts import ParameterCount
 from search import record
 from search.driver.deadline import Clock, Deadline
+from search.driver.faults import Fault
 from search.plan.scheduler import build_scheduler
 from search.plan.searcher import Searcher
+from search.plan.seeds import confirmation_seed, trial_seed
 from search.plan.settings import Settings
-from search.plan.spaces import Plan, model_settings, train_settings
+from search.plan.spaces import model_settings, train_settings
 from search.record import (
     CLOCK,
     CLOSED,
@@ -31,7 +31,14 @@ from search.record import (
     rank,
     to_confirm,
 )
-from search.trial.checkpoint import drop_checkpoints, drop_optimizer, drop_trial, newest_epochs, read_checkpoint
+from search.trial.checkpoint import (
+    configuration_hash,
+    drop_checkpoints,
+    drop_optimizer,
+    drop_trial,
+    newest_epochs,
+    read_checkpoint,
+)
 from search.trial.feature_store import FeatureCost
 from search.trial.plateau import should_stop
 
@@ -53,7 +60,7 @@ class SearchState:
         trials: by number.
         damaged_lines: of the log's files, how many could not be read; sound files are left out.
         ended: the numbers of the trials that have ended, in that order (of earlier sessions: by number).
-        retried: the numbers of the trials whose process was lost in this session, once for each loss.
+        retried: the numbers of the trials that a fault stopped in this session, once for each fault.
         news: what the user should hear in this session, a sentence each: what the clock decided, what is waited for.
         deadline: of a search with a time budget; else `None`.
     """
@@ -76,7 +83,8 @@ class SearchState:
         self._searcher = searcher
         self._count = count
         self._log = EventLog(folder)
-        # Trials that train on before others begin, if there is time: of an earlier session, or paused by the clock.
+        # Trials that train on before others begin, if there is time: of an earlier session, paused by the clock, or
+        # stopped by a fault.
         self._interrupted: list[int] = []
         # Names of trials with checkpoints whose suggestions were lost with a bucket's last events; others get their
         # numbers, and must not train on with their weights.
@@ -152,7 +160,8 @@ class SearchState:
 
     def _adopt_checkpoint(self, trial: TrialRecord, saved: int) -> None:
         if saved > len(trial.epochs):  # only then it is read: most trials wait, and a checkpoint may have 100 MB
-            checkpoint, _ = read_checkpoint(self.folder, trial.name)
+            checkpoint, skipped = read_checkpoint(self.folder, trial.name, configuration_hash(trial))
+            self.news += [f"{line} Trial {trial.name} goes on from what the log says." for line in skipped]
             for epoch in checkpoint.history[len(trial.epochs) :] if checkpoint else ():
                 self.add_epoch(trial.number, asdict(epoch))
         patience = train_settings(self.settings.train, trial.parameters).early_stopping
@@ -385,10 +394,27 @@ class SearchState:
                 self.deadline.note_epoch(self.trials[number])
                 self._stale = True
 
-    def retry(self, number: int, reason: str) -> None:
-        """Record that the trial's process was lost; the trial resumes from its checkpoint."""
-        self._append("retried", number, reason=reason)
+    def fail(self, number: int, fault: Fault) -> None:
+        """Record that a process stopped training the trial, which goes on from its checkpoint in another process.
+
+        It ends if that was its own fault once more than `search.max_failures` times, in all sessions and stretches.
+        """
+        if fault.is_own and self.trials[number].failures >= self.settings.search.max_failures:
+            self.end(number, record.FAILED, fault.reason)
+            return
+        self._append("retried", number, reason=fault.reason, cause=fault.cause)
         self.retried.append(number)
+        self._interrupted.append(number)
+        if self.deadline is not None:
+            self.deadline.rest(number)
+
+    def exclude(self, host: str, node: str, reason: str) -> None:
+        """Record that this session no longer uses a host, a node of Ray, because of errors that trials met there."""
+        self._log.append("excluded", host=host, node=node, reason=reason)
+        self.news.append(
+            f"host {host} is no longer used, trial after trial failed there: {reason}. Once it is mended, restart Ray "
+            "there, or resume this run."
+        )
 
     def wait(self, number: int) -> None:
         """Record that a trial has reached its target, where it waits until the scheduler promotes or drops it."""
@@ -476,21 +502,3 @@ class SearchState:
             self.storage_error = error
             raise
         apply_event(self.trials, entry)
-
-
-def trial_seed(search_seed: int, number: int, plan: Plan) -> int:
-    """A trial's seed in [0, 2**31): from its number, or from its repeat where configurations are listed.
-
-    Listed configurations share the seeds of their repeats, so that two of them differ in nothing but their values.
-    """
-    source = [search_seed, plan.repeat] if plan.listed else [search_seed, plan.repeat, number]
-    return _seed(source)
-
-
-def confirmation_seed(search_seed: int, number: int) -> int:
-    """The seed in [0, 2**31) of the trial that confirms trial `number`; no trial of the search's own has it."""
-    return _seed([search_seed, 0, number, 1])  # a fourth word: shorter sources are filled up with zeros
-
-
-def _seed(source: list[int]) -> int:
-    return int(np.random.SeedSequence(source).generate_state(1)[0]) % 2**31

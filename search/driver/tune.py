@@ -8,11 +8,13 @@ search begins.
 
 import contextlib
 import dataclasses
+import pickle
 import shutil
-import signal
 import time
-from collections.abc import Callable
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import ray
 from pyarrow.fs import FSSpecHandler, PyFileSystem
@@ -23,16 +25,21 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from data_pipeline.share import put_training_data, training_data
 from search import record
+from search.driver.bad_hosts import BadHosts
+from search.driver.faults import BAD_HOST, SERVICE, Fault, fault_of
 from search.driver.machine import find_hosts
+from search.driver.placement import avoiding, placement, usable_hosts
+from search.driver.preflight import probe
 from search.driver.session import Session
 from search.driver.state import SearchState
 from search.driver.waiting import Patience, WorkerWatch, launch_reasons
-from search.record import TrialRecord
+from search.record import RunFolder, TrialRecord
 from search.trial.trainable import ImageTrial, TrialContext
 
+_MOST_IN_VAIN = 5  # retries of a trial in a row because of what trials share
 _LOOK_SECONDS = 10.0  # between two looks for hosts that have joined
 # The keys of a result that Tune and `Recorder` still read once the log has it.
-_KEPT_RESULTS = frozenset({"trial_id", "done", "status", "reason"})
+_KEPT_RESULTS = frozenset({"trial_id", "done", "status", "reason", "host_error"})
 
 
 class SearchInterruptedError(Exception):
@@ -40,7 +47,7 @@ class SearchInterruptedError(Exception):
 
 
 class StorageError(OSError):
-    """The run's folder cannot be written; all earlier results are kept."""
+    """No host can do what trials need, the run's folder among it; all earlier results are kept."""
 
 
 class _SearchOverError(Exception):
@@ -63,13 +70,12 @@ def run_search(
 
     Raises:
         SearchInterruptedError: Ctrl-C or SIGTERM; a resumed run continues its trials from their last epoch.
-        OSError: the run's folder can no longer be written; once that is fixed, the run can be resumed.
+        OSError: the run's folder can no longer be written, or no host is left that works; once that is fixed, the run
+            can be resumed.
     """
     if state.is_over:
         return
     tuner = _build_tuner(session, state, on_change, trainable)
-    # Batch systems and spot hosts end a process with SIGTERM: treated as Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         tuner.fit()
     except _SearchOverError:
@@ -79,7 +85,6 @@ def run_search(
             raise state.storage_error from None
         raise
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with contextlib.suppress(OSError, ray.exceptions.RayError):  # neither may hide an earlier error
             state.add_feature_costs(session.backbones.costs())
         state.flush()
@@ -103,13 +108,13 @@ def _build_tuner(
         backbones=session.backbones,
         threads=resources.threads,
     )
+    hosts = BadHosts(lambda: usable_hosts(resources))
     return tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(trainable, context=context),
-            {"cpu": resources.cpu, "gpu": resources.gpu, "memory": resources.memory},
-        ),
+        tune.with_resources(tune.with_parameters(trainable, context=context), placement(resources)),
         tune_config=tune.TuneConfig(
-            search_alg=GrowingLimit(TrialQueue(state), resources.at_a_time, _room_now(session), state.news.append),
+            search_alg=GrowingLimit(
+                TrialQueue(state, hosts), resources.at_a_time, _room_now(session), state.news.append
+            ),
             scheduler=PauseByClock(state),
             num_samples=-1,  # until the queue answers that the search is over
             reuse_actors=True,
@@ -123,8 +128,9 @@ def _build_tuner(
             storage_filesystem=None if state.folder.is_local else PyFileSystem(FSSpecHandler(state.folder.fs)),
             # Trials write their own checkpoints (search.trial.checkpoint); Tune's pickles are not needed.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=settings.search.max_failures),
-            callbacks=[Recorder(state, on_change, _watch_workers(session, state))],
+            # The state decides whether a trial goes on, and gives it to Tune again as another stretch.
+            failure_config=tune.FailureConfig(max_failures=0),
+            callbacks=[Recorder(state, hosts, on_change, _watch_workers(session, state))],
             verbose=0,
         ),
     )
@@ -147,8 +153,10 @@ class _NotPickled:
         return {}
 
 
-def tune_config(trial: TrialRecord, target: int) -> dict[str, Any]:
+def tune_config(trial: TrialRecord, target: int, avoided: Sequence[str] = ()) -> dict[str, Any]:
     """A trial as Tune's configuration, to be trained up to the epoch `target`; its record is one JSON string.
+
+    It does not run on the nodes of Ray that it avoids.
 
     Tune copies, flattens and names the entries of a configuration one by one, several times a trial: fewer entries
     cost less.
@@ -159,21 +167,22 @@ def tune_config(trial: TrialRecord, target: int) -> dict[str, Any]:
         "trial": record.to_json(plain),
         "trained": len(trial.epochs),
         "target": target,
+        **avoiding(avoided),
     }
 
 
 class TrialQueue(_NotPickled, TuneSearcher):  # type: ignore[misc]  # Ray ships no types
     """Gives Tune the next trial from the search's state."""
 
-    def __init__(self, state: SearchState) -> None:
+    def __init__(self, state: SearchState, hosts: BadHosts) -> None:
         super().__init__()
-        self._state = state
+        self._state, self._hosts = state, hosts
 
     def suggest(self, trial_id: str) -> Any:
         """The next stretch of a trial as a Tune configuration; `None` while it depends on others."""
         trial = self._state.next_trial()
         if trial is not None:
-            return tune_config(trial, self._state.target(trial.number))
+            return tune_config(trial, self._state.target(trial.number), self._hosts.avoided_by(trial.number))
         return TuneSearcher.FINISHED if self._state.is_over else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
@@ -234,10 +243,11 @@ class PauseByClock(_NotPickled, FIFOScheduler):  # type: ignore[misc]  # Ray shi
 class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships no types
     """Records Tune's events in the search's state."""
 
-    def __init__(self, state: SearchState, on_change: Callable[[], None], watch: WorkerWatch) -> None:
-        self._state = state
+    def __init__(self, state: SearchState, hosts: BadHosts, on_change: Callable[[], None], watch: WorkerWatch) -> None:
+        self._state, self._hosts = state, hosts
         self._on_change = on_change
         self._watch = watch
+        self._in_vain: Counter[int] = Counter()  # by trial, faults of what trials share since its last epoch
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A process has started the trial."""
@@ -258,16 +268,18 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
             raise _SearchOverError
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
-        """The trial has reported an epoch, or, without one, that it cannot be trained.
+        """The trial has reported an epoch, or, without one, why it cannot be trained.
 
         Raises:
-            StorageError: the trial could not write its checkpoint; the search ends and can be resumed.
+            StorageError: what the trials share cannot be written, or no host works; the search ends and can be resumed.
         """
         if "storage_error" in result:
-            message = f"Trial {_trial_name(trial)} could not be saved: {result['storage_error']}"
-            self._state.storage_error = StorageError(message)
-            raise self._state.storage_error
+            self._stop(f"Trial {_trial_name(trial)} could not go on: {result['storage_error']}")
+        if "host_error" in result:
+            self._blame_host(_number(trial), result["host_error"], result["host"], result["node"])
         if "metrics" in result:
+            self._hosts.note_epoch(result["node"])
+            self._in_vain.pop(_number(trial), None)
             self._state.add_epoch(_number(trial), result["metrics"], result["host"], result["process"])
         # Tune keeps every trial's last result and statistics of all its numbers until the search is over.
         for key in result.keys() - _KEPT_RESULTS:
@@ -277,22 +289,44 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
         """The trial has ended, as its last result says, or has reached its target."""
         self._watch.ended(_number(trial))
         result = trial.last_result or {}
-        if "status" in result:
+        if "host_error" in result:
+            pass  # it is to be tried again already
+        elif "status" in result:
             self._state.end(_number(trial), result["status"], result.get("reason", ""))
         else:
             self._state.wait(_number(trial))
-        trial.metric_analysis.clear()
-        trial.metric_n_steps.clear()
-
-    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """The trial's process was lost; Tune will restart the trial."""
-        self._watch.ended(_number(trial))
-        self._state.retry(_number(trial), _failure(trial))
+        _forget_results(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """The trial's process was lost more often than `search.max_failures` allows."""
-        self._watch.ended(_number(trial))
-        self._state.end(_number(trial), record.FAILED, _failure(trial))
+        """The trial's process was lost, or raised an error that it did not report.
+
+        Raises:
+            StorageError: what the trials share is lost whenever this one needs it.
+        """
+        number, fault = _number(trial), fault_of(_error(trial))
+        self._watch.ended(number)
+        self._in_vain[number] += fault.cause == SERVICE
+        if self._in_vain[number] > _MOST_IN_VAIN:
+            self._stop(f"What trials share was lost again and again. Trial {_trial_name(trial)}: {fault.reason}")
+        self._state.fail(number, fault)
+        _forget_results(trial)
+
+    def _blame_host(self, number: int, error: str, host: str, node: str) -> None:
+        """Try a trial again elsewhere that met an error of the system, which is its host's if the driver can write."""
+        name = record.trial_name(number)
+        try:
+            probe(RunFolder(self._state.folder.url))  # without its patience: the trial has waited
+        except OSError as own:
+            self._stop(f"Trial {name} could not be saved: {own}")
+        if self._hosts.note_fault(number, node):
+            self._state.exclude(host, node, error)
+        if not self._hosts.is_any_left:
+            self._stop(f"No host is left on which trials can go on. Trial {name}, on host {host}: {error}")
+        self._state.fail(number, Fault(BAD_HOST, f"host {host}: {error}"))
+
+    def _stop(self, message: str) -> NoReturn:
+        self._state.storage_error = StorageError(message)  # Tune hides errors that its callbacks raise
+        raise self._state.storage_error
 
 
 def _number(trial: Any) -> int:
@@ -304,7 +338,15 @@ def _trial_name(trial: Any) -> str:
     return record.trial_name(_number(trial))
 
 
-def _failure(trial: Any) -> str:
-    """The last line of the trial's error, without its traceback."""
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "its process was lost"
+def _forget_results(trial: Any) -> None:
+    """Free the statistics that Tune keeps of a trial until the search is over."""
+    trial.metric_analysis.clear()
+    trial.metric_n_steps.clear()
+
+
+def _error(trial: Any) -> BaseException | None:
+    """The error that ended a stretch of the trial, as Tune wrote it to this host's disk; `None` if it did not."""
+    path = trial.pickled_error_file
+    with contextlib.suppress(OSError, pickle.UnpicklingError, AttributeError, ImportError):
+        return pickle.loads(Path(path).read_bytes()) if path else None
+    return None

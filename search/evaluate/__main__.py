@@ -1,5 +1,6 @@
 """Scores a run's trials again: `python -m search.evaluate RUN [evaluate.weights=last] [data.root=FOLDER]`."""
 
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -31,7 +32,12 @@ def _evaluate(words: Sequence[str]) -> int:
         check_same_data(folder, dataset)
         with open_session(settings, read_space(settings), dataset, console.print) as session, drive(folder):
             update_run(folder, session.settings)
-            evaluate_run(session, folder)
+            try:
+                evaluate_run(session, folder)
+            except KeyboardInterrupt:
+                again = shlex.join(["python", "-m", "search.evaluate", *words])
+                console.print(f"Stopped; no trial is lost. Evaluate with:\n  {again}", markup=False, soft_wrap=True)
+                return 130
         write_page(folder, console)
         print_summary(settings, folder, console)
     return 0

@@ -32,7 +32,7 @@ from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_s
 from search.evaluate.winner import WINNER, best_trials, make_winner, winner_model
 from search.plan.settings import TrainSettings
 from search.record import FINISHED, TEST, Evaluation, RecordError, RunFolder, TrialRecord, Winner, to_json
-from search.trial.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
+from search.trial.checkpoint import Checkpoint, CheckpointError, configuration_hash, read_best, read_checkpoint
 from search.trial.features import Backbones
 from search.trial.process import prepare_process, release_memory
 from search.trial.training import TrialConfig, assign, predict, trial_config
@@ -231,8 +231,8 @@ class Scorer:
 
     def _read(self, trial: TrialRecord) -> Checkpoint:
         if self._context.which == "best":
-            return read_best(self._folder, trial.name)
-        checkpoint, _ = read_checkpoint(self._folder, trial.name)
+            return read_best(self._folder, trial.name, configuration_hash(trial))
+        checkpoint, _ = read_checkpoint(self._folder, trial.name, configuration_hash(trial))
         if checkpoint is None:
             raise CheckpointError(f"Trial {trial.name} has no sound checkpoint.")
         return checkpoint
@@ -262,22 +262,31 @@ def _score_all(scorers: Sequence[Any], trials: Sequence[TrialRecord]) -> Iterato
     import ray
 
     waiting, missing = list(trials), len(trials)
-    at_work = {scorer.is_ready.remote(): scorer for scorer in scorers}
+    at_work: dict[Any, tuple[Any, TrialRecord | None]] = {each.is_ready.remote(): (each, None) for each in scorers}
     idle: list[Any] = []
     while missing:
         (done,), _ = ray.wait(list(at_work), num_returns=1)
-        idle.append(at_work.pop(done))
+        scorer, trial = at_work.pop(done)
+        found = None
         try:
             found = ray.get(done)
         except ray.exceptions.RayActorError as error:
             print(f"A process that scores trials was lost repeatedly: {error}")
             found = []
-        if isinstance(found, list):
+        except OSError as error:  # its host does not work; the last process that is left speaks for the storage
+            if trial is None or not (at_work or idle):
+                raise
+            print(f"Trial {trial.name} is scored by another process: {error}")
+            waiting.append(trial)
+        if found is not None:
+            idle.append(scorer)
+        if found is not None and trial is not None:
             missing -= 1
             yield found
         while waiting and idle:
             scorer = idle.pop()
-            at_work[scorer.score.remote(waiting.pop(0))] = scorer
+            trial = waiting.pop(0)
+            at_work[scorer.score.remote(trial)] = scorer, trial
 
 
 def _first_ready(scorers: Sequence[Any]) -> Any:

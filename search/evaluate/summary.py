@@ -32,9 +32,12 @@ def print_summary(settings: Settings, folder: RunFolder, console: "Console") -> 
     _print_winner(settings, folder, console)
     url = folder.url
     run, storage = shlex.quote(url), shlex.quote(url.rpartition("/")[0] or ".")
+    scores, winner = ", evaluation.jsonl, predictions/" if scored else "", ""
+    if folder.exists("winner", "winner.json"):
+        winner = f"Winner     {url}/winner/model.keras, card.md\n"
     console.print(
-        f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl, evaluation.jsonl, predictions/)\n"
-        f"Winner     {url}/winner/model.keras, card.md\n"
+        f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl{scores})\n"
+        f"{winner}"
         f"Page       {url}/report.html\n"
         f"Analysis   python -m analysis.app {storage}    "
         f"python -m analysis.tables {run}    python -m analysis.claims {run}\n"

@@ -1,23 +1,26 @@
 """Earlier runs in their storage: found by name, read, and checked for what is left to do."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from search import record
 from search.plan.settings import Settings
 from search.plan.spaces import count_trials, read_space
 from search.plan.words import Word, parse_words, resume_settings, value_of
-from search.record import RecordError, RunFolder
+from search.record import RunFolder, RunRecord, scan_runs
 
 _CACHE = ("cache", "cache_gb")  # of settings.data: which files of this user are written and removed
 
 
-def find_run(wanted: str, words: Sequence[str | Word]) -> RunFolder | None:
+def find_run(
+    wanted: str, words: Sequence[str | Word], say: Callable[[str], None] = lambda line: None
+) -> RunFolder | None:
     """The run that `resume=wanted` names; None when `auto` finds none that was interrupted.
 
     Args:
         wanted: a run's name in the storage, its folder, or `auto` for the newest one that is not complete.
         words: the command line, of which run.storage and space count.
+        say: tells the user of runs that `auto` cannot read and skips.
 
     Raises:
         RecordError: there is no such run.
@@ -25,11 +28,24 @@ def find_run(wanted: str, words: Sequence[str | Word]) -> RunFolder | None:
     if wanted != "auto":
         return named_run(wanted, words)
     storage, space = storage_of(words), value_of(parse_words(words), "space")
-    parent = RunFolder(storage)
-    folders = [RunFolder(in_storage(storage, name)) for name in parent.names() if parent.exists(name, "run.json")]
-    found = [(folder.read_run(), folder) for folder in folders if not is_complete(folder)]
-    fitting = [entry for entry in found if not space or entry[0].config["space"]["name"] == space]
-    return max(fitting, key=lambda entry: entry[0].created)[1] if fitting else None
+
+    def read_open(folder: RunFolder) -> RunRecord | None:
+        run = folder.read_run()
+        is_other = bool(space) and run.config["space"]["name"] != space
+        return None if is_other or is_complete(folder) else run
+
+    return _newest(storage, read_open, say)
+
+
+def _newest(
+    storage: str, read: Callable[[RunFolder], RunRecord | None], say: Callable[[str], None]
+) -> RunFolder | None:
+    """The newest of the runs whose record `read` returns; those that cannot be read are skipped and named."""
+    scan = scan_runs(storage, read)
+    for name, reason in scan.unreadable.items():
+        say(f"Run {name} is skipped: {reason}")
+    created = {name: run.created for name, run in scan.found.items() if run is not None}
+    return RunFolder(in_storage(storage, max(created, key=created.__getitem__))) if created else None
 
 
 def named_run(wanted: str, words: Sequence[str | Word]) -> RunFolder:
@@ -53,25 +69,27 @@ def stored_run(wanted: str, storage: str) -> RunFolder:
     return folder
 
 
-def measured_like(settings: Settings) -> RunFolder | None:
-    """The newest run of the same space and image size in the storage that has trained an epoch, if there is one."""
-    names = RunFolder(settings.run.storage).names()
-    found = [
-        folder for name in names if _is_like(folder := RunFolder(in_storage(settings.run.storage, name)), settings)
-    ]
-    return max(found, key=lambda folder: folder.read_run().created, default=None)
+def measured_like(settings: Settings, say: Callable[[str], None] = lambda line: None) -> RunFolder | None:
+    """The newest run of the same space and image size in the storage that has trained an epoch, if there is one.
+
+    Args:
+        settings: of a search.
+        say: tells the user of runs that cannot be read and are skipped.
+    """
+
+    def read_like(folder: RunFolder) -> RunRecord | None:
+        run = folder.read_run()
+        is_measured = _is_like(run, settings) and any(trial.epochs for trial in folder.read_trials().values())
+        return run if is_measured else None
+
+    return _newest(settings.run.storage, read_like, say)
 
 
-def _is_like(folder: RunFolder, settings: Settings) -> bool:
-    """Whether the folder holds a readable run whose epochs take about as long as those of these settings."""
-    try:
-        config = folder.read_run().config
-    except RecordError:
-        return False
-    data = config["data"]
+def _is_like(run: RunRecord, settings: Settings) -> bool:
+    """Whether a run's epochs take about as long as those of these settings."""
+    config, data = run.config, run.config["data"]
     theirs = config["space"]["name"], data["size"], data["channels"], config.get("features")
-    ours = settings.space.name, settings.data.size, settings.data.channels, settings.features
-    return theirs == ours and any(trial.epochs for trial in folder.read_trials().values())
+    return theirs == (settings.space.name, settings.data.size, settings.data.channels, settings.features)
 
 
 def resumed_settings(folder: RunFolder, words: Sequence[str | Word] = ()) -> Settings:

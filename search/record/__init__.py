@@ -11,11 +11,13 @@ from search.record.folder import PACKED, RunFolder, RunLog
 from search.record.log import EventLog
 from search.record.names import inside
 from search.record.ranking import rank, rank_configurations, to_confirm
+from search.record.scan import Scan, readable, run_names, scan_runs
 from search.record.schema import (
     DIVERGED,
     FAILED,
     FINAL,
     FINISHED,
+    OWN_FAULT,
     RUNNING,
     SCHEMA_VERSION,
     SHIFTED,
@@ -46,6 +48,7 @@ __all__ = [
     "FAILED",
     "FINAL",
     "FINISHED",
+    "OWN_FAULT",
     "PACKED",
     "RUNNING",
     "SCHEMA_VERSION",
@@ -64,6 +67,7 @@ __all__ = [
     "RunFolder",
     "RunLog",
     "RunRecord",
+    "Scan",
     "TrialRecord",
     "WarmStart",
     "Winner",
@@ -78,6 +82,9 @@ __all__ = [
     "rank",
     "rank_configurations",
     "read_event",
+    "readable",
+    "run_names",
+    "scan_runs",
     "seal",
     "to_confirm",
     "to_json",

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from search.record.schema import RUNNING, WAITING, EpochRecord, TrialRecord, from_json
+from search.record.schema import OWN_FAULT, RUNNING, WAITING, EpochRecord, TrialRecord, from_json
 
 _SEAL = b',"crc":'
 
@@ -67,6 +67,7 @@ def _change(trial: TrialRecord, kind: Any, event: Mapping[str, Any]) -> None:
     elif kind == "retried":
         trial.status = WAITING
         trial.retries += 1
+        trial.failures += event.get("cause") == OWN_FAULT
         trial.reason = event.get("reason", "")
     elif kind == "paused":
         trial.status = WAITING

@@ -183,6 +183,31 @@ class RunFolder:
         else:
             self.reach(lambda: self.fs.pipe_file(target, content))  # an object store shows complete objects only
 
+    def create(self, content: bytes, *parts: str) -> bool:
+        """Write a whole file unless there is one; returns whether it was written.
+
+        Disks and S3 decide that themselves, so that of two writers one wins; other storages as far as fsspec can.
+        """
+        target = self.child(*parts)
+        try:
+            if self.is_local:
+                self.reach(lambda: _write_new(target, content))
+            else:
+                self.reach(lambda: self.fs.pipe_file(target, content, mode="create"))
+        except FileExistsError:
+            return False
+        return True
+
+    def changed(self, *parts: str) -> float:
+        """When a file was last written, in seconds of the storage's own clock.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        target = self.child(*parts)
+        self.fs.invalidate_cache(posixpath.dirname(target))
+        return float(self.reach(lambda: self.fs.modified(target)).timestamp())
+
     def remove(self, *parts: str) -> None:
         """Remove a file of the folder, if it is there."""
         target = self.child(*parts)
@@ -238,8 +263,9 @@ class RunFolder:
                 "Use the version of the project that wrote it, which run.json names under environment."
             )
         try:
-            return RunRecord(**{**content, "classes": tuple(content["classes"])})
-        except (KeyError, TypeError) as error:
+            known = {"classes": tuple(content["classes"]), "created": float(content["created"])}
+            return RunRecord(**{**content, **known})
+        except (KeyError, TypeError, ValueError) as error:
             raise RecordError(
                 f"A run.json holds a run's record. Received: a damaged {self.url}/run.json ({error}). "
                 "Restore it, or leave this run out."
@@ -324,6 +350,25 @@ def _write_whole(target: str, content: bytes) -> None:
         if os.path.exists(partial):
             os.remove(partial)
         raise
+
+
+def _write_new(target: str, content: bytes) -> None:
+    """As `_write_whole`, but never over a file that is there.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    partial = f"{target}.{uuid.uuid4().hex[:8]}.new"
+    _write_whole(partial, content)
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        with open(target, "xb") as file:
+            file.write(content)
+    finally:
+        os.remove(partial)
 
 
 def _with_os_errors(work: Callable[[], T]) -> T:

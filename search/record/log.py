@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import IO, Any
 
 from search.record.events import seal
@@ -15,17 +16,19 @@ from search.record.schema import to_json
 
 _FLUSH_SECONDS = 5.0  # between the uploads of a log to an object store
 _PART_BYTES = 2**17  # of a log in an object store: of more, the next part begins
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # of file systems that cannot confirm a write
 _AT_ONCE = 8  # requests of `after` side by side
 
 
 class EventLog:
     """Appends events to a run's log; one file a session, so that no session touches another's file.
 
-    On a disk, each event is appended as a line and written at once. An object store cannot append: there, the events
-    of this session are objects of some 100 KB. The last one is written anew with what was added, every few seconds and
-    at each `flush`; a search of 10,000 trials leaves a few hundred objects. That happens in a thread, so that nobody
-    waits for the store, and in order: what is stored is always a log up to some event. Epochs that a killed driver had
-    not stored yet are found again in the trials' checkpoints.
+    On a disk, each event is appended as a line and written at once; `flush` and `after` also wait until the disk keeps
+    it, so that a host that loses power forgets neither a suggested trial nor an ended one. An object store cannot
+    append: there, the events of this session are objects of some 100 KB. The last one is written anew with what was
+    added, every few seconds and at each `flush`; a search of 10,000 trials leaves a few hundred objects. That happens
+    in a thread, so that nobody waits for the store, and in order: what is stored is always a log up to some event.
+    Epochs that a killed driver had not stored yet are found again in the trials' checkpoints.
 
     Args:
         folder: the run's.
@@ -67,16 +70,18 @@ class EventLog:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
 
     def flush(self, wait: bool = True) -> None:
-        """Store the events that an object store still lacks; a disk has them already.
+        """Store the events that an object store still lacks; a disk is made to keep those that it has.
 
         Args:
-            wait: until they are stored; else they are stored soon.
+            wait: until an object store has them; else they are stored soon.
 
         Raises:
             OSError: the storage fails.
         """
         if self._uploads is not None:
             self._uploads.store(wait)
+        elif self._file is not None:
+            self.folder.reach(partial(_sync, self._file))
 
     def after(self, work: Callable[[], None]) -> None:
         """Do what is safe once all events so far are stored: on a disk at once, else in a thread, soon.
@@ -88,6 +93,7 @@ class EventLog:
             OSError: of the work, on a disk; of an object store, a later call raises it.
         """
         if self._uploads is None:
+            self.flush()
             work()
         else:
             self._uploads.after(work)
@@ -99,6 +105,15 @@ class EventLog:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _sync(file: IO[bytes]) -> None:
+    """Wait until a disk keeps what was written, where its file system can say so."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 class _Uploads:

@@ -20,6 +20,8 @@ DIVERGED = "diverged"  # its loss became NaN or infinite
 FAILED = "failed"  # its process died, or it raised, more than `search.max_failures` times
 FINAL = (FINISHED, STOPPED, DIVERGED, FAILED)
 
+OWN_FAULT = "trial"  # the cause of a retry that counts against the trial
+
 # The sets of images that trials are scored on; outside test sets have names of their own.
 VALIDATION = "validation"
 SHIFTED = "shifted"  # validation as another hospital might have made it
@@ -85,7 +87,8 @@ class TrialRecord:
         parameter_count: weights of the whole model.
         trainable_count: weights that training changes; `None` where the number is not known.
         host, process: where its latest epoch ran: the machine's name and the process id.
-        retries: how often its process was lost.
+        retries: how often it was tried again after its process was lost or stopped.
+        failures: how many of these retries were its own fault; those of older runs are not known and do not count.
         suggested, started, ended: seconds since 1970; 0 where that has not happened yet.
     """
 
@@ -104,6 +107,7 @@ class TrialRecord:
     host: str = ""
     process: int = 0
     retries: int = 0
+    failures: int = 0
     suggested: float = 0.0
     started: float = 0.0
     ended: float = 0.0

@@ -295,19 +295,19 @@ class FeatureStore:
             cost.images += len(features)
             cost.seconds += work.finish(block)
 
-    def read(self, key: FeatureKey, block: int) -> NDArray[Any]:
-        """One block of complete features, for a host that does not see their file.
+    def read(self, key: FeatureKey, count: int, block: int) -> NDArray[Any]:
+        """One block of the complete features of `count` images, for a host that does not see their file.
 
         Raises:
             OSError: the file is gone.
         """
-        features = self._files.open(key, self._counts.get(key, -1))
+        features = self._files.open(key, count)
         if features is None:
             raise FileNotFoundError(f"The features of {key} are no longer in {self._files.path(key)}.")
         return np.array(features[block * BLOCK : (block + 1) * BLOCK])
 
     def costs(self) -> list[FeatureCost]:
-        """The cost of features by backbone since this run began or was resumed, without those read from the cache."""
+        """The cost of features by backbone since this store began, without those read from the cache."""
         return list(self._costs.values())
 
     def news(self) -> tuple[list[str], list[str]]:

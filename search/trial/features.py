@@ -5,10 +5,12 @@ alone (`FeatureKey`). An augmentation is drawn as a few fixed views of every ima
 their number.
 """
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,10 +113,12 @@ class Backbones:
         while True:
             claim = ray.get(self.store.claim.remote(key, len(rows)))
             if claim.reference is not None:
-                features: NDArray[Any] = ray.get(claim.reference)
-                return features
+                with contextlib.suppress(ray.exceptions.OwnerDiedError):  # the store, which was started again
+                    features: NDArray[Any] = ray.get(claim.reference)
+                    return features
+                continue
             if claim.file:
-                return open_features(key, len(rows), self.folder, self.disk, lambda block: self._block(key, block))
+                return open_features(key, len(rows), self.folder, self.disk, partial(self._block, key, len(rows)))
             if claim.block is None:
                 time.sleep(_ASK_SECONDS)
                 continue
@@ -125,10 +129,10 @@ class Backbones:
                 block = augment(block, find_policy(key.policy), np.random.default_rng([key.view, claim.block]))
             ray.get(self.store.add.remote(key, claim.block, compute(block).astype(key.dtype)))
 
-    def _block(self, key: FeatureKey, block: int) -> NDArray[Any]:
+    def _block(self, key: FeatureKey, count: int, block: int) -> NDArray[Any]:
         import ray
 
-        features: NDArray[Any] = ray.get(self.store.read.remote(key, block))
+        features: NDArray[Any] = ray.get(self.store.read.remote(key, count, block))
         return features
 
 

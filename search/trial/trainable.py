@@ -10,13 +10,15 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ray
 from ray import ObjectRef, tune
+from ray.exceptions import RayTaskError
 
 from data_pipeline.share import get_training_data
 from search import record
 from search.plan.settings import TrainSettings
 from search.record import RunFolder, TrialRecord
-from search.trial.checkpoint import Checkpoint, read_checkpoint, write_best, write_checkpoint
+from search.trial.checkpoint import Checkpoint, configuration_hash, read_checkpoint, write_best, write_checkpoint
 from search.trial.features import Backbones, trial_inputs
 from search.trial.process import prepare_process, release_memory
 from search.trial.training import TrialModel, trial_config
@@ -56,6 +58,8 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         self._context = context
         self._folder = RunFolder(context.run_url).patient(context.patience)
         self.prepare_process(context)
+        node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+        self._place = {"host": socket.gethostname(), "node": node}
         self._last: TrialModel | None = None
         self._begin(config)
 
@@ -82,12 +86,17 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
                     return self._result()
             self._run_epoch(self._model)
             return self._result()
-        except ValueError as error:
+        except ValueError as error:  # of this process
             # The configuration itself cannot be trained: a second try would fail alike.
             return {"done": True, "status": record.FAILED, "reason": str(error)}
+        except RayTaskError as error:
+            if not isinstance(error.cause, OSError):
+                raise
+            # The feature store cannot write: every other trial would fail too.
+            return {"done": True, "storage_error": str(error.cause)}
         except OSError as error:
-            # The run's storage is full or out of reach: every other trial would fail too.
-            return {"done": True, "storage_error": str(error)}
+            # This host has no mount, no credentials or a full disk; another may do, which the driver decides.
+            return {"done": True, "host_error": str(error), **self._place}
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._trial = TrialRecord(**json.loads(config["trial"]))
@@ -96,10 +105,12 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         self._model = None
 
     def _build_or_restore(self) -> TrialModel:
+        if self._folder.is_local and not self._folder.exists("log"):
+            raise FileNotFoundError(f"{self._folder.url} is not there, which holds the run. Mount its storage.")
         model = self.build_model()
-        checkpoint, damaged = read_checkpoint(self._folder, self._trial.name)
-        for name in damaged:
-            print(f"{name} is damaged and was skipped; the one before it is used.")
+        checkpoint, skipped = read_checkpoint(self._folder, self._trial.name, configuration_hash(self._trial))
+        for line in skipped:
+            print(f"{line} The one before it is used, or the trial begins anew.")
         if checkpoint is not None:
             model.restore(checkpoint.weights, checkpoint.optimizer, checkpoint.history)
             if self._is_best(model):  # the process may have died before it wrote them
@@ -124,7 +135,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         if model.is_diverged:
             return  # weights that are not finite are useless
         state = () if model.is_done else model.optimizer_state()  # of no use after the last epoch
-        checkpoint = Checkpoint(model.weights(), state, model.history)
+        checkpoint = Checkpoint(model.weights(), state, model.history, configuration_hash(self._trial))
         write_checkpoint(self._folder, self._trial.name, checkpoint, self._is_best(model))
 
     def _is_best(self, model: TrialModel) -> bool:
@@ -140,8 +151,8 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         result: dict[str, Any] = {
             "done": epoch.epoch >= self._target,
             "metrics": asdict(epoch),
-            "host": socket.gethostname(),
             "process": os.getpid(),
+            **self._place,
         }
         if model.is_diverged:
             reason = f"the loss of epoch {epoch.epoch} is not a finite number"

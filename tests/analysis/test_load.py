@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.load import load_runs, read_errors, run_labels
+from analysis.load import load_runs, run_labels
 from benchmarks.analysis_data import write_run
 from search.record import Evaluation, RecordError, RunFolder, Winner, to_json
 from tests.analysis.logs import assert_folds_alike, epoch_event, suggested_event, write_log
@@ -162,7 +162,16 @@ def test_a_search_that_stopped_between_two_trials_is_interrupted(folder):
     assert analysis.load(folder).status == "finished"
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"schema": 99}', "{", '{"schema": 1, "name": "x"}'])
+# Its parts are there, and their parts are of other kinds.
+ODD = json.dumps(
+    {
+        "schema": 1, "name": "x", "created": 1.0, "command": "", "metric": "val_loss", "classes": ["a", "b"],
+        "config": [], "environment": {}, "data": {},
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"schema": 99}', "{", '{"schema": 1, "name": "x"}', ODD])
 def test_a_folder_without_a_sound_run_record_is_refused(tmp_path, content):
     (tmp_path / "bad").mkdir()
     with pytest.raises(RecordError, match=r"run\.json"):
@@ -170,8 +179,8 @@ def test_a_folder_without_a_sound_run_record_is_refused(tmp_path, content):
     (tmp_path / "bad" / "run.json").write_text(content)
     with pytest.raises(RecordError):
         analysis.load(str(tmp_path / "bad"))
-    assert load_runs(str(tmp_path)) == []
-    assert list(read_errors(str(tmp_path))) == ["bad"]
+    with pytest.warns(UserWarning, match="Run bad is skipped: "):
+        assert load_runs(str(tmp_path)) == []
 
 
 def test_a_folder_of_runs_gives_the_newest_first(tmp_path):

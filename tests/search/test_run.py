@@ -229,6 +229,26 @@ def assert_goes_on(before: list[tuple], after: list[tuple]) -> None:
 
 
 @pytest.mark.faults
+def test_an_evaluation_that_receives_sigterm_ends_as_after_ctrl_c_and_is_resumed(
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+) -> None:
+    folder = RunFolder(str(shutil.copytree(undisturbed[0].path, tmp_path / "one")))
+    for name in ("evaluation.jsonl", "winner/winner.json"):
+        folder.remove(*name.split("/"))
+    words = ["resume=one", f"run.storage={tmp_path}", f"data.cache={image_cache}"]
+    process = start(words)
+    assert process.stdout is not None
+    assert any(line.startswith("Evaluating the finished trials") for line in process.stdout)
+    process.send_signal(signal.SIGTERM)
+    screen, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped; nothing is lost. Go on with:\n  python -m search.run resume=one " in screen
+    assert folder.read_winner() is None
+    assert run(words).returncode == 0
+    assert folder.read_winner() == undisturbed[0].read_winner()
+
+
+@pytest.mark.faults
 def test_a_trial_whose_process_dies_goes_on_and_then_fails(tmp_path: Path, image_cache: Path) -> None:
     arguments = [*SMALL, f"data.cache={image_cache}", f"run.storage={tmp_path}", "run.name=one"]
     arguments += ["space=plain2", "search.scheduler=none", "search.num_trials=2", "search.max_epochs=60"]

@@ -19,10 +19,12 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(str(tmp_path / "run"))
 
 
-def hold(folder: RunFolder, **changes: object) -> None:
-    """What another driver left."""
-    holder = {"host": "elsewhere", "process": 7, "token": "other", "time": time.time(), **changes}
+def hold(folder: RunFolder, age: float = 0.0, **changes: object) -> None:
+    """What another driver left so many seconds ago."""
+    holder = {"host": "elsewhere", "process": 7, "token": "other", **changes}
     folder.write(json.dumps(holder).encode(), lease.FILE)
+    written = folder.changed(lease.FILE) - age
+    os.utime(folder.child(lease.FILE), (written, written))
 
 
 def test_a_second_driver_is_refused_and_told_by_whom(folder: RunFolder) -> None:
@@ -54,7 +56,41 @@ def test_a_driver_that_was_killed_here_is_forgotten_at_once(folder: RunFolder) -
 
 
 def test_a_driver_whose_host_was_lost_is_forgotten_after_a_minute(folder: RunFolder) -> None:
-    hold(folder, time=time.time() - 61)
+    hold(folder, age=61)
+    with drive(folder):
+        assert [name for name in folder.names() if name.startswith("driver")] == ["driver-2.json"]
+    assert folder.names() == []
+
+
+def test_the_clock_of_no_host_plays_a_part(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold(folder, time=0.0)  # an older version wrote when it was, by a clock that is wrong
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    with pytest.raises(RecordError, match="process 7 on elsewhere"), drive(folder):
+        pass
+
+
+def test_of_two_that_begin_at_once_one_is_refused(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have looked before either has written; with and without a lost driver's lease."""
+    for age in (None, 61.0):
+        if age is not None:
+            hold(folder, age)
+        seen = lease._numbers(folder)
+        with drive(folder), monkeypatch.context() as patch:
+            patch.setattr(lease, "_numbers", lambda folder, seen=seen: seen)
+            if seen:
+                patch.setattr(lease, "_refuse_if_driven", lambda folder, number: None)
+            with pytest.raises(RecordError, match=f"process {os.getpid()} on "), drive(folder):
+                pass
+
+
+@pytest.mark.parametrize("other", [{"boot": "another"}, {"namespace": "pid:[1]"}])
+def test_a_process_number_of_another_boot_or_container_says_nothing(folder: RunFolder, other: dict[str, str]) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    hold(folder, **{**lease._machine(), "process": gone.pid, **other})
+    with pytest.raises(RecordError, match=f"process {gone.pid}"), drive(folder):
+        pass
+    hold(folder, **{**lease._machine(), "process": gone.pid})
     with drive(folder):
         pass
 
@@ -62,8 +98,8 @@ def test_a_driver_whose_host_was_lost_is_forgotten_after_a_minute(folder: RunFol
 def test_a_lease_is_renewed(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "_RENEW_SECONDS", 0.01)
     with drive(folder):
-        first = json.loads(folder.read(lease.FILE))["time"]
-        wait_until(lambda: json.loads(folder.read(lease.FILE))["time"] > first, "a renewal")
+        first = folder.changed(lease.FILE)
+        wait_until(lambda: folder.changed(lease.FILE) > first, "a renewal")
 
 
 def test_a_driver_that_slept_while_another_took_over_is_interrupted(
@@ -91,3 +127,14 @@ def test_a_damaged_lease_keeps_nobody_out(folder: RunFolder) -> None:
     folder.write(b'{"host": "els', lease.FILE)
     with drive(folder):
         pass
+
+
+def test_a_bucket_decides_who_creates_a_lease(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(f"{bucket}/run")
+    with drive(folder):
+        with pytest.raises(RecordError, match=f"process {os.getpid()} on "), drive(folder):
+            pass
+        monkeypatch.setattr(lease, "_numbers", lambda folder: [])
+        with pytest.raises(RecordError, match=f"process {os.getpid()} on "), drive(folder):
+            pass
+    assert folder.names() == []

@@ -80,11 +80,12 @@ def test_a_screen_that_is_no_terminal_hears_once_of_each_trial_that_ends() -> No
         assert screen.getvalue() == ""
         state.ended += [2, 1]
         state.retried.append(0)
+        state.trials[0].reason = "its host was lost"
         view.on_change()
         view.on_change()
     lines = [line.partition("] ")[2] for line in screen.getvalue().splitlines()]
     assert [line.split(",")[0] for line in lines] == [
-        "trial 0000 lost its process after epoch 2 and is tried again from there",
+        "trial 0000 was stopped after epoch 2 and is tried again from there: its host was lost",
         "trial 0002 finished after epoch 2",
         "trial 0001 stopped early after epoch 2",
     ]
@@ -146,5 +147,8 @@ def test_the_deadline_shows_with_what_is_left_and_what_the_clock_decides(monkeyp
     assert ending_line(state) == "All trials have ended, with 20 min of the time budget left."
     state.ended_by_clock = True
     assert ending_line(state) == "The time budget of 30 min ended the search; 20 min are left to evaluate."
+    state.settings.evaluate.enabled = False
+    assert "; the search ends by " in scope_line(state)
+    assert ending_line(state) == "The time budget of 30 min ended the search; 20 min are left of it."
     state.deadline, state.num_trials = None, 3
     assert (scope_line(state), ending_line(state)) == ("3 trials", "")

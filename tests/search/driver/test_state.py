@@ -9,8 +9,10 @@ import pytest
 
 from models.counts import ParameterCount
 from search import record
-from search.driver.state import SearchState, confirmation_seed, trial_seed
+from search.driver.faults import Fault
+from search.driver.state import SearchState
 from search.plan.searcher import StudySearcher, build_searcher
+from search.plan.seeds import confirmation_seed, trial_seed
 from search.plan.spaces import Plan, read_space
 from search.plan.words import load_settings
 from search.record import RunFolder
@@ -43,7 +45,7 @@ def test_memory_and_log_agree_at_every_step(open_state: Callable[..., SearchStat
     state.start(0)
     state.add_epoch(0, asdict(make_epoch(1, 0.5)), "host", 7)
     state.add_epoch(0, asdict(make_epoch(1, 0.9)), "host", 7)
-    state.retry(1, "killed")
+    state.fail(1, Fault(record.OWN_FAULT, "killed"))
     state.end(0, record.STOPPED)
     assert state.folder.read_trials() == state.trials
     assert (state.trials[0].status, len(state.trials[0].epochs)) == (record.STOPPED, 1)

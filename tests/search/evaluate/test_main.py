@@ -1,9 +1,12 @@
 """The command that scores a run again: its errors and exit codes. What it does, tests/search/test_run.py holds."""
 
+import contextlib
+import shlex
 from pathlib import Path
 
 import pytest
 
+from search.evaluate import __main__ as command
 from search.evaluate.__main__ import main
 from search.record import RunFolder
 from tests.search.plan.test_refit import GOOD, make_run, make_trial
@@ -41,3 +44,27 @@ def test_a_setting_that_does_not_fit_the_run_is_refused(
     assert main([run.url, word]) == 2
     assert message in capfd.readouterr().err
     assert not run.exists("evaluation.jsonl")
+
+
+def test_an_evaluation_that_is_interrupted_says_how_to_repeat_it(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "evaluate_run", interrupt)
+    monkeypatch.setattr(command, "open_session", lambda settings, *given: contextlib.nullcontext(Session(settings)))
+    for name in ("prepare", "check_same_data"):
+        monkeypatch.setattr(command, name, lambda *given: None)
+    words = [run.url, "evaluate.ensemble=1"]
+    assert main(words) == 130
+    assert (
+        f"no trial is lost. Evaluate with:\n  python -m search.evaluate {shlex.join(words)}" in capfd.readouterr().out
+    )
+
+
+class Session:
+    """What is asked of an open session here."""
+
+    def __init__(self, settings: object) -> None:
+        self.settings = settings

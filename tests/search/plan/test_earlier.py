@@ -54,6 +54,31 @@ def test_auto_is_the_newest_that_is_not_complete(tmp_path: Path) -> None:
     assert find_run("old", storage).name == "old"
 
 
+def test_auto_skips_and_names_runs_that_it_cannot_read(tmp_path: Path) -> None:
+    make_run(f"{tmp_path}/good", (FINISHED,), created=1.0)
+    for number, damage in enumerate((_cut_record, _ask_for_what_is_gone, _lose_a_seed), 2):
+        damage(make_run(f"{tmp_path}/damaged {number}", (FINISHED,), created=float(number)))
+    said: list[str] = []
+    assert find_run("auto", [f"run.storage={tmp_path}"], said.append).name == "good"
+    assert [line.partition(" is skipped: ")[0] for line in said] == [f"Run damaged {number}" for number in (2, 3, 4)]
+    assert all(f"{tmp_path}/damaged" in line for line in said)
+
+
+def _cut_record(folder: RunFolder) -> None:
+    folder.write(folder.read("run.json")[:-40], "run.json")
+
+
+def _ask_for_what_is_gone(folder: RunFolder) -> None:
+    run = folder.read_run()
+    config = {**run.config, "search": {**run.config["search"], "searcher": "of another version"}}
+    folder.write_run(dataclasses.replace(run, config=config))
+
+
+def _lose_a_seed(folder: RunFolder) -> None:
+    event = {"event": "suggested", "time": 1.0, "trial": 9, "parameters": {}, "max_epochs": 1}
+    folder.write((to_json(event) + "\n").encode(), "log", "2.jsonl")
+
+
 def test_a_run_is_complete_when_all_have_ended_and_what_was_asked_for_is_evaluated(tmp_path: Path) -> None:
     assert is_complete(make_run(f"{tmp_path}/a", (FINISHED, STOPPED)))
     assert not is_complete(make_run(f"{tmp_path}/b", (FINISHED, "running")))

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from search.record import FINISHED, RUNNING, WAITING, fold, is_sound, read_event, seal, to_json
+from search.record import FINISHED, OWN_FAULT, RUNNING, WAITING, fold, is_sound, read_event, seal, to_json
 from tests.conftest import make_epoch
 
 SUGGESTED = {"event": "suggested", "trial": 0, "time": 1.0, "parameters": {"a": 1}, "seed": 3, "max_epochs": 5}
@@ -48,6 +48,8 @@ def test_a_suggestion_is_a_trial_that_waits() -> None:
         (event("started"), {"status": RUNNING, "started": 4.0}),
         (epoch(1, 0.5), {"status": RUNNING, "host": "a", "process": 7}),
         (event("retried", reason="lost"), {"status": WAITING, "retries": 1, "reason": "lost"}),
+        (event("retried", cause="lost host"), {"retries": 1, "failures": 0}),
+        (event("retried", cause=OWN_FAULT), {"retries": 1, "failures": 1}),
         (event("paused"), {"status": WAITING, "retries": 0}),
         (event("ended", status="failed", reason="x"), {"status": "failed", "reason": "x", "ended": 4.0}),
         (event("a kind of a newer version"), {"status": WAITING}),

@@ -187,7 +187,7 @@ def test_views_that_are_asked_for_in_turn_are_kept_as_far_as_there_is_room(
     assert shelf.puts == 2
     assert [bool(claim.reference) for claim in claims] == [True, True, False, False] * 25
     assert {claim.file for claim in claims[2:4]} == {str(tmp_path / f"{key.name}.npy") for key in keys[2:]}
-    np.testing.assert_array_equal(store.read(keys[3], 1), block(1))
+    np.testing.assert_array_equal(store.read(keys[3], COUNT, 1), block(1))
 
 
 def test_features_that_are_no_longer_asked_for_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,4 +208,4 @@ def test_the_store_has_no_block_of_features_whose_file_is_gone(tmp_path: Path) -
     store.claim(keys[0], COUNT)
     (tmp_path / f"{keys[0].name}.npy").unlink()
     with pytest.raises(FileNotFoundError, match="no longer in"):
-        store.read(keys[0], 0)
+        store.read(keys[0], COUNT, 0)

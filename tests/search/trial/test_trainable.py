@@ -1,12 +1,14 @@
 """One trial as Tune runs it: steps, results, checkpoints, and a process that goes on from trial to trial."""
 
 import math
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from ray.exceptions import RayActorError, RayTaskError
 
 from data_pipeline.share import TrainingData
 from search import record
@@ -81,6 +83,7 @@ def config_of(number: int = 0, trained: int = 0, target: int = MAX_EPOCHS, **par
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
+    (tmp_path / "log").mkdir()  # the driver has written to it
     return RunFolder(str(tmp_path))
 
 
@@ -158,9 +161,29 @@ def test_what_cannot_be_trained_fails_the_trial_alone(start: Callable[..., Scrip
     assert result == {"done": True, "status": record.FAILED, "reason": "no room for a third pooling"}
 
 
-def test_a_storage_failure_is_no_fault_of_the_trial(start: Callable[..., ScriptedTrial]) -> None:
+def test_an_error_of_the_system_is_no_fault_of_the_trial(start: Callable[..., ScriptedTrial]) -> None:
     result = start([OSError("No space left on device")]).step()
-    assert result == {"done": True, "storage_error": "No space left on device"}
+    assert result == {"done": True, "host_error": "No space left on device", "host": socket.gethostname(), "node": ""}
+
+
+def test_a_host_that_does_not_see_the_run_says_so_and_writes_nothing(tmp_path: Path) -> None:
+    folder = RunFolder(f"{tmp_path}/not mounted/one")
+    trial = ScriptedTrial.__new__(ScriptedTrial)
+    trial.losses = [0.5]
+    trial.setup(config_of(), context_of(folder))
+    assert "not mounted/one is not there, which holds the run" in trial.step()["host_error"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_feature_store_that_cannot_write_is_no_fault_of_the_host(start: Callable[..., ScriptedTrial]) -> None:
+    error = RayTaskError("add", "Traceback ...", OSError(28, "No space left on device")).as_instanceof_cause()
+    assert start([error]).step() == {"done": True, "storage_error": "[Errno 28] No space left on device"}
+
+
+def test_a_feature_store_that_died_is_not_reported_as_a_result(start: Callable[..., ScriptedTrial]) -> None:
+    error = RayTaskError("step", "Traceback ...", RayActorError()).as_instanceof_cause()
+    with pytest.raises(RayActorError):
+        start([error]).step()
 
 
 def test_a_new_process_resumes_from_the_checkpoint(start: Callable[..., ScriptedTrial], folder: RunFolder) -> None:
@@ -227,6 +250,7 @@ def test_a_trial_in_a_used_process_gives_the_numbers_of_a_fresh_one(
 
     def fresh(run: str, config: dict[str, Any]) -> ImageTrial:
         trial = ImageTrial.__new__(ImageTrial)
+        (tmp_path / run / "log").mkdir(parents=True)
         trial.setup(config, context_of(RunFolder(f"{tmp_path}/{run}")))
         return trial
 

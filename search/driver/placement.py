@@ -1,0 +1,41 @@
+"""Says where Tune may place a trial: on the hosts that have room for it, apart from those that it avoids."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import ray
+from ray import tune
+
+from search.driver.resources import TrialResources
+
+AVOID = "avoid"  # in a trial's configuration: the nodes of Ray that must not get it, by their ids, with commas
+_NODE = "ray.io/node-id"  # the label that Ray gives every node
+
+
+def avoiding(hosts: Iterable[str]) -> dict[str, str]:
+    """The entry of a trial's configuration that keeps it from these nodes; none where there are none."""
+    named = ",".join(hosts)
+    return {AVOID: named} if named else {}
+
+
+def placement(resources: TrialResources) -> Callable[[Mapping[str, Any]], tune.PlacementGroupFactory]:
+    """A function from a trial's configuration to what Tune asks Ray for."""
+    bundle = _bundle(resources)
+
+    def ask(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        if AVOID not in config:
+            return tune.PlacementGroupFactory([bundle])
+        return tune.PlacementGroupFactory([bundle], bundle_label_selector=[{_NODE: f"!in({config[AVOID]})"}])
+
+    return ask
+
+
+def usable_hosts(resources: TrialResources) -> set[str]:
+    """The nodes of Ray that are there and have, while nothing else runs, room for a trial."""
+    bundle = _bundle(resources)
+    nodes = (node for node in ray.nodes() if node["Alive"])
+    return {node["NodeID"] for node in nodes if all(node["Resources"].get(k, 0) >= v for k, v in bundle.items())}
+
+
+def _bundle(resources: TrialResources) -> dict[str, float]:
+    return {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory}

@@ -1,0 +1,35 @@
+from search.driver.bad_hosts import MOST_FAULTS, BadHosts
+
+
+def test_a_trial_avoids_a_host_that_stopped_it_and_others_do_not() -> None:
+    hosts = BadHosts(lambda: ["a", "b"])
+    assert hosts.avoided_by(7) == ()
+    assert not hosts.note_fault(7, "a")
+    assert (hosts.avoided_by(7), hosts.avoided_by(8)) == (("a",), ())
+
+
+def test_a_host_that_stops_trial_after_trial_is_excluded_once() -> None:
+    hosts = BadHosts(lambda: ["a", "b"])
+    found = [hosts.note_fault(trial, "a") for trial in range(MOST_FAULTS + 1)]
+    assert found == [False] * (MOST_FAULTS - 1) + [True, False]
+    assert (hosts.avoided_by(99), hosts.excluded, hosts.is_any_left) == (("a",), {"a"}, True)
+    assert [hosts.note_fault(trial, "b") for trial in range(MOST_FAULTS)][-1]
+    assert not hosts.is_any_left
+
+
+def test_an_epoch_clears_a_host() -> None:
+    hosts = BadHosts(lambda: ["a", "b"])
+    for trial in range(10):
+        assert not hosts.note_fault(trial, "a")
+        hosts.note_epoch("a")
+    assert hosts.excluded == set()
+
+
+def test_where_there_is_no_other_host_a_trial_is_tried_again_on_the_same() -> None:
+    hosts = BadHosts(lambda: ["a"])
+    hosts.note_fault(0, "a")
+    assert hosts.avoided_by(0) == ()
+    assert hosts.is_any_left
+    hosts.note_fault(0, "a")
+    hosts.note_fault(0, "a")
+    assert not hosts.is_any_left
