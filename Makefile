@@ -18,7 +18,8 @@ $(STAMP): pyproject.toml constraints.txt
 search: setup
 	$(BIN)/python -m search.run space=cnn2
 
-# Two at a time: a search of the tests waits for its processes to start more than it computes.
+# Two at a time: a search of the tests waits for its processes to start more than it computes. The one that has no test
+# left takes over some of the other's.
 test: setup
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 

@@ -30,13 +30,15 @@ class Fault:
 
 def fault_of(error: BaseException | None) -> Fault:
     """The fault behind an error that Ray raised for a trial's process; its own where nothing is known."""
-    from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
+    from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError, RayTaskError
 
     if error is None:
         return Fault(OWN_FAULT, "its process was lost")
     if isinstance(error, RayTaskError):  # its process lives; what it waited for may not
         is_service = isinstance(error.as_instanceof_cause(), RayActorError | ObjectLostError)
         return Fault(SERVICE if is_service else OWN_FAULT, _last_line(error))
+    if isinstance(error, ActorUnavailableError):  # Ray has not found out yet what became of its host
+        return Fault(LOST_HOST, "the connection to its process was lost")
     if isinstance(error, RayActorError) and (error.preempted or _NODE_DIED in str(error)):
         return Fault(LOST_HOST, "its host was lost")
     return Fault(OWN_FAULT, _last_line(error))

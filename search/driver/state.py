@@ -31,14 +31,7 @@ from search.record import (
     rank,
     to_confirm,
 )
-from search.trial.checkpoint import (
-    configuration_hash,
-    drop_checkpoints,
-    drop_optimizer,
-    drop_trial,
-    newest_epochs,
-    read_checkpoint,
-)
+from search.trial.checkpoint import drop_checkpoints, drop_optimizer, drop_trial, newest_epochs, unlogged_epochs
 from search.trial.feature_store import FeatureCost
 from search.trial.plateau import should_stop
 
@@ -160,9 +153,9 @@ class SearchState:
 
     def _adopt_checkpoint(self, trial: TrialRecord, saved: int) -> None:
         if saved > len(trial.epochs):  # only then it is read: most trials wait, and a checkpoint may have 100 MB
-            checkpoint, skipped = read_checkpoint(self.folder, trial.name, configuration_hash(trial))
+            epochs, skipped = unlogged_epochs(self.folder, trial)
             self.news += [f"{line} Trial {trial.name} goes on from what the log says." for line in skipped]
-            for epoch in checkpoint.history[len(trial.epochs) :] if checkpoint else ():
+            for epoch in epochs:
                 self.add_epoch(trial.number, asdict(epoch))
         patience = train_settings(self.settings.train, trial.parameters).early_stopping
         if len(trial.epochs) >= trial.max_epochs or should_stop(trial.epochs, patience):
@@ -295,9 +288,8 @@ class SearchState:
     def _close(self, what: str, reason: str) -> None:
         if self.deadline is not None and what not in self._closed:
             elapsed, budget = self.deadline.elapsed, self.deadline.budget
-            self._log.append(CLOSED, what=what, budget=budget, elapsed=elapsed, reason=reason)
+            self.note(CLOSED, f"time budget: {reason}", what=what, budget=budget, elapsed=elapsed, reason=reason)
             self._closed.add(what)
-            self.news.append(f"time budget: {reason}")
 
     def _end_late(self, trial: TrialRecord) -> None:
         self._mark_ended(trial.number, record.STOPPED, "the time budget leaves no time for its last epochs")
@@ -408,13 +400,10 @@ class SearchState:
         if self.deadline is not None:
             self.deadline.rest(number)
 
-    def exclude(self, host: str, node: str, reason: str) -> None:
-        """Record that this session no longer uses a host, a node of Ray, because of errors that trials met there."""
-        self._log.append("excluded", host=host, node=node, reason=reason)
-        self.news.append(
-            f"host {host} is no longer used, trial after trial failed there: {reason}. Once it is mended, restart Ray "
-            "there, or resume this run."
-        )
+    def note(self, event: str, line: str, **content: Any) -> None:
+        """Record an event that concerns the whole search, and tell the user in a line."""
+        self._log.append(event, **content)
+        self.news.append(line)
 
     def wait(self, number: int) -> None:
         """Record that a trial has reached its target, where it waits until the scheduler promotes or drops it."""

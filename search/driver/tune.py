@@ -25,7 +25,7 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from data_pipeline.share import put_training_data, training_data
 from search import record
-from search.driver.bad_hosts import BadHosts
+from search.driver.bad_hosts import MOST_FAULTS, BadHosts
 from search.driver.faults import BAD_HOST, SERVICE, Fault, fault_of
 from search.driver.machine import find_hosts
 from search.driver.placement import avoiding, placement, usable_hosts
@@ -319,7 +319,8 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
         except OSError as own:
             self._stop(f"Trial {name} could not be saved: {own}")
         if self._hosts.note_fault(number, node):
-            self._state.exclude(host, node, error)
+            line = f"host {host} is no longer used after {MOST_FAULTS} errors in a row, the last: {error}"
+            self._state.note("excluded", f"{line}. Mend it and restart Ray there.", host=host, node=node, reason=error)
         if not self._hosts.is_any_left:
             self._stop(f"No host is left on which trials can go on. Trial {name}, on host {host}: {error}")
         self._state.fail(number, Fault(BAD_HOST, f"host {host}: {error}"))

@@ -141,7 +141,7 @@ def _export_winner(session: Session, folder: RunFolder, trials: Sequence[TrialRe
     patients = {row.image_id: row.group for row in session.dataset.manifest.pool_rows}
     winner = make_winner(folder, members, settings.evaluate, groups, patients)
     try:
-        ray.get(_first_ready(scorers).export.remote(members, winner))
+        _export(scorers, members, winner)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, CheckpointError):
             raise RecordError(
@@ -287,6 +287,21 @@ def _score_all(scorers: Sequence[Any], trials: Sequence[TrialRecord]) -> Iterato
             scorer = idle.pop()
             trial = waiting.pop(0)
             at_work[scorer.score.remote(trial)] = scorer, trial
+
+
+def _export(scorers: Sequence[Any], members: Sequence[TrialRecord], winner: Winner) -> None:
+    """Export the winner in the first process that answers; in another one where its host does not work."""
+    import ray
+
+    scorer = _first_ready(scorers)
+    others = [each for each in scorers if each is not scorer]
+    try:
+        ray.get(scorer.export.remote(members, winner))
+    except OSError as error:
+        if not others:
+            raise
+        print(f"The winner is exported by another process: {error}")
+        _export(others, members, winner)
 
 
 def _first_ready(scorers: Sequence[Any]) -> Any:

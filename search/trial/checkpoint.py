@@ -91,6 +91,12 @@ def read_checkpoint(folder: RunFolder, trial: str, configuration: str = "") -> t
     return None, skipped
 
 
+def unlogged_epochs(folder: RunFolder, trial: TrialRecord) -> tuple[Sequence[EpochRecord], list[str]]:
+    """The epochs in a trial's newest sound checkpoint that its record lacks; why newer checkpoints were skipped."""
+    checkpoint, skipped = read_checkpoint(folder, trial.name, configuration_hash(trial))
+    return (checkpoint.history[len(trial.epochs) :] if checkpoint else ()), skipped
+
+
 def read_best(folder: RunFolder, trial: str, configuration: str = "") -> Checkpoint:
     """The trial's best weights.
 

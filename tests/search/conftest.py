@@ -1,13 +1,11 @@
-"""What tests of searches share: a finished run, a Ray, and a bucket, which is moto's S3 server in this process."""
+"""What tests of searches share: a finished run, and a bucket, which is moto's S3 server in this process."""
 
 import fcntl
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from search.driver.limits import find_limits
 from search.record import RunFolder
 from tests.search.searching import TINY, search
 
@@ -25,26 +23,6 @@ def undisturbed(session_folder: Path, image_cache: Path) -> tuple[RunFolder, str
             assert done.returncode == 0, done.stderr + done.stdout
             screen.write_text(done.stdout)
     return RunFolder(str(storage / "one")), screen.read_text()
-
-
-@pytest.fixture(scope="module")
-def head() -> Iterator[str]:
-    """The address of a Ray on this machine."""
-    from ray.cluster_utils import Cluster
-
-    # In a folder of its own: where Ray usually leaves a cluster's address, a search of another test would join it.
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_TMPDIR", folder)
-        cluster = Cluster()
-        cluster.add_node(num_cpus=find_limits().cpus, object_store_memory=500 * 2**20)
-        yield cluster.address
-        cluster.shutdown()
-
-
-@pytest.fixture
-def joined(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches join a Ray that runs already, for tests to which their own, and the time to start it, means nothing."""
-    monkeypatch.setenv("RAY_ADDRESS", head)
 
 
 @pytest.fixture

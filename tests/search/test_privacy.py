@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 
 from search import pack
 from tests.data_pipeline.conftest import BACTERIAL, NORMAL
@@ -27,7 +26,6 @@ def texts(content: bytes) -> Iterator[bytes]:
                 yield from texts(archive.read(name))
 
 
-@pytest.mark.usefixtures("joined")
 def test_nothing_that_a_search_leaves_names_a_patient(tmp_path: Path) -> None:
     archive, first = tmp_path / "archive", NAME.split("^")[0]
     for folder, images in (("NORMAL", NORMAL), ("PNEUMONIA", BACTERIAL)):

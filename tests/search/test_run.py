@@ -125,7 +125,6 @@ def test_other_tools_read_the_views(undisturbed: tuple[RunFolder, str]) -> None:
     assert len(list(Path(folder.child("tensorboard")).rglob("events.out.tfevents*"))) >= len(trials)
 
 
-@pytest.mark.usefixtures("joined")
 def test_a_run_is_evaluated_again_on_an_outside_set(
     undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
 ) -> None:
@@ -151,7 +150,7 @@ def test_a_run_is_evaluated_again_on_an_outside_set(
 
 
 @pytest.fixture(scope="module")
-def on_noise(head: str, tmp_path_factory: pytest.TempPathFactory, image_cache: Path) -> RunFolder:
+def on_noise(tmp_path_factory: pytest.TempPathFactory, image_cache: Path) -> RunFolder:
     """The undisturbed search with noise in place of every test image, and its best two confirmed."""
     folder = tmp_path_factory.mktemp("noise")
     root = folder / "data"
@@ -162,9 +161,7 @@ def on_noise(head: str, tmp_path_factory: pytest.TempPathFactory, image_cache: P
     for file in files:
         Image.fromarray(rng.integers(0, 256, (224, 224), dtype=np.uint8)).save(file)
     words = [*TINY, "search.confirm=2", f"data.root={root}", "evaluate.enabled=false"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_ADDRESS", head)
-        done = search(folder, image_cache, *words)
+    done = search(folder, image_cache, *words)
     assert done.returncode == 0, done.stderr
     return RunFolder(str(folder / "one"))
 
@@ -290,7 +287,6 @@ def test_a_dry_run_of_published_rows_tells_their_parameters(
     assert "table4/1 ResNet50 23,850,113 parameters (published: 39,305,089)" in lines
 
 
-@pytest.mark.usefixtures("joined")
 def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Path) -> None:
     arguments = ["space=vgg2", "weights=none", "search.num_trials=1", "search.max_epochs=1", "run.name=one"]
     fixed = ["space.parameters.frozen=all", "space.parameters.pooling=average", "search.metric=shifted_loss"]
@@ -311,7 +307,6 @@ def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Pa
     assert cost["seconds"] > 0
 
 
-@pytest.mark.usefixtures("joined")
 def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_not_train_on_an_image(
     tmp_path: Path, image_cache: Path
 ) -> None:
@@ -343,7 +338,6 @@ def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_n
     assert exported.held_out_losses == pytest.approx(losses)
 
 
-@pytest.mark.usefixtures("joined")
 def test_the_best_configuration_of_a_run_is_trained_again_on_splits_of_its_own(
     undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
 ) -> None:
@@ -365,7 +359,6 @@ def test_the_best_configuration_of_a_run_is_trained_again_on_splits_of_its_own(
     assert sorted(winner.trials) == [0, 1]
 
 
-@pytest.mark.usefixtures("joined")
 def test_a_search_begins_with_an_earlier_one_and_is_resumed_without_it(
     undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
 ) -> None:
@@ -414,7 +407,6 @@ def test_a_taken_name_and_an_unknown_run_are_refused(
     assert "has none" in refused(["resume=two", storage])
 
 
-@pytest.mark.usefixtures("joined")
 def test_a_run_that_another_begins_under_the_same_name_is_not_overwritten(tmp_path: Path, image_cache: Path) -> None:
     folder = RunFolder(str(tmp_path / "one"))
     with drive(folder):  # another, that has come as far as to begin
@@ -434,7 +426,6 @@ def test_storage_that_cannot_be_written_is_refused_before_anything_starts(
     assert blocked.read_text() == "a file where the folder should be"
 
 
-@pytest.mark.usefixtures("joined")
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mount"), reason="a full disk needs a mount, which needs root"
 )
@@ -472,7 +463,6 @@ def test_a_mistake_is_one_message_without_a_traceback(
     assert message in refused(["data.size=32", *arguments, f"run.storage={tmp_path}", f"data.cache={image_cache}"])
 
 
-@pytest.mark.usefixtures("joined")
 def test_a_mistake_that_is_found_once_ray_runs_is_one_message_too(tmp_path: Path, image_cache: Path) -> None:
     done = search(tmp_path, image_cache, "space=vgg2", "weights=/no/such/file.h5")
     assert done.returncode == 2

@@ -43,6 +43,7 @@ def raised(cause: Exception) -> RayTaskError:
         (raised(ZeroDivisionError("by zero")), OWN_FAULT, "ZeroDivisionError: by zero"),
         (died(NODE), LOST_HOST, "its host was lost"),
         (died("drained", node_death_info=DRAINED), LOST_HOST, "its host was lost"),
+        (ActorUnavailableError("no answer", None), LOST_HOST, "the connection to its process was lost"),
         (raised(died(KILLED)), SERVICE, KILLED),
         (raised(ActorUnavailableError("it restarts", None)), SERVICE, ""),
         (raised(OwnerDiedError("00" * 28, None, "")), SERVICE, ""),

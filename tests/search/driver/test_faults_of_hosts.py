@@ -85,6 +85,7 @@ def search(
     with open_session(settings, read_space(settings), dataset) as session:
         searcher = build_searcher(session.space, settings)
         state = SearchState(folder, searcher, settings, lambda model: ParameterCount(1, 1))
+        state.restore()
         try:
             run_search(session, state, lambda: on_change(state), trainable=FaultyTrial)
         finally:
@@ -113,8 +114,9 @@ def test_what_one_host_cannot_do_is_done_on_another_and_the_host_is_excluded(
 
 
 def test_a_search_without_a_host_that_works_stops_and_is_resumed(
-    workers: list[str], tmp_path: Path, small_dataset: Dataset
+    workers: list[str], tmp_path: Path, small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("search.driver.bad_hosts.MOST_FAULTS", 1)  # each fault costs the start of a process
     folder = RunFolder(str(tmp_path))
     for node in workers:
         folder.write(b"", "bad", node)

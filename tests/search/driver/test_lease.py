@@ -130,7 +130,7 @@ def test_a_damaged_lease_keeps_nobody_out(folder: RunFolder) -> None:
 
 
 def test_a_bucket_decides_who_creates_a_lease(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = RunFolder(f"{bucket}/run")
+    folder = RunFolder(f"{bucket}/leased")
     with drive(folder):
         with pytest.raises(RecordError, match=f"process {os.getpid()} on "), drive(folder):
             pass
