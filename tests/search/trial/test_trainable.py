@@ -219,7 +219,7 @@ def test_a_trial_in_a_used_process_gives_the_numbers_of_a_fresh_one(
     small_data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same graphs with another learning rate, then other graphs: neither shows what the process trained before."""
-    monkeypatch.setattr(trainable, "prepare_process", lambda threads: None)  # TensorFlow of this process is at work
+    monkeypatch.setattr(trainable, "prepare_process", lambda *given: None)  # TensorFlow of this process is at work
     monkeypatch.setattr(trainable, "get_training_data", lambda reference: small_data)
     cnn = {"backbone": "cnn", "layers": 1, "filters": 2, "dense": [], "batch_size": 64}
     trials = [{**cnn, "learning_rate": 1e-3}, {**cnn, "learning_rate": 3e-3}, {**cnn, "dense": [4]}]

@@ -1,0 +1,361 @@
+"""The checks: what is claimed of GPUs, how it is tried, and when the claim holds."""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+from benchmarks.gpu.bench import LEARNING_RATES, Bench, images_per_second, most_side_by_side
+from benchmarks.gpu.card import MemoryWatch, watch_memory
+from benchmarks.gpu.check import FAILED, NOT_RUN, PASSED, Check
+from benchmarks.harness import Quantity
+from benchmarks.searches import fixed_words, listed_words
+from search import record
+from search.record import TrialRecord
+
+LOSS_GAP = 0.1  # between the precisions after the last epoch, of losses that begin near 0.7
+FULL_SET_IMAGES, FULL_SET_SECONDS = 4_186, 2.0  # that train, four fifths of the pool; an epoch of them (docs/scale.md)
+SIDE_BY_SIDE = (2, 4)
+TOO_WIDE = 10**8  # units of a dense layer: more weights than an address space has bytes
+_NOT_COMPARED = ("seconds", "memory_mb", "time")  # of an epoch: two undisturbed searches differ in them
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        holds: whether the claim does; None where it could not be tried.
+        result: a sentence or two.
+        quantities: what was measured.
+    """
+
+    holds: bool | None
+    result: str
+    quantities: tuple[Quantity, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A check that is still to be run.
+
+    Attributes:
+        name, claim, source: as in `Check`.
+        find: tries it.
+        needs_card: whether a pretended GPU shows nothing of it but that its steps run.
+    """
+
+    name: str
+    claim: str
+    source: str
+    find: Callable[[Bench], Finding]
+    needs_card: bool = True
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a search said of the GPU that a trial gets.
+
+    Attributes:
+        gpu: share of one.
+        peak_mb: memory that the largest model took; 0 where it was not measured.
+        needed_mb: memory that the plan gives each trial; 0 where it was not measured.
+        reason: in its own words.
+    """
+
+    gpu: float
+    peak_mb: float
+    needed_mb: float
+    reason: str
+
+
+def run_check(question: Question, bench: Bench) -> Check:
+    """Try a claim. A search that fails is a claim that does not hold, with or without a GPU."""
+    started = time.monotonic()
+    try:
+        found = question.find(bench)
+        outcome = outcome_of(found, question.needs_card and bench.card is None)
+    except RuntimeError as error:
+        found, outcome = Finding(False, str(error)[-1000:]), FAILED
+    where = "" if bench.card else "On the CPU: "
+    seconds = time.monotonic() - started
+    return Check(
+        question.name, question.claim, question.source, outcome, where + found.result, found.quantities, seconds
+    )
+
+
+def outcome_of(found: Finding, lacks_card: bool) -> str:
+    """The outcome of a finding; without the GPU that a check needs, nothing that was seen is one."""
+    if lacks_card or found.holds is None:
+        return NOT_RUN
+    return PASSED if found.holds else FAILED
+
+
+def not_begun(question: Question, reason: str) -> Check:
+    """A check that was not run."""
+    return Check(question.name, question.claim, question.source, NOT_RUN, reason)
+
+
+def find_visible(bench: Bench) -> Finding:
+    """Whether TensorFlow sees the card."""
+    sight = bench.sight
+    built = f"built with CUDA {sight.cuda}, cuDNN {sight.cudnn}" if sight.cuda else "built for CPUs"
+    return Finding(bool(sight.gpus), f"TensorFlow ({built}) sees {', '.join(sight.gpus) or 'no GPU'}.")
+
+
+def find_growth(bench: Bench) -> Finding:
+    """Whether a trial takes only the memory that it needs."""
+    sight, card = bench.sight, bench.card
+    measured = (Quantity("memory of a small CNN's tensors", "MiB", (sight.peak_mb,)),)
+    if card is None or not sight.held_mb:
+        return Finding(None, "the memory in use on a GPU could not be read.", measured)
+    return Finding(
+        bool(sight.gpus) and sight.growth and sight.held_mb < card.gpu.memory_mb / 2,
+        f"Memory growth is {'on' if sight.growth else 'off'}; a small CNN's process held {sight.held_mb:,.0f} of the "
+        f"{card.gpu.memory_mb:,.0f} MiB.",
+        (*measured, Quantity("memory that its process held", "MiB", (sight.held_mb,))),
+    )
+
+
+def find_precision(bench: Bench) -> Finding:
+    """Whether the precision that a search chooses is as fast as float32, and as good."""
+    chosen, full = bench.cnn("cnn"), bench.cnn("cnn-float32", words=["train.precision=float32"])
+    precision, images = bench.config("cnn")["train"]["precision"], bench.training_images("cnn")
+    if precision == "float32":
+        return Finding(None, "the search chose float32, which is all that this GPU has units for.")
+    (half_trial,), (full_trial,) = chosen.trials, full.trials
+    speeds = images_per_second(half_trial, images), images_per_second(full_trial, images)
+    gap = abs(half_trial.epochs[-1].train_loss - full_trial.epochs[-1].train_loss)
+    return Finding(
+        speeds[0] >= speeds[1] and gap <= LOSS_GAP,
+        f"The search chose {precision}: {speeds[0] / speeds[1]:.2f} times the images a second of float32, and after "
+        f"{len(full_trial.epochs)} epochs a training loss that differs by {gap:.3f} (at most {LOSS_GAP:g}).",
+        (
+            Quantity(precision, "images/s", (speeds[0],)),
+            Quantity("float32", "images/s", (speeds[1],)),
+            Quantity(f"training loss, {precision}", "", (half_trial.epochs[-1].train_loss,)),
+            Quantity("training loss, float32", "", (full_trial.epochs[-1].train_loss,)),
+        ),
+    )
+
+
+def find_shared(bench: Bench, wanted: int) -> Finding:
+    """Whether so many trials train side by side on the card, each within the memory that the plan gives it."""
+    if bench.card is None:
+        search, watch = bench.cnn(f"share-{wanted}", wanted), MemoryWatch()
+    else:
+        with watch_memory() as watch:
+            search = bench.cnn(f"share-{wanted}", wanted)
+    share = read_share(search.said)
+    if wanted * share.gpu > 1 + 1e-9:
+        return Finding(None, f"the plan has room for {1 / share.gpu:.0f} trials on this card: {share.reason}.")
+    return judge_shared(search.trials, share, watch.rise / wanted, bench.training_images(f"share-{wanted}"))
+
+
+def judge_shared(trials: Sequence[TrialRecord], share: Share, rise_mb: float, images: int) -> Finding:
+    """Whether all trials trained side by side, within their share.
+
+    Args:
+        trials: of a search that was to train all of them at a time.
+        share: of each.
+        rise_mb: by which the memory in use on the card rose for each; 0 where it was not read.
+        images: that each trains on.
+    """
+    finished = [trial for trial in trials if trial.status == record.FINISHED]
+    together = most_side_by_side(finished) if finished else 0
+    speed = sum(images_per_second(trial, images) for trial in finished)
+    took = f" The memory in use rose by {rise_mb:,.0f} MiB a trial; the plan has {share.needed_mb:,.0f}." * bool(
+        rise_mb
+    )
+    return Finding(
+        len(finished) == len(trials) == together and (not share.needed_mb or rise_mb <= share.needed_mb),
+        f"{len(finished)} of {len(trials)} trials finished, {together} at the same time. Each got {share.gpu:g} GPU: "
+        f"{share.reason}.{took}",
+        (
+            Quantity(f"{len(trials)} trials together", "images/s", (speed,)),
+            Quantity("memory of the largest model's tensors", "MiB", (share.peak_mb,)),
+            *((Quantity("memory in use, a trial", "MiB", (rise_mb,)),) if rise_mb else ()),
+        ),
+    )
+
+
+def read_share(said: str) -> Share:
+    """The share of a GPU that a search says its trials get.
+
+    Raises:
+        RuntimeError: it says none.
+    """
+    line = re.search(r"^([\d.]+) GPU a trial: (.*)$", said, re.MULTILINE)
+    if line is None or not float(line[1]):
+        raise RuntimeError(f"A search with a GPU says the share that a trial gets. It said:\n{said[-1000:]}")
+    took = re.search(r"the largest model took ([\d,]+) MB; with a fifth more and (\d+) MB for CUDA", line[2])
+    if took is None:
+        return Share(float(line[1]), 0.0, 0.0, line[2])
+    peak = float(took[1].replace(",", ""))
+    return Share(float(line[1]), peak, 1.2 * peak + float(took[2]), line[2])
+
+
+def find_too_large(bench: Bench) -> Finding:
+    """What becomes of trials that are too large for the card, by their weights or by their feature maps."""
+    words = [*bench.cnn_words(1), *listed_words({"dense": [[16], [TOO_WIDE]]}), "search.max_failures=0"]
+    weights = bench.search("too-many-weights", words)
+    trials = list(weights.trials)
+    if bench.card is not None:  # a host would look for this memory on its disk
+        maps = [*bench.cnn_words(1), *fixed_words({"layers": 1, "batch_size": 512, "pooling": "average"})]
+        filters = int(bench.card.gpu.memory_mb * 2**20 / (bench.sizes.side**2 * bench.training_images("cnn")))
+        maps += [*listed_words({"filters": [bench.sizes.filters, filters]}), "search.max_failures=0"]
+        trials += bench.search("too-large-maps", maps).trials
+    return judge_too_large(trials)
+
+
+def judge_too_large(trials: Sequence[TrialRecord]) -> Finding:
+    """Whether every second trial, which is too large, failed with a clear sentence, and the others finished."""
+    small, large = trials[::2], trials[1::2]
+    finished = all(trial.status == record.FINISHED for trial in small)
+    said = all(trial.status == record.FAILED and "must fit into memory" in trial.reason for trial in large)
+    reasons = " ".join(f"Trial {trial.number} {trial.status}: {trial.reason}" for trial in large)
+    return Finding(finished and said, f"The small trials {'finished' if finished else 'did not finish'}. {reasons}")
+
+
+def find_features(bench: Bench) -> Finding:
+    """How fast a frozen backbone runs, and whether it runs once."""
+    fixed = {"backbone": "vgg16", "batch_size": 32, "augment": "none", "class_weights": "none"}
+    fixed |= {"frozen": "all", "pooling": "average", "dropout": 0.2}
+    words = ["space=vgg2", *fixed_words(fixed), *listed_words({"learning_rate": LEARNING_RATES[:2], "dense": [[16]]})]
+    words += ["search.searcher=grid", "search.scheduler=none", "search.metric=val_loss", "search.max_epochs=2"]
+    bench.search("features", [*words, "weights=none", f"data.size={bench.sizes.backbone_side}"])
+    counts = bench.folder("features").read_run().data["counts"]
+    costs = [event for event in bench.folder("features").read_events() if event["event"] == "features"]
+    images, seconds = sum(each["images"] for each in costs), sum(each["seconds"] for each in costs)
+    pool = sum(counts["train"]) + sum(counts["validation"])
+    return Finding(
+        images == pool,
+        f"VGG16 saw {images:,} images for two trials on {pool:,}, with random weights, which are as fast.",
+        (Quantity(f"VGG16 at {bench.sizes.backbone_side} px", "images/s", (images / seconds,)),) if seconds else (),
+    )
+
+
+def find_speed(bench: Bench) -> Finding:
+    """How long an epoch of a small CNN takes on the full set, by its speed on the sample."""
+    (trial,) = bench.cnn("cnn").trials
+    speed = images_per_second(trial, bench.training_images("cnn"))
+    seconds = FULL_SET_IMAGES / speed
+    return Finding(
+        seconds <= FULL_SET_SECONDS,
+        f"At this speed an epoch of the full set's {FULL_SET_IMAGES:,} training images takes {seconds:.1f} s.",
+        (Quantity(f"a CNN of 3 blocks at {bench.sizes.side} px", "images/s", (speed,)),),
+    )
+
+
+def find_resumed(bench: Bench, deterministic: bool) -> Finding:
+    """Whether a search whose driver was killed goes on, and with which records."""
+    kind = "deterministic" if deterministic else "default"
+    words = bench.cnn_words(2, [f"train.deterministic={str(deterministic).lower()}"])
+    words += ["resources.max_concurrent=1"]
+    whole = bench.search(f"undisturbed-{kind}", words)
+    killed = bench.killed(f"killed-{kind}", words, epochs=bench.sizes.epochs // 2)
+    events = bench.folder(f"killed-{kind}").read_events()
+    logged = [(each["trial"], each["metrics"]["epoch"]) for each in events if each["event"] == "epoch"]
+    return judge_resumed(whole.trials, killed.trials, logged, deterministic)
+
+
+def judge_resumed(
+    whole: Sequence[TrialRecord],
+    resumed: Sequence[TrialRecord],
+    logged: Sequence[tuple[int, int]],
+    must_be_equal: bool,
+) -> Finding:
+    """Whether a resumed search lost and repeated nothing, and where it must, has the records of an undisturbed one.
+
+    Args:
+        whole: trials of the undisturbed search.
+        resumed: trials of the one that was killed.
+        logged: trial and number of each epoch that it recorded.
+        must_be_equal: whether the numbers must be.
+    """
+    finished = [trial.status for trial in resumed] == [record.FINISHED] * len(whole)
+    once, gap = len(set(logged)) == len(logged), largest_gap(whole, resumed)
+    equal = gap == 0 and comparable(whole) == comparable(resumed)
+    what = "all numbers are equal" if equal else f"the losses differ by up to {gap:.2g}"
+    return Finding(
+        finished and once and (equal or not must_be_equal),
+        f"Killed and resumed: {'every trial finished' if finished else 'not every trial finished'}, "
+        f"{'no epoch was' if once else 'epochs were'} recorded twice; beside an undisturbed search {what}.",
+        (Quantity("largest difference of a loss", "", (gap,)),),
+    )
+
+
+def comparable(trials: Sequence[TrialRecord]) -> list[object]:
+    """What two searches of the same settings must share: everything but times, memory and processes."""
+    return [
+        (
+            trial.number,
+            trial.parameters,
+            trial.seed,
+            trial.status,
+            [_without(asdict(epoch), _NOT_COMPARED) for epoch in trial.epochs],
+        )
+        for trial in trials
+    ]
+
+
+def largest_gap(whole: Sequence[TrialRecord], resumed: Sequence[TrialRecord]) -> float:
+    """The largest difference between the losses of the same epochs of two searches."""
+    pairs = [
+        (one, other)
+        for first, second in zip(whole, resumed, strict=False)
+        for one, other in zip(first.epochs, second.epochs, strict=False)
+    ]
+    gaps = [abs(one.train_loss - other.train_loss) for one, other in pairs]
+    gaps += [abs(one.val_loss - other.val_loss) for one, other in pairs]
+    return max(gaps, default=0.0)
+
+
+def _without(values: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+QUESTIONS = (
+    Question("TensorFlow sees the card", 'pip install -e ".[gpu]" is all that a GPU needs', "README.md", find_visible),
+    Question("memory growth", "Memory growth is on", "README.md", find_growth),
+    Question(
+        "speed of a CNN",
+        f"An epoch of a small CNN on the full set takes an estimated {FULL_SET_SECONDS:g} s on a GPU",
+        "docs/scale.md",
+        find_speed,
+    ),
+    Question("mixed precision", "The precision follows from the GPU", "README.md", find_precision),
+    *(
+        Question(
+            f"{number} trials on one card",
+            "The share of a GPU that a trial gets follows from the measured memory of the largest model",
+            "README.md",
+            partial(find_shared, wanted=number),
+            needs_card=False,
+        )
+        for number in SIDE_BY_SIDE
+    ),
+    Question(
+        "out of memory",
+        "A trial that does not fit into memory fails with a clear reason, and the search goes on",
+        "docs/faults.md",
+        find_too_large,
+        needs_card=False,
+    ),
+    Question("features of a backbone", "A frozen backbone runs once for all trials", "README.md", find_features, False),
+    Question(
+        "kill and resume",
+        "resume=auto goes on after a killed driver; no recorded epoch is trained twice",
+        "docs/faults.md",
+        partial(find_resumed, deterministic=False),
+        needs_card=False,
+    ),
+    Question(
+        "kill and resume, deterministic",
+        "With train.deterministic=true the records are those of an undisturbed search",
+        "docs/faults.md",
+        partial(find_resumed, deterministic=True),
+        needs_card=False,
+    ),
+)
