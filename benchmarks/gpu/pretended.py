@@ -26,7 +26,7 @@ def main() -> int:
     import search.run
     from search.driver import resources
 
-    resources.find_gpu_hosts = pretended_hosts
+    vars(resources)["find_gpu_hosts"] = pretended_hosts
     return search.run.main(sys.argv[1:])
 
 

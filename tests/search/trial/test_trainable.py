@@ -153,6 +153,18 @@ def test_a_diverged_epoch_is_reported_and_not_saved(start: Callable[..., Scripte
     assert found.epoch == 1
 
 
+def test_a_trial_that_finds_no_memory_is_retried_for_a_reason_of_one_line(start: Callable[..., ScriptedTrial]) -> None:
+    import tensorflow as tf
+
+    full = tf.errors.ResourceExhaustedError(None, None, "Graph execution error:\nOOM when allocating tensor\n[[node]]")
+    with pytest.raises(
+        MemoryError, match=r"^A trial must fit into memory\. Received: OOM when allocating tensor\. .*$"
+    ):
+        start([full]).step()
+    with pytest.raises(RuntimeError, match="another"):
+        start([RuntimeError("another")]).step()
+
+
 def test_what_cannot_be_trained_fails_the_trial_alone(start: Callable[..., ScriptedTrial]) -> None:
     result = start([ValueError("no room for a third pooling")]).step()
     assert result == {"done": True, "status": record.FAILED, "reason": "no room for a third pooling"}
