@@ -136,9 +136,21 @@ class Bench:
 
 
 def images_per_second(trial: TrialRecord, images: int) -> float:
-    """Training images a second, without the first epoch, which traces the graphs; scoring validation is in the time."""
+    """Training images a second, without the first epoch, which traces the graphs; scoring validation is in the time.
+
+    Raises:
+        RuntimeError: the trial has no second epoch.
+    """
     later = trial.epochs[1:]
+    if not later:
+        raise RuntimeError(f"A speed needs a trial of two epochs. Received: {ending(trial)}")
     return images * len(later) / sum(epoch.seconds for epoch in later)
+
+
+def ending(trial: TrialRecord) -> str:
+    """How a trial ended, in words."""
+    reason = f": {trial.reason}" if trial.reason else ""
+    return f"trial {trial.number}, {trial.status} after {len(trial.epochs)} epochs{reason}."
 
 
 def most_side_by_side(trials: Sequence[TrialRecord]) -> int:

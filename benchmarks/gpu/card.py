@@ -1,9 +1,9 @@
 """The GPU that is checked: what NVIDIA's driver says of it, and how much of its memory is in use."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,10 +55,12 @@ def find_card() -> Card | None:
 
 
 def memory_in_use() -> float:
-    """MiB of the GPU's memory that all processes together use."""
+    """MiB of the GPU's memory that all processes together use; 0 where it does not say."""
     import pynvml
 
-    return float(pynvml.nvmlDeviceGetMemoryInfo(_handle()).used) / 2**20
+    with contextlib.suppress(pynvml.NVMLError):  # a GPU that shares the main memory
+        return float(pynvml.nvmlDeviceGetMemoryInfo(_handle()).used) / 2**20
+    return 0.0
 
 
 def _handle() -> Any:
@@ -68,7 +70,7 @@ def _handle() -> Any:
     return gpu_handles(os.environ.get("CUDA_VISIBLE_DEVICES"))[0]
 
 
-@contextmanager
+@contextlib.contextmanager
 def watch_memory() -> Iterator[MemoryWatch]:
     """Looks at the GPU's memory, twenty times a second, until the block ends."""
     first = memory_in_use()

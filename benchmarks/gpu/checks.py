@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from benchmarks.gpu.bench import LEARNING_RATES, Bench, images_per_second, most_side_by_side
+from benchmarks.gpu.bench import LEARNING_RATES, Bench, ending, images_per_second, most_side_by_side
 from benchmarks.gpu.card import MemoryWatch, watch_memory
 from benchmarks.gpu.check import FAILED, NOT_RUN, PASSED, Check
 from benchmarks.harness import Quantity
@@ -19,6 +19,7 @@ LOSS_GAP = 0.1  # between the precisions after the last epoch, of losses that be
 FULL_SET_IMAGES, FULL_SET_SECONDS = 4_186, 2.0  # that train, four fifths of the pool; an epoch of them (docs/scale.md)
 SIDE_BY_SIDE = (2, 4)
 TOO_WIDE = 10**8  # units of a dense layer: more weights than an address space has bytes
+ALONE = ("resources.gpus_per_trial=1",)  # nothing is measured before the trials then
 _NOT_COMPARED = ("seconds", "memory_mb", "time")  # of an epoch: two undisturbed searches differ in them
 
 
@@ -121,7 +122,7 @@ def find_growth(bench: Bench) -> Finding:
 
 def find_precision(bench: Bench) -> Finding:
     """Whether the precision that a search chooses is as fast as float32, and as good."""
-    chosen, full = bench.cnn("cnn"), bench.cnn("cnn-float32", words=["train.precision=float32"])
+    chosen, full = bench.cnn("cnn", words=ALONE), bench.cnn("cnn-float32", words=[*ALONE, "train.precision=float32"])
     precision, images = bench.config("cnn")["train"]["precision"], bench.training_images("cnn")
     if precision == "float32":
         return Finding(None, "the search chose float32, which is all that this GPU has units for.")
@@ -173,7 +174,7 @@ def judge_shared(trials: Sequence[TrialRecord], share: Share, rise_mb: float, im
     return Finding(
         len(finished) == len(trials) == together and (not share.needed_mb or rise_mb <= share.needed_mb),
         f"{len(finished)} of {len(trials)} trials finished, {together} at the same time. Each got {share.gpu:g} GPU: "
-        f"{share.reason}.{took}",
+        f"{share.reason}.{took}{_unfinished(trials)}",
         (
             Quantity(f"{len(trials)} trials together", "images/s", (speed,)),
             Quantity("memory of the largest model's tensors", "MiB", (share.peak_mb,)),
@@ -218,8 +219,10 @@ def judge_too_large(trials: Sequence[TrialRecord]) -> Finding:
     small, large = trials[::2], trials[1::2]
     finished = all(trial.status == record.FINISHED for trial in small)
     said = all(trial.status == record.FAILED and "must fit into memory" in trial.reason for trial in large)
-    reasons = " ".join(f"Trial {trial.number} {trial.status}: {trial.reason}" for trial in large)
-    return Finding(finished and said, f"The small trials {'finished' if finished else 'did not finish'}. {reasons}")
+    return Finding(
+        finished and said,
+        f"The small trials {'finished' if finished else 'did not all finish'}. Too large: {' '.join(map(ending, large))}",
+    )
 
 
 def find_features(bench: Bench) -> Finding:
@@ -227,7 +230,7 @@ def find_features(bench: Bench) -> Finding:
     fixed = {"backbone": "vgg16", "batch_size": 32, "augment": "none", "class_weights": "none"}
     fixed |= {"frozen": "all", "pooling": "average", "dropout": 0.2}
     words = ["space=vgg2", *fixed_words(fixed), *listed_words({"learning_rate": LEARNING_RATES[:2], "dense": [[16]]})]
-    words += ["search.searcher=grid", "search.scheduler=none", "search.metric=val_loss", "search.max_epochs=2"]
+    words += ["search.searcher=grid", "search.scheduler=none", "search.metric=val_loss", "search.max_epochs=2", *ALONE]
     bench.search("features", [*words, "weights=none", f"data.size={bench.sizes.backbone_side}"])
     counts = bench.folder("features").read_run().data["counts"]
     costs = [event for event in bench.folder("features").read_events() if event["event"] == "features"]
@@ -242,7 +245,7 @@ def find_features(bench: Bench) -> Finding:
 
 def find_speed(bench: Bench) -> Finding:
     """How long an epoch of a small CNN takes on the full set, by its speed on the sample."""
-    (trial,) = bench.cnn("cnn").trials
+    (trial,) = bench.cnn("cnn", words=ALONE).trials
     speed = images_per_second(trial, bench.training_images("cnn"))
     seconds = FULL_SET_IMAGES / speed
     return Finding(
@@ -256,7 +259,7 @@ def find_resumed(bench: Bench, deterministic: bool) -> Finding:
     """Whether a search whose driver was killed goes on, and with which records."""
     kind = "deterministic" if deterministic else "default"
     words = bench.cnn_words(2, [f"train.deterministic={str(deterministic).lower()}"])
-    words += ["resources.max_concurrent=1"]
+    words += [*ALONE, "resources.max_concurrent=1"]
     whole = bench.search(f"undisturbed-{kind}", words)
     killed = bench.killed(f"killed-{kind}", words, epochs=bench.sizes.epochs // 2)
     events = bench.folder(f"killed-{kind}").read_events()
@@ -285,7 +288,8 @@ def judge_resumed(
     return Finding(
         finished and once and (equal or not must_be_equal),
         f"Killed and resumed: {'every trial finished' if finished else 'not every trial finished'}, "
-        f"{'no epoch was' if once else 'epochs were'} recorded twice; beside an undisturbed search {what}.",
+        f"{'no epoch was' if once else 'epochs were'} recorded twice; beside an undisturbed search {what}."
+        f"{_unfinished(resumed)}",
         (Quantity("largest difference of a loss", "", (gap,)),),
     )
 
@@ -314,6 +318,10 @@ def largest_gap(whole: Sequence[TrialRecord], resumed: Sequence[TrialRecord]) ->
     losses = [(one.train_loss, other.train_loss) for one, other in pairs]
     losses += [(one.val_loss, other.val_loss) for one, other in pairs]
     return max((0.0 if one == other else abs(_number(one) - _number(other)) for one, other in losses), default=0.0)
+
+
+def _unfinished(trials: Sequence[TrialRecord]) -> str:
+    return "".join(f" Not finished: {ending(trial)}" for trial in trials if trial.status != record.FINISHED)
 
 
 def _number(loss: float | None) -> float:

@@ -16,19 +16,19 @@ class Sight:
     """A trial process and the GPU.
 
     Attributes:
-        gpus: names that TensorFlow gives them; empty where it sees none.
+        gpus: names that TensorFlow gives them; empty where it sees none, or the process failed.
         growth: whether their memory is taken as it is needed.
         cuda, cudnn: versions that TensorFlow was built with; empty in a build for CPUs.
         peak_mb: memory of a small CNN's tensors, in MiB; without a GPU of the process.
         held_mb: by how much the memory in use on the GPU rose, CUDA's own included; of all processes.
     """
 
-    gpus: tuple[str, ...]
-    growth: bool
-    cuda: str
-    cudnn: str
-    peak_mb: float
-    held_mb: float
+    gpus: tuple[str, ...] = ()
+    growth: bool = False
+    cuda: str = ""
+    cudnn: str = ""
+    peak_mb: float = 0.0
+    held_mb: float = 0.0
 
 
 def look() -> Sight:
