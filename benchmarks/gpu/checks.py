@@ -221,7 +221,7 @@ def judge_too_large(trials: Sequence[TrialRecord]) -> Finding:
     said = all(trial.status == record.FAILED and "must fit into memory" in trial.reason for trial in large)
     return Finding(
         finished and said,
-        f"The small trials {'finished' if finished else 'did not all finish'}. Too large: {' '.join(map(ending, large))}",
+        f"The small trials {'' if finished else 'have not all '}finished. Too large: {' '.join(map(ending, large))}",
     )
 
 
@@ -361,7 +361,13 @@ QUESTIONS = (
         find_too_large,
         needs_card=False,
     ),
-    Question("features of a backbone", "A frozen backbone runs once for all trials", "README.md", find_features, False),
+    Question(
+        "features of a backbone",
+        "A frozen backbone runs once for all trials",
+        "README.md",
+        find_features,
+        needs_card=False,
+    ),
     Question(
         "kill and resume",
         "No recorded epoch is trained twice",

@@ -74,6 +74,9 @@ def test_a_search_that_fails_is_a_failed_check_even_on_a_pretended_card() -> Non
 
 def test_images_a_second_leave_out_the_first_epoch() -> None:
     assert images_per_second(trial(), 300) == 150.0
+    lost = replace(trial(status=record.FAILED, reason="its process was lost"), epochs=[])
+    with pytest.raises(RuntimeError, match="trial 0, failed after 0 epochs: its process was lost"):
+        images_per_second(lost, 300)
 
 
 @pytest.mark.parametrize(("begins", "together"), [((0, 0, 0), 3), ((0, 5, 14), 2), ((0, 14, 28), 1)])

@@ -13,7 +13,7 @@ from benchmarks.gpu.check import NOT_RUN, PASSED
 from benchmarks.gpu.checks import Finding, Question
 from benchmarks.gpu.probe import Sight
 
-SIGHT = Sight((), growth=True, cuda="", cudnn="", peak_mb=700.0, held_mb=0.0)
+SIGHT = Sight(peak_mb=700.0)
 LOGIC = Question("logic", "It works", "README.md", lambda bench: Finding(True, "it worked."), needs_card=False)
 WRONG = Question("wrong", "It works", "README.md", lambda bench: Finding(False, "it did not."), needs_card=False)
 
