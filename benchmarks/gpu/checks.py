@@ -377,7 +377,7 @@ QUESTIONS = (
     ),
     Question(
         "kill and resume, deterministic",
-        "On a GPU this takes `train.deterministic=true`",
+        "On a GPU, a resumed search has the records of an undisturbed one with `train.deterministic=true`",
         "docs/faults.md",
         partial(find_resumed, deterministic=True),
         needs_card=False,
