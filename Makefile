@@ -61,7 +61,8 @@ bench: setup
 # What the README says of GPUs, tried on this machine's in less than ten minutes; a JSON and a page to send, in
 # build/gpu-check. Without a GPU one is pretended.
 gpu-check: setup
-	if command -v nvidia-smi >/dev/null; then $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[gpu]"; fi
+	if command -v nvidia-smi >/dev/null; then \
+	    $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[gpu]"; fi
 	$(BIN)/python -m benchmarks.gpu $(GPU)
 
 clean:
