@@ -12,6 +12,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -306,5 +307,6 @@ def _trial_name(trial: Any) -> str:
 
 def _failure(trial: Any) -> str:
     """The last line of the trial's error, without its traceback."""
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+    text = Path(trial.error_file).read_text() if trial.error_file else ""  # get_error looks in the storage, too early
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:300] if lines else "its process was lost"
