@@ -1,41 +1,22 @@
-"""The checks: what is claimed of GPUs, how it is tried, and when the claim holds."""
+"""The checks: what is claimed of GPUs, and how it is tried. `benchmarks.gpu.judge` says when it holds."""
 
-import math
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.gpu.bench import LEARNING_RATES, Bench, ending, images_per_second, most_side_by_side
+from benchmarks.gpu.bench import LEARNING_RATES, Bench, images_per_second
 from benchmarks.gpu.card import MemoryWatch, watch_memory
 from benchmarks.gpu.check import FAILED, NOT_RUN, PASSED, Check
+from benchmarks.gpu.judge import Finding, judge_resumed, judge_shared, judge_too_large, number, read_share
 from benchmarks.harness import Quantity
 from benchmarks.searches import fixed_words, listed_words
-from search import record
-from search.record import TrialRecord
 
 LOSS_GAP = 0.1  # between the precisions after the last epoch, of losses that begin near 0.7
 FULL_SET_IMAGES, FULL_SET_SECONDS = 4_186, 2.0  # that train, four fifths of the pool; an epoch of them (docs/scale.md)
 SIDE_BY_SIDE = (2, 4)
-TOO_WIDE = 10**8  # units of a dense layer: more weights than an address space has bytes
+TOO_WIDE = 10**12  # units of a dense layer: more weights than an address space has bytes
 ALONE = ("resources.gpus_per_trial=1",)  # nothing is measured before the trials then
-_NOT_COMPARED = ("seconds", "memory_mb", "time")  # of an epoch: two undisturbed searches differ in them
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        holds: whether the claim does; None where it could not be tried.
-        result: a sentence or two.
-        quantities: what was measured.
-    """
-
-    holds: bool | None
-    result: str
-    quantities: tuple[Quantity, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,23 +34,6 @@ class Question:
     source: str
     find: Callable[[Bench], Finding]
     needs_card: bool = True
-
-
-@dataclass(frozen=True)
-class Share:
-    """What a search said of the GPU that a trial gets.
-
-    Attributes:
-        gpu: share of one.
-        peak_mb: memory that the largest model took; 0 where it was not measured.
-        needed_mb: memory that the plan gives each trial; 0 where it was not measured.
-        reason: in its own words.
-    """
-
-    gpu: float
-    peak_mb: float
-    needed_mb: float
-    reason: str
 
 
 def run_check(question: Question, bench: Bench) -> Check:
@@ -128,7 +92,7 @@ def find_precision(bench: Bench) -> Finding:
         return Finding(None, "the search chose float32, which is all that this GPU has units for.")
     (half_trial,), (full_trial,) = chosen.trials, full.trials
     speeds = images_per_second(half_trial, images), images_per_second(full_trial, images)
-    losses = [_number(trial.epochs[-1].train_loss) for trial in (half_trial, full_trial)]
+    losses = [number(trial.epochs[-1].train_loss) for trial in (half_trial, full_trial)]
     gap = abs(losses[0] - losses[1])
     return Finding(
         speeds[0] >= speeds[1] and gap <= LOSS_GAP,
@@ -156,49 +120,6 @@ def find_shared(bench: Bench, wanted: int) -> Finding:
     return judge_shared(search.trials, share, watch.rise / wanted, bench.training_images(f"share-{wanted}"))
 
 
-def judge_shared(trials: Sequence[TrialRecord], share: Share, rise_mb: float, images: int) -> Finding:
-    """Whether all trials trained side by side, within their share.
-
-    Args:
-        trials: of a search that was to train all of them at a time.
-        share: of each.
-        rise_mb: by which the memory in use on the card rose for each; 0 where it was not read.
-        images: that each trains on.
-    """
-    finished = [trial for trial in trials if trial.status == record.FINISHED]
-    together = most_side_by_side(finished) if finished else 0
-    speed = sum(images_per_second(trial, images) for trial in finished)
-    took = f" The memory in use rose by {rise_mb:,.0f} MiB a trial; the plan has {share.needed_mb:,.0f}." * bool(
-        rise_mb
-    )
-    return Finding(
-        len(finished) == len(trials) == together and (not share.needed_mb or rise_mb <= share.needed_mb),
-        f"{len(finished)} of {len(trials)} trials finished, {together} at the same time. Each got {share.gpu:g} GPU: "
-        f"{share.reason}.{took}{_unfinished(trials)}",
-        (
-            Quantity(f"{len(trials)} trials together", "images/s", (speed,)),
-            Quantity("memory of the largest model's tensors", "MiB", (share.peak_mb,)),
-            *((Quantity("memory in use, a trial", "MiB", (rise_mb,)),) if rise_mb else ()),
-        ),
-    )
-
-
-def read_share(said: str) -> Share:
-    """The share of a GPU that a search says its trials get.
-
-    Raises:
-        RuntimeError: it says none.
-    """
-    line = re.search(r"^([\d.]+) GPU a trial: (.*)$", said, re.MULTILINE)
-    if line is None or not float(line[1]):
-        raise RuntimeError(f"A search with a GPU says the share that a trial gets. It said:\n{said[-1000:]}")
-    took = re.search(r"the largest model took ([\d,]+) MB; with a fifth more and (\d+) MB for CUDA", line[2])
-    if took is None:
-        return Share(float(line[1]), 0.0, 0.0, line[2])
-    peak = float(took[1].replace(",", ""))
-    return Share(float(line[1]), peak, 1.2 * peak + float(took[2]), line[2])
-
-
 def find_too_large(bench: Bench) -> Finding:
     """What becomes of trials that are too large for the card, by their weights or by their feature maps."""
     words = [*bench.cnn_words(1), *listed_words({"dense": [[16], [TOO_WIDE]]}), "search.max_failures=0"]
@@ -212,17 +133,6 @@ def find_too_large(bench: Bench) -> Finding:
         maps += [*listed_words({"filters": [bench.sizes.filters, filters]}), "search.max_failures=0"]
         trials += bench.search("too-large-maps", maps).trials
     return judge_too_large(trials)
-
-
-def judge_too_large(trials: Sequence[TrialRecord]) -> Finding:
-    """Whether every second trial, which is too large, failed with a clear sentence, and the others finished."""
-    small, large = trials[::2], trials[1::2]
-    finished = all(trial.status == record.FINISHED for trial in small)
-    said = all(trial.status == record.FAILED and "must fit into memory" in trial.reason for trial in large)
-    return Finding(
-        finished and said,
-        f"The small trials {'' if finished else 'have not all '}finished. Too large: {' '.join(map(ending, large))}",
-    )
 
 
 def find_features(bench: Bench) -> Finding:
@@ -265,72 +175,6 @@ def find_resumed(bench: Bench, deterministic: bool) -> Finding:
     events = bench.folder(f"killed-{kind}").read_events()
     logged = [(each["trial"], each["metrics"]["epoch"]) for each in events if each["event"] == "epoch"]
     return judge_resumed(whole.trials, killed.trials, logged, deterministic)
-
-
-def judge_resumed(
-    whole: Sequence[TrialRecord],
-    resumed: Sequence[TrialRecord],
-    logged: Sequence[tuple[int, int]],
-    must_be_equal: bool,
-) -> Finding:
-    """Whether a resumed search lost and repeated nothing, and where it must, has the records of an undisturbed one.
-
-    Args:
-        whole: trials of the undisturbed search.
-        resumed: trials of the one that was killed.
-        logged: trial and number of each epoch that it recorded.
-        must_be_equal: whether the numbers must be.
-    """
-    finished = [trial.status for trial in resumed] == [record.FINISHED] * len(whole)
-    once, gap = len(set(logged)) == len(logged), largest_gap(whole, resumed)
-    equal = gap == 0 and comparable(whole) == comparable(resumed)
-    what = "all numbers are equal" if equal else f"the losses differ by up to {gap:.2g}"
-    return Finding(
-        finished and once and (equal or not must_be_equal),
-        f"Killed and resumed: {'every trial finished' if finished else 'not every trial finished'}, "
-        f"{'no epoch was' if once else 'epochs were'} recorded twice; beside an undisturbed search {what}."
-        f"{_unfinished(resumed)}",
-        (Quantity("largest difference of a loss", "", (gap,)),),
-    )
-
-
-def comparable(trials: Sequence[TrialRecord]) -> list[object]:
-    """What two searches of the same settings must share: everything but times, memory and processes."""
-    return [
-        (
-            trial.number,
-            trial.parameters,
-            trial.seed,
-            trial.status,
-            [_without(asdict(epoch), _NOT_COMPARED) for epoch in trial.epochs],
-        )
-        for trial in trials
-    ]
-
-
-def largest_gap(whole: Sequence[TrialRecord], resumed: Sequence[TrialRecord]) -> float:
-    """The largest difference between the losses of the same epochs of two searches."""
-    pairs = [
-        (one, other)
-        for first, second in zip(whole, resumed, strict=False)
-        for one, other in zip(first.epochs, second.epochs, strict=False)
-    ]
-    losses = [(one.train_loss, other.train_loss) for one, other in pairs]
-    losses += [(one.val_loss, other.val_loss) for one, other in pairs]
-    return max((0.0 if one == other else abs(_number(one) - _number(other)) for one, other in losses), default=0.0)
-
-
-def _unfinished(trials: Sequence[TrialRecord]) -> str:
-    return "".join(f" Not finished: {ending(trial)}" for trial in trials if trial.status != record.FINISHED)
-
-
-def _number(loss: float | None) -> float:
-    """The loss; infinite where a trial diverged."""
-    return math.inf if loss is None else loss
-
-
-def _without(values: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
-    return {name: value for name, value in values.items() if name not in names}
 
 
 QUESTIONS = (

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.check import NOT_RUN, PASSED
-from benchmarks.gpu.checks import Finding, Question
+from benchmarks.gpu.checks import Question
+from benchmarks.gpu.judge import Finding
 from benchmarks.gpu.probe import Sight
 
 SIGHT = Sight(peak_mb=700.0)
