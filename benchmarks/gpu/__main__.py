@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = Report(card is None, facts, checks, time.time(), time.time() - started)
     paths = write_report(report, ROOT / "build" / "gpu-check")
     print(f"{report.summary}.", *(f"{path}" for path in paths), sep="\n")
-    print(PRETENDED if card is None else "Please send both files: they are what is known of GPUs.")
+    print(PRETENDED if card is None else "Please send both files, in an issue.")
     return 1 if report.failed else 0
 
 

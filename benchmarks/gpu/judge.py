@@ -73,13 +73,11 @@ def judge_shared(trials: Sequence[TrialRecord], share: Share, rise_mb: float, im
     finished = [trial for trial in trials if trial.status == record.FINISHED]
     together = most_side_by_side(finished) if finished else 0
     speed = sum(images_per_second(trial, images) for trial in finished)
-    took = f" The memory in use rose by {rise_mb:,.0f} MiB a trial; the plan has {share.needed_mb:,.0f}." * bool(
-        rise_mb
-    )
+    took = f" The memory in use rose by {rise_mb:,.0f} MiB a trial; the plan has {share.needed_mb:,.0f}."
     return Finding(
         len(finished) == len(trials) == together and (not share.needed_mb or rise_mb <= share.needed_mb),
         f"{len(finished)} of {len(trials)} trials finished, {together} at the same time. Each got {share.gpu:g} GPU: "
-        f"{share.reason}.{took}{_unfinished(trials)}",
+        f"{share.reason}.{took if rise_mb else ''}{_unfinished(trials)}",
         (
             Quantity(f"{len(trials)} trials together", "images/s", (speed,)),
             Quantity("memory of the largest model's tensors", "MiB", (share.peak_mb,)),
@@ -152,13 +150,13 @@ def largest_gap(whole: Sequence[TrialRecord], resumed: Sequence[TrialRecord]) ->
     return max((0.0 if one == other else abs(number(one) - number(other)) for one, other in losses), default=0.0)
 
 
-def _unfinished(trials: Sequence[TrialRecord]) -> str:
-    return "".join(f" Not finished: {ending(trial)}" for trial in trials if trial.status != record.FINISHED)
-
-
 def number(loss: float | None) -> float:
     """The loss; infinite where a trial diverged."""
     return math.inf if loss is None else loss
+
+
+def _unfinished(trials: Sequence[TrialRecord]) -> str:
+    return "".join(f" Not finished: {ending(trial)}" for trial in trials if trial.status != record.FINISHED)
 
 
 def _without(values: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
