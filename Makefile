@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 LICENCES := MIT;Apache;BSD;PSF;Python Software Foundation;MPL;Mozilla
 CODE := search models data_pipeline analysis benchmarks tests
 
-.PHONY: setup search test test-cluster soak audit check format report bench clean
+.PHONY: setup search test test-cluster soak audit check format report bench gpu-check clean
 
 setup: $(STAMP)
 
@@ -58,6 +58,13 @@ report: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# What the README says of GPUs, tried on this machine's in less than ten minutes; a JSON and a page to send, in
+# build/gpu-check. Without a GPU one is pretended.
+gpu-check: setup
+	if command -v nvidia-smi >/dev/null; then \
+	    $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[gpu]"; fi
+	$(BIN)/python -m benchmarks.gpu $(GPU)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -20,10 +20,12 @@ class Search:
         trials: as its log records them.
         seconds: from the start of the command to the end of its last trial: imports, data, Ray and weights included,
             evaluation and page not.
+        said: what the command printed.
     """
 
     trials: tuple[TrialRecord, ...]
     seconds: float
+    said: str = ""
 
     @property
     def training_seconds(self) -> float:
@@ -53,9 +55,9 @@ def run_search(
     """
     command = [*words, f"run.storage={storage}", f"run.name={name}", "evaluate.enabled=false"]
     started = time.time()
-    run_command(["-m", module, *command], environment)
+    said = run_command(["-m", module, *command], environment)
     trials = tuple(RunFolder(f"{storage}/{name}").read_trials().values())
-    return Search(trials, max(trial.ended for trial in trials) - started)
+    return Search(trials, max(trial.ended for trial in trials) - started, said)
 
 
 def kept_search(words: Sequence[str], store: Path, name: str) -> RunFolder:
@@ -83,13 +85,17 @@ def run_command(words: Sequence[str], environment: Mapping[str, str | None] | No
     Raises:
         RuntimeError: it failed.
     """
-    given = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
-    variables = {name: value for name, value in given.items() if value is not None}
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=variables)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment_of(environment))
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise RuntimeError(f"python {' '.join(words)} ended with {done.returncode}:\n{last}")
     return done.stdout
+
+
+def environment_of(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """The variables of a child process: those of this one, changed; None removes one."""
+    given = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(changes or {})}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def data_words(root: str | None, cache: Path) -> list[str]:

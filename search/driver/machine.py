@@ -167,7 +167,7 @@ def least_gpu(visible: str | None = None) -> Gpu:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
     try:
         pynvml.nvmlInit()
-        found = [_gpu(handle) for handle in _handles(visible)]
+        found = [_gpu(handle) for handle in gpu_handles(visible)]
     except pynvml.NVMLError:  # no driver
         return Gpu()
     return Gpu(
@@ -185,13 +185,17 @@ def count_gpus() -> int:
         return 0
     try:
         pynvml.nvmlInit()
-        return len(_handles(visible))
+        return len(gpu_handles(visible))
     except pynvml.NVMLError:  # no driver
         return 0
 
 
-def _handles(visible: str | None) -> list[Any]:
-    """NVML's handles of GPUs and slices that are named, by number or UUID; of all, where no names are given."""
+def gpu_handles(visible: str | None) -> list[Any]:
+    """NVML's handles of GPUs and slices that are named, by number or UUID; of all, where no names are given.
+
+    Raises:
+        pynvml.NVMLError: there is no driver, or it was not asked before (`nvmlInit`).
+    """
     import pynvml
 
     if not visible:

@@ -162,7 +162,7 @@ class Scorer:
     def __init__(self, context: EvaluationContext) -> None:
         import ray
 
-        prepare_process(context.threads)
+        prepare_process(context.threads, context.train.deterministic)
         self._context = context
         self._folder = RunFolder(context.run_url).patient(context.patience)
         self._sets: list[EvaluationSet] = ray.get(context.sets)

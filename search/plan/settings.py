@@ -85,7 +85,7 @@ class SearchSettings:
 class TrainSettings:
     """Defaults of every training parameter that the space does not sample.
 
-    `epoch_images` and `precision` are the same for all trials of a run. With None an epoch is a pass.
+    `epoch_images`, `precision` and `deterministic` are the same for all trials of a run. With None an epoch is a pass.
     """
 
     learning_rate: float = 1e-3
@@ -104,6 +104,7 @@ class TrainSettings:
     schedule: str = "constant"
     norm_momentum: float | None = None
     precision: str = "auto"
+    deterministic: bool = False
 
 
 @dataclass

@@ -8,7 +8,7 @@ import numpy as np
 from data_pipeline.share import TrainingData
 from search.trial.features import build_extractor
 from search.trial.feed import Inputs, image_inputs
-from search.trial.process import has_gpu, prepare_process
+from search.trial.process import has_gpu, out_of_memory, prepare_process
 from search.trial.training import TrialConfig, TrialModel
 
 
@@ -23,19 +23,31 @@ def measure_peak(config: TrialConfig, shape: tuple[int, int, int], classes: int,
 
     Returns:
         The peak of GPU memory; without a GPU, the peak of this process' main memory.
+
+    Raises:
+        MemoryError: such a trial does not fit.
     """
     import tensorflow as tf
 
-    prepare_process(1)
+    prepare_process(1, config.train.deterministic)
     count = 2 * config.train.batch_size
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
     labels, rows = np.arange(count) % classes, np.arange(count)
     data = TrainingData(images, labels, rows, rows, tuple(map(str, range(classes))), "noise")
-    inputs = image_inputs(data)
-    if features:
-        outputs: Any = build_extractor(config, shape, None)(images)
-        inputs = Inputs((outputs,), rows, outputs)
-    TrialModel(config, data, inputs).run_epoch()
+    try:
+        _train_an_epoch(config, data, features)
+    except Exception as error:
+        if reason := out_of_memory(error):
+            raise MemoryError(reason) from None
+        raise
     if has_gpu():
         return float(tf.config.experimental.get_memory_info("GPU:0")["peak"]) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _train_an_epoch(config: TrialConfig, data: TrainingData, features: bool) -> None:
+    inputs = image_inputs(data)
+    if features:
+        outputs: Any = build_extractor(config, data.images.shape[1:], None)(data.images)
+        inputs = Inputs((outputs,), data.train, outputs)
+    TrialModel(config, data, inputs).run_epoch()

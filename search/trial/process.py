@@ -1,10 +1,16 @@
 """Sets up TensorFlow once in a worker process, and releases its memory after every trial."""
 
 import gc
+import re
 
 
-def prepare_process(threads: int) -> None:
-    """Set up TensorFlow once in a worker process: threads of the CPUs it owns, memory growth on GPUs."""
+def prepare_process(threads: int, deterministic: bool = False) -> None:
+    """Set up TensorFlow once in a worker process: threads of the CPUs it owns, memory growth on GPUs.
+
+    Args:
+        threads: of the CPUs that the process owns.
+        deterministic: whether an operation gives the same bits each time, which on a GPU is slower.
+    """
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
@@ -13,6 +19,9 @@ def prepare_process(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+    if deterministic:
+        tf.random.set_seed(0)  # TensorFlow then asks for one; what a trial draws is seeded by the trial
+        tf.config.experimental.enable_op_determinism()
 
 
 def release_memory() -> None:
@@ -30,6 +39,20 @@ def release_memory() -> None:
     for name in [name for name in gradients if name.startswith("CustomGradient-")]:
         del gradients[name]
     gc.collect()
+
+
+def out_of_memory(error: Exception) -> str:
+    """One sentence, where TensorFlow found no memory for a tensor, in place of its many lines; else empty."""
+    import tensorflow as tf
+
+    if not isinstance(error, tf.errors.ResourceExhaustedError):
+        return ""
+    found = re.search(r"(OOM|out of memory).*", str(error), re.IGNORECASE)  # on one of many lines
+    said = found[0][:110] if found else "out of memory"
+    return (
+        f"A trial must fit into memory. Received: {said}. Lower batch_size, take the largest models out of the space, "
+        "or give a trial more of the GPU (resources.gpus_per_trial)."
+    )
 
 
 def has_gpu() -> bool:

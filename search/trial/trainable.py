@@ -20,7 +20,7 @@ from search.plan.settings import TrainSettings
 from search.record import RunFolder, TrialRecord
 from search.trial.checkpoint import Checkpoint, configuration_hash, read_checkpoint, write_best, write_checkpoint
 from search.trial.features import Backbones, trial_inputs
-from search.trial.process import prepare_process, release_memory
+from search.trial.process import out_of_memory, prepare_process, release_memory
 from search.trial.training import TrialModel, trial_config
 
 
@@ -75,7 +75,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
 
     def prepare_process(self, context: TrialContext) -> None:
         """Set up the process for its first trial."""
-        prepare_process(context.threads)
+        prepare_process(context.threads, context.train.deterministic)
 
     def step(self) -> dict[str, Any]:
         """Train and checkpoint one epoch; or report one that a lost process had checkpointed but not reported."""
@@ -97,6 +97,11 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         except OSError as error:
             # This host has no mount, no credentials or a full disk; another may do, which the driver decides.
             return {"done": True, "host_error": str(error), **self._place}
+        except Exception as error:
+            if reason := out_of_memory(error):
+                # A failure like a lost process: its neighbours on the GPU may have had the memory.
+                raise MemoryError(reason) from None
+            raise
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._trial = TrialRecord(**json.loads(config["trial"]))

@@ -50,7 +50,7 @@ def write_weights(folder: RunFolder, trial: TrialRecord):
 def make_scorer(folder: RunFolder, sets: list[EvaluationSet], patch: pytest.MonkeyPatch, which: str = "best") -> Scorer:
     """A scorer in this process, without Ray."""
     patch.setattr("ray.get", lambda reference: reference)
-    patch.setattr(score, "prepare_process", lambda threads: None)
+    patch.setattr(score, "prepare_process", lambda *given: None)
     source = scoring_source(which, sets)
     context = EvaluationContext(folder.url, 0.0, TRAIN, ("normal", "pneumonia"), sets, Backbones({}), which, source, 1)
     return Scorer(context)

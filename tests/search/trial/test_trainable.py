@@ -156,6 +156,18 @@ def test_a_diverged_epoch_is_reported_and_not_saved(start: Callable[..., Scripte
     assert found.epoch == 1
 
 
+def test_a_trial_that_finds_no_memory_is_retried_for_a_reason_of_one_line(start: Callable[..., ScriptedTrial]) -> None:
+    import tensorflow as tf
+
+    full = tf.errors.ResourceExhaustedError(None, None, "Graph execution error:\nOOM when allocating tensor\n[[node]]")
+    with pytest.raises(
+        MemoryError, match=r"^A trial must fit into memory\. Received: OOM when allocating tensor\. .*$"
+    ):
+        start([full]).step()
+    with pytest.raises(RuntimeError, match="another"):
+        start([RuntimeError("another")]).step()
+
+
 def test_what_cannot_be_trained_fails_the_trial_alone(start: Callable[..., ScriptedTrial]) -> None:
     result = start([ValueError("no room for a third pooling")]).step()
     assert result == {"done": True, "status": record.FAILED, "reason": "no room for a third pooling"}
@@ -242,7 +254,7 @@ def test_a_trial_in_a_used_process_gives_the_numbers_of_a_fresh_one(
     small_data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same graphs with another learning rate, then other graphs: neither shows what the process trained before."""
-    monkeypatch.setattr(trainable, "prepare_process", lambda threads: None)  # TensorFlow of this process is at work
+    monkeypatch.setattr(trainable, "prepare_process", lambda *given: None)  # TensorFlow of this process is at work
     monkeypatch.setattr(trainable, "get_training_data", lambda reference: small_data)
     cnn = {"backbone": "cnn", "layers": 1, "filters": 2, "dense": [], "batch_size": 64}
     trials = [{**cnn, "learning_rate": 1e-3}, {**cnn, "learning_rate": 3e-3}, {**cnn, "dense": [4]}]

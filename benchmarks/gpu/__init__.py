@@ -1,0 +1,1 @@
+"""`make gpu-check`: what the README and docs say of GPUs, tried on the machine at hand."""
