@@ -1,7 +1,7 @@
 """The predictions of trained weights for every image, `predictions/NAME.parquet` of a run, and their scores."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,8 +22,9 @@ def prediction_table(
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     classes: Sequence[str],
+    traits: Mapping[str, Sequence[Any]] = {},
 ) -> pa.Table:
-    """Predictions on one set of images, one row an image: `dataset`, `image_id`, `label`, `p_<class>` of every class.
+    """Predictions on one set of images, one row an image: `dataset`, `image_id`, `label`, `p_<class>`, traits.
 
     Args:
         dataset: the set's name.
@@ -31,13 +32,15 @@ def prediction_table(
         labels: int64 (N,), in [0, K).
         probabilities: float32 (N, K), rows sum to 1.
         classes: K names.
+        traits: what else is known of the images, N values each by name (`search.evaluate.sets.EvaluationSet.traits`).
     """
     columns: dict[str, Any] = {
         "dataset": pa.array([dataset] * len(labels)).dictionary_encode(),
         "image_id": list(image_ids),
         "label": labels,
     }
-    return pa.table(columns | {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)})
+    columns |= {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)}
+    return pa.table(columns | {name: pa.array(list(values)) for name, values in traits.items()})
 
 
 def read_predictions(folder: RunFolder, name: str) -> pa.Table:
@@ -73,13 +76,17 @@ def mean_predictions(tables: Sequence[pa.Table]) -> pa.Table:
     import pandas as pd
 
     together = pd.concat([table.to_pandas() for table in tables]).astype({"dataset": str})
-    mean = together.groupby(["dataset", "image_id"], sort=False).mean().reset_index()
+    images = together.groupby(["dataset", "image_id"], sort=False)
+    probabilities = probability_columns(tables[0])
+    mean = images[["label", *probabilities]].mean().reset_index()
     columns = {
         "dataset": pa.array(mean["dataset"].to_list()).dictionary_encode(),
         "image_id": mean["image_id"].to_list(),
         "label": mean["label"].to_numpy(np.int64),
     }
-    return pa.table(columns | {name: mean[name].to_numpy(np.float32) for name in probability_columns(tables[0])})
+    columns |= {name: mean[name].to_numpy(np.float32) for name in probabilities}
+    traits = [name for name in together.columns if name not in columns]
+    return pa.table(columns | {name: pa.array(images[name].first(), from_pandas=True) for name in traits})
 
 
 def predictions_source(folder: RunFolder, name: str) -> str | None:
