@@ -35,7 +35,16 @@ _SUFFIXES = {
         "high": "IC 95 % haut",
     },
 }
-_ENGLISH = {"auc": "AUC", "ece": "ECE", "p_value": "p", "gib": "GiB", "mb": "MiB", "val": "val."}
+_ENGLISH = {
+    "auc": "AUC",
+    "ece": "ECE",
+    "p_value": "p",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "gib": "GiB",
+    "mb": "MiB",
+    "val": "val.",
+}
 # A trial's status, and how often a published row was run again; the keys are regular expressions.
 _FRENCH_STATUS = {
     r"not run": "non exécuté",

@@ -19,6 +19,7 @@ from search.record import (
     FINISHED,
     TRIALS,
     Evaluation,
+    Look,
     RecordError,
     RunFolder,
     RunRecord,
@@ -137,7 +138,10 @@ class Run:
         return len(self.trials) - len(own) < min(confirm, configurations)
 
     def predictions(self, trial: int) -> "pd.DataFrame":
-        """One row an image: `dataset`, `image_id`, `label`, `p_<class>`; no rows where the trial has none."""
+        """One row an image: `dataset`, `image_id`, `label`, `p_<class>`, and `age`, `sex`, `view` where stated.
+
+        No rows where the trial has none.
+        """
         return self._read_predictions(trial_name(trial))
 
     @functools.cached_property
@@ -153,6 +157,11 @@ class Run:
     def feature_costs(self) -> "pd.DataFrame":
         """The cost of the features of frozen backbones: `analysis.events.FEATURE_COLUMNS`, times in seconds."""
         return self._log.feature_costs()
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The evaluations of the run, each a look at its test sets, in order; older runs recorded none."""
+        return self._log.looks
 
     @property
     def winner_predictions(self) -> "pd.DataFrame":

@@ -10,7 +10,8 @@ from analysis.figures.space import count_best, importance
 from analysis.load import Run
 from analysis.page.model import describe_model
 from analysis.scored import Scored, finished_by_metric, scored_winner
-from search.record import FINAL, STOPPED, TEST, VALIDATION, lower_is_better, trial_name
+from analysis.tables.subgroups import smallest_groups
+from search.record import FINAL, STOPPED, TEST, VALIDATION, OperatingPoint, looks_words, lower_is_better, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,8 @@ def answer(run: Run) -> Answer:
     chosen = scored_winner(run)
     if chosen is None:
         return Answer(run.name, None, _no_winner(run), (), (_state(run),), tuple(run.problems))
-    reasons = [_why(chosen), *_what_mattered(run), *_calibrated(chosen), *_generalizes(chosen), _state(run)]
+    reasons = [_why(chosen), *_what_mattered(run), *_calibrated(chosen), *_decides(chosen), *_generalizes(chosen)]
+    reasons += [*_looked(run), _state(run)]
     best = describe_model(run, chosen.trial)
     is_mean = chosen.exported is not None and len(chosen.exported.trials) > 1
     model = f"Pick {chosen.what}. The best of them is {best}." if is_mean else f"Pick {chosen.what}: {best}."
@@ -146,6 +148,20 @@ def _calibrated(chosen: Scored) -> list[str]:
     if exported is None or not exported.why_calibrated:
         return []
     return [f"{'It is calibrated' if exported.calibrated_on else 'It is not calibrated'}: {exported.why_calibrated}."]
+
+
+def _decides(chosen: Scored) -> list[str]:
+    """The operating point, where one was asked for, and the smallest subgroups, where there are any."""
+    exported, smallest = chosen.exported, smallest_groups(chosen.run)
+    point = exported.operating_point if exported else OperatingPoint()
+    found = [f"Its operating point: {point.words}."] if point.chosen_on else []
+    return found + ([f"The smallest subgroups of the test images: {smallest}."] if smallest else [])
+
+
+def _looked(run: Run) -> list[str]:
+    """How often each test set was looked at, as far as the log says."""
+    words = looks_words(run.looks)
+    return [f"Looks at test images: {words}."] if words else []
 
 
 def _generalizes(chosen: Scored) -> list[str]:

@@ -81,7 +81,8 @@ def predictive_value(right: int, own: int, wrong: int, others: int, share: float
     """The share of a decision's images that are of its class, where the class has another share than in the set.
 
     The interval is that of the value's logit, half an image being added to each count, so that it also holds where a
-    rate is 0 or 1; it includes the value. Wilson's limits of both rates, combined, cover less well where rates are high.
+    rate is 0 or 1; it includes the value. Wilson's limits of both rates, combined, cover less well where rates are
+    high.
 
     Args:
         right: how many of the `own` images of the class the decision found.
