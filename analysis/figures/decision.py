@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecisionCurve", "decision_curves", "draw_decision_curves"]
 
-THRESHOLDS = np.linspace(0, 0.99, 100)
+THRESHOLDS = np.linspace(0, 0.995, 200)
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class DecisionCurve:
     Attributes:
         name: the class that is treated.
         prevalence: its share, in (0, 1).
-        model: float64 (100,), of treating where the model's probability reaches the threshold.
-        treat_all: float64 (100,).
+        model: float64 (200,), of treating where the model's probability reaches the threshold.
+        treat_all: float64 (200,).
     """
 
     name: str
@@ -67,7 +67,7 @@ def decision_curves(
             continue
         share = float(positive.mean()) if prevalence is None else prevalence
         at = reweight(p, share, held_at=shares[1]) if len(classes) == 2 and shares else p
-        treated = at[:, k][:, None] >= THRESHOLDS  # (N, 100)
+        treated = at[:, k][:, None] >= THRESHOLDS  # (N, 200)
         model = _net_benefit(treated[positive].mean(axis=0), treated[~positive].mean(axis=0), share)
         ones = np.ones_like(THRESHOLDS)
         curves.append(DecisionCurve(classes[k], share, model, _net_benefit(ones, ones, share)))

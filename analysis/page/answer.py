@@ -79,8 +79,23 @@ def scores(chosen: Scored) -> tuple[Score, ...]:
     rates = tuple(f"{name} found" for name in run.classes)
     if run.record.positive:
         rates = (f"specificity ({run.classes[0]} found)", f"sensitivity ({run.record.positive} found)")
+    decided = _decided(chosen, dataset)
+    if decided is not None:
+        found += [Score(f"{name} at the operating point", *rate) for name, rate in zip(rates, decided, strict=True)]
+        return tuple(found)
     found += [_share(name, int(counts[k, k]), int(counts[k].sum())) for k, name in enumerate(rates) if counts[k].sum()]
     return tuple(found)
+
+
+def _decided(chosen: Scored, dataset: str) -> tuple[tuple[float, float | None, float | None], ...] | None:
+    """Specificity and sensitivity on a set of images, with intervals, at an operating point that was asked for."""
+    exported = chosen.exported
+    if exported is None or not exported.operating_point.chosen_on:
+        return None
+    own = next((each for each in exported.decisions if each.dataset == dataset and not each.stated), None)
+    rates = () if own is None else (own.specificity, own.sensitivity)
+    known = tuple((rate.value, rate.low, rate.high) for rate in rates if rate.value is not None)
+    return known if len(known) == 2 else None
 
 
 def accuracy(chosen: Scored, dataset: str) -> Score:

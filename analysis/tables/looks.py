@@ -1,7 +1,9 @@
 """The table of looks at test images: each evaluation of a run, with its settings."""
 
 import datetime
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -21,11 +23,16 @@ def looks_table(run: Run) -> pd.DataFrame:
             datetime.datetime.fromtimestamp(look.time, datetime.UTC).strftime("%d %B %Y, %H:%M UTC"),
             ", ".join(f"{name} ({count:,})" for name, count in look.images.items()),
             look.trials,
-            ", ".join(f"{name}={value}" for name, value in look.settings.items()),
+            ", ".join(f"{name}={_word(value)}" for name, value in look.settings.items()),
         )
         for look in run.looks
     ]
     return pd.DataFrame(lines, columns=[*COLUMNS])
+
+
+def _word(value: Any) -> str:
+    """A setting's value as a command line has it."""
+    return json.dumps(value).replace('"', "")
 
 
 def _fits(runs: Sequence[Run]) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from search.record import (
+    SHIFTED,
+    VALIDATION,
     Decisions,
     Look,
     Rate,
@@ -38,8 +40,9 @@ def winner_lines(winner: Winner) -> Iterator[str]:
     if winner.operating_point.chosen_on or winner.prevalence is not None:
         yield f"operating point: {winner.operating_point.words}"
         for each in winner.decisions:
-            rates = ", ".join(f"{name} {_rate(getattr(each, key))}" for name, key in _RATE_NAMES.items())
-            yield f"{each.dataset} there, {_prevalence_words(each)}: {rates}"
+            if each.dataset not in (VALIDATION, SHIFTED):
+                rates = ", ".join(f"{name} {_rate(getattr(each, key))}" for name, key in _RATE_NAMES.items())
+                yield f"{each.dataset} there, prevalence {_prevalence_words(each)}: {rates}"
 
 
 def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner, looks: Sequence[Look] = ()) -> str:

@@ -190,7 +190,8 @@ class OperatingPoint:
     @property
     def words(self) -> str:
         """The rule in words: `positive at 0.310 or above (sensitivity 0.95 on validation)`."""
-        reason = f"{self.name} on {self.chosen_on}" if self.chosen_on else "the more probable class"
+        where = "shifted validation" if self.chosen_on == SHIFTED else self.chosen_on
+        reason = f"{self.name} on {where}" if where else "the more probable class"
         return f"positive at {self.threshold:.3f} or above ({reason})"
 
 

@@ -27,5 +27,12 @@ def test_the_page_shows_them(averaged):
     assert f"Its operating point: {averaged.winner.operating_point.words}." in answer(averaged).reasons
 
 
+def test_the_first_numbers_of_the_page_are_those_at_the_operating_point(averaged):
+    record = next(each for each in averaged.winner.decisions if each.dataset == "test")
+    specificity, sensitivity = answer(averaged).scores[-2:]
+    assert specificity.name == "specificity (normal found) at the operating point"
+    assert (sensitivity.value, sensitivity.low) == (record.sensitivity.value, record.sensitivity.low)
+
+
 def test_a_run_without_a_winner_has_none(run):
     assert decisions_table(run).empty
