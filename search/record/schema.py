@@ -189,10 +189,10 @@ class OperatingPoint:
 
     @property
     def words(self) -> str:
-        """The rule in words: `positive at 0.310 or above (sensitivity 0.95 on validation)`."""
+        """The rule in words: `positive at 0.31 or above (sensitivity 0.95 on validation)`."""
         where = "shifted validation" if self.chosen_on == SHIFTED else self.chosen_on
         reason = f"{self.name} on {where}" if where else "the more probable class"
-        return f"positive at {self.threshold:.3f} or above ({reason})"
+        return f"positive at {self.threshold:.3g} or above ({reason})"
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def test_a_card_and_the_screen_give_the_decisions_at_the_operating_point() -> No
     )
     winner = Winner((2,), "", 1.0, (0.0, 0.0), (ENTRY,), operating_point=point, prevalence=0.02, decisions=decisions)
     card = winner_card(RUN, [TrialRecord(2, {}, seed=9, max_epochs=1)], winner).splitlines()
-    assert "- operating point: positive at 0.310 or above (sensitivity 0.95 on validation)" in card
+    assert "- operating point: positive at 0.31 or above (sensitivity 0.95 on validation)" in card
     sensitivity, specificity = "0.900 (0.800 to 0.950)", "0.700 (0.600 to 0.800)"
     assert f"| test | 263 | 2 % (stated) | {sensitivity} | {specificity} | 0.058 (0.040 to 0.080) |  |" in card
     line = f"test there, prevalence 62 % (its own): sensitivity {sensitivity}, specificity {specificity}, PPV 0.830"

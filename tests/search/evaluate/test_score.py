@@ -158,7 +158,7 @@ def records(folder: RunFolder) -> tuple[bytes, ...]:
 @pytest.mark.parametrize(
     ("proposed", "settings", "words"),
     [
-        (1, PLAIN, "These settings would export another: trial 0001, positive at 0.500 or above"),
+        (1, PLAIN, "These settings would export another: trial 0001, positive at 0.5 or above"),
         (0, dataclasses.replace(PLAIN, operating_point={"specificity": 0.9}), r"(specificity 0.9 on validation)"),
         (0, dataclasses.replace(PLAIN, prevalence=0.02), "These settings would export another: trial 0000"),
         (0, dataclasses.replace(PLAIN, weights="last"), "These settings would export another: trial 0000"),
@@ -169,7 +169,7 @@ def test_an_exported_winner_stays_as_it_is_whatever_the_settings(
 ) -> None:
     before = records(exported)
     (line,) = keep(exported, proposed, settings)
-    assert line.startswith("The exported winner stays as it is: trial 0000, positive at 0.500 or above")
+    assert line.startswith("The exported winner stays as it is: trial 0000, positive at 0.5 or above")
     assert words in line
     assert line.endswith("add evaluate.replace_winner=true.")
     assert records(exported) == before
