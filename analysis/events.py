@@ -13,10 +13,12 @@ from search.record import (
     RUNNING,
     ClockRecord,
     EpochRecord,
+    Look,
     RunFolder,
     TrialRecord,
     apply_event,
     fold_clock,
+    fold_looks,
     is_sound,
     lower_is_better,
     read_event,
@@ -97,6 +99,11 @@ class LogReader:
     def clock(self) -> ClockRecord:
         """The time that the run has spent under a time budget, and what the clock has closed."""
         return fold_clock(event for _, event in self._events)
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The evaluations of the run, each a look at its test sets, in order."""
+        return fold_looks(event for _, event in self._events)
 
     def feature_costs(self) -> "pd.DataFrame":
         """The cost of the features of frozen backbones, one row a backbone and session: `FEATURE_COLUMNS`."""

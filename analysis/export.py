@@ -41,6 +41,8 @@ _ENGLISH = {
     "p_value": "p",
     "p_holm": "p (Holm)",
     "holm": "p (Holm)",
+    "ppv": "PPV",
+    "npv": "NPV",
     "gib": "GiB",
     "mb": "MiB",
     "val": "val.",

@@ -20,6 +20,7 @@ from search.record import (
     FINISHED,
     TRIALS,
     Evaluation,
+    Look,
     RunFolder,
     RunRecord,
     Winner,
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEST_COLUMNS = ("loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity", "average_precision")
-_LATER = ("average_precision",)  # evaluations of older runs have none
+# Evaluations of older runs have none.
+_LATER = ("average_precision", "patients", "accuracy_low", "accuracy_high")
 EVALUATION_COLUMNS = tuple(entry.name for entry in fields(Evaluation))
 MANIFEST_COLUMNS = ("image_id", "pool", "label", "group", "content_hash", "width", "height", "split")
 
@@ -140,7 +142,8 @@ class Run:
     def predictions(self, trial: int) -> "pd.DataFrame":
         """One row an image: `dataset`, `image_id`, `label`, `p_<class>`, `patient`; no rows where the trial has none.
 
-        `patient` numbers the patients; an image whose patient is not known has a number of its own.
+        `patient` numbers the patients; an image whose patient is not known has a number of its own. `age`, `sex` and
+        `view` are there where the data set states them.
         """
         return self._read_predictions(trial_name(trial))
 
@@ -157,6 +160,11 @@ class Run:
     def feature_costs(self) -> "pd.DataFrame":
         """The cost of the features of frozen backbones: `analysis.events.FEATURE_COLUMNS`, times in seconds."""
         return self._log.feature_costs()
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The evaluations of the run, each a look at its test sets, in order; older runs recorded none."""
+        return self._log.looks
 
     @property
     def winner_predictions(self) -> "pd.DataFrame":
@@ -211,7 +219,9 @@ class Run:
 
     def _load_predictions(self, name: str) -> "pd.DataFrame":
         frame = self._parquet(self._prediction_columns, "predictions", f"{name}.parquet")
-        return frame.assign(patient=self.patient_names(frame["image_id"]).factorize()[0])
+        if "patient" in frame:
+            return frame
+        return frame.assign(patient=self.patient_names(frame["image_id"]).factorize()[0])  # of older versions
 
     def patient_names(self, image_ids: "pd.Series[str]") -> "pd.Series[str]":
         """The patients of images as the manifest has them; images that it does not list are a patient each."""
@@ -328,7 +338,7 @@ def _read_evaluations(folder: RunFolder) -> "tuple[pd.DataFrame, list[str]]":
         except (ValueError, KeyError, TypeError):
             damaged += 1
     frame = pd.DataFrame(entries, columns=list(EVALUATION_COLUMNS))
-    frame = frame.astype(dict.fromkeys(TEST_COLUMNS, "float64") | {"trial": "int64"})
+    frame = frame.astype(dict.fromkeys((*TEST_COLUMNS, *_LATER), "float64") | {"trial": "int64"})
     lines = f"{damaged} damaged line{'s' if damaged > 1 else ''}"
     return frame, [f"evaluation.jsonl: {lines} skipped"] if damaged else []
 

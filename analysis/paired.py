@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.statistics import Estimate, Floats, Z, count_patients, patient_sums
+from analysis.statistics import Estimate
+from search.record.intervals import Floats, Z, count_patients, patient_sums
 
 # Below this many patients on whom the two differ, chi-square is unreliable and the exact test is used.
 EXACT_BELOW = 25
@@ -84,6 +85,15 @@ def _sign_flip_p(sizes: NDArray[np.int64], observed: int) -> float:
         chances = np.convolve(chances, step)
     sums = np.arange(len(chances)) - len(chances) // 2
     return float(min(chances[np.abs(sums) >= observed].sum(), 1.0))
+
+
+def delong_auc(positive: ArrayLike, scores: ArrayLike, patients: NDArray[np.integer]) -> Estimate:
+    """The area under the ROC curve with DeLong's interval, in [0, 1]; NaN where a class has no image.
+
+    Source: DeLong, DeLong and Clarke-Pearson 1988; Obuchowski 1997 (clustered images).
+    """
+    areas, covariance = _delong(np.asarray(positive, bool), np.asarray(scores, np.float64)[None], patients)
+    return _normal_estimate(areas[0], covariance[0, 0], clip=True)
 
 
 def delong_comparison(

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from search.record.intervals import Floats, effective_count, wilson_interval
 
 LEVEL = 0.95
-Z = 1.959963984540054  # the normal distribution's 97.5 % point
 RESAMPLES = 2000
 
 
@@ -46,55 +45,19 @@ class Reliability:
     high: Floats
 
 
-def wilson_interval(successes: ArrayLike, count: ArrayLike) -> tuple[Floats, Floats]:
-    """The 95 % Wilson interval of proportions, low and high, in [0, 1]; NaN where `count` is 0.
-
-    Source: Wilson 1927; Brown, Cai and DasGupta 2001, 'Interval estimation for a binomial proportion'.
-    """
-    n = np.asarray(count, np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.asarray(successes, np.float64) / n
-        scale = 1 / (1 + Z**2 / n)
-        center = scale * (share + Z**2 / (2 * n))
-        half = scale * Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return np.clip(center - half, 0, 1), np.clip(center + half, 0, 1)
-
-
 def share_interval(came_true: ArrayLike, patients: NDArray[np.integer]) -> Estimate:
-    """The share of images for which something came true, in [0, 1], with Wilson's interval for clustered images.
-
-    The number of images is divided by the design effect: the variance between patients over that of independent images,
-    at least 1. Where all or none came true there is no variance, and the number of patients takes its place.
+    """The share of images for which something came true, in [0, 1], with Wilson's interval over patients.
 
     Args:
         came_true: bool (N,).
         patients: int (N,).
-
-    Source: Rao and Scott 1992, 'A simple method for the analysis of clustered binary data'.
     """
-    outcomes = np.asarray(came_true, np.float64)
-    count, groups = len(outcomes), count_patients(patients)
-    if not count:
+    outcomes = np.asarray(came_true, bool)
+    if not len(outcomes):
         return Estimate(float("nan"), float("nan"), float("nan"))
-    share = float(outcomes.mean())
-    independent = share * (1 - share) / max(count - 1, 1)
-    if independent and groups > 1:
-        variance = groups / (groups - 1) * float((patient_sums(outcomes - share, patients) ** 2).sum()) / count**2
-        count_of_draws = count / max(variance / independent, 1.0)
-    else:
-        count_of_draws = float(groups)
-    low, high = wilson_interval(share * count_of_draws, count_of_draws)
+    share, count = float(outcomes.mean()), effective_count(outcomes, patients)
+    low, high = wilson_interval(share * count, count)
     return Estimate(share, float(low), float(high))
-
-
-def count_patients(patients: NDArray[np.integer]) -> int:
-    """How many patients images are of."""
-    return len(np.unique(patients))
-
-
-def patient_sums(values: NDArray[np.floating], patients: NDArray[np.integer]) -> Floats:
-    """Sums over the images of each patient: of values (N,) float64 (P,), patients in the order of their numbers."""
-    return np.bincount(np.unique(patients, return_inverse=True)[1], values).astype(np.float64)
 
 
 def bootstrap_weights(patients: NDArray[np.integer], resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float32]:

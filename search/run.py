@@ -211,7 +211,7 @@ def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock |
             console.print(ending_line(state))
         if settings.evaluate.enabled:
             console.print("Evaluating the finished trials on validation and test ...")
-            evaluate_run(session, folder)
+            evaluate_run(session, folder, partial(console.print, markup=False, soft_wrap=True))
         state.note_time()
     except (SearchInterruptedError, KeyboardInterrupt):
         export_run(folder)

@@ -28,6 +28,7 @@ from analysis.load import Run, run_labels
 from analysis.statistics import Estimate
 from analysis.table import Table
 from search.record import DIVERGED, FINISHED, STOPPED
+from search.record.intervals import count_patients
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 ALPHA = 0.05  # the chance of one or more claims decided wrongly
@@ -283,7 +284,7 @@ def _image_evidence(
     seeds = min(side["seed"].nunique() for pair in pairs for side in pair)
     basis = (
         f"{names}; {seeds} seed{'s' if seeds > 1 else ''}, paired bootstrap over the "
-        f"{statistics.count_patients(patients)} patients of {len(effect)} test images: what another seed would give is "
+        f"{count_patients(patients)} patients of {len(effect)} test images: what another seed would give is "
         "not in the interval"
     )
     p_value = statistics.bootstrap_p(effect, weights, BORDERS[claim.relation])

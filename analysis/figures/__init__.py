@@ -10,6 +10,7 @@ from analysis.figures.architecture import summary as summary
 from analysis.figures.course import *
 from analysis.figures.curves import *
 from analysis.figures.dataset import *
+from analysis.figures.decision import *
 from analysis.figures.gallery import *
 from analysis.figures.parallel import *
 from analysis.figures.predictions import *

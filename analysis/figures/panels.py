@@ -3,7 +3,7 @@
 A module of figures lists its own in `RUN_PANELS` (of many trials) and `TRIAL_PANELS` (of one model).
 """
 
-from analysis.figures import course, curves, dataset, parallel, predictions, space, workers
+from analysis.figures import course, curves, dataset, decision, parallel, predictions, space, workers
 from analysis.figures.panel import RunPanel, TrialPanel
 
 RUN_PANELS: tuple[RunPanel, ...] = (
@@ -15,4 +15,4 @@ RUN_PANELS: tuple[RunPanel, ...] = (
     *predictions.RUN_PANELS,
     *dataset.RUN_PANELS,
 )
-TRIAL_PANELS: tuple[TrialPanel, ...] = (*curves.TRIAL_PANELS, *predictions.TRIAL_PANELS)
+TRIAL_PANELS: tuple[TrialPanel, ...] = (*curves.TRIAL_PANELS, *predictions.TRIAL_PANELS, *decision.TRIAL_PANELS)

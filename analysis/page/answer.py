@@ -10,7 +10,9 @@ from analysis.figures.space import count_best, importance
 from analysis.load import Run
 from analysis.page.model import describe_model
 from analysis.scored import Scored, ScoredImages, finished_by_metric, scored_winner
-from search.record import FINAL, STOPPED, TEST, VALIDATION, lower_is_better, trial_name
+from analysis.tables.subgroups import smallest_groups
+from search.record import FINAL, STOPPED, TEST, VALIDATION, OperatingPoint, looks_words, lower_is_better, trial_name
+from search.record.intervals import count_patients
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def answer(run: Run) -> Answer:
     chosen = scored_winner(run)
     if chosen is None:
         return Answer(run.name, None, _no_winner(run), (), (_state(run),), tuple(run.problems))
-    reasons = [_why(chosen), *_what_mattered(run), *_calibrated(chosen), *_generalizes(chosen), _state(run)]
+    reasons = [_why(chosen), *_what_mattered(run), *_calibrated(chosen), *_decides(chosen), *_generalizes(chosen)]
+    reasons += [*_looked(run), _state(run)]
     best = describe_model(run, chosen.trial)
     is_mean = chosen.exported is not None and len(chosen.exported.trials) > 1
     model = f"Pick {chosen.what}. The best of them is {best}." if is_mean else f"Pick {chosen.what}: {best}."
@@ -69,17 +72,32 @@ def scores(chosen: Scored) -> tuple[Score, ...]:
         return tuple(Score(style.label(name), value) for name, value in values.items() if value == value)
     counts, images = chosen.confusion(dataset), chosen.images(dataset)
     share = accuracy(chosen, dataset)
-    patients = statistics.count_patients(images.patients)
+    patients = count_patients(images.patients)
     of = f" of {patients:,} patients" if 0 < patients < len(images) else ""
     found = _ranking(images, dataset)
     found.append(replace(share, name=f"{share.name}, {counts.sum():,} images{of}"))
     rates = tuple(f"{name} found" for name in run.classes)
     if run.record.positive:
         rates = (f"specificity ({run.classes[0]} found)", f"sensitivity ({run.record.positive} found)")
+    decided = _decided(chosen, dataset)
+    if decided is not None:
+        found += [Score(f"{name} at the operating point", *rate) for name, rate in zip(rates, decided, strict=True)]
+        return tuple(found)
     for k, name in enumerate(rates):
         if counts[k].sum():
             found.append(_share(name, counts[k, k] / counts[k].sum(), images, images.labels == k))
     return tuple(found)
+
+
+def _decided(chosen: Scored, dataset: str) -> tuple[tuple[float, float | None, float | None], ...] | None:
+    """Specificity and sensitivity on a set of images, with intervals, at an operating point that was asked for."""
+    exported = chosen.exported
+    if exported is None or not exported.operating_point.chosen_on:
+        return None
+    own = next((each for each in exported.decisions if each.dataset == dataset and not each.stated), None)
+    rates = () if own is None else (own.specificity, own.sensitivity)
+    known = tuple((rate.value, rate.low, rate.high) for rate in rates if rate.value is not None)
+    return known if len(known) == 2 else None
 
 
 def accuracy(chosen: Scored, dataset: str) -> Score:
@@ -115,6 +133,13 @@ def _why(chosen: Scored) -> str:
     extreme = "lowest" if lower_is_better(run.metric) else "highest"
     members = chosen.exported.trials if chosen.exported else (chosen.trial,)
     splits = run.record.config.get("data", {}).get("split", {})
+    is_ranked_alone = not splits.get("redraw") and run.trials["confirms"].isna().all()
+    best = [int(number) for number in ordered.index if number in set(run.evaluations["trial"])][: len(members)]
+    if chosen.exported and best and is_ranked_alone and set(best) != set(members):
+        return (
+            f"It was exported by an earlier evaluation and stays; of {finished} now, trial {trial_name(best[0])} "
+            f"has the {extreme} {metric}, {ordered[best[0]]:.4f}. evaluate.replace_winner=true exports the best of now."
+        )
     if len(members) > 1 and splits.get("redraw"):
         words = f"They are the repeats, each on a split of its own, of the configuration with the best mean {metric}"
         return f"{words}, of {finished}. The test set had no part in the choice."
@@ -149,6 +174,20 @@ def _calibrated(chosen: Scored) -> list[str]:
     if exported is None or not exported.why_calibrated:
         return []
     return [f"{'It is calibrated' if exported.calibrated_on else 'It is not calibrated'}: {exported.why_calibrated}."]
+
+
+def _decides(chosen: Scored) -> list[str]:
+    """The operating point, where one was asked for, and the smallest subgroups, where there are any."""
+    exported, smallest = chosen.exported, smallest_groups(chosen.run)
+    point = exported.operating_point if exported else OperatingPoint()
+    found = [f"Its operating point: {point.words}."] if point.chosen_on else []
+    return found + ([f"The smallest subgroups of the test images: {smallest}."] if smallest else [])
+
+
+def _looked(run: Run) -> list[str]:
+    """How often each test set was looked at, as far as the log says."""
+    words = looks_words(run.looks)
+    return [f"Looks at test images: {words}."] if words else []
 
 
 def _generalizes(chosen: Scored) -> list[str]:

@@ -67,7 +67,11 @@ def sections(runs: Sequence[Run]) -> list[Section]:
             _shown(runs, "data"),
         ),
         Section(
-            "made", "Made with", "How this was made", "Everything needed to run it again.", tuple(origin_blocks(runs))
+            "made",
+            "Made with",
+            "How this was made",
+            "Everything needed to run it again.",
+            (*origin_blocks(runs), *table_blocks(runs, "made")),
         ),
     ]
 

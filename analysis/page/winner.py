@@ -30,7 +30,7 @@ def winner_blocks(runs: Sequence[Run]) -> list[Block]:
         block(
             "Results",
             "The exported model on every set of images, with 95 % intervals: Wilson's for accuracy, resampled images "
-            "for the others.",
+            "for the others. Sensitivity and specificity are those at a probability of 0.5.",
             _results,
         ),
         *(_panel_block(panel, chosen) for panel in TRIAL_PANELS),

@@ -12,6 +12,7 @@ from analysis.load import Run
 from analysis.scored import NOT_SCORED
 from analysis.table import Table
 from search.record import FINISHED, lower_is_better
+from search.record.intervals import count_patients
 
 COMPARED = 10  # trials that are compared with the best one
 WITH_INTERVALS = 200  # evaluations whose predictions are read for an interval, a few milliseconds each
@@ -66,7 +67,7 @@ def _compare(run: Run, first: int, second: int) -> dict[str, Any]:
     patients = a.patients
     accuracy = statistics.bootstrap_mean(a.right.astype(float) - b.right, resamples(patients))
     test = paired.mcnemar(a.right, b.right, patients)
-    values: list[Any] = [first, second, len(a), statistics.count_patients(patients)]
+    values: list[Any] = [first, second, len(a), count_patients(patients)]
     values += [accuracy.value, accuracy.low, accuracy.high]
     values += [test.only_first, test.only_second, test.p_value, np.nan]
     if len(run.classes) == 2:
@@ -80,14 +81,16 @@ def _compare(run: Run, first: int, second: int) -> dict[str, Any]:
 def evaluations_table(run: Run) -> pd.DataFrame:
     """Every evaluation, also on outside test sets; replays with row and repeat.
 
-    The accuracies of the first `WITH_INTERVALS` have intervals over patients.
+    Accuracies have intervals over patients; those of older records the first `WITH_INTERVALS`.
     """
     frame = run.evaluations.drop(columns="confusion")
-    known = list(zip(frame["trial"], frame["dataset"], strict=True))[:WITH_INTERVALS]
-    intervals = [_accuracy_interval(run, *each) for each in known] + [(np.nan, np.nan)] * (len(frame) - len(known))
+    unknown = frame.index[frame["accuracy_low"].isna()][:WITH_INTERVALS]
+    for place in unknown:
+        entry: Any = frame.loc[place]
+        frame.loc[place, ["accuracy_low", "accuracy_high"]] = _accuracy_interval(run, entry["trial"], entry["dataset"])
     place = list(frame.columns).index("accuracy") + 1
-    frame.insert(place, "accuracy_low", [low for low, _ in intervals])
-    frame.insert(place + 1, "accuracy_high", [high for _, high in intervals])
+    for name in ("accuracy_high", "accuracy_low"):
+        frame.insert(place, name, frame.pop(name))
     if (run.trials["row"] != "").any() or run.trials["repeat"].any():
         for place, name in enumerate(("row", "repeat"), start=1):
             frame.insert(place, name, frame["trial"].map(run.trials[name]))

@@ -12,18 +12,32 @@ import pandas as pd
 from analysis.claims import dataset, replay, verdicts
 from analysis.load import Run
 from analysis.table import Table
-from analysis.tables import comparison, costs, effects, endings, isolation, ranking, selection
+from analysis.tables import (
+    comparison,
+    costs,
+    decisions,
+    effects,
+    endings,
+    isolation,
+    looks,
+    ranking,
+    selection,
+    subgroups,
+)
 
 _ALL: tuple[Table, ...] = (
     *replay.TABLES,
     *dataset.TABLES,
     *ranking.TABLES,
+    *decisions.TABLES,
+    *subgroups.TABLES,
     *selection.TABLES,
     *comparison.TABLES,
     *isolation.TABLES,
     *effects.TABLES,
     *endings.TABLES,
     *costs.TABLES,
+    *looks.TABLES,
     *verdicts.TABLES,
 )
 TABLES: Mapping[str, Table] = {table.name: table for table in _ALL}

@@ -13,6 +13,7 @@ from analysis.load import Run
 from analysis.scored import NOT_SCORED, Scored, ScoredImages, finished_by_metric, images_of, scored_winner
 from analysis.table import Table
 from search.record import SHIFTED, VALIDATION
+from search.record.intervals import count_patients
 
 SCORES = (  # those first that mean something where classes are of unequal size
     *("balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high"),
@@ -135,7 +136,7 @@ def _mean(run: Run, members: Sequence[int]) -> pd.DataFrame:
 def _scores(images: ScoredImages, weights: NDArray[np.float32]) -> dict[str, Any]:
     """The columns of a model's scores on a set of images."""
     labels, probabilities = images.labels, images.probabilities
-    found: dict[str, Any] = {"patients": statistics.count_patients(images.patients)}
+    found: dict[str, Any] = {"patients": count_patients(images.patients)}
     for name, estimate in (
         ("accuracy", statistics.share_interval(images.right, images.patients)),
         ("balanced_accuracy", statistics.bootstrap_balanced_accuracy(labels, images.right, weights)),

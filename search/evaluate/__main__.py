@@ -4,9 +4,10 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from search.driver.command import exit_code, open_run, prepare, say_onednn, write_page
+from search.driver.command import check_prepared, exit_code, open_run, prepare, say_onednn, write_page
 from search.driver.lease import drive
 from search.driver.preflight import check_machine
 from search.driver.runs import check_same_data, update_run
@@ -30,10 +31,12 @@ def _evaluate(words: Sequence[str]) -> int:
         say_onednn(folder, console)
         dataset = prepare(settings, console)
         check_same_data(folder, dataset)
-        with open_session(settings, read_space(settings), dataset, console.print) as session, drive(folder):
+        space = read_space(settings)
+        check_prepared(space, settings, dataset)
+        with open_session(settings, space, dataset, console.print) as session, drive(folder):
             update_run(folder, session.settings)
             try:
-                evaluate_run(session, folder)
+                evaluate_run(session, folder, partial(console.print, markup=False, soft_wrap=True))
             except KeyboardInterrupt:
                 again = shlex.join(["python", "-m", "search.evaluate", *words])
                 console.print(f"Stopped; no trial is lost. Evaluate with:\n  {again}", markup=False, soft_wrap=True)

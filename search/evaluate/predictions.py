@@ -1,7 +1,7 @@
 """The predictions of trained weights for every image, `predictions/NAME.parquet` of a run, and their scores."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from search.record import Evaluation, RunFolder
+from search.record.intervals import count_patients, effective_count, wilson_interval
 from search.trial.metrics import score
 
 _SOURCE = b"source"  # in the file's own metadata
@@ -22,8 +23,9 @@ def prediction_table(
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     classes: Sequence[str],
+    others: Mapping[str, Sequence[Any] | NDArray[Any]] = {},
 ) -> pa.Table:
-    """Predictions on one set of images, one row an image: `dataset`, `image_id`, `label`, `p_<class>` of every class.
+    """Predictions on one set of images, one row an image: `dataset`, `image_id`, `label`, `p_<class>`, others.
 
     Args:
         dataset: the set's name.
@@ -31,13 +33,15 @@ def prediction_table(
         labels: int64 (N,), in [0, K).
         probabilities: float32 (N, K), rows sum to 1.
         classes: K names.
+        others: N values each by name: `patient`, and the traits of `search.evaluate.sets.EvaluationSet`.
     """
     columns: dict[str, Any] = {
         "dataset": pa.array([dataset] * len(labels)).dictionary_encode(),
         "image_id": list(image_ids),
         "label": labels,
     }
-    return pa.table(columns | {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)})
+    columns |= {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)}
+    return pa.table(columns | {name: pa.array(list(values)) for name, values in others.items()})
 
 
 def read_predictions(folder: RunFolder, name: str) -> pa.Table:
@@ -73,13 +77,17 @@ def mean_predictions(tables: Sequence[pa.Table]) -> pa.Table:
     import pandas as pd
 
     together = pd.concat([table.to_pandas() for table in tables]).astype({"dataset": str})
-    mean = together.groupby(["dataset", "image_id"], sort=False).mean().reset_index()
+    images = together.groupby(["dataset", "image_id"], sort=False)
+    probabilities = probability_columns(tables[0])
+    mean = images[["label", *probabilities]].mean().reset_index()
     columns = {
         "dataset": pa.array(mean["dataset"].to_list()).dictionary_encode(),
         "image_id": mean["image_id"].to_list(),
         "label": mean["label"].to_numpy(np.int64),
     }
-    return pa.table(columns | {name: mean[name].to_numpy(np.float32) for name in probability_columns(tables[0])})
+    columns |= {name: mean[name].to_numpy(np.float32) for name in probabilities}
+    others = [name for name in together.columns if name not in columns]
+    return pa.table(columns | {name: pa.array(images[name].first(), from_pandas=True) for name in others})
 
 
 def predictions_source(folder: RunFolder, name: str) -> str | None:
@@ -102,12 +110,38 @@ def probabilities_of(table: pa.Table) -> NDArray[np.float32]:
 
 
 def evaluation(
-    trial: int, dataset: str, weights: str, epoch: int, labels: NDArray[np.int64], probabilities: NDArray[np.floating]
+    trial: int,
+    dataset: str,
+    weights: str,
+    epoch: int,
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+    patients: NDArray[np.int64],
 ) -> Evaluation:
-    """The record of the scores of predictions (N, K) on a set of images with these labels (N,)."""
+    """The record of the scores of predictions (N, K) on a set of images with these labels and patients (N,)."""
     scores = asdict(score(labels, probabilities))
     scores["confusion"] = scores["confusion"].tolist()
-    return Evaluation(trial, dataset, weights, epoch, len(labels), **scores)
+    right = labels == probabilities.argmax(axis=1)
+    count = effective_count(right, patients)
+    low, high = wilson_interval(scores["accuracy"] * count, count)
+    return Evaluation(
+        trial,
+        dataset,
+        weights,
+        epoch,
+        len(labels),
+        **scores,
+        patients=count_patients(patients),
+        accuracy_low=float(low),
+        accuracy_high=float(high),
+    )
+
+
+def patients_of(table: pa.Table) -> NDArray[np.int64]:
+    """The patients of predictions by number, int64 (N,); in those of older versions each image is its own."""
+    if "patient" in table.column_names:
+        return np.asarray(table["patient"].to_numpy(), np.int64)
+    return np.arange(len(table))
 
 
 def _open(folder: RunFolder, name: str) -> pq.ParquetFile:

@@ -9,7 +9,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,34 @@ from search.evaluate.predictions import (
     write_predictions,
 )
 from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_sets
-from search.evaluate.winner import WINNER, best_trials, make_winner, winner_model
-from search.plan.settings import TrainSettings
-from search.record import FINISHED, TEST, Evaluation, RecordError, RunFolder, TrialRecord, Winner, to_json
+from search.evaluate.winner import (
+    WINNER,
+    best_trials,
+    held_shares,
+    is_same_model,
+    make_winner,
+    propose_winner,
+    read_members,
+    record_winner,
+    score_winner,
+    winner_model,
+    write_card,
+)
+from search.plan.settings import EvaluateSettings, TrainSettings
+from search.record import (
+    EVALUATED,
+    FINISHED,
+    SHIFTED,
+    TEST,
+    VALIDATION,
+    Evaluation,
+    EventLog,
+    RecordError,
+    RunFolder,
+    TrialRecord,
+    Winner,
+    to_json,
+)
 from search.trial.checkpoint import Checkpoint, CheckpointError, configuration_hash, read_best, read_checkpoint
 from search.trial.features import Backbones
 from search.trial.process import prepare_process, release_memory
@@ -65,11 +90,17 @@ class EvaluationContext:
     threads: int
 
 
-def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
+def evaluate_run(session: Session, folder: RunFolder, say: Callable[[str], None] = print) -> list[Evaluation]:
     """Score every finished trial that has no scores yet, and write evaluations, predictions and the winner.
 
-    The winner's record comes last: a run that has one is complete. Needs a running Ray. Returns all evaluations of the
-    run.
+    The winner's record comes last: a run that has one is complete. A winner that was exported before stays, unless
+    `evaluate.replace_winner` says otherwise. The log records the look at the test sets before it happens. Needs a
+    running Ray. Returns all evaluations of the run.
+
+    Args:
+        session: of the run.
+        folder: the run's.
+        say: called with a line where the settings would export another winner than the one that stays.
 
     Raises:
         RecordError: the winner's weights cannot be read.
@@ -84,9 +115,11 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
     source = scoring_source(which, sets)
     known = known_evaluations(folder, trials, which, source)
     open_trials = [trial for trial in trials if any((trial.number, each.name) not in known for each in sets)]
-    folder.remove("winner", "winner.json")
     if not trials:
         return []
+    if settings.evaluate.replace_winner:
+        folder.remove("winner", "winner.json")
+    _note_look(folder, sets, len(trials), settings.evaluate)
     context = EvaluationContext(
         run_url=folder.absolute_url,
         patience=settings.run.patience,
@@ -105,8 +138,18 @@ def evaluate_run(session: Session, folder: RunFolder) -> list[Evaluation]:
         folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
         scored = {entry.trial for entry in evaluations}
         usable = [trial for trial in recorded if trial.status != FINISHED or trial.number in scored]
-        _export_winner(session, folder, usable, scorers)
+        _settle_winner(session, folder, usable, scorers, say)
     return evaluations
+
+
+def _note_look(folder: RunFolder, sets: Sequence[EvaluationSet], trials: int, settings: EvaluateSettings) -> None:
+    """Record in the log that test sets are looked at, and how."""
+    images = {each.name: len(each.rows) for each in sets if each.name not in (VALIDATION, SHIFTED)}
+    log = EventLog(folder)
+    try:
+        log.append(EVALUATED, images=images, trials=trials, settings=asdict(settings))
+    finally:
+        log.close()
 
 
 def scoring_source(which: str, sets: Sequence[EvaluationSet]) -> str:
@@ -122,26 +165,84 @@ def known_evaluations(
     return {(e.trial, e.dataset): e for e in folder.read_evaluations() if e.trial in sound and e.weights == which}
 
 
-def _export_winner(session: Session, folder: RunFolder, trials: Sequence[TrialRecord], scorers: Sequence[Any]) -> None:
-    """Make the winner, export its model in one of the processes, and write its record last.
+def _settle_winner(
+    session: Session,
+    folder: RunFolder,
+    trials: Sequence[TrialRecord],
+    scorers: Sequence[Any],
+    say: Callable[[str], None],
+) -> None:
+    """Make and export the winner, its record last; one that was exported before stays, and is scored on new sets.
 
     Args:
         session: of the run.
         folder: the run's.
         trials: all of the run but for finished ones that could not be scored.
         scorers: the processes.
+        say: as in `evaluate_run`.
     """
-    import ray
-
     settings = session.settings
     members = best_trials(trials, settings)
     if not members:
         return
     groups = calibration_groups(session.dataset, settings.search.judges_by_shifted)
     patients = {row.image_id: row.group for row in session.dataset.manifest.pool_rows}
+    kept = folder.read_winner()
+    if kept is not None:
+        proposed = propose_winner(folder, members, settings.evaluate, groups, patients).winner
+        keep_winner(folder, kept, proposed, trials, settings.evaluate, say)
+        return
     winner = make_winner(folder, members, settings.evaluate, groups, patients)
+    _export(folder, members, winner, scorers)
+    folder.write_winner(winner)
+
+
+def keep_winner(
+    folder: RunFolder,
+    kept: Winner,
+    proposed: Winner,
+    trials: Sequence[TrialRecord],
+    settings: EvaluateSettings,
+    say: Callable[[str], None],
+) -> None:
+    """Leave the exported model as it is: only its scores on sets that were added and its card are written.
+
+    Args:
+        folder: the run's.
+        kept: the winner that was exported.
+        proposed: the one that the settings would export.
+        trials: as in `_settle_winner`.
+        settings: that the trials were scored with.
+        say: called with a line if the settings would export another model.
+    """
+    if not is_same_model(kept, proposed):
+        say(
+            f"The exported winner stays as it is: {kept.what}, {kept.operating_point.words}. These settings would "
+            f"export another: {proposed.what}, {proposed.operating_point.words}. "
+            "To replace it, add evaluate.replace_winner=true."
+        )
+    members = [trial for number in kept.trials for trial in trials if trial.number == number]
+    scored_weights = {entry.weights for entry in kept.evaluations}
+    if len(members) < len(kept.trials):
+        return
+    kept = replace(kept, shares=kept.shares or held_shares(folder.read_run(), members, kept.calibrated_on))
+    if scored_weights == {settings.weights}:  # else the predictions are of other weights than the winner's
+        kept = record_winner(folder, members, score_winner(kept, read_members(folder, members), settings))
+        folder.write_winner(kept)
+    else:
+        write_card(folder, members, kept)
+
+
+def _export(folder: RunFolder, members: Sequence[TrialRecord], winner: Winner, scorers: Sequence[Any]) -> None:
+    """Export the winner's model in one of the processes.
+
+    Raises:
+        RecordError: the weights of a member cannot be read.
+    """
+    import ray
+
     try:
-        _export(scorers, members, winner)
+        _export_anywhere(scorers, members, winner)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, CheckpointError):
             raise RecordError(
@@ -149,7 +250,6 @@ def _export_winner(session: Session, folder: RunFolder, trials: Sequence[TrialRe
                 f"Restore the files below {folder.url}/trials and evaluate the run again."
             ) from None
         raise
-    folder.write_winner(winner)
 
 
 class Scorer:
@@ -193,12 +293,13 @@ class Scorer:
         evaluations, tables = [], []
         for each, images in zip(sets, inputs, strict=True):
             probabilities = predict(model, images, each.rows)
-            evaluations.append(
-                evaluation(trial.number, each.name, self._context.which, checkpoint.epoch, each.labels, probabilities)
-            )
+            where = trial.number, each.name, self._context.which, checkpoint.epoch
+            evaluations.append(evaluation(*where, each.labels, probabilities, each.patients))
+            columns: dict[str, Any] = {"patient": each.patients, **each.traits}
             classes = self._context.classes
-            tables.append(prediction_table(each.name, each.image_ids, each.labels, probabilities, classes))
-        write_predictions(self._folder, pa.concat_tables(tables), trial.name, self._context.source)
+            tables.append(prediction_table(each.name, each.image_ids, each.labels, probabilities, classes, columns))
+        together = pa.concat_tables(tables, promote_options="default")  # sets may have other traits
+        write_predictions(self._folder, together, trial.name, self._context.source)
         del model
         release_memory()
         return evaluations
@@ -289,7 +390,7 @@ def _score_all(scorers: Sequence[Any], trials: Sequence[TrialRecord]) -> Iterato
             at_work[scorer.score.remote(trial)] = scorer, trial
 
 
-def _export(scorers: Sequence[Any], members: Sequence[TrialRecord], winner: Winner) -> None:
+def _export_anywhere(scorers: Sequence[Any], members: Sequence[TrialRecord], winner: Winner) -> None:
     """Export the winner in the first process that answers; in another one where its host does not work."""
     import ray
 
@@ -301,7 +402,7 @@ def _export(scorers: Sequence[Any], members: Sequence[TrialRecord], winner: Winn
         if not others:
             raise
         print(f"The winner is exported by another process: {error}")
-        _export(others, members, winner)
+        _export_anywhere(others, members, winner)
 
 
 def _first_ready(scorers: Sequence[Any]) -> Any:

@@ -1,8 +1,9 @@
 """The images that trained weights are scored on: validation, its shifted copy, the test set and outside test sets."""
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from data_pipeline.split import Split
 from search.record import SHIFTED, TEST, VALIDATION
 
 _FOLDS = 10  # of patients
+_TRAITS = ("age", "sex", "view")  # fields of `ImageRow` that divide images into subgroups; none names a patient
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,11 @@ class EvaluationSet:
         rows: the images that are scored, int64 (n,).
         labels: theirs, int64 (n,).
         image_ids: their n names, as in the manifest.
+        patients: a number for the patient of each, int64 (n,), the same in all sets of one pool.
         fingerprint: equal for equal `images`.
         repeat: the repeat of a configuration whose trials are scored on it; None for all trials.
+        traits: `age` (years), `sex` and `view`, n values each, None where not said; those that no image says are left
+            out.
     """
 
     name: str
@@ -36,8 +41,10 @@ class EvaluationSet:
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     image_ids: tuple[str, ...]
+    patients: NDArray[np.int64]
     fingerprint: str
     repeat: int | None = None
+    traits: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 def evaluation_sets(dataset: Dataset, with_shifted: bool, repeats: Sequence[Split] = ()) -> list[EvaluationSet]:
@@ -74,15 +81,31 @@ def _validation_sets(
     dataset: Dataset, pool: NDArray[np.uint8], split: Split, with_shifted: bool, repeat: int | None
 ) -> list[EvaluationSet]:
     manifest, chosen, fingerprint = dataset.manifest, split.validation, dataset.pool.fingerprint
-    labels, ids = manifest.pool_labels[chosen], tuple(manifest.pool_rows[place].image_id for place in chosen)
-    sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, fingerprint, repeat)]
+    rows = [manifest.pool_rows[place] for place in chosen]
+    labels, ids, traits = manifest.pool_labels[chosen], tuple(row.image_id for row in rows), _traits(rows)
+    patients = number_patients(manifest.pool_rows)[chosen]
+    sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, patients, fingerprint, repeat, traits)]
     if with_shifted:
         copy, known_as = shifted(pool, chosen), shifted_fingerprint(fingerprint, chosen)
-        sets.append(EvaluationSet(SHIFTED, copy, np.arange(len(chosen)), labels, ids, known_as, repeat))
+        places = np.arange(len(chosen))
+        sets.append(EvaluationSet(SHIFTED, copy, places, labels, ids, patients, known_as, repeat, traits))
     return sets
 
 
 def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages) -> EvaluationSet:
     labels = np.array([row.label for row in rows], np.int64)
     images, ids = read_images(prepared, rows), tuple(row.image_id for row in rows)
-    return EvaluationSet(name, images, np.arange(len(rows)), labels, ids, prepared.fingerprint)
+    places, patients = np.arange(len(rows)), number_patients(rows)
+    return EvaluationSet(name, images, places, labels, ids, patients, prepared.fingerprint, traits=_traits(rows))
+
+
+def number_patients(rows: Sequence[ImageRow]) -> NDArray[np.int64]:
+    """A number for the patient of each image, int64 (n,), by first appearance; it names nobody."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(row.group, len(numbers)) for row in rows], np.int64)
+
+
+def _traits(rows: Sequence[ImageRow]) -> dict[str, tuple[Any, ...]]:
+    """What is known of some images, as `EvaluationSet.traits`."""
+    found = {name: tuple(None if (own := getattr(row, name)) == "" else own for row in rows) for name in _TRAITS}
+    return {name: values for name, values in found.items() if any(value is not None for value in values)}

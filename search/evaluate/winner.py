@@ -1,6 +1,7 @@
 """The winner of a search: the best trials by validation as one model, with calibrated probabilities."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,9 +9,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from search.evaluate.card import winner_card
+from search.evaluate.operating import choose_point, decisions_on
 from search.evaluate.predictions import (
     evaluation,
     mean_predictions,
+    patients_of,
     probabilities_of,
     probability_columns,
     read_predictions,
@@ -21,7 +24,10 @@ from search.record import (
     FINISHED,
     SHIFTED,
     VALIDATION,
+    Decisions,
+    OperatingPoint,
     RunFolder,
+    RunRecord,
     TrialRecord,
     Winner,
     rank,
@@ -56,6 +62,14 @@ def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[Trial
     return [trial for group in groups for trial in rank(group, metric, weights)][: settings.evaluate.ensemble]
 
 
+@dataclass(frozen=True)
+class ScoredWinner:
+    """A winner with its scores, and its predictions, calibrated, as `prediction_table`."""
+
+    winner: Winner
+    predictions: pa.Table
+
+
 def make_winner(
     folder: RunFolder,
     members: Sequence[TrialRecord],
@@ -63,40 +77,162 @@ def make_winner(
     groups: Mapping[str, str],
     patients: Mapping[str, str],
 ) -> Winner:
-    """Average the predictions of some trials, calibrate them, and score them on every set of images.
+    """The winner that some trials make, with its scores on every set of images; its predictions and card are written.
 
-    Card and predictions are written; the record is not, because it must follow the exported model. Calibration is left
-    out unless it clearly lowers the loss on images of other groups than those that it was fitted on.
+    Its record is not, because it must follow the exported model. Arguments and errors are those of `propose_winner`.
+    """
+    return record_winner(folder, members, propose_winner(folder, members, settings, groups, patients))
+
+
+def propose_winner(
+    folder: RunFolder,
+    members: Sequence[TrialRecord],
+    settings: EvaluateSettings,
+    groups: Mapping[str, str],
+    patients: Mapping[str, str],
+) -> ScoredWinner:
+    """As `make_winner`; nothing is written.
 
     Args:
         folder: the run's, with the predictions of every member.
         members: scored trials, best first.
-        settings: whether to calibrate, and which weights were scored.
+        settings: whether to calibrate, where to divide two classes, and which weights were scored.
         groups: the group of each image that calibration may be fitted on, by its name, as
             `search.evaluate.sets.calibration_groups`.
         patients: the patient of each of these images, by its name.
+
+    Raises:
+        SettingsError: an operating point is wanted, and a class has no image in validation.
     """
-    table = mean_predictions([read_predictions(folder, trial.name) for trial in members])
-    labels, datasets = table["label"].to_numpy(), np.array(table["dataset"].to_pylist())
-    p: NDArray[np.floating] = probabilities_of(table)  # (N, K)
-    calibrated_on, calibration = "", Calibration.none(p.shape[1])
+    table = read_members(folder, members)
+    return score_winner(choose_winner(folder.read_run(), members, table, settings, groups, patients), table, settings)
+
+
+def record_winner(folder: RunFolder, members: Sequence[TrialRecord], scored: ScoredWinner) -> Winner:
+    """Write a winner's predictions and card; returns the winner."""
+    write_predictions(folder, scored.predictions, WINNER)
+    write_card(folder, members, scored.winner)
+    return scored.winner
+
+
+def write_card(folder: RunFolder, members: Sequence[TrialRecord], winner: Winner) -> None:
+    """Write a winner's card, with the looks at test images so far."""
+    card = winner_card(folder.read_run(), members, winner, folder.read_log().looks)
+    folder.write(card.encode(), "winner", "card.md")
+
+
+def read_members(folder: RunFolder, members: Sequence[TrialRecord]) -> pa.Table:
+    """The mean of the members' predictions, as `mean_predictions`."""
+    return mean_predictions([read_predictions(folder, trial.name) for trial in members])
+
+
+def choose_winner(
+    run: RunRecord,
+    members: Sequence[TrialRecord],
+    table: pa.Table,
+    settings: EvaluateSettings,
+    groups: Mapping[str, str],
+    patients: Mapping[str, str],
+) -> Winner:
+    """The winner that some trials make, without scores: its calibration and its operating point, set on validation.
+
+    Calibration is left out unless it clearly lowers the loss on images of other groups than those that it was fitted
+    on.
+
+    Args:
+        run: of the trials.
+        members: scored trials, best first.
+        table: of `read_members`.
+        settings: as the other arguments and the errors, those of `propose_winner`.
+        groups: as there.
+        patients: as there.
+    """
+    classes = len(probability_columns(table))
+    calibrated_on, calibration = "", Calibration.none(classes)
     losses: tuple[float, ...] = ()
     if settings.calibrate:
         calibrated_on, calibration, losses = _choose_calibration(table, groups, patients)
-    if calibrated_on:
-        p = calibration.apply(p)
+    point = OperatingPoint()
+    if classes == 2:
+        name, own = _chosen_on(table)
+        p = _calibrated(table, calibrated_on, calibration)[own, 1]
+        point = choose_point(table["label"].to_numpy()[own], p, settings.operating_point, name)
+    return Winner(
+        trials=tuple(trial.number for trial in members),
+        calibrated_on=calibrated_on,
+        slope=calibration.slope,
+        bias=calibration.bias,
+        evaluations=(),
+        held_out_losses=losses,
+        shares=held_shares(run, members, calibrated_on),
+        operating_point=point,
+        prevalence=settings.prevalence,
+    )
+
+
+def score_winner(winner: Winner, table: pa.Table, settings: EvaluateSettings) -> ScoredWinner:
+    """A winner with its scores on every set of images; its model and its operating point stay as they are.
+
+    Args:
+        winner: with or without scores.
+        table: of `read_members`.
+        settings: which weights were scored.
+    """
+    labels, datasets = table["label"].to_numpy(), np.array(table["dataset"].to_pylist())
+    p, patients = _calibrated(table, winner.calibrated_on, Calibration(winner.slope, winner.bias)), patients_of(table)
+    places = {str(name): datasets == name for name in dict.fromkeys(datasets)}
     evaluations = [
-        evaluation(members[0].number, str(dataset), settings.weights, 0, labels[own], p[own])
-        for dataset in dict.fromkeys(datasets)
-        for own in [datasets == dataset]
+        evaluation(winner.trials[0], name, settings.weights, 0, labels[own], p[own], patients[own])
+        for name, own in places.items()
     ]
+    decisions: list[Decisions] = []
+    if p.shape[1] == 2:
+        for name, own in places.items():
+            scored = labels[own], p[own, 1], patients[own]
+            decisions += decisions_on(name, *scored, winner.operating_point, winner.prevalence)
     for place, name in enumerate(probability_columns(table)):
         table = table.set_column(table.column_names.index(name), name, pa.array(p[:, place].astype(np.float32)))
-    write_predictions(folder, table, WINNER)
-    numbers = tuple(trial.number for trial in members)
-    winner = Winner(numbers, calibrated_on, calibration.slope, calibration.bias, tuple(evaluations), losses)
-    folder.write(winner_card(folder.read_run(), members, winner).encode(), "winner", "card.md")
-    return winner
+    return ScoredWinner(replace(winner, evaluations=tuple(evaluations), decisions=tuple(decisions)), table)
+
+
+def is_same_model(first: Winner, second: Winner) -> bool:
+    """Whether two winners give the same probabilities and decisions, and are meant for the same prevalence."""
+
+    def names(winner: Winner) -> tuple[object, ...]:
+        point = winner.operating_point
+        weights = {entry.weights for entry in winner.evaluations}
+        return winner.trials, weights, winner.calibrated_on, point.name, point.chosen_on, winner.prevalence
+
+    def numbers(winner: Winner) -> tuple[float, ...]:
+        return winner.slope, *winner.bias, winner.operating_point.threshold
+
+    return names(first) == names(second) and bool(np.allclose(numbers(first), numbers(second)))
+
+
+def held_shares(run: RunRecord, members: Sequence[TrialRecord], calibrated_on: str) -> tuple[float, ...]:
+    """The share of each class at which the probabilities of a winner hold; empty where its members do not agree."""
+    count = len(run.classes)
+    weights = {trial.parameters.get("class_weights", run.config["train"]["class_weights"]) for trial in members}
+    if calibrated_on or weights == {"balanced"}:
+        return (1 / count,) * count
+    if weights == {"none"}:
+        counts = run.data["counts"]["train"]
+        return tuple(each / sum(counts) for each in counts)
+    return ()
+
+
+def _calibrated(table: pa.Table, calibrated_on: str, calibration: Calibration) -> NDArray[np.floating]:
+    """The probabilities (N, K) of predictions, calibrated if that was fitted."""
+    p: NDArray[np.floating] = probabilities_of(table)
+    return calibration.apply(p) if calibrated_on else p
+
+
+def _chosen_on(table: pa.Table) -> tuple[str, NDArray[np.bool_]]:
+    """The set of images that calibration and operating point are fitted on, and its rows: bool (N,)."""
+    datasets = np.array(table["dataset"].to_pylist())
+    # The shifted copy, where it was made: on validation itself, models are more confident than they are elsewhere.
+    name = SHIFTED if SHIFTED in datasets else VALIDATION
+    return name, datasets == name
 
 
 def _choose_calibration(
@@ -107,10 +243,7 @@ def _choose_calibration(
     The set is empty, and the calibration changes nothing, where it does not lower the loss on groups that were held
     out by more than the sampling error.
     """
-    datasets = np.array(table["dataset"].to_pylist())
-    # The shifted copy, where it was made: on validation itself, models are more confident than they are elsewhere.
-    fitted_on = SHIFTED if SHIFTED in datasets else VALIDATION
-    own = datasets == fitted_on
+    fitted_on, own = _chosen_on(table)
     labels, p = table["label"].to_numpy()[own], probabilities_of(table)[own]
     own_names = table["image_id"].filter(pa.array(own)).to_pylist()
     own_groups = np.array([groups[name] for name in own_names])

@@ -19,8 +19,15 @@ def check_meaning(space: Space, settings: Settings, classes: Sequence[str]) -> l
         classes: of the data, as `data_pipeline.classes.order_classes` orders them.
 
     Raises:
-        SettingsError: class weights favour normal where no class reads as normal.
+        SettingsError: class weights favour normal where no class reads as normal, or decisions on two classes are
+            asked for where there are more.
     """
+    evaluate = settings.evaluate
+    if len(classes) != 2 and (evaluate.operating_point is not None or evaluate.prevalence is not None):
+        raise SettingsError(
+            "evaluate.operating_point and evaluate.prevalence are of the positive one of two classes. "
+            f"Received: the classes {', '.join(classes)}. Leave them out."
+        )
     favours = "favour_normal" in _values(space, settings.train, "class_weights")
     favours |= any(PUBLISHED[row].class_weights == "favour_normal" for row in space.rows)
     # runs of before `data.positive` took the first class for the normal one

@@ -30,6 +30,7 @@ TEXT, PATH, RUNS, WEIGHTS, LENGTH, DURATION = (
     {"reads": kind} for kind in ("text", "path", "runs", "weights", "length", "duration")
 )
 UNLIMITED = 100_000  # trials: as many as the time budget allows
+POINTS = ("sensitivity", "specificity")  # rates that an operating point is chosen for
 AUTO = 0  # of a length in epochs or images: chosen once the images are known (search.plan.lengths)
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -132,12 +133,15 @@ class ClusterSettings:
 
 @dataclass
 class EvaluateSettings:
-    """Which weights are scored after the search, and what the winner is made of."""
+    """Which weights are scored after the search, what the winner is made of, and where it divides two classes."""
 
     enabled: bool = True
     weights: str = "best"
     ensemble: int = 5
     calibrate: bool = True
+    operating_point: dict[str, float] | None = None  # None: the more probable class
+    prevalence: float | None = None
+    replace_winner: bool = False  # of one command: a resumed run does not keep it
 
 
 @dataclass
@@ -194,6 +198,7 @@ def check_settings(settings: Settings) -> Settings:
     _check_weights(settings.weights)
     _check_workers(settings.cluster.workers)
     _one_of("evaluate.weights", settings.evaluate.weights, ("best", "last"))
+    _check_decisions(settings.evaluate)
     for key, value, least in (
         ("search.num_trials", search.num_trials, 1),
         ("search.max_epochs", search.max_epochs, AUTO),
@@ -250,6 +255,22 @@ def check_settings(settings: Settings) -> Settings:
             f"beginning with a letter or digit. Received: {settings.run.name!r}. Choose another."
         )
     return settings
+
+
+def _check_decisions(evaluate: EvaluateSettings) -> None:
+    """Raise SettingsError unless one rate is wanted, and rate and prevalence lie between 0 and 1."""
+    point, prevalence = evaluate.operating_point, evaluate.prevalence
+    if point is not None and (len(point) != 1 or not point.keys() <= set(POINTS)):
+        raise SettingsError(
+            f"evaluate.operating_point wants one rate, {' or '.join(POINTS)}. Received: {point}. "
+            "Write 'evaluate.operating_point={sensitivity: 0.95}', or null for a threshold of 0.5."
+        )
+    wanted = {f"evaluate.operating_point.{name}": value for name, value in (point or {}).items()}
+    for key, value in {**wanted, "evaluate.prevalence": prevalence}.items():
+        if value is not None and not 0 < value < 1:
+            raise SettingsError(
+                f"{key} must lie between 0 and 1, both excluded. Received: {value:g}. Write 0.02 for 2 %."
+            )
 
 
 def _check_workers(workers: Sequence[Any]) -> None:

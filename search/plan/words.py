@@ -33,7 +33,14 @@ from search.plan.settings import (
 
 GROUPS = ("space", "data", "resources", "cluster")  # a word such as space=cnn2 chooses a file of search/conf
 # Dictionaries whose names are the user's own.
-_OPEN = ("space.parameters", "space.guess", "data.extra_tests", "data.classes", "data.columns")
+_OPEN = (
+    "space.parameters",
+    "space.guess",
+    "data.extra_tests",
+    "data.classes",
+    "data.columns",
+    "evaluate.operating_point",
+)
 # What a resumed run may change, beside resources.*, evaluate.* and run.*.
 _MAY_CHANGE = (
     "search.num_trials",
@@ -136,6 +143,7 @@ def resume_settings(stored: Mapping[str, Any], words: Sequence[str | Word], bega
     parsed = parse_words(words)
     changes = [word for word in parsed if _may_change(word.key)]
     config = {**stored, **{group: {**before, **stored[group]} for group, before in _BEFORE.items()}}
+    config["evaluate"] = {**stored.get("evaluate", {}), "replace_winner": False}  # each command asks for it anew
     had = _settings(config).to_dict()
     for word in parsed:
         if word not in changes and word.text not in began:

@@ -9,7 +9,9 @@ from search.record.clock import CLOCK, CLOSED, CONFIRMATIONS, TRIALS, ClockRecor
 from search.record.events import apply_event, fold, is_sound, read_event, seal
 from search.record.folder import PACKED, RunFolder, RunLog
 from search.record.log import EventLog
+from search.record.looks import EVALUATED, Look, fold_looks, looks_words
 from search.record.names import inside
+from search.record.prevalence import reweight
 from search.record.ranking import rank, rank_configurations, to_confirm
 from search.record.scan import Scan, readable, run_names, scan_runs
 from search.record.schema import (
@@ -18,6 +20,7 @@ from search.record.schema import (
     FINAL,
     FINISHED,
     OWN_FAULT,
+    RATES,
     RUNNING,
     SCHEMA_VERSION,
     SHIFTED,
@@ -25,9 +28,12 @@ from search.record.schema import (
     TEST,
     VALIDATION,
     WAITING,
+    Decisions,
     EarlierTrial,
     EpochRecord,
     Evaluation,
+    OperatingPoint,
+    Rate,
     RecordError,
     RunRecord,
     TrialRecord,
@@ -45,11 +51,13 @@ __all__ = [
     "CLOSED",
     "CONFIRMATIONS",
     "DIVERGED",
+    "EVALUATED",
     "FAILED",
     "FINAL",
     "FINISHED",
     "OWN_FAULT",
     "PACKED",
+    "RATES",
     "RUNNING",
     "SCHEMA_VERSION",
     "SHIFTED",
@@ -59,10 +67,14 @@ __all__ = [
     "VALIDATION",
     "WAITING",
     "ClockRecord",
+    "Decisions",
     "EarlierTrial",
     "EpochRecord",
     "Evaluation",
     "EventLog",
+    "Look",
+    "OperatingPoint",
+    "Rate",
     "RecordError",
     "RunFolder",
     "RunLog",
@@ -75,14 +87,17 @@ __all__ = [
     "finite",
     "fold",
     "fold_clock",
+    "fold_looks",
     "from_json",
     "inside",
     "is_sound",
+    "looks_words",
     "lower_is_better",
     "rank",
     "rank_configurations",
     "read_event",
     "readable",
+    "reweight",
     "run_names",
     "scan_runs",
     "seal",

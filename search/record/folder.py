@@ -15,12 +15,17 @@ import fsspec
 
 from search.record.clock import ClockRecord, fold_clock
 from search.record.events import fold, read_event
+from search.record.looks import Look, fold_looks
 from search.record.names import inside, is_inside
 from search.record.patience import patiently
 from search.record.schema import (
+    RATES,
     SCHEMA_VERSION,
+    Decisions,
     EarlierTrial,
     Evaluation,
+    OperatingPoint,
+    Rate,
     RecordError,
     RunRecord,
     TrialRecord,
@@ -57,6 +62,11 @@ class RunLog:
     def clock(self) -> ClockRecord:
         """The time that the run has spent under a time budget, and what the clock has closed."""
         return fold_clock(self.events)
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The evaluations of the run, each a look at its test sets, in order."""
+        return fold_looks(self.events)
 
 
 class RunFolder:
@@ -328,10 +338,18 @@ class RunFolder:
         if not self.exists("winner", "winner.json"):
             return None
         content = json.loads(self.read("winner", "winner.json"))
-        tuples = ("trials", "bias", "held_out_losses")
+        tuples = ("trials", "bias", "held_out_losses", "shares")
         content |= {name: tuple(value) for name, value in content.items() if name in tuples}
-        evaluations = tuple(from_json(Evaluation, entry) for entry in content["evaluations"])
-        return from_json(Winner, {**content, "evaluations": evaluations})
+        parts = {
+            "evaluations": tuple(from_json(Evaluation, entry) for entry in content["evaluations"]),
+            "decisions": tuple(map(_read_decisions, content.get("decisions", ()))),
+            "operating_point": from_json(OperatingPoint, content.get("operating_point", {})),
+        }
+        return from_json(Winner, content | parts)
+
+
+def _read_decisions(content: Mapping[str, Any]) -> Decisions:
+    return from_json(Decisions, {**content, **{name: from_json(Rate, content[name]) for name in RATES}})
 
 
 def _indented_json(record: RunRecord | WarmStart | Winner) -> bytes:

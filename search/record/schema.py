@@ -160,6 +160,8 @@ class Evaluation:
         images: how many images were scored.
         confusion: rows are true classes, columns predicted ones.
         average_precision: of the positive class of two, else the mean over classes; `None` in older records.
+        patients: how many patients the images are of; `None` in older records.
+        accuracy_low, accuracy_high: the 95 % interval of the accuracy over patients; `None` in older records.
     """
 
     trial: int
@@ -175,6 +177,65 @@ class Evaluation:
     specificity: float | None
     confusion: list[list[int]]
     average_precision: float | None = None
+    patients: int | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """The probability from which on an image is called positive; of two classes.
+
+    Attributes:
+        name: what it was chosen for: `sensitivity 0.95`, `specificity 0.9`, or `equal`, the more probable class.
+        threshold: of the winner's own probability of the positive class, which is called at the threshold or above.
+        chosen_on: the set of images that the threshold was set on; empty for `equal`.
+    """
+
+    name: str = "equal"
+    threshold: float = 0.5
+    chosen_on: str = ""
+
+    @property
+    def words(self) -> str:
+        """The rule in words: `positive at 0.31 or above (sensitivity 0.95 on validation)`."""
+        where = "shifted validation" if self.chosen_on == SHIFTED else self.chosen_on
+        reason = f"{self.name} on {where}" if where else "the more probable class"
+        return f"positive at {self.threshold:.3g} or above ({reason})"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share in [0, 1] with its 95 % interval; `None` where it is undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+RATES = ("sensitivity", "specificity", "ppv", "npv")
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What the winner's decisions at its operating point are worth on a set of images, at a prevalence.
+
+    Attributes:
+        dataset: as in `Evaluation`.
+        images: how many were decided on.
+        prevalence: the share of the positive class: the set's own, or a stated one.
+        stated: whether the prevalence is a stated one. Sensitivity and specificity are the same at every prevalence.
+        ppv, npv: the share of positive, of negative decisions that are right.
+    """
+
+    dataset: str
+    images: int
+    prevalence: float
+    stated: bool
+    sensitivity: Rate
+    specificity: Rate
+    ppv: Rate
+    npv: Rate
 
 
 @dataclass(frozen=True)
@@ -189,6 +250,11 @@ class Winner:
         held_out_losses: what decides on calibration: the loss as it is, and the loss with each group of images
             calibrated on all other groups. A group is one way of change of the shifted copy or, without a shifted
             copy, one fold of patients. Empty where calibration was not tried.
+        shares: the share of each class at which its probabilities hold; empty where that is not known.
+        operating_point: where it divides two classes.
+        prevalence: of the positive class where it will be used, as `evaluate.prevalence` states it.
+        decisions: at its operating point, of two classes: for each set of images at the set's own prevalence, then at
+            the stated one.
     """
 
     trials: tuple[int, ...]
@@ -197,6 +263,10 @@ class Winner:
     bias: tuple[float, ...]
     evaluations: tuple[Evaluation, ...]
     held_out_losses: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+    operating_point: OperatingPoint = OperatingPoint()
+    prevalence: float | None = None
+    decisions: tuple[Decisions, ...] = ()
 
     @property
     def what(self) -> str:

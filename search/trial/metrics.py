@@ -145,14 +145,3 @@ def _average_precision(positive: NDArray[np.bool_], scores: NDArray[np.float64])
     ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # the last of each group of equal scores
     rises = np.diff(hits[ends], prepend=0) / hits[-1]
     return float((rises * hits[ends] / (ends + 1)).sum())
-
-
-def wilson_interval(correct: int, count: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a proportion.
-
-    Source: Wilson 1927; Brown, Cai, DasGupta 2001.
-    """
-    from scipy.stats import binomtest
-
-    interval = binomtest(correct, count).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(interval.low), float(interval.high)

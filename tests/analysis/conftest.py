@@ -17,7 +17,7 @@ from tests.analysis.hand_made import write_run as write_by_hand
 
 @pytest.fixture(scope="session")
 def averaged(tmp_path_factory):
-    """A run whose winner averages trials, calibrated on validation."""
+    """A run whose winner averages trials, calibrated on validation, with an operating point and a prevalence."""
     folder = write_run(
         str(tmp_path_factory.mktemp("runs") / "mean"), trials=12, epochs=3, evaluated=12, scheduler="none"
     )
@@ -27,7 +27,8 @@ def averaged(tmp_path_factory):
     folds = {name: str(place % 5) for place, name in enumerate(images)}
     patients = {name: name for name in folds}
     with mock.patch("search.trial.calibration.HeldOut.clearly_helps", return_value=True):  # whatever it would gain here
-        winner = make_winner(folder, best, EvaluateSettings(ensemble=3, calibrate=True), folds, patients)
+        settings = EvaluateSettings(ensemble=3, operating_point={"sensitivity": 0.95}, prevalence=0.02)
+        winner = make_winner(folder, best, settings, folds, patients)
     folder.write_winner(winner)
     return load(folder.url)
 

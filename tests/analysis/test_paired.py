@@ -5,7 +5,7 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from analysis import paired
-from analysis.statistics import Z
+from search.record.intervals import Z
 from tests.analysis.test_statistics import drawn_trial
 
 

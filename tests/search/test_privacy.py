@@ -46,6 +46,9 @@ def test_nothing_that_a_search_leaves_names_a_patient(tmp_path: Path) -> None:
     files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     names = {path.name for path in files}
     assert {"run.json", "manifest.parquet", "bad_files.csv", "report.html", "driver.log", "one.zip"} <= names
+    table = pq.read_table(tmp_path / "runs" / "one" / "predictions" / "winner.parquet")
+    assert set(table["sex"].to_pylist()) == {"F"}  # what divides images into subgroups travels with them
+    assert {"age", "view"} <= set(table.column_names)
     secrets = [word.encode() for word in (*NAME.split("^"), BORN, "MRN-", (tmp_path / "cache/patient.key").name)]
     for path in files:
         for text in texts(path.read_bytes()):

@@ -18,7 +18,7 @@ from data_pipeline.manifest_file import read_manifest
 from data_pipeline.shift import shift_ways
 from search.driver.lease import drive
 from search.evaluate.predictions import mean_predictions, probabilities_of, read_predictions
-from search.record import RunFolder, rank, rank_configurations
+from search.record import RunFolder, looks_words, rank, rank_configurations
 from search.run import main
 from search.trial.calibration import hold_out
 from tests.search.searching import ROOT, SMALL, TINY, numbers, run, search, start, wait_for_epochs
@@ -62,6 +62,10 @@ def test_a_search_is_recorded_evaluated_and_exported(undisturbed: tuple[RunFolde
     names = set(folder.names())
     assert {"config.yaml", "manifest.parquet", "bad_files.csv", "driver.log", "trials.jsonl", "tensorboard"} <= names
     assert "tune" not in names
+    (look,) = folder.read_log().looks
+    assert look.images == {"test": 120}
+    assert look.trials == len(finished)
+    assert b"- looks at test images: test 1\n" in folder.read("winner", "card.md")
     assert "could not be written" not in screen
     assert b"<!doctype html>" in folder.read("report.html")[:200].lower()
     assert folder.names("winner") == ["card.md", "gallery", "gallery.json", "model.keras", "winner.json"]
@@ -132,8 +136,19 @@ def test_a_run_is_evaluated_again_on_an_outside_set(
     outside = tmp_path / "outside"
     for name in ("NORMAL", "PNEUMONIA"):
         shutil.copytree(SAMPLE / "test" / name, outside / name)
-    mended = ["evaluate.ensemble=2", "evaluate.calibrate=true", f"data.cache={image_cache}"]
+    before, model = folder.read_winner(), folder.read("winner", "model.keras")
+    mended = ["evaluate.ensemble=2", "evaluate.operating_point={sensitivity: 0.9}", f"data.cache={image_cache}"]
     done = run([folder.url, f"data.extra_tests={{elsewhere: {outside}}}", *mended], "search.evaluate")
+    assert done.returncode == 0, done.stderr
+    kept = folder.read_winner()
+    assert kept is not None
+    assert before is not None
+    assert "add evaluate.replace_winner=true" in done.stdout
+    assert folder.read("winner", "model.keras") == model
+    assert (kept.trials, kept.operating_point) == (before.trials, before.operating_point)
+    assert [entry.dataset for entry in kept.evaluations] == ["validation", "test", "elsewhere"]
+    mended = ["evaluate.replace_winner=true", "evaluate.calibrate=true", f"data.cache={image_cache}"]
+    done = run([folder.url, *mended], "search.evaluate")
     assert done.returncode == 0, done.stderr
     by_set = {(e.trial, e.dataset): e for e in folder.read_evaluations()}
     pairs = [(n, d) for n, d in by_set if d == "elsewhere"]
@@ -146,7 +161,11 @@ def test_a_run_is_evaluated_again_on_an_outside_set(
     assert f"alone: {winner.what}" in done.stdout
     assert winner.what.encode() in folder.read("report.html")
     assert [entry.dataset for entry in winner.evaluations] == ["validation", "test", "elsewhere"]
+    assert winner.operating_point.name == "sensitivity 0.9"
+    assert folder.read("winner", "model.keras") != model
     assert folder.read_run().config["evaluate"]["ensemble"] == 2  # the next command goes on with it
+    assert looks_words(folder.read_log().looks) == "test 3, elsewhere 2"
+    assert b"Looks at test images: test 3, elsewhere 2." in folder.read("report.html")
 
 
 @pytest.fixture(scope="module")

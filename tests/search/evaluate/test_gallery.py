@@ -109,7 +109,7 @@ def test_a_gallery_holds_the_mistakes_and_no_older_pictures(small_data: Training
     folder.write(b"of an earlier winner", "winner", "gallery", "09.png")
     model = build_model(CnnConfig(filters=2), (32, 32, 1), 2)
     rows, labels = np.array([9, 3, 5, 1]), np.array([0, 1, 0, 1])
-    test = EvaluationSet("test", small_data.images, rows, labels, ("a", "b", "c/../<d>", "e"), "")
+    test = EvaluationSet("test", small_data.images, rows, labels, ("a", "b", "c/../<d>", "e"), rows, "")
     p = np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.9, 0.1]], np.float32)
     write_gallery(folder, model, test, p, CLASSES)
     entries = json.loads(folder.read("winner", "gallery.json"))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,26 @@ def test_the_mean_of_an_image_is_over_the_models_that_were_scored_on_it() -> Non
     assert mean_predictions([first]) is first
 
 
+def test_what_is_known_of_images_stays_with_them(tmp_path: Path) -> None:
+    labels, p = np.array([0, 1]), np.full((2, 2), 0.5, np.float32)
+    traits = {"age": (34.5, None), "sex": ("F", "M")}
+    told = prediction_table(TEST, ["x", "y"], labels, p, ("a", "b"), traits)
+    untold = prediction_table("adults", ["z"], labels[:1], p[:1], ("a", "b"))
+    table = pa.concat_tables([told, untold], promote_options="default")
+    for found in (table, mean_predictions([table, table])):
+        assert found["age"].to_pylist() == [34.5, None, None]
+        assert found["sex"].to_pylist() == ["F", "M", None]
+        assert probabilities_of(found).shape == (3, 2)
+
+
 def test_an_evaluation_holds_the_scores_of_predictions() -> None:
     labels, p = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]])
-    entry = evaluation(3, TEST, "best", 2, labels, p)
+    entry = evaluation(3, TEST, "best", 2, labels, p, np.array([0, 1, 2, 2]))
     loss = -np.log([0.9, 0.4, 0.8, 0.7]).mean()
     confusion = [[1, 1], [0, 2]]
     expected = Evaluation(3, TEST, "best", 2, 4, pytest.approx(loss), 0.75, 0.75, 1.0, 1.0, 0.5, confusion, 1.0)
-    assert entry == expected
+    assert replace(entry, patients=None, accuracy_low=None, accuracy_high=None) == expected
+    # Three of four: Wilson's for four independent images is 0.301 to 0.954; these are of three patients.
+    assert entry.patients == 3
+    assert entry.accuracy_low is not None
+    assert 0 < entry.accuracy_low <= 0.302 < 0.953 <= entry.accuracy_high < 1

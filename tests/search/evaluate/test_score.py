@@ -2,6 +2,8 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from data_pipeline.dataset import Dataset
@@ -15,14 +17,16 @@ from search.evaluate.predictions import (
     read_predictions,
     write_predictions,
 )
-from search.evaluate.score import EvaluationContext, Scorer, known_evaluations, scoring_source
+from search.evaluate.score import EvaluationContext, Scorer, keep_winner, known_evaluations, scoring_source
 from search.evaluate.sets import EvaluationSet, evaluation_sets
-from search.plan.settings import TrainSettings
-from search.record import FINISHED, TEST, VALIDATION, Evaluation, RunFolder, TrialRecord, to_json
+from search.evaluate.winner import make_winner, propose_winner
+from search.plan.settings import EvaluateSettings, TrainSettings
+from search.record import EVALUATED, FINISHED, TEST, VALIDATION, Evaluation, EventLog, RunFolder, TrialRecord, to_json
 from search.trial.checkpoint import Checkpoint, write_checkpoint
 from search.trial.features import Backbones
 from search.trial.training import predict, trial_config
 from tests.conftest import make_epoch
+from tests.search.evaluate.test_winner import make_folder
 
 TRAIN = TrainSettings(precision="float32")
 SHAPE = (32, 32, 1)
@@ -125,3 +129,76 @@ def test_evaluations_hold_as_long_as_weights_and_images_are_the_same(tmp_path: P
         write_predictions(folder, table, f"{number:04d}", source)
     trials = [make_trial(number) for number in range(4)]
     assert known_evaluations(folder, trials, "best", "now") == {(0, TEST): entries[0]}
+
+
+PLAIN = EvaluateSettings(calibrate=False)
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> RunFolder:
+    """A run with two scored trials, the first of which was exported."""
+    folder = make_folder(tmp_path, [0, 1])
+    folder.write_winner(make_winner(folder, [make_trial(0)], PLAIN, {}, {}))
+    return folder
+
+
+def keep(folder: RunFolder, proposed_trial: int = 0, settings: EvaluateSettings = PLAIN) -> list[str]:
+    """What is said when another evaluation would export this trial."""
+    kept, trials, said = folder.read_winner(), [make_trial(0), make_trial(1)], []
+    assert kept is not None
+    proposed = propose_winner(folder, [trials[proposed_trial]], settings, {}, {}).winner
+    keep_winner(folder, kept, proposed, trials, settings, said.append)
+    return said
+
+
+def records(folder: RunFolder) -> tuple[bytes, ...]:
+    return folder.read("winner", "winner.json"), folder.read("predictions", "winner.parquet")
+
+
+@pytest.mark.parametrize(
+    ("proposed", "settings", "words"),
+    [
+        (1, PLAIN, "These settings would export another: trial 0001, positive at 0.5 or above"),
+        (0, dataclasses.replace(PLAIN, operating_point={"specificity": 0.9}), r"(specificity 0.9 on validation)"),
+        (0, dataclasses.replace(PLAIN, prevalence=0.02), "These settings would export another: trial 0000"),
+        (0, dataclasses.replace(PLAIN, weights="last"), "These settings would export another: trial 0000"),
+    ],
+)
+def test_an_exported_winner_stays_as_it_is_whatever_the_settings(
+    exported: RunFolder, proposed: int, settings: EvaluateSettings, words: str
+) -> None:
+    before = records(exported)
+    (line,) = keep(exported, proposed, settings)
+    assert line.startswith("The exported winner stays as it is: trial 0000, positive at 0.5 or above")
+    assert words in line
+    assert line.endswith("add evaluate.replace_winner=true.")
+    assert records(exported) == before
+
+
+def test_an_exported_winner_is_scored_on_sets_that_were_added(exported: RunFolder) -> None:
+    before = exported.read_winner()
+    for name in ("0000", "0001"):
+        table = read_predictions(exported, name)
+        own = table.filter(pc.equal(table["dataset"], TEST))
+        outside = own.set_column(0, "dataset", pa.array(["adults"] * len(own)))
+        write_predictions(exported, pa.concat_tables([table, outside]), name)
+    assert keep(exported) == []
+    after = exported.read_winner()
+    assert [entry.dataset for entry in after.evaluations] == [VALIDATION, TEST, "adults"]
+    assert after.evaluations[:2] == before.evaluations
+    assert {each.dataset for each in after.decisions} == {VALIDATION, TEST, "adults"}
+    assert len(read_predictions(exported, "winner")) == len(read_predictions(exported, "0000"))
+
+
+def test_the_same_settings_change_nothing_and_say_nothing(exported: RunFolder) -> None:
+    before = records(exported)
+    assert keep(exported) == []
+    assert records(exported) == before
+
+
+def test_the_card_of_a_winner_that_stays_counts_the_looks(exported: RunFolder) -> None:
+    log = EventLog(exported)
+    log.append(EVALUATED, images={TEST: 80}, trials=2, settings={})
+    log.close()
+    keep(exported, 1)
+    assert "- looks at test images: test 1\n" in exported.read("winner", "card.md").decode()

@@ -80,3 +80,15 @@ def test_calibration_groups_are_ways_of_change_or_folds_of_patients(small_datase
         patients.setdefault(row.group, set()).add(folds[row.image_id])
     assert max(map(len, patients.values())) == 1
     assert len(patients) < len(rows)  # some have several images
+
+
+def test_age_sex_and_view_come_with_the_images_that_state_them(small_dataset: Dataset) -> None:
+    rows = [
+        dataclasses.replace(row, age=float(n) if n % 2 else None, sex="F") if row.pool == "pool" else row
+        for n, row in enumerate(small_dataset.manifest.rows)
+    ]
+    manifest = dataclasses.replace(small_dataset.manifest, rows=tuple(rows))
+    validation, copy, test = evaluation_sets(dataclasses.replace(small_dataset, manifest=manifest), with_shifted=True)
+    ages = tuple(manifest.pool_rows[row].age for row in validation.rows)
+    assert validation.traits == copy.traits == {"age": ages, "sex": ("F",) * len(ages)}
+    assert test.traits == {}

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from search.evaluate.predictions import (
     read_predictions,
     write_predictions,
 )
-from search.evaluate.winner import best_trials, make_winner, winner_model
+from search.evaluate.winner import best_trials, held_shares, is_same_model, make_winner, winner_model
 from search.plan.settings import EvaluateSettings
 from search.plan.words import load_settings
 from search.record import SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner
@@ -199,3 +200,70 @@ def test_the_exported_model_gives_the_winners_probabilities(
     rows = np.arange(5)
     mean = np.mean([predict(model, images, rows) for model in members], axis=0)
     np.testing.assert_allclose(predict(loaded, images, rows), calibration.apply(mean), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "weights", "shares"),
+    [
+        ("", ["none", "none"], (0.25, 0.75)),
+        ("", ["balanced", "balanced"], (0.5, 0.5)),
+        (VALIDATION, ["none", "none"], (0.5, 0.5)),
+        ("", ["none", "balanced"], ()),
+    ],
+)
+def test_probabilities_hold_at_shares_that_training_and_calibration_decide(
+    calibrated: str, weights: list[str], shares: tuple[float, ...], tmp_path: Path
+) -> None:
+    members = [TrialRecord(i, {"class_weights": each}, seed=9, max_epochs=1) for i, each in enumerate(weights)]
+    assert held_shares(make_folder(tmp_path, []).read_run(), members, calibrated) == shares
+
+
+def with_point(folder: RunFolder, **settings: object) -> Winner:
+    return make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=False, **settings), {}, {})
+
+
+def test_the_operating_point_is_set_on_validation_alone(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, [0])
+    winner = with_point(folder, operating_point={"sensitivity": 0.95}, prevalence=0.02)
+    by_set = {each.dataset: each for each in winner.decisions if not each.stated}
+    assert 0.95 <= by_set[VALIDATION].sensitivity.value < 0.97
+    assert [(each.dataset, each.stated) for each in winner.decisions] == [
+        (VALIDATION, False), (VALIDATION, True), (TEST, False), (TEST, True),
+    ]  # fmt: skip
+    # Other test labels, the same threshold, and other decisions.
+    table = read_predictions(folder, "0000")
+    labels, datasets = table["label"].to_numpy().copy(), np.array(table["dataset"].to_pylist())
+    labels[datasets == TEST] = 1 - labels[datasets == TEST]
+    write_predictions(folder, table.set_column(2, "label", pa.array(labels)), "0000")
+    other = with_point(folder, operating_point={"sensitivity": 0.95}, prevalence=0.02)
+    assert other.operating_point == winner.operating_point
+    assert other.decisions != winner.decisions
+    folder.write_winner(winner)
+    assert folder.read_winner() == winner
+
+
+def test_a_winner_of_before_has_the_threshold_of_the_more_probable_class(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, [0])
+    folder.write_winner(with_point(folder))
+    content = json.loads(folder.read("winner", "winner.json"))
+    for name in ("shares", "operating_point", "prevalence", "decisions"):
+        del content[name]
+    folder.write(json.dumps(content).encode(), "winner", "winner.json")
+    found = folder.read_winner()
+    assert found is not None
+    assert (found.operating_point.name, found.operating_point.threshold) == ("equal", 0.5)
+    assert found.decisions == ()
+    assert is_same_model(found, with_point(folder))
+
+
+def test_another_point_prevalence_or_member_is_another_model(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, [0])
+    first = with_point(folder)
+    assert is_same_model(first, with_point(folder))
+    for other in (
+        with_point(folder, operating_point={"specificity": 0.9}),
+        with_point(folder, prevalence=0.1),
+        dataclasses.replace(first, trials=(1,)),
+        dataclasses.replace(first, slope=0.9),
+    ):
+        assert not is_same_model(first, other)

@@ -27,6 +27,13 @@ def test_other_weights_do_not() -> None:
     assert lines(["space=cnn3"], OTHERS) == []
 
 
+@pytest.mark.parametrize("word", ["evaluate.operating_point={sensitivity: 0.9}", "evaluate.prevalence=0.02"])
+def test_decisions_are_between_two_classes(word: str) -> None:
+    assert lines(["space=cnn2", word], ("normal", "pneumonia")) == []
+    with pytest.raises(SettingsError, match=r"the positive one of two classes. Received: the classes cat, dog, eel"):
+        lines(["space=cnn2", word], OTHERS)
+
+
 def test_images_are_not_mirrored_where_a_class_names_a_side() -> None:
     (line,) = lines(["space=cnn2"], ("left", "right"))
     assert "mirrors no image" in line

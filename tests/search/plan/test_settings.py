@@ -25,6 +25,18 @@ from search.plan.words import changed_settings, load_settings, resume_settings, 
         ("cluster.workers=[{count: 8}]", r"kinds of hosts with cpus.*Received: \{'count': 8"),
         ("cluster.workers=[{cpus: 8, gpu: 1}]", r"Received: \{'cpus': 8.*Write cluster.workers=\[\{count: 8"),
         ("cluster.workers=[{cpus: 8, count: 1.5}]", r"'count': 1.5"),
+        ("evaluate.operating_point={sensitivity: 0.9, specificity: 0.9}", r"one rate.*Received: .*Write 'evaluate.op"),
+        (
+            "evaluate.operating_point={recall: 0.9}",
+            r"one rate, sensitivity or specificity. Received: \{'recall': 0.9\}",
+        ),
+        (
+            "evaluate.operating_point={sensitivity: 95}",
+            r"operating_point.sensitivity must lie between 0 and 1.*Received: 95",
+        ),
+        ("evaluate.operating_point.specificity=0", r"operating_point.specificity must lie between 0 and 1"),
+        ("evaluate.operating_point={sensitivity: high}", r"operating_point.sensitivity.*high"),
+        ("evaluate.prevalence=1", r"evaluate.prevalence must lie between 0 and 1, both excluded. Received: 1"),
         ("search=3", r"Received: search=.*Set search.num_trials=VALUE"),
     ],
 )
@@ -32,6 +44,16 @@ def test_a_wrong_setting_is_one_clear_line(override: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
         load_settings([override])
     assert "\n" not in str(caught.value)
+
+
+def test_a_winner_is_replaced_by_the_command_that_asks_for_it_alone() -> None:
+    asked = load_settings(["evaluate.replace_winner=true", "evaluate.operating_point={sensitivity: 0.9}"])
+    resumed = resume_settings(asked.to_dict(), [])
+    assert asked.evaluate.replace_winner
+    assert not resumed.evaluate.replace_winner
+    assert resumed.evaluate.operating_point == {"sensitivity": 0.9}
+    assert resume_settings(asked.to_dict(), ["evaluate.replace_winner=true"]).evaluate.replace_winner
+    assert resume_settings(asked.to_dict(), ["evaluate.operating_point=null"]).evaluate.operating_point is None
 
 
 def test_hosts_that_an_autoscaler_may_start_are_kinds_of_hosts() -> None:

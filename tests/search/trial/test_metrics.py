@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
 
-from search.trial.metrics import mean_auc, score, wilson_interval
+from search.trial.metrics import mean_auc, score
 
 
 def random_predictions(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,8 +52,3 @@ def test_nan_probabilities_are_wrong_and_their_loss_is_nan() -> None:
 
 def test_auc_needs_both_classes() -> None:
     assert mean_auc(np.zeros(4, np.int64), np.full((4, 2), 0.5)) is None
-
-
-def test_wilson_interval_of_a_published_example() -> None:
-    # Newcombe 1998, table I: 81 of 263.
-    assert wilson_interval(81, 263) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))

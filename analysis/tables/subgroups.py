@@ -1,0 +1,127 @@
+"""The table of the exported model's scores by subgroup: age, sex, view, as far as files or tables state them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis import paired, statistics
+from analysis.load import Run
+from analysis.scored import ScoredImages, images_of, scored_winner
+from analysis.statistics import Estimate
+from analysis.table import Table
+from search.record import SHIFTED, VALIDATION
+from search.record.intervals import count_patients
+
+FEWEST = 10  # images that an interval is given for
+NOT_SAID = "not stated"
+_AGES = {0.0: "under 18", 18.0: "18 to 39", 40.0: "40 to 64", 65.0: "65 and over"}  # by their first year
+
+_SCORES = ("auc", "accuracy", "sensitivity", "specificity")
+COLUMNS = (
+    *("dataset", "by", "group", "images", "patients", "positive_images"),
+    *(f"{name}{end}" for name in _SCORES for end in ("", "_low", "_high")),
+    "note",
+)
+
+
+def subgroup_table(run: Run) -> pd.DataFrame:
+    """The exported model's scores on each subgroup of the test set and of every outside set.
+
+    Returns:
+        `COLUMNS`, a row a group; `positive_images`, AUC, sensitivity and specificity are of two classes, at the
+        operating point. A score of fewer than `FEWEST` images has no interval. No rows where neither files nor tables
+        state anything of the images.
+    """
+    model = scored_winner(run)
+    if model is None or model.exported is None:
+        return pd.DataFrame(columns=[*COLUMNS])
+    threshold, lines = model.exported.operating_point.threshold, []
+    for dataset in [name for name in model.evaluations if name not in (VALIDATION, SHIFTED)]:
+        predictions = model.predictions(dataset)
+        for trait in _traits(predictions, run.classes):
+            for group, own in _groups(trait, predictions[trait]):
+                images = images_of(predictions[own], dataset, run.classes)
+                lines.append({"dataset": dataset, "by": trait, "group": group} | _scores(images, threshold))
+    return pd.DataFrame(lines, columns=[*COLUMNS])
+
+
+def smallest_groups(run: Run) -> str:
+    """The smallest subgroup of the test set by each trait, in words; empty where there are no subgroups."""
+    frame = subgroup_table(run)
+    test = frame[(frame["dataset"] == "test") & (frame["group"] != NOT_SAID)]
+    smallest = test.sort_values("images", kind="stable").drop_duplicates("by")
+    return ", ".join(f"{row.by} {row.group} ({row.images})" for row in smallest.itertuples())
+
+
+def _traits(predictions: pd.DataFrame, classes: Sequence[str]) -> list[str]:
+    """The columns of predictions that divide images, as far as any image of the set states them."""
+    others = ("dataset", "image_id", "label", "patient", *(f"p_{name}" for name in classes))
+    return [str(name) for name in predictions.columns if name not in others and predictions[name].notna().any()]
+
+
+def _groups(trait: str, values: "pd.Series[Any]") -> list[tuple[str, NDArray[np.bool_]]]:
+    """The groups of a trait, ages in their order and others by size, each with its images: bool (N,)."""
+    known = values.notna().to_numpy()
+    if trait == "age":
+        bounds = np.array(list(_AGES))
+        places = np.searchsorted(bounds, values.to_numpy(np.float64), side="right") - 1
+        found = [(name, known & (places == place)) for place, name in enumerate(_AGES.values())]
+    else:
+        found = [(str(name), (values == name).to_numpy()) for name in values.value_counts().index]
+    return [(name, own) for name, own in (*found, (NOT_SAID, ~known)) if own.any()]
+
+
+def _scores(images: ScoredImages, threshold: float) -> dict[str, Any]:
+    """The scores of a group."""
+    line: dict[str, Any] = {"images": len(images), "patients": count_patients(images.patients)}
+    found = {"accuracy": _share(images.right, images.patients)}
+    if images.probabilities.shape[1] == 2:
+        positive, called = images.labels == 1, images.probabilities[:, 1].astype(np.float64) >= threshold
+        rarer = int(min(positive.sum(), (~positive).sum()))
+        line["positive_images"] = int(positive.sum())
+        area = paired.delong_auc(positive, images.probabilities[:, 1], images.patients)
+        found["auc"] = _where_enough(area, rarer)
+        found["sensitivity"] = _share(called[positive], images.patients[positive])
+        found["specificity"] = _share(~called[~positive], images.patients[~positive])
+    for name, estimate in found.items():
+        line |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return line | {"note": f"fewer than {FEWEST} images" if len(images) < FEWEST else ""}
+
+
+def _share(right: NDArray[np.bool_], patients: NDArray[np.int64]) -> Estimate:
+    """The share of right images; with an interval where there are enough."""
+    return _where_enough(statistics.share_interval(right, patients), len(right))
+
+
+def _where_enough(estimate: Estimate, images: int) -> Estimate:
+    return estimate if images >= FEWEST else Estimate(estimate.value, np.nan, np.nan)
+
+
+def _fits(runs: Sequence[Run]) -> bool:
+    return any(not subgroup_table(run).empty for run in runs)
+
+
+TABLES = (
+    Table(
+        "subgroups",
+        "The exported model by subgroup of the test images",
+        "Le modèle retenu par sous-groupe des images de test",
+        subgroup_table,
+        headings_fr={
+            "by": "selon",
+            "group": "groupe",
+            "positive_images": "images positives",
+            "note": "remarque",
+            "auc": "AUC",
+        },
+        fits=_fits,
+        section="winner",
+        caption="By what files or tables state of each image. Sensitivity and specificity are those at the operating "
+        f"point. Intervals of 95 % over patients: Wilson's, DeLong's for AUC; scores of fewer than {FEWEST} images "
+        "have none. Groups are small and many: a difference between two of them is a question, not a finding.",
+        nothing="Neither files nor tables state age, sex or view of the images.",
+    ),
+)
