@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from search.record import RunRecord, TrialRecord, Winner, trial_name
+from search.record.prevalence import held_shares
 from search.trial.metrics import wilson_interval
 
 
@@ -83,15 +84,12 @@ def _calibration_words(winner: Winner) -> str:
 
 def _shares_words(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) -> str:
     """At which frequencies of the classes the probabilities hold, and what to do at others."""
-    weights = {trial.parameters.get("class_weights", run.config["train"]["class_weights"]) for trial in members}
-    counts = run.data["counts"]["train"]
-    if winner.calibrated_on or weights == {"balanced"}:
+    shares = held_shares(run, members, winner)
+    if shares and len(set(shares)) == 1:
         held = "its probabilities hold where every class is equally frequent"
-    elif weights == {"none"}:
-        shares = ", ".join(
-            f"{name} {100 * count / sum(counts):.0f} %" for name, count in zip(run.classes, counts, strict=True)
-        )
-        held = f"its probabilities hold at the shares of the training images ({shares})"
+    elif shares:
+        words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in zip(run.classes, shares, strict=True))
+        held = f"its probabilities hold at the shares of the training images ({words})"
     else:
         held = "its probabilities hold at no known shares: its members weigh the classes differently"
     return f"{held}. Elsewhere multiply each by the class's share there over its share here; rescale to a sum of 1."

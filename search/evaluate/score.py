@@ -29,9 +29,11 @@ from search.evaluate.predictions import (
     write_predictions,
 )
 from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_sets
+from search.evaluate.signature import SIGNATURE, make_signature
 from search.evaluate.winner import WINNER, best_trials, make_winner, winner_model
 from search.plan.settings import TrainSettings
 from search.record import FINISHED, TEST, Evaluation, RecordError, RunFolder, TrialRecord, Winner, to_json
+from search.record.prevalence import held_shares
 from search.trial.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
 from search.trial.features import Backbones
 from search.trial.process import prepare_process, release_memory
@@ -149,6 +151,9 @@ def _export_winner(session: Session, folder: RunFolder, trials: Sequence[TrialRe
                 f"Restore the files below {folder.url}/trials and evaluate the run again."
             ) from None
         raise
+    shares = held_shares(folder.read_run(), members, winner)
+    signature = make_signature(session.dataset, settings.data, shares)
+    folder.write(signature.to_json().encode(), "winner", SIGNATURE)
     folder.write_winner(winner)
 
 
