@@ -140,7 +140,7 @@ def _guesses(dataset: "Dataset", has_header: bool) -> tuple[str, ...]:
     """What decoding has to guess, a sentence each."""
     found = [] if has_header else ["there is no DICOM header: its encoding is a guess"]
     if not (_has_voi_lut(dataset) or _has_window(dataset)):
-        found.append("there is no window: black and white are the least and the largest of its values")
+        found.append("there is no window: its least value is black, its largest white")
     return tuple(found)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_pipeline.folders import walk_files
+from data_pipeline.identity import CACHE
 from data_pipeline.image_file import printable
 from data_pipeline.manifest import BadFile
 from data_pipeline.preprocess import cpu_count
@@ -23,11 +24,15 @@ from search.driver.command import exit_code
 from search.driver.environment import recorded_onednn, set_onednn
 from search.driver.screen import chatter_to, image_progress
 from search.evaluate.answers import Answer, Predictor
+from search.evaluate.explain import EXPLAINED, Explainer
 from search.evaluate.exported import ExportedWinner, open_winner
+from search.evaluate.similar import open_training_images
+from search.evaluate.winner import best_member
 from search.plan.settings import SettingsError
 from search.trial.process import prepare_process
 
 if TYPE_CHECKING:
+    import keras
     from rich.console import Console
     from rich.table import Table
 
@@ -49,6 +54,19 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("paths", metavar="FILE_OR_FOLDER", nargs="+", help="images, DICOM too, and folders of them")
     parser.add_argument("--out", metavar="FILE.csv", help="write the table, a row a file")
     parser.add_argument(
+        "--explain",
+        metavar="FOLDER",
+        help="write each image as the model saw it, Grad-CAM over it, and explained.json, which names the pictures",
+    )
+    parser.add_argument(
+        "--similar",
+        metavar="N",
+        type=int,
+        default=0,
+        help="with --explain: also so many of the most similar training images of a run, where the cache holds them",
+    )
+    parser.add_argument("--cache", metavar="FOLDER", default=CACHE, help="with --similar (default: %(default)s)")
+    parser.add_argument(
         "--prevalence",
         metavar="SHARE",
         help="of the positive class among your images, such as 0.02, or of several classes each one's share, such as "
@@ -64,15 +82,20 @@ def _predict(given: argparse.Namespace) -> int:
     files = list(list_files(given.paths))
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "predict.log")
     with chatter_to(log) as console:
-        answers = list(_answers(winner, files, shares, console))
+        predictor = _load(winner, shares, console)
+        explainer = _open_explainer(given, winner, predictor.model) if given.explain else None
+        answers = list(_answers(predictor, files, explainer, console))
         for line in describe(winner, shares):
             console.print(line, markup=False, soft_wrap=True)
-        console.print(answer_table(answers[:_MOST_ROWS], signature.classes))
+        console.print(answer_table(answers[:_MOST_ROWS], signature.classes, _shared_folder(files)))
         for line in summary(answers):
             console.print(line, markup=False, soft_wrap=True)
         if given.out:
             Path(given.out).write_text(to_csv(answers, signature.classes), encoding="utf-8")
             console.print(f"Table      {given.out}", markup=False, soft_wrap=True)
+        if explainer is not None:
+            explainer.close()
+            console.print(f"Pictures   {given.explain}, {EXPLAINED}", markup=False, soft_wrap=True)
     return 0 if any(answer.probabilities for answer in answers) else 1
 
 
@@ -127,16 +150,30 @@ def list_files(paths: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _answers(
-    winner: ExportedWinner, files: Sequence[str], shares: Sequence[float] | None, console: "Console"
-) -> Iterator[Answer]:
-    """The answers, with a progress bar while they come."""
+def _load(winner: ExportedWinner, shares: Sequence[float] | None, console: "Console") -> Predictor:
     set_onednn(None if winner.run is None else recorded_onednn(winner.run.environment))
     with console.status("Loading the model"):
         prepare_process(cpu_count())
-        predictor = Predictor(winner.load_model(), winner.signature, winner.point, shares)
+        return Predictor(winner.load_model(), winner.signature, winner.point, shares)
+
+
+def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, model: "keras.Model") -> Explainer:
+    folder, signature = Path(given.explain), winner.signature
+    folder.mkdir(parents=True, exist_ok=True)
+    training = None
+    if given.similar > 0 and winner.run is not None:
+        training = open_training_images(winner.folder, signature.training_images, Path(given.cache).expanduser())
+    return Explainer(folder, best_member(model), signature.classes, training, given.similar)
+
+
+def _answers(
+    predictor: Predictor, files: Sequence[str], explainer: Explainer | None, console: "Console"
+) -> Iterator[Answer]:
+    """The answers, with a progress bar while they come."""
     with image_progress(console, "Predicting") as progress:
         for done, answered in enumerate(predictor.answers(files), start=1):
+            if explainer is not None:
+                explainer.explain(answered)
             yield answered.answer
             progress(done, len(files))
 
@@ -165,12 +202,18 @@ def describe(winner: ExportedWinner, shares: Sequence[float] | None) -> Iterator
         )
 
 
-def answer_table(answers: Sequence[Answer], classes: Sequence[str]) -> "Table":
-    """The answers, a row a file: for a file that could not be read, the reason alone."""
+def answer_table(answers: Sequence[Answer], classes: Sequence[str], folder: str = "") -> "Table":
+    """The answers, a row a file: for a file that could not be read, the reason alone.
+
+    Args:
+        answers: a row each.
+        classes: K names.
+        folder: that all files are in, which is shown once; empty where there is none.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
+    table = Table(title=Text(f"Files in {printable(folder)}") if folder else None, title_justify="left")
     table.add_column("file", overflow="fold")
     for name in classes:
         table.add_column(name, justify="right")
@@ -179,8 +222,16 @@ def answer_table(answers: Sequence[Answer], classes: Sequence[str]) -> "Table":
     for answer in answers:
         numbers = [f"{p:.3f}" for p in answer.probabilities] or [""] * len(classes)
         remarks = Text("; ".join(answer.warnings)) if not answer.reason else Text(answer.reason, style="red")
-        table.add_row(Text(printable(answer.file)), *numbers, Text(answer.decision or "not read"), remarks)
+        file = os.path.relpath(answer.file, folder) if folder else answer.file
+        table.add_row(Text(printable(file)), *numbers, Text(answer.decision or "not read"), remarks)
     return table
+
+
+def _shared_folder(files: Sequence[str]) -> str:
+    """The folder that all files are in; empty where that is no folder but the top."""
+    folders = {os.path.isabs(file) for file in files}
+    shared = os.path.commonpath([os.path.dirname(file) for file in files]) if len(folders) == 1 else ""
+    return "" if shared == os.sep else shared
 
 
 def summary(answers: Sequence[Answer]) -> Iterator[str]:

@@ -74,9 +74,7 @@ def open_training_images(run: RunFolder, fingerprint: str, cache_dir: Path) -> T
     if prepared is None or not run.exists("manifest.parquet"):
         return None
     manifest, splits = read_manifest(io.BytesIO(run.read("manifest.parquet")))
-    chosen = [
-        row for row, split in zip(manifest.rows, splits, strict=True) if row.pool == POOL and split == TRAIN
-    ]
+    chosen = [row for row, split in zip(manifest.rows, splits, strict=True) if row.pool == POOL and split == TRAIN]
     images = prepared.open()
     return TrainingImages(
         images,

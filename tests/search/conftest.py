@@ -1,8 +1,18 @@
-"""A bucket for the tests of storage: moto's S3 server in this process."""
+"""What several tests of the search share: a bucket (moto's S3 server in this process), and an exported winner."""
 
 from collections.abc import Iterator
 
 import pytest
+
+from data_pipeline.dataset import Dataset
+from search.record import RunFolder
+from tests.exported_run import write_exported_run
+
+
+@pytest.fixture(scope="session")
+def exported_run(tmp_path_factory: pytest.TempPathFactory, small_dataset: Dataset) -> RunFolder:
+    """A run with an exported winner; tests only read it."""
+    return write_exported_run(RunFolder(str(tmp_path_factory.mktemp("exported") / "one")), small_dataset)
 
 
 @pytest.fixture
