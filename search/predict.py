@@ -32,7 +32,6 @@ from search.plan.settings import SettingsError
 from search.trial.process import prepare_process
 
 if TYPE_CHECKING:
-    import keras
     from rich.console import Console
     from rich.table import Table
 
@@ -83,7 +82,7 @@ def _predict(given: argparse.Namespace) -> int:
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "predict.log")
     with chatter_to(log) as console:
         predictor = _load(winner, shares, console)
-        explainer = _open_explainer(given, winner, predictor.model) if given.explain else None
+        explainer = _open_explainer(given, winner, predictor) if given.explain else None
         answers = list(_answers(predictor, files, explainer, console))
         for line in describe(winner, shares):
             console.print(line, markup=False, soft_wrap=True)
@@ -157,13 +156,15 @@ def _load(winner: ExportedWinner, shares: Sequence[float] | None, console: "Cons
         return Predictor(winner.load_model(), winner.signature, winner.point, shares)
 
 
-def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, model: "keras.Model") -> Explainer:
+def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, predictor: Predictor) -> Explainer:
     folder, signature = Path(given.explain), winner.signature
     folder.mkdir(parents=True, exist_ok=True)
     training = None
     if given.similar > 0 and winner.run is not None:
         training = open_training_images(winner.folder, signature.training_images, Path(given.cache).expanduser())
-    return Explainer(folder, best_member(model), signature.classes, training, given.similar)
+    shares = predictor.shares or signature.shares
+    member = best_member(predictor.model)
+    return Explainer(folder, member, signature.classes, shares, winner.point, training, given.similar)
 
 
 def _answers(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.evaluate.answers import Answer, Answered
+from search.evaluate.exported import OperatingPoint
 from search.evaluate.gallery import grad_cam, overlay, png
 from search.evaluate.similar import TrainingImages
 from search.record import to_json
@@ -55,6 +56,8 @@ class Explainer:
         folder: it exists.
         model: as `grad_cam` takes it; where the winner averages several models, the best of them.
         classes: names, in the order of the probabilities.
+        shares: the class shares at which the probabilities hold; empty where they are not known.
+        point: where the decision between two classes changes.
         training: the training images; None where they are not at hand or not asked for.
         most: similar training images an answer.
         explained: what was written.
@@ -63,6 +66,8 @@ class Explainer:
     folder: Path
     model: "keras.Model"
     classes: Sequence[str]
+    shares: Sequence[float]
+    point: OperatingPoint
     training: TrainingImages | None = None
     most: int = 0
     explained: list[Explanation] = field(default_factory=list)
@@ -80,8 +85,13 @@ class Explainer:
 
     def close(self) -> None:
         """Write `explained.json`, which names the pictures of each file."""
-        entries = [asdict(each) for each in self.explained]
-        (self.folder / EXPLAINED).write_text(to_json({"classes": list(self.classes), "files": entries}))
+        content = {
+            "classes": list(self.classes),
+            "shares": list(self.shares),
+            "operating_point": asdict(self.point),
+            "files": [asdict(each) for each in self.explained],
+        }
+        (self.folder / EXPLAINED).write_text(to_json(content))
 
     def _similar(self, name: str, pixels: NDArray[np.uint8]) -> tuple[SimilarPicture, ...]:
         found = self.training.similar(pixels, self.most) if self.training is not None else []

@@ -7,7 +7,7 @@ import numpy as np
 from data_pipeline.dataset import Dataset
 from search.evaluate.answers import Answer, Answered
 from search.evaluate.explain import EXPLAINED, Explainer
-from search.evaluate.exported import open_winner
+from search.evaluate.exported import OperatingPoint, open_winner
 from search.evaluate.gallery import grad_cam, overlay
 from search.evaluate.similar import open_training_images
 from search.evaluate.winner import best_member
@@ -21,12 +21,13 @@ def test_an_answer_has_its_pictures(exported_run: RunFolder, small_dataset: Data
     prepared = small_dataset.pool
     training = open_training_images(exported_run, prepared.fingerprint, prepared.path.parent)
     image = prepared.open()[3]
-    explainer = Explainer(tmp_path, model, CLASSES, training, most=2)
+    explainer = Explainer(tmp_path, model, CLASSES, (0.98, 0.02), OperatingPoint("any", 0.3), training, most=2)
     explainer.explain(Answered(Answer("lost.png", reason="empty file")))
     explainer.explain(Answered(Answer("a b/../ü?.dcm", (0.2, 0.8), "pneumonia", 0.5, ("the view X",)), image))
     explainer.close()
     found = json.loads((tmp_path / EXPLAINED).read_text())
-    assert found["classes"] == list(CLASSES)
+    assert (found["classes"], found["shares"]) == (list(CLASSES), [0.98, 0.02])
+    assert found["operating_point"] == {"name": "any", "threshold": 0.3}
     lost, seen = found["files"]
     assert (lost["answer"]["reason"], lost["picture"], lost["similar"]) == ("empty file", "", [])
     assert seen["answer"]["probabilities"] == [0.2, 0.8]
