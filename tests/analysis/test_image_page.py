@@ -39,7 +39,7 @@ def test_the_winner_is_asked_in_a_process_of_its_own(exported: RunFolder, image_
     assert (reply.reason, reply.name, reply.classes) == ("", "../x.jpeg", ("normal", "pneumonia"))
     assert sum(reply.probabilities) == pytest.approx(1, abs=1e-5)
     assert reply.decision == reply.classes[reply.probabilities[1] >= 0.5]
-    assert [each.label for each in reply.similar][0] == "normal"
+    assert reply.similar[0].label == "normal"
     assert reply.similar[0].likeness > 0.99  # it is one of them
     assert len(reply.similar) == 4
     for picture in (reply.picture, reply.cam, *(each.picture for each in reply.similar)):
