@@ -78,7 +78,7 @@ def _predict(given: argparse.Namespace) -> int:
     winner = open_winner(given.winner)
     signature = winner.signature
     shares = None if given.prevalence is None else read_shares(given.prevalence, signature.classes, signature.shares)
-    files = list(list_files(given.paths))
+    files = list_files(given.paths)
     log = Path(tempfile.mkdtemp(prefix="xray-search-"), "predict.log")
     with chatter_to(log) as console:
         predictor = _load(winner, shares, console)
@@ -130,23 +130,26 @@ def read_shares(text: str, classes: Sequence[str], held: Sequence[float]) -> tup
     return shares
 
 
-def list_files(paths: Sequence[str]) -> Iterator[str]:
-    """The files that are named, and those in the folders that are named and below them.
+def list_files(paths: Sequence[str]) -> list[str]:
+    """The files that are named, and those in the folders that are named and below them, a folder's in order.
 
     Raises:
         SettingsError: a path leads nowhere, or there is no file.
     """
-    found = False
     for path in paths:
         if not os.path.exists(path):
             raise SettingsError(f"An image or a folder of images exists. Received: {path}. Check the path.")
-        for file in walk_files(Path(path)) if os.path.isdir(path) else [path]:
-            found = True
-            yield file.path if isinstance(file, BadFile) else file
+    found = [file for path in paths for file in (_below(path) if os.path.isdir(path) else [path])]
     if not found:
         raise SettingsError(
             f"There is at least one file to answer about. Received: {', '.join(paths)}, which hold none. Name others."
         )
+    return found
+
+
+def _below(folder: str) -> list[str]:
+    """The files in a folder and below it, and folders that cannot be read, which are rows too."""
+    return sorted(found.path if isinstance(found, BadFile) else found for found in walk_files(Path(folder)))
 
 
 def _load(winner: ExportedWinner, shares: Sequence[float] | None, console: "Console") -> Predictor:

@@ -42,8 +42,11 @@ def image_page(run: Run) -> list[Component]:
         html.P("The run's exported model answers. The image stays on this machine and is not kept.", className="soft"),
         drop,
         html.Div(asked, className="controls"),
-        dcc.Store(id="image-reply"),
-        dcc.Loading(html.Div(id="image-answer", **{"aria-live": "polite"}), type="dot", delay_show=200),
+        dcc.Loading(
+            [dcc.Store(id="image-reply"), html.Div(id="image-answer", **{"aria-live": "polite"})],
+            custom_spinner=html.P("The model is loaded and asked, which takes some seconds ...", role="status"),
+            delay_show=200,
+        ),
     ]
 
 
@@ -61,8 +64,8 @@ def answer_parts(reply: Reply, prevalence: float | None) -> list[Component]:
         *(html.P(f"{warning[:1].upper()}{warning[1:]}.", className="problem") for warning in reply.warnings),
         _scores(reply),
         *(html.P(sentence) for sentence in meaning(reply, prevalence)),
-        _pictures(reply),
-        *_similar(reply.similar),
+        html.Section(_pictures(reply)),
+        html.Section(_similar(reply.similar)),
         html.P(_NO_DIAGNOSIS, className="soft"),
     ]
 

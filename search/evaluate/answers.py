@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 _AHEAD = 2  # batches that are read while the model works on one
-_UNLIKE = "unlike the training images: {:.1f} times as far from them as 99 % of their own kind"
+_UNLIKE = "unlike the training images: its distance from them is {:.2f}, and 99 in 100 of their own kind stay below 1"
 
 
 @dataclass(frozen=True)

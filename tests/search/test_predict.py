@@ -42,17 +42,17 @@ def test_every_file_of_a_folder_is_a_row(
     out, pictures = tmp_path / "answers.csv", tmp_path / "pictures"
     assert predict.main([exported_run.url, str(images), "--out", str(out), "--explain", str(pictures)]) == 0
     rows = list(csv.DictReader(out.read_text().splitlines()))
-    assert [Path(row["file"]).name for row in rows] == ["a.jpeg", "broken.png", "notes.txt", "lateral.dcm"]
+    assert [Path(row["file"]).name for row in rows] == ["a.jpeg", "lateral.dcm", "broken.png", "notes.txt"]
     for row in rows:
         if row["reason"]:
             assert (row["p_normal"], row["p_pneumonia"], row["decision"]) == ("", "", "")
         else:
             assert float(row["p_normal"]) + float(row["p_pneumonia"]) == pytest.approx(1, abs=1e-5)
             assert row["decision"] in CLASSES
-    assert [bool(row["reason"]) for row in rows] == [False, True, True, False]
-    assert "the view lateral is not frontal" in rows[3]["warnings"]
+    assert [bool(row["reason"]) for row in rows] == [False, False, True, True]
+    assert "the view lateral is not frontal" in rows[1]["warnings"]
     files = json.loads((pictures / "explained.json").read_text())["files"]
-    assert [bool(each["cam"]) for each in files] == [True, False, False, True]
+    assert [bool(each["cam"]) for each in files] == [True, True, False, False]
     shown = capfd.readouterr().out
     assert "Probabilities hold where every class is equally frequent" in shown
     assert "4 files: " in shown
@@ -110,7 +110,7 @@ def test_probabilities_of_no_known_shares_are_not_re_weighted() -> None:
 def test_files_are_listed_in_the_order_of_the_words(images: Path) -> None:
     words = [str(NORMAL[1]), str(images)]
     assert [Path(file).name for file in list_files(words)] == [
-        NORMAL[1].name, "a.jpeg", "broken.png", "notes.txt", "lateral.dcm"
+        NORMAL[1].name, "a.jpeg", "lateral.dcm", "broken.png", "notes.txt"
     ]  # fmt: skip
 
 
