@@ -1,7 +1,8 @@
 """Answers about 1,000 large JPEGs, beside a plain Keras predict loop over the same files.
 
 `python -m benchmarks.predict [--root FOLDER]`; about three minutes. The data set's images are enlarged to files of
-about 1,300 x 1,000 pixels in a temporary folder (about 0.3 GB). The network is that of `cnn2`, untrained: it is as fast.
+about 1,300 x 1,000 pixels in a temporary folder (about 0.3 GB). The network is that of `cnn2`, untrained, which is as
+fast.
 """
 
 import subprocess
@@ -59,8 +60,8 @@ def summarize(files: int, ours: Sequence[float], loop: Sequence[float], one: Seq
     return Measurement(
         question="How fast are a winner's answers about new images?",
         setting=f"{files:,} grey JPEGs of about 1,300 x 1,000, in the system's file cache; both average down to "
-        f"{SIZE} x {SIZE} and run the network of cnn2. The loop reads with OpenCV, one image after the other, then calls "
-        f"model.predict with batches of {BATCH}. Ours also checks each file and its likeness to the training images. "
+        f"{SIZE} x {SIZE} and run the network of cnn2. The loop reads one image after the other with OpenCV, then "
+        f"calls model.predict with batches of {BATCH}. Ours also checks each file and its likeness to the training images. "
         "Both begin with the model loaded, and their first repeat includes the tracing of its graph.",
         comparisons=(
             Comparison(

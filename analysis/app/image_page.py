@@ -37,13 +37,14 @@ def image_page(run: Run) -> list[Component]:
         # the callback reads it in any case
         style={} if positive else {"display": "none"},
     )
+    live: dict[str, Any] = {"aria-live": "polite"}
     return [
         title,
         html.P("The run's exported model answers. The image stays on this machine and is not kept.", className="soft"),
         drop,
         html.Div(asked, className="controls"),
         dcc.Loading(
-            [dcc.Store(id="image-reply"), html.Div(id="image-answer", **{"aria-live": "polite"})],
+            [dcc.Store(id="image-reply"), html.Div(id="image-answer", **live)],
             custom_spinner=html.P("The model is loaded and asked, which takes some seconds ...", role="status"),
             delay_show=200,
         ),
