@@ -61,8 +61,8 @@ def summarize(files: int, ours: Sequence[float], loop: Sequence[float], one: Seq
         question="How fast are a winner's answers about new images?",
         setting=f"{files:,} grey JPEGs of about 1,300 x 1,000, in the system's file cache; both average down to "
         f"{SIZE} x {SIZE} and run the network of cnn2. The loop reads one image after the other with OpenCV, then "
-        f"calls model.predict with batches of {BATCH}. Ours also checks each file and its likeness to the training images. "
-        "Both begin with the model loaded, and their first repeat includes the tracing of its graph.",
+        f"calls model.predict with batches of {BATCH}. Ours also checks each file and its likeness to the training "
+        "images. Both begin with the model loaded, and their first repeat includes the tracing of its graph.",
         comparisons=(
             Comparison(
                 speed("search.predict, its answers", files, ours),

@@ -79,8 +79,9 @@ def _predict(given: argparse.Namespace) -> int:
     signature = winner.signature
     shares = None if given.prevalence is None else read_shares(given.prevalence, signature.classes, signature.shares)
     files = list_files(given.paths)
-    log = Path(tempfile.mkdtemp(prefix="xray-search-"), "predict.log")
-    with chatter_to(log) as console:
+    if given.out and not Path(given.out).absolute().parent.is_dir():
+        raise SettingsError(f"--out names a file in a folder that exists. Received: {given.out}. Make the folder.")
+    with tempfile.TemporaryDirectory() as scratch, chatter_to(Path(scratch, "predict.log")) as console:
         predictor = _load(winner, shares, console)
         explainer = _open_explainer(given, winner, predictor) if given.explain else None
         answers = list(_answers(predictor, files, explainer, console))

@@ -70,6 +70,7 @@ def test_opencv_is_imported_in_one_place(graph: grimp.ImportGraph) -> None:
         "from search.run import main; assert main(['--help']) == 0",
         "from search.run import main; assert main(['space=all3', 'dry_run=true', 'data.cache=CACHE']) == 0",
         "from search.run import main; assert main(['space=nonsense']) == 2",
+        "from search.predict import main; assert main(['nowhere', 'x.png']) == 2",
     ],
 )
 def test_light_commands_load_neither_tensorflow_nor_ray(code: str, image_cache: Path) -> None:

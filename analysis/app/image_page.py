@@ -47,6 +47,7 @@ def image_page(run: Run) -> list[Component]:
             [dcc.Store(id="image-reply"), html.Div(id="image-answer", **live)],
             custom_spinner=html.P("The model is loaded and asked, which takes some seconds ...", role="status"),
             delay_show=200,
+            parent_style={"minHeight": "6rem"},  # room for the spinner's words
         ),
     ]
 

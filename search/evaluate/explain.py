@@ -48,7 +48,7 @@ class Explanation:
     similar: tuple[SimilarPicture, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Explainer:
     """Writes the pictures of answers into a folder.
 
