@@ -16,6 +16,7 @@ BENCHMARKS = (
     "data_memory",
     "prepare",
     "dicom",
+    "predict",
     "data_feed",
     "engine",
     "driver_overhead",

@@ -8,6 +8,7 @@ that table. Source: DICOM PS3.3, C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.5.
 import io
 import logging
 import warnings
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ _TAGS = (
     "SpecificCharacterSet", "Modality", "BodyPartExamined", "ViewPosition", "PatientPosition", "PatientOrientation",
     "ViewCodeSequence", "StudyDescription", "SeriesDescription", "ProtocolName", "PhotometricInterpretation",
     "NumberOfFrames", "Rows", "Columns", "PatientSex", "PatientAge", "StudyDate", "BurnedInAnnotation",
+    "WindowCenter", "WindowWidth", "VOILUTSequence",
 )  # fmt: skip
 
 
@@ -59,7 +61,7 @@ def read_facts(data: bytes) -> DicomFacts:
     """
     dataset = _read(data, [*_TAGS, "PixelData"])
     try:
-        return _facts(dataset)
+        return replace(_facts(dataset), guesses=_guesses(dataset, has_header=data[_MAGIC] == b"DICM"))
     except Exception as error:  # as in `render`
         raise DataError(f"damaged DICOM file: {type(error).__name__} in a tag") from error
 
@@ -132,6 +134,14 @@ def _facts(dataset: "Dataset") -> DicomFacts:
         age=find_age(dataset),
         text_in_pixels=text_of(dataset, "BurnedInAnnotation").upper() == "YES",
     )
+
+
+def _guesses(dataset: "Dataset", has_header: bool) -> tuple[str, ...]:
+    """What decoding has to guess, a sentence each."""
+    found = [] if has_header else ["there is no DICOM header: its encoding is a guess"]
+    if not (_has_voi_lut(dataset) or _has_window(dataset)):
+        found.append("there is no window: its least value is black, its largest white")
+    return tuple(found)
 
 
 def _identifiers(tag: str, text: str) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ class DicomFacts:
         sex: M, F or O.
         age: In years; None where the file does not say it.
         text_in_pixels: Whether the file says that the pixels hold text which may name the patient.
+        guesses: What the file leaves open and decoding has to guess, a sentence each.
     """
 
     patient: str = field(repr=False)
@@ -50,23 +51,30 @@ class DicomFacts:
     sex: str
     age: float | None
     text_in_pixels: bool
+    guesses: tuple[str, ...] = ()
 
 
 def why_aside(facts: DicomFacts, accept: tuple[str, ...]) -> str | None:
     """Why an image is not used, None if it is; `accept` names reasons of `REASONS` that do not count."""
     if facts.frames == 0:
         return "DICOM file without pixels"
-    for name, applies in (
+    return next(iter(oddities(facts, accept)), None)
+
+
+def oddities(facts: DicomFacts, accept: tuple[str, ...]) -> list[str]:
+    """Each respect in which an image is no frontal radiograph of a chest; `accept` as in `why_aside`."""
+    applying = (
         ("modality", facts.modality not in ("", *MODALITIES)),
         ("body_part", not _shows_chest(facts)),
         ("view", not is_frontal(facts.view)),
         ("frames", facts.frames > 1),
         ("colour", not facts.photometric.startswith("MONOCHROME")),
         ("text", facts.text_in_pixels),
-    ):
-        if applies and name not in accept:
-            return REASONS[name].format(facts=facts, part=facts.body_part or "by its description")
-    return None
+    )
+    part = facts.body_part or "by its description"
+    return [
+        REASONS[name].format(facts=facts, part=part) for name, applies in applying if applies and name not in accept
+    ]
 
 
 # What `data.accept` may take in, and the reason otherwise.

@@ -207,7 +207,7 @@ def _list_files(
         if folder_class is None:
             continue
         class_folder = folder.relative_to(top).as_posix()
-        for found in _walk(folder, places):
+        for found in walk_files(folder, places):
             if isinstance(found, BadFile):
                 bad.append(found)
             else:
@@ -216,16 +216,16 @@ def _list_files(
     return files, bad
 
 
-def _walk(class_folder: Path, class_places: Sequence[str]) -> Iterator[str | BadFile]:
-    """The files at and below a class folder, linked folders last; a folder that two links lead to is read once.
+def walk_files(top: Path, class_places: Sequence[str] = ()) -> Iterator[str | BadFile]:
+    """The files at and below a folder, linked folders last; a folder that two links lead to is read once.
 
     Args:
-        class_folder: Where to begin.
-        class_places: Real paths of all class folders of the set.
+        top: Where to begin.
+        class_places: Real paths of the class folders of a set, of which `top` is one.
     """
-    own = os.path.realpath(class_folder)
+    own = os.path.realpath(top)
     seen: set[str] = set()
-    folders, links = [str(class_folder)], deque[str]()
+    folders, links = [str(top)], deque[str]()
     while folders or links:
         folder = folders.pop() if folders else links.popleft()
         place = os.path.realpath(folder)

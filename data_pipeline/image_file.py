@@ -61,6 +61,24 @@ def read_image_file(path: str, image_id: str, rules: FileRules) -> ImageFile | B
         image_id: Its path below the data set's root.
         rules: Which DICOM images are used, and what hides their patients.
     """
+    data = load_file(path, image_id)
+    if isinstance(data, BadFile):
+        return data
+    if is_dicom(data):
+        return _read_dicom(path, data, rules)
+    header = read_header(data)
+    if header.problem:
+        return BadFile(path, header.problem)
+    return ImageFile(hashlib.sha256(data).hexdigest(), header.bits)
+
+
+def load_file(path: str, image_id: str) -> bytes | BadFile:
+    """The content of a file that begins as an image does, or why it is set aside.
+
+    Args:
+        path: The file.
+        image_id: The name that records show.
+    """
     if not image_id.isprintable():  # such as names that are not UTF-8: no table or log could hold them
         return BadFile(printable(path), "the file name has characters that cannot be printed")
     if not os.path.isfile(path):  # reading a pipe would never end
@@ -72,14 +90,9 @@ def read_image_file(path: str, image_id: str, rules: FileRules) -> ImageFile | B
         return BadFile(path, f"cannot be read: {error.strerror}")
     if not data:
         return BadFile(path, "empty file")
-    if is_dicom(data):
-        return _read_dicom(path, data, rules)
-    if not _is_image(data[:12]):
+    if not (is_dicom(data) or _is_image(data[:12])):
         return BadFile(path, "not a JPEG, PNG, BMP, TIFF, WebP or DICOM image")
-    header = read_header(data)
-    if header.problem:
-        return BadFile(path, header.problem)
-    return ImageFile(hashlib.sha256(data).hexdigest(), header.bits)
+    return data
 
 
 def printable(path: str) -> str:

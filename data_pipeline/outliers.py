@@ -38,7 +38,7 @@ def find_outliers(images: Iterable[NDArray[np.uint8]]) -> Outliers:
     Args:
         images: N images, uint8 (H, W, C), 0 black to 255 white; each is looked at once.
     """
-    seen = [(image.std() < _BLANK, _thumbnail(image)) for image in images]
+    seen = [(image.std() < _BLANK, thumbnail(image)) for image in images]
     blank = np.array([is_blank for is_blank, _ in seen], np.bool_)
     rows = np.flatnonzero(~blank)
     if len(rows) < 3:
@@ -54,7 +54,7 @@ def find_outliers(images: Iterable[NDArray[np.uint8]]) -> Outliers:
     return Outliers(rows[inverted], np.flatnonzero(blank), rows[unlike])
 
 
-def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The grey values of an image (H, W, C) at 16 x 16 pixels, mean 0 and length 1: (256,)."""
     cv2 = opencv()
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).reshape(_SIDE**2, -1).mean(axis=1)

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -150,6 +151,18 @@ def prepare_images(
                 f"written. Received: {entry.parent} ({error.strerror}). Free some space, or choose another folder with "
                 "data.cache=FOLDER."
             ) from error
+    return PreparedImages(entry, _read_facts(entry), *_read_white(entry))
+
+
+def open_prepared(cache_dir: Path, fingerprint: str) -> PreparedImages | None:
+    """Images that were prepared before, by their fingerprint; None where the cache does not have them.
+
+    Raises:
+        DataError: The cached entry is damaged.
+    """
+    entry = cache_dir.expanduser() / fingerprint
+    if not re.fullmatch(r"[0-9a-f]{32}", fingerprint) or not entry.is_dir():
+        return None
     return PreparedImages(entry, _read_facts(entry), *_read_white(entry))
 
 
@@ -338,6 +351,18 @@ def decode_image(data: bytes, settings: ImageSettings, white: int = 65_535) -> t
     """
     decoded = decode(data, settings.channels)
     height, width = decoded.pixels.shape[:2]
+    return to_input(decoded, settings, white), width, height
+
+
+def to_input(decoded: Decoded, settings: ImageSettings, white: int) -> NDArray[np.uint8]:
+    """The decoded pixels as a model takes them: uint8 (size, size, channels), 0 black to 255 white.
+
+    Args:
+        decoded: Of a file, with the channels of the settings.
+        settings: How a file becomes an array.
+        white: As in `decode_image`, 255 to 65,535.
+    """
+    height, width = decoded.pixels.shape[:2]
     inner = (settings.size, settings.size)
     if settings.keep_aspect:
         longer = max(height, width)
@@ -347,7 +372,7 @@ def decode_image(data: bytes, settings: ImageSettings, white: int = 65_535) -> t
         below, right = settings.size - inner[0], settings.size - inner[1]
         around = [(below // 2, below - below // 2), (right // 2, right - right // 2)]
         image = np.pad(image, [*around, (0, 0)][: image.ndim])
-    return image.reshape(settings.shape), width, height
+    return image.reshape(settings.shape)
 
 
 def _resized(decoded: Decoded, shape: tuple[int, int], interpolation: str, white: int) -> NDArray[np.uint8]:

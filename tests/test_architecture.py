@@ -71,6 +71,7 @@ def test_light_commands_load_neither_tensorflow_nor_ray(image_cache: Path) -> No
         "from search.run import main; assert main(['--help']) == 0",
         f"from search.run import main; assert main({words!r}) == 0",
         "from search.run import main; assert main(['space=nonsense']) == 2",
+        "from search.predict import main; assert main(['nowhere', 'x.png']) == 2",
     ]
     check = (
         f"import sys\nfor code in {light!r}:\n    exec(code)\n"

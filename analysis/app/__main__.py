@@ -16,11 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", metavar="RUN_FOLDER", help="a run's folder, or a folder of runs; a path or a URL")
     parser.add_argument("--host", default="127.0.0.1", help="who may connect; 0.0.0.0 for everyone (no password)")
     parser.add_argument("--port", type=int, default=8050)
+    parser.add_argument("--cache", default="", help="folder of prepared images (data.cache), if it is not the default")
     given = parser.parse_args(arguments)
 
     def serve() -> None:
         _check_port(given.host, given.port)
-        app = create_app(given.folder)
+        app = create_app(given.folder, given.cache)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # otherwise every request is a line on the screen
         print(f"Open http://{given.host}:{given.port}/ (Ctrl-C stops)", flush=True)
         app.run(host=given.host, port=given.port, debug=False)

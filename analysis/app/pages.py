@@ -32,7 +32,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-PAGES = {"/": "Runs", "/trials": "Trials", "/trial": "One trial", "/compare": "Compare", "/claims": "Claims"}
+PAGES = {
+    "/": "Runs",
+    "/trials": "Trials",
+    "/trial": "One trial",
+    "/compare": "Compare",
+    "/image": "New image",
+    "/claims": "Claims",
+}
 ROWS = 12  # of the table at a time; the browser draws every cell again at each filter
 MOST_COMPARED = 8
 

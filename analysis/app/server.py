@@ -1,5 +1,6 @@
 """The Dash app: one address a view, one callback that makes a page, and callbacks for brushes."""
 
+import base64
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from analysis import style
 from analysis.app import pages
+from analysis.app.asking import Reply, ask
 from analysis.app.filters import Address, Filter, brush_axes, brush_points, read_address
+from analysis.app.image_page import answer_parts, image_page
 from analysis.app.library import Library
 from analysis.load import Run
 from analysis.page.render import read_asset
@@ -22,8 +25,12 @@ ASSETS = Path(__file__).with_name("assets")
 REFRESH_SECONDS = 2.0
 
 
-def create_app(folder: str) -> "Dash":
+def create_app(folder: str, cache: str = "") -> "Dash":
     """The Dash app over a run or a folder of runs.
+
+    Args:
+        folder: a path or a URL.
+        cache: folder of prepared images, for training images that look like a new one; empty for the default.
 
     Raises:
         RecordError: the folder holds no run.
@@ -42,6 +49,7 @@ def create_app(folder: str) -> "Dash":
     _add_pages(app, library)
     _add_trials(app, library)
     _add_brushes(app, library)
+    _add_image(app, library, cache)
     return app
 
 
@@ -98,8 +106,8 @@ def _add_pages(app: "Dash", library: Library) -> None:
     def show_page(path: str, query: str, version: str, theme: str, place: str) -> tuple[Any, Any, Any]:
         address = _with_run(read_address(query), library)
         links = pages.navigation(path, address)
-        # The page of trials fills itself: only another run makes a new one.
-        new_place = f"{path}?{address.run}" if path == "/trials" else f"{path}{query}{version}{theme}"
+        # These pages fill themselves: only another run makes a new one.
+        new_place = f"{path}?{address.run}" if path in ("/trials", "/image") else f"{path}{query}{version}{theme}"
         if new_place == place:
             return no_update, links, no_update
         try:
@@ -127,6 +135,8 @@ def _page(library: Library, path: str, address: Address, theme: style.Theme) -> 
         return pages.trial_page(library.run(address.run), address, theme)
     if path == "/compare":
         return pages.compare_page(library, library.run(address.run), address, theme)
+    if path == "/image":
+        return image_page(library.run(address.run))
     if path == "/claims":
         return pages.claims_page(library)
     return pages.runs_page(library)
@@ -200,6 +210,27 @@ def _add_brushes(app: "Dash", library: Library) -> None:
             return no_update
         columns = ["parameters", "val_accuracy"]
         return _moved(address, brush_points(address.filter, run.trials, _numbers(points), columns))
+
+
+def _add_image(app: "Dash", library: Library, cache: str) -> None:
+    # Two callbacks, one after the other: another prevalence does not ask the model again.
+    @app.callback(
+        Output("image-reply", "data"),
+        Input("image-drop", "contents"),
+        State("image-drop", "filename"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def ask_winner(contents: str | None, name: str, query: str) -> Any:
+        if not contents:
+            return no_update
+        run = library.run(_with_run(read_address(query), library).run)
+        content = base64.b64decode(contents.partition(",")[2])
+        return ask(run.folder.url, name, content, cache).to_store()
+
+    @app.callback(Output("image-answer", "children"), Input("image-reply", "data"), Input("image-prevalence", "value"))
+    def show_answer(stored: dict[str, Any] | None, percent: float | None) -> Any:
+        return answer_parts(Reply.from_store(stored), percent and percent / 100) if stored else []
 
 
 def _moved(address: Address, chosen: Filter) -> Any:

@@ -56,9 +56,9 @@ def chatter_to(log: Path) -> Iterator[Console]:
 
 
 @contextlib.contextmanager
-def image_progress(console: Console) -> Iterator[Any]:
-    """A progress bar over images; yields a function of (done, all) to call as they are prepared."""
-    columns = TextColumn("Preparing images"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+def image_progress(console: Console, work: str = "Preparing images") -> Iterator[Any]:
+    """A progress bar over images; yields a function of (done, all) to call as the work on them goes on."""
+    columns = TextColumn(work), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         task = progress.add_task("images", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

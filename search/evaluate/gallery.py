@@ -71,8 +71,8 @@ def write_gallery(
             predicted=classes[predicted[place]],
             probabilities={name: float(p) for name, p in zip(classes, probabilities[row], strict=True)},
         )
-        folder.write(_png(images[place]), "winner", "gallery", entry.file)
-        folder.write(_png(overlay(images[place], heat[place])), "winner", "gallery", entry.cam)
+        folder.write(png(images[place]), "winner", "gallery", entry.file)
+        folder.write(png(overlay(images[place], heat[place])), "winner", "gallery", entry.cam)
         entries.append(entry)
     folder.write(to_json([asdict(entry) for entry in entries]).encode(), "winner", "gallery.json")
     written = {name for entry in entries for name in (entry.file, entry.cam)}
@@ -174,7 +174,7 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.u
     return np.asarray(np.round((1 - opacity) * image + opacity * colors * 255), np.uint8)
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
+def png(image: NDArray[np.uint8]) -> bytes:
     """An image (H, W, 1 or 3) as a PNG file."""
     import tensorflow as tf
 

@@ -29,6 +29,7 @@ from search.evaluate.predictions import (
     write_predictions,
 )
 from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_sets
+from search.evaluate.signature import SIGNATURE, make_signature
 from search.evaluate.winner import (
     WINNER,
     best_trials,
@@ -194,6 +195,8 @@ def _settle_winner(
         return
     winner = make_winner(folder, members, settings.evaluate, groups, patients)
     _export(folder, members, winner, scorers)
+    signature = make_signature(session.dataset, settings.data, winner.shares)
+    folder.write(signature.to_json().encode(), "winner", SIGNATURE)
     folder.write_winner(winner)
 
 

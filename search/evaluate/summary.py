@@ -39,6 +39,7 @@ def print_summary(settings: Settings, folder: RunFolder, console: "Console") -> 
         f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl{scores})\n"
         f"{winner}"
         f"Page       {url}/report.html\n"
+        f"Answers    python -m search.predict {run} FILES_OR_FOLDERS\n"
         f"Analysis   python -m analysis.app {storage}    "
         f"python -m analysis.tables {run}    python -m analysis.claims {run}\n"
         f"Also       tensorboard --logdir {run}/tensorboard    optuna-dashboard {run}/optuna.log",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import keras
 
 WINNER = "winner"  # the name of its predictions, among those of the trials
+_BEST_MEMBER = "member_0"  # the name of its layer in the exported model
 
 
 def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[TrialRecord]:
@@ -263,10 +264,17 @@ def winner_model(members: Sequence["keras.Model"], winner: Winner) -> "keras.Mod
         return members[0]
     image = keras.Input(members[0].input_shape[1:], name="image")
     # Members of one architecture have the same name, and a model may hold a name once.
-    renamed = [keras.Model(each.input, each.output, name=f"member_{n}") for n, each in enumerate(members)]
+    names = (_BEST_MEMBER, *(f"member_{number}" for number in range(1, len(members))))
+    renamed = [keras.Model(each.input, each.output, name=name) for each, name in zip(members, names, strict=True)]
     outputs = [each(image) for each in renamed]
     p = keras.layers.Average(dtype="float32")(outputs) if len(outputs) > 1 else outputs[0]
     return keras.Model(image, _attach_calibration(p, calibration) if winner.calibrated_on else p, name="winner")
+
+
+def best_member(model: "keras.Model") -> "keras.Model":
+    """The best of the members that `winner_model` joined, as `grad_cam` takes it; the model itself if it is alone."""
+    found = (layer for layer in model.layers if layer.name == _BEST_MEMBER)
+    return next(found, model)
 
 
 def _attach_calibration(p: "keras.KerasTensor", calibration: Calibration) -> "keras.KerasTensor":

@@ -17,8 +17,10 @@ from analysis import load, report
 from analysis.app import create_app
 from analysis.app.server import REFRESH_SECONDS
 from benchmarks.analysis_data import write_run
-from search.record import EventLog
+from search.record import EventLog, RunFolder
 from tests.conftest import make_epoch
+from tests.data_pipeline.dicom_files import make_dataset, sample_pixels, save
+from tests.exported_run import write_exported_run
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
@@ -35,7 +37,7 @@ FLAGS = (
 )
 # Fails after every broken image that the page already has.
 BROKEN_IMAGE = "const i = new Image(); i.onerror = () => { window.imageFailed = true }; i.src = 'no-such-image'"
-PAGES = ("/", "/trials?run=first", "/trial?run=first", "/compare?run=first", "/claims")
+PAGES = ("/", "/trials?run=first", "/trial?run=first", "/compare?run=first", "/image?run=first", "/claims")
 
 
 def find_browser():
@@ -105,10 +107,10 @@ def site(folder):
 class serving:  # noqa: N801 - used like a function
     """The app on a free port for as long as the block lasts."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, cache=""):
         from werkzeug.serving import make_server
 
-        self._server = make_server("127.0.0.1", 0, create_app(folder).server, threaded=True)
+        self._server = make_server("127.0.0.1", 0, create_app(folder, cache).server, threaded=True)
         self._thread = threading.Thread(target=self._server.serve_forever)
 
     def __enter__(self):
@@ -258,7 +260,7 @@ def test_every_page_of_the_app_loads_without_an_error(open_browser, site, width,
     browser = open_browser(width, theme)
     for path in PAGES:
         open_page(browser, site + path)
-        if path not in ("/", "/claims"):
+        if path not in ("/", "/claims", "/image?run=first"):
             wait_until(lambda: drawn(browser), f"{path} draws a figure")
         assert errors(browser) == [], path
         assert overflow(browser) == 0, path
@@ -308,6 +310,32 @@ def test_new_epochs_appear_without_being_asked_for(browser, tmp_path):
         log.close()
         first = "const a = document.querySelector('#trials-table tbody td:nth-child(2) a'); return a && a.textContent"
         wait_until(lambda: script(browser, first) == "0012", "its first epoch makes it the best trial")
+        browser.get("about:blank")
+
+
+def test_a_dropped_image_is_answered(browser, tmp_path, small_dataset, image_cache):
+    folder = write_exported_run(RunFolder(str(tmp_path / "exported")), small_dataset)
+    tags = {"ViewPosition": "LL", "WindowCenter": 2048, "WindowWidth": 4096}
+    lateral = save(make_dataset(sample_pixels(), **tags), tmp_path / "lateral.dcm")
+    with serving(folder.url, str(image_cache)) as site:
+        open_page(browser, f"{site}/image")
+        dropped = "return document.querySelector('#image-drop input[type=file]')"
+        wait_until(lambda: script(browser, dropped), "the page")
+        script(browser, dropped).send_keys(str(lateral))
+        answered = "const h = document.querySelector('#image-answer h2'); return h && h.textContent"
+        wait_until(lambda: script(browser, answered), "the answer", seconds=300)  # TensorFlow is imported for it
+        assert script(browser, answered).startswith("lateral.dcm: ")
+        text = "return document.getElementById('image-answer').textContent"
+        assert "The view lateral is not frontal." in script(browser, text)
+        loaded = "return [...document.querySelectorAll('#image-answer img')].map(i => i.complete && i.naturalWidth)"
+        wait_until(lambda: all(script(browser, loaded)), "the pictures")
+        assert script(browser, loaded) == [32] * 6
+        browser.find_element("id", "image-prevalence").send_keys("2\n")
+        wait_until(lambda: "Among patients of whom 2 % have pneumonia" in script(browser, text), "the prevalence")
+        time.sleep(3)  # the page is not made anew while a run is looked at for news
+        assert script(browser, answered).startswith("lateral.dcm: ")
+        assert errors(browser) == []
+        assert overflow(browser) == 0
         browser.get("about:blank")
 
 

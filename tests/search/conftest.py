@@ -1,4 +1,4 @@
-"""What tests of searches share: a finished run, and a bucket, which is moto's S3 server in this process."""
+"""What tests of searches share: a finished run, an exported winner, and a bucket (moto's S3 server in this process)."""
 
 import fcntl
 from collections.abc import Iterator
@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.dataset import Dataset
 from search.record import RunFolder
+from tests.exported_run import write_exported_run
 from tests.search.searching import TINY, search
+
+
+@pytest.fixture(scope="session")
+def exported_run(tmp_path_factory: pytest.TempPathFactory, small_dataset: Dataset) -> RunFolder:
+    """A run with an exported winner; tests only read it."""
+    return write_exported_run(RunFolder(str(tmp_path_factory.mktemp("exported") / "one")), small_dataset)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The command as a user runs it: a process of its own, on the shipped sample at 32 x 32 pixels."""
 
+import csv
 import io
 import json
 import os
@@ -68,7 +69,8 @@ def test_a_search_is_recorded_evaluated_and_exported(undisturbed: tuple[RunFolde
     assert b"- looks at test images: test 1\n" in folder.read("winner", "card.md")
     assert "could not be written" not in screen
     assert b"<!doctype html>" in folder.read("report.html")[:200].lower()
-    assert folder.names("winner") == ["card.md", "gallery", "gallery.json", "model.keras", "winner.json"]
+    winner = ["card.md", "gallery", "gallery.json", "model.keras", "signature.json", "winner.json"]
+    assert folder.names("winner") == winner
 
 
 def test_the_winners_mistakes_are_those_of_its_predictions(undisturbed: tuple[RunFolder, str]) -> None:
@@ -112,6 +114,23 @@ def test_the_winner_loads_in_safe_mode_and_predicts_what_is_recorded(undisturbed
     image, _, _ = decode_image((SAMPLE / row["image_id"]).read_bytes(), ImageSettings(size=32))
     found = model.predict(image[None].astype(np.float32) / 255, verbose=0)
     assert float(found[0, 0]) == pytest.approx(row["p_pneumonia"], abs=1e-5)
+
+
+def test_the_winner_answers_about_files_as_it_was_evaluated(undisturbed: tuple[RunFolder, str], tmp_path: Path) -> None:
+    folder, _ = undisturbed
+    done = run([folder.url, str(SAMPLE / "test"), "--out", str(tmp_path / "answers.csv")], "search.predict")
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "answers.csv", newline="") as file:
+        answers = {row["file"]: row for row in csv.DictReader(file)}
+    recorded = read_predictions(folder, "winner").to_pandas()
+    recorded = recorded[recorded["dataset"] == "test"]
+    assert len(recorded) == len(answers) == 120
+    for image_id, p in zip(recorded["image_id"], recorded["p_pneumonia"], strict=True):
+        answer = answers[str(SAMPLE / image_id)]
+        assert float(answer["p_pneumonia"]) == pytest.approx(p, abs=1e-5)
+        assert answer["decision"] == ("pneumonia" if p >= 0.5 else "normal")
+    assert sum(float(answer["unlike"]) > 1 for answer in answers.values()) <= 6
+    assert "Decision: pneumonia from a probability of 0.5 on" in done.stdout
 
 
 def test_other_tools_read_the_views(undisturbed: tuple[RunFolder, str]) -> None:
