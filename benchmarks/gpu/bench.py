@@ -149,7 +149,7 @@ def images_per_second(trial: TrialRecord, images: int) -> float:
 
 def ending(trial: TrialRecord) -> str:
     """How a trial ended, in words."""
-    reason = f": {trial.reason}" if trial.reason else ""
+    reason = f": {trial.reason.rstrip('.')}" if trial.reason else ""
     return f"trial {trial.number}, {trial.status} after {len(trial.epochs)} epochs{reason}."
 
 

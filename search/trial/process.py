@@ -48,7 +48,7 @@ def out_of_memory(error: Exception) -> str:
     if not isinstance(error, tf.errors.ResourceExhaustedError):
         return ""
     found = re.search(r"(OOM|out of memory).*", str(error), re.IGNORECASE)  # on one of many lines
-    said = found[0][:110] if found else "out of memory"
+    said = re.split(r" on /job:| \[Op:", found[0])[0][:110].rstrip(".") if found else "out of memory"
     return (
         f"A trial must fit into memory. Received: {said}. Lower batch_size, take the largest models out of the space, "
         "or give a trial more of the GPU (resources.gpus_per_trial)."
