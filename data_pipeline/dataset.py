@@ -51,7 +51,7 @@ class DataSettings:
         max_bad_fraction: The share of unusable files above which the run stops.
         accept: Kinds of DICOM images that are used and not set aside: names of `data_pipeline.dicom_tags.REASONS`.
         cache: Folder of the prepared images, and of features.
-        cache_gb: Of features on disk, and of images copied to a host, in GB.
+        cache_gb: Of features on disk, and as many of images copied to a host, in GB.
         extra_tests: Outside test sets, name to folder.
 
     Raises:

@@ -109,9 +109,10 @@ def place_images(settings: Settings, dataset: Dataset) -> tuple[ImagePlan, HostD
     """
     import ray
 
-    folder, limit = settings.data.cache_dir.absolute() / "copies", settings.data.cache_gb * 1e9
-    disks = HostDisks(ray.get_runtime_context().get_node_id(), str(folder), limit)
     sizes, store, rooms = image_sizes(settings, dataset), store_bytes(), dict[str, DiskRoom]()
+    folder, limit = settings.data.cache_dir.absolute() / "copies", settings.data.cache_gb * _GB
+    # At least what this run needs: else the copy of its test images would push out that of its pool.
+    disks = HostDisks(ray.get_runtime_context().get_node_id(), str(folder), max(limit, float(sizes.files)))
     if not fits_store(sizes, store):
         shape = settings.data.image.shape
         files = [DiskImages.of(prepared, shape, disks) for prepared in dataset.all_images]
