@@ -79,11 +79,13 @@ class HostDisks:
         node: Ray's id of the driver's host, which prepared them.
         folder: of copies, on hosts that do not see the driver's cache.
         limit: bytes that the copies of a host may take together.
+        whole_shards: whether a shard is read at once when its first image is asked for, which suits an order by shards.
     """
 
     node: str
     folder: str
     limit: float
+    whole_shards: bool = True
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class DiskImages:
         if not path.exists():
             path = self._copies.path(self._key)
             self._fetch()
-        return _ShardReader(path, images_of_shard(self.shape))
+        return _ShardReader(path, images_of_shard(self.shape), self.disks.whole_shards)
 
     def _fetch(self) -> None:
         """Copy the images to this host's disk unless they are there."""
@@ -218,16 +220,16 @@ class _ShardReader:
     first image is asked for. It stays in the system's cache, which all processes of the host share, for its others.
     """
 
-    def __init__(self, path: Path, shard: int) -> None:
+    def __init__(self, path: Path, shard: int, whole_shards: bool) -> None:
         mapped = np.load(path, mmap_mode="r")
         self._images: NDArray[np.uint8] = np.asarray(mapped)
-        self._path, self._first = path, mapped.offset
+        self._path, self._first, self._whole_shards = path, mapped.offset, whole_shards
         self._shard, self._bytes = shard, shard * int(np.prod(mapped.shape[1:]))
         self._read: deque[int] = deque(maxlen=2 * WINDOW)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         for shard in np.unique(rows // self._shard).tolist():
-            if shard not in self._read:
+            if self._whole_shards and shard not in self._read:
                 self._read_ahead(shard)
                 self._read.append(shard)
         return self._images[rows]

@@ -27,7 +27,7 @@ from search.driver.machine import (
 from search.driver.preflight import is_anothers_ray, ray_address_file, use_ray_folder
 from search.driver.resources import TrialResources, plan_resources
 from search.driver.share import share_backbones
-from search.plan.settings import ClusterSettings, Settings, SettingsError
+from search.plan.settings import SHARDS, ClusterSettings, Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
 from search.trial.features import Backbones
 
@@ -101,6 +101,7 @@ def open_session(
         resources = plan_resources(settings, space, largest, shape, classes, say, joined)
         shuffle = plan.shuffle if settings.train.shuffle == "auto" else settings.train.shuffle
         chosen = replace(settings, train=replace(settings.train, precision=resources.precision, shuffle=shuffle))
+        disks = replace(disks, whole_shards=shuffle == SHARDS)
         yield Session(chosen, space, dataset, backbones, resources, disks if plan.on_disk else None)
 
 

@@ -114,6 +114,9 @@ def test_a_shard_is_read_at_once_and_not_again(small_dataset: Dataset, disks: Ho
     assert list(images._reader._read) == [0, 2]
     images[np.array([0, 119, 479])]
     assert list(images._reader._read) == [0, 2, 11]
+    single = replace(images, disks=replace(disks, whole_shards=False))  # for an order in which any image may come next
+    np.testing.assert_array_equal(single[np.array([479, 0])], images[np.array([479, 0])])
+    assert not single._reader._read
 
 
 def test_every_image_comes_once_a_pass_and_the_order_follows_from_the_draws() -> None:
