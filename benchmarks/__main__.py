@@ -22,6 +22,7 @@ BENCHMARKS = (
     "driver_overhead",
     "scale",
     "growth",
+    "large_data",
     "asha_tpe",
     "first_rung",
     "joint_search",

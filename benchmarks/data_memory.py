@@ -8,6 +8,8 @@ touched the data. The peer is what a plain Ray Tune function does: every trial l
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import harness
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 
@@ -33,12 +35,10 @@ class Reader:
         from data_pipeline.share import get_training_data
 
         self.data = get_training_data(reference[0])
-        return int(self.data.images.max())
+        return int(np.asarray(self.data.images).max())
 
     def load_own(self, settings: Any) -> int:
         """Load the images, as a trial without sharing does."""
-        import numpy as np
-
         from data_pipeline.dataset import prepare_dataset
 
         self.images = np.array(prepare_dataset(settings).pool.open())
@@ -61,7 +61,7 @@ def measure(options: Options, machine: Machine) -> Measurement:
         own = {count: _repeat("load_own", settings, count, options.repeats) for count in COUNTS}
     finally:
         ray.shutdown()
-    images = data.images.nbytes / 2**20
+    images = np.asarray(data.images).nbytes / 2**20
     return summarize(images, shared, own)
 
 

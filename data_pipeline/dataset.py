@@ -18,6 +18,7 @@ from data_pipeline.looks import MOST_IMAGES, group_looks
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
 from data_pipeline.manifest_file import write_bad_files
 from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
+from data_pipeline.shards import ArraySource, HostDisks, open_images
 from data_pipeline.sources import SAMPLE_NOTICE, locate
 from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
 from data_pipeline.tables import TableSettings, is_table, scan_table
@@ -50,7 +51,7 @@ class DataSettings:
         max_bad_fraction: The share of unusable files above which the run stops.
         accept: Kinds of DICOM images that are used and not set aside: names of `data_pipeline.dicom_tags.REASONS`.
         cache: Folder of the prepared images, and of features.
-        cache_gb: Of features on disk, in GB.
+        cache_gb: Of features on disk, and as many of images copied to a host, in GB.
         extra_tests: Outside test sets, name to folder.
 
     Raises:
@@ -123,6 +124,11 @@ class Dataset:
     pool: PreparedImages
     test: PreparedImages
     extra_tests: Mapping[str, tuple[tuple[ImageRow, ...], PreparedImages]]
+
+    @property
+    def all_images(self) -> tuple[PreparedImages, ...]:
+        """The pool, the test set and the outside test sets."""
+        return (self.pool, self.test, *(images for _, images in self.extra_tests.values()))
 
 
 def list_dataset(settings: DataSettings) -> Manifest:
@@ -359,9 +365,17 @@ def _in_order(manifest: Manifest, classes: Sequence[str]) -> Manifest:
     return replace(manifest, classes=tuple(classes), rows=rows)
 
 
-def read_images(prepared: PreparedImages, rows: Sequence[ImageRow]) -> NDArray[np.uint8]:
-    """The images of these rows, uint8 (len(rows), size, size, channels), copied into memory."""
-    return prepared.open()[[row.index for row in rows]]
+def read_images(
+    prepared: PreparedImages, rows: Sequence[ImageRow], disks: HostDisks | None = None
+) -> tuple[ArraySource, NDArray[np.int64]]:
+    """Images, uint8 (N, size, size, channels), and where those of `rows` are among them, int64 (n,).
+
+    Args:
+        prepared: The images.
+        rows: Some of them.
+        disks: As `data_pipeline.shards.open_images`.
+    """
+    return open_images(prepared, disks), np.array([row.index for row in rows], np.int64)
 
 
 def _apply_facts(rows: Sequence[ImageRow], prepared: PreparedImages) -> tuple[list[ImageRow], list[BadFile]]:

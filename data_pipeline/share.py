@@ -1,4 +1,7 @@
-"""Training data in Ray's object store: put there once per run, read by every trial without a copy."""
+"""Training data in Ray's object store: put there once per run, read by every trial without a copy.
+
+Pixels that do not fit it are read from each host's own disk (`data_pipeline.shards`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.dataset import Dataset
-from data_pipeline.shift import shifted
+from data_pipeline.shards import ArraySource, HostDisks, open_images
+from data_pipeline.shift import shifted_copy
 from data_pipeline.split import Split
 
 if TYPE_CHECKING:
@@ -32,13 +36,13 @@ class TrainingData:
             all repeats share one split.
     """
 
-    images: NDArray[np.uint8]
+    images: ArraySource
     labels: NDArray[np.int64]
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     classes: tuple[str, ...]
     fingerprint: str
-    shifted: NDArray[np.uint8] | None = None
+    shifted: ArraySource | None = None
     repeats: tuple[Split, ...] = ()
 
     def of_repeat(self, repeat: int) -> "TrainingData":
@@ -46,20 +50,22 @@ class TrainingData:
         if repeat == 0 or not self.repeats:
             return self
         split = self.repeats[repeat]
-        copy = None if self.shifted is None else shifted(self.images, split.validation)
+        copy = None if self.shifted is None else shifted_copy(self.images, split.validation)
         return replace(self, train=split.train, validation=split.validation, shifted=copy)
 
 
-def training_data(dataset: Dataset, with_shifted: bool = False, repeats: Sequence[Split] = ()) -> TrainingData:
-    """The pool of a prepared data set; `images` is its memory map on disk, of which only validation is read here.
+def training_data(
+    dataset: Dataset, with_shifted: bool = False, repeats: Sequence[Split] = (), disks: HostDisks | None = None
+) -> TrainingData:
+    """The pool of a prepared data set; `images` are on disk still, and of them only validation is read here.
 
     Args:
         dataset: The data set.
         with_shifted: Whether the shifted copy of validation is made.
         repeats: As in `TrainingData`.
+        disks: As `data_pipeline.shards.open_images`.
     """
-    # a plain array: numpy copies a memmap, which is a subclass, when it pickles it
-    images = np.asarray(dataset.pool.open())
+    images = open_images(dataset.pool, disks)
     return TrainingData(
         images=images,
         labels=dataset.manifest.pool_labels,
@@ -67,13 +73,13 @@ def training_data(dataset: Dataset, with_shifted: bool = False, repeats: Sequenc
         validation=dataset.split.validation,
         classes=dataset.manifest.classes,
         fingerprint=dataset.pool.fingerprint,
-        shifted=shifted(images, dataset.split.validation) if with_shifted else None,
+        shifted=shifted_copy(images, dataset.split.validation) if with_shifted else None,
         repeats=tuple(repeats),
     )
 
 
 def put_training_data(data: TrainingData) -> "ObjectRef[TrainingData]":
-    """Writes the data to the object store, the pixels once; returns a reference."""
+    """Writes the data to the object store, pixels once, or where they are; returns a reference."""
     import ray
 
     return ray.put(data)

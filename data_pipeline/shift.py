@@ -8,11 +8,14 @@ Source: Hendrycks and Dietterich 2019, 'Benchmarking Neural Network Robustness t
 """
 
 import hashlib
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.augment import Policy, augment
+from data_pipeline.shards import ArraySource
 
 _SEED = 0  # of the draws that choose how each image is changed
 
@@ -28,7 +31,7 @@ WAYS: dict[str, Policy] = {
 }
 
 
-def shifted(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+def shifted(images: ArraySource, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """A copy of some images, each changed in one of `WAYS`: uint8 (m, H, W, C), 0 black to 255 white.
 
     The change of an image depends on its row alone: its copy is the same in every split.
@@ -37,11 +40,46 @@ def shifted(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.ui
         images: uint8 (N, H, W, C), C 1 or 3.
         rows: the images to copy, int64 (m,).
     """
-    copy = images[rows]
+    copy: NDArray[np.uint8] = images[rows]
     for place, row in enumerate(rows):
         way, draws = _way(row)
         copy[place : place + 1] = augment(copy[place : place + 1], WAYS[way], draws)
     return copy
+
+
+@dataclass(frozen=True)
+class ShiftedImages:
+    """As `shifted`, made anew whenever it is read: of images that have no room in memory. An `ArraySource`.
+
+    Attributes:
+        images: uint8 (N, H, W, C).
+        rows: the images to copy, int64 (m,).
+    """
+
+    images: ArraySource
+    rows: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(m, H, W, C)."""
+        return (len(self.rows), *self.images.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8."""
+        return self.images.dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, places: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """The copies of the images of `rows[places]`, uint8 (n, H, W, C)."""
+        return shifted(self.images, self.rows[places])
+
+
+def shifted_copy(images: ArraySource, rows: NDArray[np.int64]) -> ArraySource:
+    """As `shifted`, uint8 (m, H, W, C): made at once, or where the images are on disk, as it is read."""
+    return shifted(images, rows) if isinstance(images, np.ndarray) else ShiftedImages(images, rows)
 
 
 def shift_ways(rows: NDArray[np.int64]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_c
 from search.driver.command import check_prepared, prepare
 from search.driver.preflight import check_machine, check_storage
 from search.driver.resources import choose_resources, has_backbones
-from search.driver.session import check_models, known_hosts
+from search.driver.session import check_models, known_hosts, known_image_plan
 from search.driver.share import models_with_features, sizes_of_features
 from search.plan.earlier import measured_like
 from search.plan.lengths import with_lengths
@@ -57,6 +57,8 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     budget = budget_lines(settings, len(split.train), at_a_time)
     for line in (*meaning, *reasons, *guesses, *epochs, *planned, *budget):
         console.print(line, markup=False)
+    if settings.cluster.mode != "submit":
+        console.print(known_image_plan(settings, dataset).reason, markup=False)
     for line in feature_lines(settings, space, len(split.train) + len(split.validation)):
         console.print(line, markup=False)
     console.print("Dry run: nothing was started.")

@@ -4,12 +4,13 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from search.driver.limits import find_limits
 
+Answer = TypeVar("Answer")
 _REGISTER_SECONDS = 30.0
 STORE_SHARE = 0.3  # of free memory, for Ray's object store, as Ray chooses it
 _MIB = 2**20
@@ -103,6 +104,35 @@ def this_host() -> Host:
     """This machine as Ray would offer it to trials, without Ray: of free memory, its object store takes 30 %."""
     limits = find_limits()
     return Host(limits.cpus, count_gpus(), limits.memory_mb * (1 - STORE_SHARE))
+
+
+def this_store() -> float:
+    """Bytes that Ray's object store would have on this machine."""
+    return find_limits().memory_mb * STORE_SHARE * _MIB
+
+
+def store_bytes() -> float:
+    """Bytes of the smallest object store of Ray's hosts."""
+    import ray
+
+    return min(float(node["Resources"].get("object_store_memory", 0)) for node in ray.nodes() if node["Alive"])
+
+
+def on_each_host(ask: Callable[..., Answer], *arguments: Any) -> dict[str, Answer]:
+    """What a function answers on each of Ray's hosts, by name, the driver's first; without hosts that do not answer."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    own = ray.get_runtime_context().get_node_id()
+    asked = {}
+    for node in sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own):
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asked[node["NodeManagerHostname"]] = ray.remote(num_cpus=0, scheduling_strategy=there)(ask).remote(*arguments)
+    answers = {}
+    for name, answer in asked.items():
+        with contextlib.suppress(ray.exceptions.RayError):
+            answers[name] = ray.get(answer)
+    return answers
 
 
 def find_hosts(seconds: float = _REGISTER_SECONDS) -> tuple[Host, ...]:

@@ -9,17 +9,26 @@ from operator import itemgetter
 from typing import Any
 
 from data_pipeline.dataset import Dataset
+from data_pipeline.shards import HostDisks
 from data_pipeline.split import Split, repeat_splits
 from models import ONEDNN
 from models.registry import PUBLISHED, ModelConfig, count_parameters
 from search.driver.coming import planned_hosts
+from search.driver.image_plan import ImagePlan, image_sizes, place_images, plan_images
 from search.driver.limits import Limits, find_limits
-from search.driver.machine import STORE_SHARE, Host, find_hosts, this_host, with_coming
+from search.driver.machine import (
+    STORE_SHARE,
+    Host,
+    find_hosts,
+    this_host,
+    this_store,
+    with_coming,
+)
 from search.driver.preflight import is_anothers_ray, ray_address_file, use_ray_folder
 from search.driver.resources import TrialResources, plan_resources
 from search.driver.share import share_backbones
 from search.driver.signals import sigterm_as_ctrl_c
-from search.plan.settings import ClusterSettings, Settings, SettingsError
+from search.plan.settings import SHARDS, ClusterSettings, Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
 from search.trial.features import Backbones
 
@@ -47,6 +56,7 @@ class Session:
         dataset: prepared images; trials get only the pool.
         backbones: pretrained weights and features.
         resources: of every trial.
+        disks: of the hosts, where the images do not fit the object store; None: they do.
     """
 
     settings: Settings
@@ -54,6 +64,7 @@ class Session:
     dataset: Dataset
     backbones: Backbones
     resources: TrialResources
+    disks: HostDisks | None = None
 
     @property
     def repeats(self) -> tuple[Split, ...]:
@@ -77,17 +88,34 @@ def open_session(
         say: tells the user what the search waits for.
 
     Raises:
-        SettingsError: a trial asks for more than the machine has.
+        SettingsError: a trial asks for more than the machine has, or a host has no room for images.
         models.registry.WeightsError: pretrained weights can be neither read nor downloaded.
     """
     classes, images = len(dataset.manifest.classes), len(dataset.split.train) + len(dataset.split.validation)
     _, (_, largest) = check_models(space, settings, classes)
     with ray_session(settings.cluster.mode, say) as joined:
-        backbones = share_backbones(settings, space, images, say)
+        plan, disks = place_images(settings, dataset)
+        if plan.on_disk:
+            say(plan.reason)
+        backbones = share_backbones(settings, space, images, say, plan.copies)
         shape = settings.data.image.shape
         resources = plan_resources(settings, space, largest, shape, classes, say, joined)
-        chosen = replace(settings, train=replace(settings.train, precision=resources.precision))
-        yield Session(chosen, space, dataset, backbones, resources)
+        shuffle = plan.shuffle if settings.train.shuffle == "auto" else settings.train.shuffle
+        chosen = replace(settings, train=replace(settings.train, precision=resources.precision, shuffle=shuffle))
+        disks = replace(disks, whole_shards=shuffle == SHARDS)
+        yield Session(chosen, space, dataset, backbones, resources, disks if plan.on_disk else None)
+
+
+def known_image_plan(settings: Settings, dataset: Dataset) -> ImagePlan:
+    """Where a search would read its images from, on the running cluster, else on this machine.
+
+    Raises:
+        SettingsError: a host has no room for them.
+    """
+    if not _joins(settings.cluster.mode):
+        return plan_images(image_sizes(settings, dataset), this_store(), {})
+    with ray_session(settings.cluster.mode):
+        return place_images(settings, dataset)[0]
 
 
 @contextlib.contextmanager

@@ -7,10 +7,12 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
 
+from data_pipeline.array_files import free_bytes
 from models.registry import (
     ModelConfig,
     built_feature_numbers,
@@ -20,9 +22,9 @@ from models.registry import (
     weights_hash,
 )
 from search.driver.feature_plan import FeatureSize, feature_sizes, place_features
+from search.driver.machine import on_each_host, store_bytes
 from search.plan.settings import Settings
 from search.plan.spaces import Space, augmentations_of, backbone_weights, model_settings, model_variants
-from search.trial.feature_copy import free_for_features
 from search.trial.feature_store import FeatureStore
 from search.trial.features import Backbones, BackboneWeights, has_frozen_part
 
@@ -30,7 +32,11 @@ _RESTARTS = 10  # of the feature store in a session
 
 
 def share_backbones(
-    settings: Settings, space: Space, images: int = 0, say: Callable[[str], None] = lambda line: None
+    settings: Settings,
+    space: Space,
+    images: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+    copies: Mapping[str, float] = MappingProxyType({}),
 ) -> Backbones:
     """The weights of every backbone of the space in the object store, and a feature store if trials can use one.
 
@@ -41,6 +47,7 @@ def share_backbones(
         space: of the search.
         images: of the pool, whose features trials share.
         say: tells the user of features that are too large for the object store.
+        copies: bytes of images that hosts will copy to their disks, by name.
 
     Raises:
         models.registry.WeightsError: weights can be neither read nor downloaded.
@@ -60,12 +67,13 @@ def share_backbones(
     models = models_with_features(settings, space)
     if not models:
         return Backbones(weights)
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    room = min(node["Resources"].get("object_store_memory", 0) for node in nodes) / 2  # images and weights need some
+    room = store_bytes() / 2  # images and weights need some
     folder = Path(settings.data.cache).expanduser().absolute() / "features"
     sizes = sizes_of_features(settings, space, _numbers(models, settings), images)
     if sizes[0].array_bytes > room:
-        for line in place_features(sizes, room, _free_disks(nodes, str(folder))):
+        free = on_each_host(free_bytes, str(folder))
+        left = {host: bytes_free - copies.get(host, 0.0) for host, bytes_free in free.items()}
+        for line in place_features(sizes, room, left):
             say(line)
     disk = settings.data.cache_gb * 1e9
     store = start_store(str(folder), disk, room)
@@ -113,24 +121,6 @@ def _numbers(models: Sequence[ModelConfig], settings: Settings) -> dict[ModelCon
             by_cut[cut] = ray.put(known) if known is not None else build.remote(model, shape)
     found = dict(zip(by_cut, ray.get(list(by_cut.values())), strict=True))
     return {model: found[model.backbone, feature_cut(model)] for model in models}
-
-
-def _free_disks(nodes: Sequence[Mapping[str, Any]], folder: str) -> dict[str, float]:
-    """Bytes that each host has free for files of features, the driver's first; without hosts that do not answer."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    own = ray.get_runtime_context().get_node_id()
-    asked = {}
-    for node in sorted(nodes, key=lambda node: node["NodeID"] != own):
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        name = node["NodeManagerHostname"]
-        asked[name] = ray.remote(num_cpus=0, scheduling_strategy=there)(free_for_features).remote(folder)
-    free = {}
-    for name, answer in asked.items():
-        with contextlib.suppress(ray.exceptions.RayError):
-            free[name] = ray.get(answer)
-    return free
 
 
 def models_with_features(settings: Settings, space: Space) -> list[ModelConfig]:

@@ -104,7 +104,9 @@ def _build_tuner(
         patience=settings.run.patience,
         metric=settings.search.metric,
         train=settings.train,
-        data=put_training_data(training_data(session.dataset, settings.search.judges_by_shifted, session.repeats)),
+        data=put_training_data(
+            training_data(session.dataset, settings.search.judges_by_shifted, session.repeats, session.disks)
+        ),
         backbones=session.backbones,
         threads=resources.threads,
     )

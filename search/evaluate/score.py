@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.shards import ArraySource
 from models.registry import build_model, build_trainable_part, trainable_part
 from search.driver.resources import TrialResources
 from search.driver.session import Session
@@ -111,7 +112,7 @@ def evaluate_run(session: Session, folder: RunFolder, say: Callable[[str], None]
     recorded = folder.read_trials().values()
     trials = [trial for trial in recorded if trial.status == FINISHED]
     settings, dataset = session.settings, session.dataset
-    sets = evaluation_sets(dataset, settings.search.judges_by_shifted, session.repeats)
+    sets = evaluation_sets(dataset, settings.search.judges_by_shifted, session.repeats, session.disks)
     which = settings.evaluate.weights
     source = scoring_source(which, sets)
     known = known_evaluations(folder, trials, which, source)
@@ -288,7 +289,7 @@ class Scorer:
         backbones = self._context.backbones
         sets = [each for each in self._sets if each.repeat in (None, trial.repeat)]
         if backbones.has_features(config.model):
-            inputs = [backbones.plain(config, each.images, each.fingerprint) for each in sets]
+            inputs: list[ArraySource] = [backbones.plain(config, each.images, each.fingerprint) for each in sets]
             model = self._build(config, build_trainable_part, checkpoint)
         else:
             inputs = [each.images for each in sets]

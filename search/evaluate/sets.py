@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from data_pipeline.dataset import Dataset, read_images
 from data_pipeline.manifest import ImageRow
 from data_pipeline.preprocess import PreparedImages
-from data_pipeline.shift import shift_ways, shifted, shifted_fingerprint
+from data_pipeline.shards import ArraySource, HostDisks, open_images
+from data_pipeline.shift import shift_ways, shifted_copy, shifted_fingerprint
 from data_pipeline.split import Split
 from search.record import SHIFTED, TEST, VALIDATION
 
@@ -37,7 +38,7 @@ class EvaluationSet:
     """
 
     name: str
-    images: NDArray[np.uint8]
+    images: ArraySource
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     image_ids: tuple[str, ...]
@@ -47,19 +48,22 @@ class EvaluationSet:
     traits: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
-def evaluation_sets(dataset: Dataset, with_shifted: bool, repeats: Sequence[Split] = ()) -> list[EvaluationSet]:
+def evaluation_sets(
+    dataset: Dataset, with_shifted: bool, repeats: Sequence[Split] = (), disks: HostDisks | None = None
+) -> list[EvaluationSet]:
     """Validation (and its shifted copy), the test set and the outside test sets, decoded.
 
     Args:
         dataset: of the run.
         with_shifted: whether trials were judged by the shifted copy.
         repeats: the splits of every repeat of a configuration, where each has its own.
+        disks: as `data_pipeline.shards.open_images`.
     """
     splits: list[tuple[int | None, Split]] = [*enumerate(repeats)] or [(None, dataset.split)]
-    pool = np.asarray(dataset.pool.open())  # once: the sets of all repeats share it in the object store
+    pool = open_images(dataset.pool, disks)  # once: the sets of all repeats share it in the object store
     sets = [each for repeat, split in splits for each in _validation_sets(dataset, pool, split, with_shifted, repeat)]
-    sets.append(_test_set(TEST, dataset.manifest.test_rows, dataset.test))
-    return sets + [_test_set(name, rows, images) for name, (rows, images) in dataset.extra_tests.items()]
+    sets.append(_test_set(TEST, dataset.manifest.test_rows, dataset.test, disks))
+    return sets + [_test_set(name, rows, images, disks) for name, (rows, images) in dataset.extra_tests.items()]
 
 
 def calibration_groups(dataset: Dataset, with_shifted: bool) -> dict[str, str]:
@@ -78,7 +82,7 @@ def calibration_groups(dataset: Dataset, with_shifted: bool) -> dict[str, str]:
 
 
 def _validation_sets(
-    dataset: Dataset, pool: NDArray[np.uint8], split: Split, with_shifted: bool, repeat: int | None
+    dataset: Dataset, pool: ArraySource, split: Split, with_shifted: bool, repeat: int | None
 ) -> list[EvaluationSet]:
     manifest, chosen, fingerprint = dataset.manifest, split.validation, dataset.pool.fingerprint
     rows = [manifest.pool_rows[place] for place in chosen]
@@ -86,16 +90,16 @@ def _validation_sets(
     patients = number_patients(manifest.pool_rows)[chosen]
     sets = [EvaluationSet(VALIDATION, pool, chosen, labels, ids, patients, fingerprint, repeat, traits)]
     if with_shifted:
-        copy, known_as = shifted(pool, chosen), shifted_fingerprint(fingerprint, chosen)
+        copy, known_as = shifted_copy(pool, chosen), shifted_fingerprint(fingerprint, chosen)
         places = np.arange(len(chosen))
         sets.append(EvaluationSet(SHIFTED, copy, places, labels, ids, patients, known_as, repeat, traits))
     return sets
 
 
-def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages) -> EvaluationSet:
+def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages, disks: HostDisks | None) -> EvaluationSet:
     labels = np.array([row.label for row in rows], np.int64)
-    images, ids = read_images(prepared, rows), tuple(row.image_id for row in rows)
-    places, patients = np.arange(len(rows)), number_patients(rows)
+    (images, places), ids = read_images(prepared, rows, disks), tuple(row.image_id for row in rows)
+    patients = number_patients(rows)
     return EvaluationSet(name, images, places, labels, ids, patients, prepared.fingerprint, traits=_traits(rows))
 
 

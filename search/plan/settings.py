@@ -24,6 +24,7 @@ MODES = ("auto", "local", "submit")
 FEATURES = ("float32", "float16", "off")
 KERAS_NORM_MOMENTUM = 0.99  # of batch norm's running statistics
 SCHEDULES = ("constant", "cosine")
+SHUFFLES = ALL, SHARDS = ("all", "shards")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # How `search.plan.words` reads a setting that is no plain word or number of Hydra's grammar.
 TEXT, PATH, RUNS, WEIGHTS, LENGTH, DURATION = (
@@ -86,12 +87,14 @@ class SearchSettings:
 class TrainSettings:
     """Defaults of every training parameter that the space does not sample.
 
-    `epoch_images`, `precision` and `deterministic` are the same for all trials of a run. With None an epoch is a pass.
+    `epoch_images`, `shuffle`, `precision` and `deterministic` are the same for all trials of a run. With None an epoch
+    is a pass.
     """
 
     learning_rate: float = 1e-3
     batch_size: int = 32
     epoch_images: int | None = field(default=AUTO, metadata=LENGTH)
+    shuffle: str = "auto"
     augment: str = "none"
     flip: bool | None = None  # None: unless a class names a side
     class_weights: str = "none"
@@ -314,6 +317,7 @@ def check_train(train: TrainSettings, group: str = "train") -> TrainSettings:
     for name, valid in (
         ("optimizer", OPTIMIZERS),
         ("precision", PRECISIONS),
+        ("shuffle", ("auto", *SHUFFLES)),
         ("augment", tuple(POLICIES)),
         ("schedule", SCHEDULES),
         ("class_weights", CLASS_WEIGHTS),

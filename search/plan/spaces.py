@@ -35,7 +35,7 @@ from search.plan.domains import (
 )
 from search.plan.settings import UNLIMITED, Settings, SettingsError, SpaceSettings, TrainSettings, check_train
 
-_OF_A_RUN = ("epoch_images", "precision", "deterministic")  # trials are compared at equal epochs
+_OF_A_RUN = ("epoch_images", "shuffle", "precision", "deterministic")  # trials are compared at equal epochs
 TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name not in _OF_A_RUN)
 
 

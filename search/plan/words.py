@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from models.checks import nearest
 from search.plan.settings import (
+    ALL,
     AUTO,
     KERAS_NORM_MOMENTUM,
     UNLIMITED,
@@ -124,7 +125,7 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
 # Settings that older records do not have, as they were then: older runs are resumed as they began.
 _BEFORE: Mapping[str, Mapping[str, Any]] = {
     "data": {"patient": None, "positive": None, "keep_aspect": False},
-    "train": {"norm_momentum": KERAS_NORM_MOMENTUM, "epoch_images": None, "flip": True},
+    "train": {"norm_momentum": KERAS_NORM_MOMENTUM, "epoch_images": None, "flip": True, "shuffle": ALL},
     "search": {"prior_share": 0.0, "confirm": 0, "time_budget": None},
 }
 

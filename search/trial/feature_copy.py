@@ -1,16 +1,12 @@
 """Opens features that are too large for the object store: from their file, or from a copy on this host's own disk."""
 
-import contextlib
-import fcntl
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
 
-from search.trial.feature_store import FeatureFiles, FeatureKey
+from data_pipeline.array_files import ArrayFiles, own_folder
+from search.trial.feature_store import BLOCK, FeatureKey
 
 
 def open_features(
@@ -31,17 +27,9 @@ def open_features(
     Raises:
         OSError: this host has no room for the copy.
     """
-    files = FeatureFiles(_writable(Path(folder)), limit)
-    features = files.open(key, count)
-    if features is not None:
-        return features
+    files = ArrayFiles(own_folder(folder), limit, BLOCK)
     try:
-        with _alone(files.path(key).with_suffix(".lock")):
-            files.finish(key, count)
-            missing = set() if files.open(key, count) is not None else files.missing(key, count)
-            for block in sorted(missing):
-                files.write(key, block, read(block), count)
-        features = files.open(key, count)
+        return files.copy(key, count, read)
     except OSError as error:
         raise OSError(
             "Features that are too large for the object store are copied to the disk of each host. "
@@ -49,28 +37,3 @@ def open_features(
             "set data.cache to a folder with more room or one that all hosts share, or set features=float16, or "
             'features="off".'
         ) from error
-    if features is None:
-        raise OSError(f"The copy of the features of {key} is not complete, though all of its blocks were written.")
-    return features
-
-
-def free_for_features(folder: str) -> float:
-    """Bytes that this host has free for files of features."""
-    return float(FeatureFiles(_writable(Path(folder)), 0).free)
-
-
-def _writable(folder: Path) -> Path:
-    """The folder, or where this host cannot make it, one of its own."""
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK) or any(folder.glob("*.npy")):
-            return folder
-    return Path(tempfile.gettempdir(), f"xray-search-{os.getuid()}", "features")
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One process of this host at a time; the lock of one that dies is free."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

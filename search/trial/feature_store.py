@@ -5,28 +5,23 @@ a trial that needs features asks the store, and computes blocks of images until 
 for the same features thus share the work, with the threads and the GPU that they own anyway.
 """
 
-import contextlib
 import hashlib
 import json
 import math
-import os
-import re
-import shutil
 import time
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.array_files import ArrayFiles, count_blocks
 from data_pipeline.augment import find_policy
 
 BLOCK = 64  # images that a process computes at a time
 _FORMAT = 1  # increase it when the computation of features changes: old files are then not read
 _RECENT = 64  # claims at least by which the store knows what is asked for
-_NAME = re.compile("[0-9a-f]{32}")  # of `FeatureKey`
 _LEASE_SECONDS = 60.0  # a process has at least this long for a block before another process gets it
 
 
@@ -119,7 +114,7 @@ class Work:
         """A block that is neither done nor being computed by a live process; None when there is none."""
         now = time.monotonic()
         lost = now - max(_LEASE_SECONDS, 10 * self.slowest)
-        for block in range(count_blocks(self.count)):
+        for block in range(count_blocks(self.count, BLOCK)):
             if block not in done and self.taken.get(block, -math.inf) <= lost:
                 self.taken[block] = now
                 return block
@@ -132,115 +127,6 @@ class Work:
         seconds = time.monotonic() - self.taken.pop(block)
         self.slowest = max(self.slowest, seconds)
         return seconds
-
-
-def count_blocks(count: int) -> int:
-    """The number of blocks that `count` images make."""
-    return math.ceil(count / BLOCK)
-
-
-class FeatureFiles:
-    """Keeps features on disk: `NAME.npy` when complete; until then `NAME.partial` and `NAME.done`, its blocks.
-
-    Blocks are written in place and listed afterwards, so that a resumed run continues after the last block. Two runs
-    at the same time write the same bytes to the same places.
-
-    Args:
-        folder: created if it is missing.
-        limit: bytes that all files may take together; features needed now are written even beyond it.
-    """
-
-    def __init__(self, folder: str | Path, limit: float) -> None:
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._limit = limit
-        self._used: set[str] = set()
-
-    def path(self, key: FeatureKey) -> Path:
-        """Where the complete features are, or will be."""
-        return self._folder / f"{key.name}.npy"
-
-    def open(self, key: FeatureKey, count: int) -> NDArray[Any] | None:
-        """The complete features as a read-only memory map (count, ...), or None."""
-        self._used.add(key.name)
-        path = self.path(key)
-        try:
-            features = np.load(path, mmap_mode="r")
-        except (OSError, ValueError):
-            return None
-        if len(features) != count:
-            return None
-        with contextlib.suppress(OSError):  # on a share that this host may only read
-            os.utime(path)  # files used longest ago are removed first
-        return np.asarray(features)
-
-    def done(self, key: FeatureKey) -> set[int]:
-        """The blocks already written, by this run or another."""
-        try:
-            return {int(line) for line in self._done(key).read_text().split()}
-        except FileNotFoundError:
-            return set()
-
-    def missing(self, key: FeatureKey, count: int) -> set[int]:
-        """The blocks that are still to be written."""
-        return set(range(count_blocks(count))) - self.done(key)
-
-    @property
-    def free(self) -> int:
-        """Bytes that the disk has left."""
-        return shutil.disk_usage(self._folder).free
-
-    def write(self, key: FeatureKey, block: int, features: NDArray[Any], count: int) -> None:
-        """Write one block of features (n, ...); the last one completes them.
-
-        Raises:
-            OSError: the disk is full or cannot be written.
-        """
-        if self.path(key).exists():
-            return  # another run has written it
-        shape = (count, *features.shape[1:])
-        size = int(np.prod(shape)) * features.itemsize
-        if not self._partial(key).exists():
-            self._make_room(size)
-            self._done(key).unlink(missing_ok=True)
-            self._folder.joinpath(f"{key.name}.json").write_text(json.dumps(asdict(key), indent=2))
-            self._partial(key).touch()
-        with self._partial(key).open("r+b") as file:
-            header = {"descr": features.dtype.str, "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_2_0(file, header)
-            file.seek(file.tell() + block * BLOCK * (size // count))
-            file.write(np.ascontiguousarray(features).data)
-            file.flush()
-            os.fsync(file.fileno())
-        with self._done(key).open("a") as journal:
-            journal.write(f"{block}\n")
-        self.finish(key, count)
-
-    def finish(self, key: FeatureKey, count: int) -> None:
-        """Give the features their final name if all blocks are written."""
-        if len(self.done(key)) < count_blocks(count):
-            return
-        with contextlib.suppress(FileNotFoundError):  # another run has just done it
-            self._partial(key).replace(self.path(key))
-            self._done(key).unlink()
-
-    def _partial(self, key: FeatureKey) -> Path:
-        return self._folder / f"{key.name}.partial"
-
-    def _done(self, key: FeatureKey) -> Path:
-        return self._folder / f"{key.name}.done"
-
-    def _make_room(self, size: int) -> None:
-        """Remove features until there is room, those used longest ago first; never those of this run or other files."""
-        ours = (file for file in self._folder.glob("*.npy") if _NAME.fullmatch(file.stem))
-        files = sorted(ours, key=lambda file: file.stat().st_mtime)
-        total = sum(file.stat().st_size for file in files)
-        for file in (file for file in files if file.stem not in self._used):
-            if total + size <= self._limit:
-                return
-            total -= file.stat().st_size
-            file.unlink()
-            file.with_suffix(".json").unlink(missing_ok=True)
 
 
 class FeatureStore:
@@ -257,7 +143,7 @@ class FeatureStore:
     """
 
     def __init__(self, folder: str, disk: float, memory: float) -> None:
-        self._files = FeatureFiles(folder, disk)
+        self._files = ArrayFiles(folder, disk, BLOCK)
         self._memory = memory
         self._shared: dict[FeatureKey, tuple[Claim, int]] = {}  # with its bytes in the object store
         self._counts: dict[FeatureKey, int] = {}  # images of every key that is complete

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.augment import Policy, augment, find_policy, policy_name
+from data_pipeline.shards import ArraySource
 from data_pipeline.share import TrainingData
 from data_pipeline.shift import shifted_fingerprint
 from models.registry import ModelConfig, build_model, feature_cut, frozen_part
@@ -80,7 +81,7 @@ class Backbones:
         found: list[FeatureCost] = [] if self.store is None else ray.get(self.store.costs.remote())
         return found
 
-    def plain(self, config: TrialConfig, images: NDArray[np.uint8], fingerprint: str) -> NDArray[Any]:
+    def plain(self, config: TrialConfig, images: ArraySource, fingerprint: str) -> NDArray[Any]:
         """The features of all `images` without augmentation, float (N, ...)."""
         return self._get(config, images, np.arange(len(images)), self._key(config, fingerprint))
 
@@ -99,9 +100,7 @@ class Backbones:
         weights = f"random, seed {config.seed}" if known is None else known.hash
         return FeatureKey(model.backbone, weights, cut, images, config.train.precision, self.dtype, **view)
 
-    def _get(
-        self, config: TrialConfig, images: NDArray[np.uint8], rows: NDArray[np.int64], key: FeatureKey
-    ) -> NDArray[Any]:
+    def _get(self, config: TrialConfig, images: ArraySource, rows: NDArray[np.int64], key: FeatureKey) -> NDArray[Any]:
         """The features of some images from the store; this process computes the blocks that it receives.
 
         Raises:

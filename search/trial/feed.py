@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from data_pipeline.augment import Policy, augment, find_policy, policy_name
 from data_pipeline.class_weights import class_weights
+from data_pipeline.shards import ArraySource, images_of_shard, shuffled_shards
 from data_pipeline.share import TrainingData
-from search.plan.settings import TrainSettings
+from search.plan.settings import SHARDS, TrainSettings
 from search.record.passes import steps_of_epoch, steps_of_pass
 
 
@@ -29,10 +30,10 @@ class Inputs:
         shifted: of the shifted copy of the validation images, (m, ...); None where it is not scored.
     """
 
-    views: Sequence[NDArray[Any]]
+    views: Sequence[ArraySource]
     train: NDArray[np.int64]
-    plain: NDArray[Any]
-    shifted: NDArray[Any] | None = None
+    plain: ArraySource
+    shifted: ArraySource | None = None
 
     @property
     def are_images(self) -> bool:
@@ -48,8 +49,9 @@ def image_inputs(data: TrainingData) -> Inputs:
 class Feed:
     """Makes the training batches of a trial; order and augmentation follow from its seed and the epoch alone.
 
-    Every pass has an order of its own and feeds each image once. All epochs have equally many batches: one begins where
-    the one before it ended, and goes on into the next pass if it must.
+    Every pass has an order of its own and feeds each image once: any order, or with `train.shuffle=shards` one in which
+    neighbours on disk are read at about the same time (`data_pipeline.shards.shuffled_shards`). All epochs have equally
+    many batches: one begins where the one before it ended, and goes on into the next pass if it must.
 
     Args:
         train: batch size, images of an epoch, augmentation and class weights.
@@ -64,7 +66,9 @@ class Feed:
     def restart(self, train: TrainSettings, seed: int, data: TrainingData, inputs: Inputs) -> None:
         """Feed another trial, with equal shapes and as many steps, through the dataset that was built before."""
         self._batch_size, self._seed, self._inputs = train.batch_size, seed, inputs
+        self._rows = data.train
         self._labels = data.labels[data.train]  # (n,)
+        self._shard = images_of_shard(data.images.shape) if train.shuffle == SHARDS else None
         self._targets = one_hot(self._labels, len(data.classes))
         policy = find_policy(policy_name(train.augment, train.flip, data.classes))
         self._policy = policy if inputs.are_images else Policy()  # features are augmented already
@@ -78,9 +82,14 @@ class Feed:
         last = self._first + self.steps - 1
         passes = range(self._first // self._steps_of_pass, last // self._steps_of_pass + 1)
         self._views = {each: self._inputs.views[each % len(self._inputs.views)] for each in passes}
-        self._orders = {
-            each: np.random.default_rng([self._seed, each + 1]).permutation(len(self._labels)) for each in passes
-        }
+        self._orders = {each: self._order(each) for each in passes}
+
+    def _order(self, number: int) -> NDArray[np.int64]:
+        """The order of a pass, from 0: places in the training images, int64 (n,), each once."""
+        draws = np.random.default_rng([self._seed, number + 1])
+        if self._shard is None:
+            return draws.permutation(len(self._rows))
+        return shuffled_shards(self._rows, self._shard, draws)
 
     def _read_batch(self, number: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """A batch of this epoch: images or features (B, ...), targets (B, 1 or K), sample weights (B,)."""

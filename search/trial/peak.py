@@ -48,6 +48,6 @@ def measure_peak(config: TrialConfig, shape: tuple[int, int, int], classes: int,
 def _train_an_epoch(config: TrialConfig, data: TrainingData, features: bool) -> None:
     inputs = image_inputs(data)
     if features:
-        outputs: Any = build_extractor(config, data.images.shape[1:], None)(data.images)
+        outputs: Any = build_extractor(config, data.images.shape[1:], None)(data.images[data.train])
         inputs = Inputs((outputs,), data.train, outputs)
     TrialModel(config, data, inputs).run_epoch()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.shards import ArraySource
 from data_pipeline.share import TrainingData
 from models.registry import build_model, build_trainable_part, trainable_part
 from search.plan.settings import KERAS_NORM_MOMENTUM, TrainSettings
@@ -114,7 +115,8 @@ class TrialModel:
         self.history: list[EpochRecord] = []
 
     def _build(self, backbone_weights: Sequence[NDArray[Any]] | None) -> "keras.Model":
-        model, shape, classes = self.config.model, self.data.images.shape[1:], len(self.data.classes)
+        height, width, channels = self.data.images.shape[1:]
+        model, shape, classes = self.config.model, (height, width, channels), len(self.data.classes)
         if self._inputs.are_images:
             return build_model(model, shape, classes, backbone_weights, self.config.seed, fused=True)
         return build_trainable_part(model, shape, classes, backbone_weights, self.config.seed)
@@ -214,7 +216,7 @@ class TrialModel:
             state.assign([self.config.seed % 2**31, epoch * 1000 + place])
 
 
-def predict(model: "keras.Model", inputs: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def predict(model: "keras.Model", inputs: ArraySource, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Class probabilities of images: float32 (len(rows), K), rows sum to 1.
 
     Args:

@@ -92,6 +92,19 @@ def test_progress_counts_every_image(rows: tuple[ImageRow, ...], tmp_path: Path)
     assert seen == [(done, 20) for done in range(1, 21)]
 
 
+def test_images_are_written_as_they_are_decoded(rows: tuple[ImageRow, ...], tmp_path: Path) -> None:
+    """A set need not fit into memory."""
+    written: list[int] = []
+
+    def look(done: int, total: int) -> None:
+        (file,) = tmp_path.glob("unfinished-*/images.npy")
+        written.append(file.stat().st_size - done * 224 * 224)
+
+    prepare_images(rows, PLAIN, tmp_path, look)
+    assert len(written) == 20
+    assert min(written) >= 0
+
+
 def test_unreadable_files_leave_no_gap(rows: tuple[ImageRow, ...], tmp_path: Path) -> None:
     cut, noise = tmp_path / "cut.jpeg", tmp_path / "noise.bmp"
     cut.write_bytes(XRAY.read_bytes()[:3000])

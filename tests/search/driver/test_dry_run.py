@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from search.driver import dry_run as dry_run_module
+from search.driver import session
 from search.driver.dry_run import budget_lines, dry_run, plan_lines
 from search.driver.machine import Host
 from search.plan.settings import SettingsError
@@ -35,6 +36,7 @@ from tests.data_pipeline.conftest import SAMPLE
                 "features of vgg16 (all, flatten): 48 MB for 480 images, up to 9 times",
             ),
         ),
+        (["space=plain2"], ("480 images: 24 MB, in the object store, which has room for ",)),
         (["space=plain2"], ("each trial: 1 CPU", "at a time: ", "1 thread a trial: ", "0 GPU a trial: ")),
         (["space=plain2", "cluster=submit"], ("trials at a time: chosen on the cluster",)),
     ],
@@ -47,6 +49,16 @@ def test_a_dry_run_says_what_would_be_done(
     printed = " ".join(capsys.readouterr().out.split())
     for line in (*lines, "Dry run: nothing was started."):
         assert line in printed
+
+
+def test_a_dry_run_says_that_images_are_read_from_disk(
+    image_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(session, "this_store", lambda: 40e6)
+    settings = load_settings(["space=plain2", f"data.cache={image_cache}"])
+    assert dry_run(settings, read_space(settings)) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "room for 20 MB, so trials read them from disk, in shards, from data.cache, without a copy" in printed
 
 
 def test_a_dry_run_refuses_what_no_host_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:

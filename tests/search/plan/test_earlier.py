@@ -121,3 +121,11 @@ def test_a_resumed_run_chooses_no_cache_of_this_user(tmp_path: Path) -> None:
     assert (asked.data.cache, asked.data.cache_gb) == ("/big/disk", 7)
     assert cache_words(asked) == ["data.cache=/big/disk", "data.cache_gb=7.0"]
     assert cache_words(resumed_settings(folder)) == []
+
+
+def test_a_run_of_before_there_were_shards_keeps_its_order(tmp_path: Path) -> None:
+    folder = make_run(f"{tmp_path}/one", (FINISHED,), WORDS)
+    run = folder.read_run()
+    config = {**run.config, "train": {name: value for name, value in run.config["train"].items() if name != "shuffle"}}
+    folder.write_run(dataclasses.replace(run, config=config))
+    assert resumed_settings(folder).train.shuffle == "all"

@@ -1,7 +1,6 @@
-"""The store without Ray: its files, its work and what it hands out. Sharing through Ray is in test_backbones."""
+"""The store without Ray: its work and what it hands out. Sharing through Ray is in test_backbones."""
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,9 +8,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from data_pipeline.array_files import ArrayFiles
 from data_pipeline.augment import POLICIES, Policy
 from search.trial import feature_store
-from search.trial.feature_store import BLOCK, FeatureFiles, FeatureKey, FeatureStore, Work
+from search.trial.feature_store import BLOCK, FeatureKey, FeatureStore, Work
 
 KEY = FeatureKey("vgg16", "w", "all, average", "images", "float32", "float32")
 COUNT = 2 * BLOCK + 10
@@ -22,14 +22,9 @@ def block(number: int) -> np.ndarray:
     return FEATURES[number * BLOCK : (number + 1) * BLOCK]
 
 
-def fill(files: FeatureFiles, key: FeatureKey = KEY) -> None:
+def fill(files: ArrayFiles, key: FeatureKey = KEY) -> None:
     for number in range(3):
         files.write(key, number, block(number), COUNT)
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> FeatureFiles:
-    return FeatureFiles(tmp_path, 1e9)
 
 
 def test_equal_keys_have_equal_names_and_every_field_counts() -> None:
@@ -49,73 +44,6 @@ def test_a_policy_changed_under_its_name_has_other_features(monkeypatch: pytest.
     before = key.name
     monkeypatch.setitem(POLICIES, "report", Policy(rotation=1.0))
     assert key.name != before
-
-
-def test_blocks_in_any_order_become_one_array(files: FeatureFiles) -> None:
-    for number in (2, 0):
-        files.write(KEY, number, block(number), COUNT)
-        assert files.open(KEY, COUNT) is None
-    files.write(KEY, 1, block(1), COUNT)
-    found = files.open(KEY, COUNT)
-    assert found is not None
-    np.testing.assert_array_equal(found, FEATURES)
-    assert not found.flags.writeable
-    assert files.open(KEY, COUNT + 1) is None
-
-
-def test_an_interrupted_run_leaves_its_blocks_to_the_next(tmp_path: Path) -> None:
-    FeatureFiles(tmp_path, 1e9).write(KEY, 1, block(1), COUNT)
-    files = FeatureFiles(tmp_path, 1e9)
-    assert files.done(KEY) == {1}
-    files.write(KEY, 0, block(0), COUNT)
-    files.write(KEY, 2, block(2), COUNT)
-    np.testing.assert_array_equal(files.open(KEY, COUNT), FEATURES)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".npy"]
-
-
-def test_two_runs_at_a_time_share_the_work(tmp_path: Path) -> None:
-    one, other = FeatureFiles(tmp_path, 1e9), FeatureFiles(tmp_path, 1e9)
-    one.write(KEY, 0, block(0), COUNT)
-    other.write(KEY, 1, block(1), COUNT)
-    one.write(KEY, 2, block(2), COUNT)
-    other.write(KEY, 2, np.zeros_like(block(2)), COUNT)  # too late: it is complete already
-    np.testing.assert_array_equal(other.open(KEY, COUNT), FEATURES)
-
-
-def test_a_run_killed_before_the_last_rename_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = FeatureFiles(tmp_path, 1e9)
-    with monkeypatch.context() as patched:
-        patched.setattr(files, "finish", lambda key, count: None)
-        fill(files)
-    assert files.open(KEY, COUNT) is None
-    files.finish(KEY, COUNT)
-    np.testing.assert_array_equal(files.open(KEY, COUNT), FEATURES)
-
-
-def test_the_oldest_features_make_room_but_none_of_this_run(tmp_path: Path) -> None:
-    keys = [dataclasses.replace(KEY, images=name) for name in "abc"]
-    for age, key in enumerate(keys):
-        fill(FeatureFiles(tmp_path, 1e9), key)
-        os.utime(tmp_path / f"{key.name}.npy", (age, age))
-    np.save(tmp_path / "mine.npy", FEATURES)  # somebody's own array, older than all features
-    os.utime(tmp_path / "mine.npy", (0, 0))
-    files = FeatureFiles(tmp_path, 3.5 * FEATURES.nbytes)
-    assert files.open(keys[0], COUNT) is not None
-    fill(files)
-    left = {path.stem for path in tmp_path.glob("*.npy")}
-    assert left == {keys[0].name, keys[2].name, KEY.name, "mine"}
-
-
-def test_a_truncated_file_is_computed_again(files: FeatureFiles) -> None:
-    fill(files)
-    os.truncate(files.path(KEY), 200)
-    assert files.open(KEY, COUNT) is None
-
-
-def test_a_cache_that_cannot_be_written_is_reported(files: FeatureFiles, tmp_path: Path) -> None:
-    tmp_path.rmdir()
-    with pytest.raises(OSError, match="No such file"):
-        files.write(KEY, 0, block(0), COUNT)
 
 
 def test_blocks_are_handed_out_once_until_their_process_seems_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +101,7 @@ def store_of(folder: Path, views: int, room: float) -> tuple[FeatureStore, list[
     """A store with complete views of an augmentation, of which so many have room in memory."""
     keys = [dataclasses.replace(KEY, policy="report", view=view) for view in range(views)]
     for key in keys:
-        fill(FeatureFiles(folder, 1e9), key)
+        fill(ArrayFiles(folder, 1e9, BLOCK), key)
     return FeatureStore(str(folder), 1e9, memory=room * FEATURES.nbytes), keys
 
 

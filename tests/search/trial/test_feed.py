@@ -3,8 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from data_pipeline import shards
+from data_pipeline.shards import images_of_shard, shuffled_shards
 from data_pipeline.share import TrainingData
-from search.plan.settings import TrainSettings
+from search.plan.settings import SHARDS, TrainSettings
 from search.trial.feed import Feed, Inputs, image_inputs, one_hot
 
 
@@ -80,6 +82,24 @@ def test_an_epoch_of_a_small_set_is_a_pass_in_the_order_of_seed_and_epoch(
     for epoch in (1, 2, 3):
         order = np.random.default_rng([5, epoch]).permutation(50)
         np.testing.assert_array_equal(np.concatenate(fed[4 * (epoch - 1) : 4 * epoch]), data.train[order])
+
+
+def test_with_shards_every_pass_feeds_each_image_once_and_an_epoch_anew_is_the_same(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD_BYTES", 40 * 32 * 32)
+    monkeypatch.setattr(shards, "WINDOW", 4)
+    train = TrainSettings(batch_size=8, shuffle=SHARDS)
+    fed = fed_places(data, train, 2)
+    for number in (1, 2):
+        order = shuffled_shards(data.train, images_of_shard(data.images.shape), np.random.default_rng([5, number]))
+        found = np.concatenate(fed[7 * (number - 1) : 7 * number])
+        np.testing.assert_array_equal(found, data.train[order])
+        np.testing.assert_array_equal(np.sort(found), np.sort(data.train))
+    resumed = epoch_of(Feed(train, 5, data, image_inputs(data)), 2)  # by a process that has not fed epoch 1
+    feed = Feed(train, 5, data, image_inputs(data))
+    epoch_of(feed, 1)
+    assert is_equal(resumed, epoch_of(feed, 2))
 
 
 def test_a_pass_trains_on_one_view(data: TrainingData) -> None:

@@ -1,14 +1,17 @@
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data_pipeline.share import TrainingData
-from data_pipeline.shift import shifted
+from data_pipeline.dataset import Dataset
+from data_pipeline.shards import HostDisks
+from data_pipeline.share import TrainingData, training_data
+from data_pipeline.shift import shifted, shifted_copy
 from models.cnn import CnnConfig
 from models.transfer import TransferConfig
-from search.plan.settings import TrainSettings
+from search.plan.settings import SHARDS, TrainSettings
 from search.record import EpochRecord
 from search.trial.feed import image_inputs
 from search.trial.metrics import score
@@ -39,6 +42,7 @@ def outcome(history: list[EpochRecord]) -> list[tuple]:
         {"augment": "strong"},
         {"weight_average": 0.9, "label_smoothing": 0.1},
         {"augment": "strong", "batch_size": 8, "epoch_images": 30},  # stopped in the middle of a pass
+        {"batch_size": 8, "epoch_images": 30, "shuffle": SHARDS},
     ],
 )
 def test_an_interrupted_trial_ends_as_it_would_have(small_data: TrainingData, change: dict) -> None:
@@ -56,6 +60,19 @@ def test_an_interrupted_trial_ends_as_it_would_have(small_data: TrainingData, ch
     second.run_epoch()
     assert outcome(second.history) == outcome(whole.history)
     assert second.is_done
+
+
+def test_a_trial_learns_the_same_from_disk(small_dataset: Dataset, tmp_path: Path) -> None:
+    disks = HostDisks("no node", str(tmp_path), 0.0)
+    histories = []
+    for data in (training_data(small_dataset, True), training_data(small_dataset, True, disks=disks)):
+        model = make_model(
+            dataclasses.replace(data, shifted=shifted_copy(data.images, data.validation[::2])), shuffle=SHARDS
+        )
+        histories.append([model.run_epoch(), model.run_epoch()])
+    memory, disk = histories
+    assert outcome(disk) == outcome(memory)
+    assert [epoch.shifted_loss for epoch in disk] == [epoch.shifted_loss for epoch in memory] != [None, None]
 
 
 def test_another_seed_gives_another_history(small_data: TrainingData) -> None:
