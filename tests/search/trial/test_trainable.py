@@ -262,7 +262,7 @@ def test_a_trial_in_a_used_process_gives_the_numbers_of_a_fresh_one(
 
     def fresh(run: str, config: dict[str, Any]) -> ImageTrial:
         trial = ImageTrial.__new__(ImageTrial)
-        (tmp_path / run / "log").mkdir(parents=True)
+        (tmp_path / run / "log").mkdir(parents=True, exist_ok=True)
         trial.setup(config, context_of(RunFolder(f"{tmp_path}/{run}")))
         return trial
 
