@@ -8,9 +8,11 @@ import pytest
 from analysis import style
 from analysis.app.filters import Address
 from analysis.app.pages import trial_page
+from analysis.load import load
 from analysis.page.answer import answer
 from analysis.page.render import report_html
 from analysis.scored import scored_winner
+from search.record import Winner
 
 
 @pytest.mark.parametrize(
@@ -38,4 +40,13 @@ def test_the_answer_and_the_pages_are_the_exported_models(averaged):
     assert averaged.winner.what in shown
     assert averaged.winner.what not in str(
         trial_page(averaged, Address(run="mean", trial=averaged.winner.trials[0]), style.LIGHT)
+    )
+
+
+def test_a_winner_that_stayed_is_not_called_the_best(run):
+    evaluations = tuple(entry for entry in run.folder.read_evaluations() if entry.trial == 0)
+    run.folder.write_winner(Winner((0,), "", 1.0, (0.0, 0.0), evaluations))
+    assert answer(load(run.folder.url)).reasons[0] == (
+        "It was exported by an earlier evaluation and stays; of 2 finished trials now, trial 0001 has the lowest "
+        "validation loss, 0.2000. evaluate.replace_winner=true exports the best of now."
     )
