@@ -83,9 +83,9 @@ def plan_images(sizes: ImageSizes, store: float, disks: Mapping[str, DiskRoom]) 
         SettingsError: the images fit neither the object store nor the disk of each host.
     """
     room = STORE_SHARE * store
-    size = f"{sizes.images:,} images: {sizes.pool / _MB:,.0f} MB"
+    size = f"{sizes.images:,} images, {sizes.pool / _MB:,.0f} MB"
     if fits_store(sizes, store):
-        return ImagePlan(False, f"{size}, in the object store, which has room for {room / _MB:,.0f} MB")
+        return ImagePlan(False, f"{size}: in the object store, which has room for {room / _MB:,.0f} MB")
     full = [f"{host} ({disk.free / _GB:.1f} GB free)" for host, disk in disks.items() if disk.free < disk.missing]
     if full:
         raise SettingsError(

@@ -36,7 +36,7 @@ from tests.data_pipeline.conftest import SAMPLE
                 "features of vgg16 (all, flatten): 48 MB for 480 images, up to 9 times",
             ),
         ),
-        (["space=plain2"], ("480 images: 24 MB, in the object store, which has room for ",)),
+        (["space=plain2"], ("480 images, 24 MB: in the object store, which has room for ",)),
         (["space=plain2"], ("each trial: 1 CPU", "at a time: ", "1 thread a trial: ", "0 GPU a trial: ")),
         (["space=plain2", "cluster=submit"], ("trials at a time: chosen on the cluster",)),
     ],

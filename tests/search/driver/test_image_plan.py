@@ -23,7 +23,7 @@ LARGE = ImageSizes(100_000, pool=int(6 * GB), files=int(6.5 * GB))
 def test_images_that_fit_are_in_the_object_store() -> None:
     plan = plan_images(LARGE, 12 * GB, {"worker": DiskRoom(0.0, 5 * GB)})
     assert plan == ImagePlan(
-        False, "100,000 images: 6,000 MB, in the object store, which has room for 6,000 MB", copies={}
+        False, "100,000 images, 6,000 MB: in the object store, which has room for 6,000 MB", copies={}
     )
     assert plan.shuffle == "all"
 
@@ -35,7 +35,7 @@ def test_images_that_do_not_fit_are_read_from_disks() -> None:
     assert plan.shuffle == "shards"
     assert plan.copies == {"worker1": 6.5 * GB, "worker2": 3.25 * GB}
     assert plan.reason == (
-        "100,000 images: 6,000 MB: the object store has room for 5,950 MB, so trials read them from disk, in shards, "
+        "100,000 images, 6,000 MB: the object store has room for 5,950 MB, so trials read them from disk, in shards, "
         "copied to hosts that do not see data.cache: 6.5 GB on worker1, 3.2 GB on worker2"
     )
     assert plan_images(LARGE, 0.0, {"head": DiskRoom(1.0)}).reason.endswith("from data.cache, without a copy")
@@ -79,13 +79,14 @@ def test_the_hosts_of_the_running_ray_are_asked(
 
 
 def test_a_search_whose_images_do_not_fit_reads_them_from_disk(
-    tmp_path: Path, image_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, image_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(image_plan, "STORE_SHARE", 0.0)
     words = ["space=plain2", "data.size=32", "search.seed=3", "search.num_trials=1", "search.max_epochs=2"]
     words += ["resources.max_concurrent=1", "cluster=local", f"data.cache={image_cache}"]
+    words += ["search.metric=shifted_calibrated_loss"]
     assert main([*words, f"run.storage={tmp_path}", "run.name=disk"]) == 0
-    printed = " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capfd.readouterr().out.split())
     assert "so trials read them from disk, in shards, from data.cache, without a copy" in printed
     folder = RunFolder(f"{tmp_path}/disk")
     (trial,) = folder.read_trials().values()
