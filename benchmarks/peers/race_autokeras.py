@@ -1,0 +1,49 @@
+"""A search by AutoKeras over its own small CNNs: `python -m benchmarks.peers.race_autokeras TASK`.
+
+AutoKeras brings a space of its own. Its other blocks, ResNet and EfficientNet, do not end an epoch in time on two
+cores; so its search space is narrowed to `vanilla` as its tutorial shows.
+
+Source: https://autokeras.com/tutorial/image_classification/ (Customized Search Space).
+"""
+
+import sys
+import tempfile
+from typing import Any
+
+import autokeras
+import keras_tuner
+
+from benchmarks.peers.race_keras import OBJECTIVE, Recorder, auc
+from benchmarks.peers.race_task import read_race_task
+from benchmarks.peers.task import load_images
+
+WITHOUT_END = 10_000  # trials
+
+
+def main(path: str) -> None:
+    """Search until the process is stopped."""
+    task = read_race_task(path)
+    images = load_images(task)
+    start = autokeras.ImageInput()
+    end: Any = autokeras.ClassificationHead(metrics=["accuracy", auc()])
+    objective = keras_tuner.Objective(OBJECTIVE, "max")
+    with tempfile.TemporaryDirectory() as folder:
+        search = autokeras.AutoModel(
+            inputs=start,
+            outputs=end(autokeras.ImageBlock(block_type="vanilla")(start)),
+            objective=objective,
+            max_trials=WITHOUT_END,
+            seed=task.seed,
+            directory=folder,
+        )
+        search.fit(
+            images.train / 255.0,  # as images are shown to every model of the race
+            images.train_labels,
+            validation_data=(images.validation / 255.0, images.validation_labels),
+            callbacks=[Recorder(task.folder)],
+            verbose=0,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
