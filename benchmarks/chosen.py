@@ -23,7 +23,7 @@ from search.evaluate.sets import EvaluationSet, evaluation_sets
 from search.evaluate.winner import best_trials
 from search.plan.earlier import resumed_settings
 from search.plan.settings import Settings
-from search.record import RunFolder, TrialRecord, rank
+from search.record import TEST, VALIDATION, RunFolder, TrialRecord, rank
 from search.record.events import fold
 from search.trial.checkpoint import BEST, read_best
 from search.trial.metrics import mean_auc
@@ -68,12 +68,10 @@ def keep_best(run: Path, kept: Path) -> None:
     They become `kept/TIME/trials/NAME/best.npz`, TIME in nanoseconds since 1970.
     """
     for file in run.glob(f"trials/*/{BEST}"):
-        try:
-            link = kept / str(file.stat().st_mtime_ns) / "trials" / file.parent.name / BEST
+        link = kept / str(file.stat().st_mtime_ns) / "trials" / file.parent.name / BEST
+        if not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(file, link)
-        except FileExistsError:
-            continue
 
 
 def kept_best(kept: Path, trial: str, moment: float) -> Path | None:
@@ -118,8 +116,8 @@ def standings(folder: Path, is_ours: bool, moments: Iterable[float], data: DataS
             found.append(Standing())
             continue
         aucs = mean_aucs([known[member.file] for member in members], sets)
-        best = _best_auc(_trials_at(folder, moment)) if is_ours else aucs["validation"]
-        found.append(Standing(best, aucs["validation"], aucs["test"]))
+        best = _best_auc(_trials_at(folder, moment)) if is_ours else aucs[VALIDATION]
+        found.append(Standing(best, aucs[VALIDATION], aucs[TEST]))
     return found
 
 
@@ -127,7 +125,7 @@ def mean_aucs(
     predictions: Sequence[Mapping[str, NDArray[np.float32]]], sets: Mapping[str, EvaluationSet]
 ) -> dict[str, float]:
     """The AUC of the members' mean probabilities, float32 (n, 2) each, on every set."""
-    means = {name: np.mean([each[name] for each in predictions], axis=0, dtype=np.float64) for name in sets}
+    means = {name: np.stack([each[name] for each in predictions]).mean(axis=0, dtype=np.float64) for name in sets}
     return {name: mean_auc(sets[name].labels, mean) or NO_MODEL for name, mean in means.items()}
 
 

@@ -116,13 +116,13 @@ def summarize(
     return Measurement(
         question=f"What does a search have after {early} minutes, and after {end}, beside others on the same cores?",
         setting=f"Space cnn2, its size and its split, {len(our_seconds)} seeds (the repeats), {end} a search. "
-        f"Ours is the bare command with `search.time_budget`. KerasTuner (Hyperband; BayesianOptimization) with early "
-        "stopping, Optuna (TPE) with its pruning callback for Keras and its MedianPruner, and Ray Tune with OptunaSearch "
-        "and ASHA, a trial a core, search the same hyperparameters with the same augmentation, class weights and "
-        "cosine schedule, in models of Keras' own layers. AutoKeras searches its own small CNNs (`vanilla`). "
-        f"`{ONEDNN}=1` for all. A peer's choice is the model with the highest Keras `val_auc`; ours is what the search "
-        "would choose by then, the mean of up to five finished trials by its own score. Seconds count from the start "
-        "of each command. No test image is opened before all have run.",
+        "Ours is the bare command with `search.time_budget`. KerasTuner (Hyperband; BayesianOptimization) with early "
+        "stopping, Optuna (TPE) with its pruning callback for Keras and its MedianPruner, and Ray Tune with "
+        "OptunaSearch and ASHA, a trial a core, search the same hyperparameters with the same augmentation, class "
+        "weights and cosine schedule, in models of Keras' own layers. AutoKeras searches its own small CNNs "
+        f"(`vanilla`). `{ONEDNN}=1` for all. A peer's choice is the model with the highest `val_auc` of Keras; ours is "
+        "what the search would choose by then, the mean of up to five finished trials by its own score. Seconds count "
+        "from the start of each command. No test image is opened before all have run.",
         targets=(
             *(
                 _target(
