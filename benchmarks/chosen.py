@@ -126,7 +126,7 @@ def mean_aucs(
 ) -> dict[str, float]:
     """The AUC of the members' mean probabilities, float32 (n, 2) each, on every set."""
     means = {name: np.stack([each[name] for each in predictions]).mean(axis=0, dtype=np.float64) for name in sets}
-    return {name: mean_auc(sets[name].labels, mean) or NO_MODEL for name, mean in means.items()}
+    return {name: _number(mean_auc(sets[name].labels, mean)) for name, mean in means.items()}
 
 
 def _trials_at(folder: Path, moment: float) -> list[TrialRecord]:
@@ -136,7 +136,12 @@ def _trials_at(folder: Path, moment: float) -> list[TrialRecord]:
 
 
 def _best_auc(trials: Iterable[TrialRecord]) -> float:
-    return max((epoch.val_auc or NO_MODEL for trial in trials for epoch in trial.epochs), default=NO_MODEL)
+    return max((_number(epoch.val_auc) for trial in trials for epoch in trial.epochs), default=NO_MODEL)
+
+
+def _number(auc: float | None) -> float:
+    """An AUC; NO_MODEL where it is undefined, as with a probability that is NaN."""
+    return NO_MODEL if auc is None else auc
 
 
 def _predict(
