@@ -26,6 +26,7 @@ BENCHMARKS = (
     "joint_search",
     "cnn_trials",
     "vgg_heads",
+    "race",
 )
 
 
