@@ -110,11 +110,11 @@ def summarize(
         pairs = zip(values(OURS, what, share), values(peer, what, END), strict=True)
         return tuple(ours - theirs for ours, theirs in pairs)
 
-    early, end = f"{minutes * EARLY:g}", f"{minutes * END:g} min"
+    early, end = f"{minutes * EARLY:g} min", f"{minutes * END:g} min"
     peers = [side for side in found if side != OURS]
     whats = {"best": "best validation AUC", "test": "test AUC of the chosen model"}
     return Measurement(
-        question=f"What does a search have after {early} minutes, and after {end}, beside others on the same cores?",
+        question=f"What does a search have after {early}, and after {end}, beside others on the same cores?",
         setting=f"Space cnn2, its size and its split, {len(our_seconds)} seeds (the repeats), {end} a search. "
         "Ours is the bare command with `search.time_budget`. KerasTuner (Hyperband; BayesianOptimization) with early "
         "stopping, Optuna (TPE) with its pruning callback for Keras and its MedianPruner, and Ray Tune with "

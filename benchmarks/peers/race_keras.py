@@ -75,7 +75,13 @@ def train(
     )
     weights = class_weights(parameters["class_weights"], images.train_labels[:, 0].astype(np.int64), 2)
     own: Sequence[Any] = [schedule, Recorder(task.folder)]
-    given = {"epochs": task.epochs, "verbose": 0, **options, "callbacks": [*own, *options.get("callbacks", [])]}
+    given = {
+        "epochs": task.epochs,
+        "shuffle": False,
+        "verbose": 0,
+        **options,
+        "callbacks": [*own, *options.get("callbacks", [])],
+    }
     return model.fit(training, validation_data=validation, class_weight=dict(enumerate(map(float, weights))), **given)
 
 
