@@ -119,10 +119,10 @@ def summarize(
         "Ours is the bare command with `search.time_budget`. KerasTuner (Hyperband; BayesianOptimization) with early "
         "stopping, Optuna (TPE) with its pruning callback for Keras and its MedianPruner, and Ray Tune with "
         "OptunaSearch and ASHA, a trial a core, search the same hyperparameters with the same augmentation, class "
-        "weights and cosine schedule, in models of Keras' own layers. AutoKeras searches its own small CNNs "
-        f"(`vanilla`). `{ONEDNN}=1` for all. A peer's choice is the model with the highest `val_auc` of Keras; ours is "
-        "what the search would choose by then, the mean of up to five finished trials by its own score. Seconds count "
-        "from the start of each command. No test image is opened before all have run.",
+        "weights and cosine schedule, in models of Keras' own layers and defaults. AutoKeras searches its own small "
+        f"CNNs (`vanilla`). `{ONEDNN}=1` for all. A peer's choice is the model with the highest `val_auc` of Keras; "
+        "ours is what the search would choose by then, the mean of up to five finished trials by its own score. "
+        "Seconds count from the start of each command. No test image is opened before all have run.",
         targets=(
             *(
                 _target(

@@ -20,12 +20,21 @@ from benchmarks.peers.task import load_images
 WITHOUT_END = 10_000  # trials
 
 
+class Head(autokeras.ClassificationHead):  # type: ignore[misc]  # AutoKeras ships no types
+    """AutoKeras' own head; its 3.0.0 gives `Dense` a NumPy number of units, which Keras refuses since 3.13."""
+
+    def build(self, hp: Any, inputs: Any = None) -> Any:
+        """The head's layers."""
+        self.shape = [int(length) for length in self.shape]
+        return super().build(hp, inputs)
+
+
 def main(path: str) -> None:
     """Search until the process is stopped."""
     task = read_race_task(path)
     images = load_images(task)
     start = autokeras.ImageInput()
-    end: Any = autokeras.ClassificationHead(metrics=["accuracy", auc()])
+    end: Any = Head(metrics=["accuracy", auc()])
     objective = keras_tuner.Objective(OBJECTIVE, "max")
     with tempfile.TemporaryDirectory() as folder:
         search = autokeras.AutoModel(
