@@ -1,7 +1,7 @@
 """A search by AutoKeras over its own small CNNs: `python -m benchmarks.peers.race_autokeras TASK`.
 
-AutoKeras brings a space of its own. Its other blocks, ResNet and EfficientNet, do not end an epoch in time on two
-cores; so its search space is narrowed to `vanilla` as its tutorial shows.
+AutoKeras brings a space of its own. Most of its blocks (ResNet, Xception, EfficientNet) are far larger networks, which
+may download pretrained weights; so the space is narrowed to `vanilla`, as its tutorial shows.
 
 Source: https://autokeras.com/tutorial/image_classification/ (Customized Search Space).
 """
@@ -25,7 +25,7 @@ class Head(autokeras.ClassificationHead):  # type: ignore[misc]  # AutoKeras shi
 
     def build(self, hp: Any, inputs: Any = None) -> Any:
         """The head's layers."""
-        self.shape = [int(length) for length in self.shape]
+        self.shape: list[int] = [int(length) for length in self.shape]
         return super().build(hp, inputs)
 
 
