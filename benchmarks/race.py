@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +191,8 @@ def run_lap(side: str, seed: int, folder: Path, options: Options) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     seconds = 60 * _minutes(options)
-    with tempfile.TemporaryDirectory(prefix="xray-race-") as scratch:
+    # A process that is stopped does not clear what it leaves in its temporary folder.
+    with tempfile.TemporaryDirectory(prefix="xray-race-", ignore_cleanup_errors=True) as scratch:
         if side == OURS:
             words = [SPACE, f"search.time_budget={seconds:g}s", f"search.seed={seed}"]
             words += [f"run.storage={folder}", f"run.name={RUN}", *data_words(options.root, Path(scratch))]
@@ -201,12 +203,19 @@ def run_lap(side: str, seed: int, folder: Path, options: Options) -> None:
             module, *rest = PEERS[side]
             command, limit = [f"benchmarks.peers.{module}", str(folder / "task.json"), *rest], seconds
         started = time.time()
-        run_for(["-m", *command], limit, folder / _LOG, lambda: keep_best(folder / RUN, folder / KEPT))
+        look = partial(keep_best, folder / RUN, folder / KEPT)
+        run_for(["-m", *command], limit, folder / _LOG, look, {"TMPDIR": scratch})
     lap = Lap(side, seed, started, time.time() - started)
     (folder / _ENDED).write_text(json.dumps(asdict(lap)))
 
 
-def run_for(words: Sequence[str], seconds: float, log: Path, look: Callable[[], None] = lambda: None) -> None:
+def run_for(
+    words: Sequence[str],
+    seconds: float,
+    log: Path,
+    look: Callable[[], None] = lambda: None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Run Python with these arguments until it ends, or until so many seconds are over; then it is stopped.
 
     Args:
@@ -214,12 +223,13 @@ def run_for(words: Sequence[str], seconds: float, log: Path, look: Callable[[], 
         seconds: that it may take.
         log: file of its output.
         look: called twice a second.
+        environment: variables besides those of this process.
 
     Raises:
         RuntimeError: it failed.
     """
     deadline = time.monotonic() + seconds
-    with _process(words, log) as process:
+    with _process(words, log, environment or {}) as process:
         while process.poll() is None and time.monotonic() < deadline:
             look()
             time.sleep(_LOOK_SECONDS)
@@ -231,9 +241,9 @@ def run_for(words: Sequence[str], seconds: float, log: Path, look: Callable[[], 
 
 
 @contextmanager
-def _process(words: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def _process(words: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that does not outlive the block."""
-    variables = {**os.environ, ONEDNN: "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables = {**os.environ, ONEDNN: "1", "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, *words], stdout=output, stderr=output, env=variables)
         try:
