@@ -54,7 +54,7 @@ format: setup
 report: setup
 	$(BIN)/python -m analysis.report "$$(ls -td runs/*/ | head -n 1)"
 
-# docs/benchmarks.md, an afternoon; BENCH="--root FOLDER --weights FILE" for the full set. Goes on where it was stopped.
+# docs/benchmarks.md, a day; BENCH="--root FOLDER --weights FILE" for the full set. Goes on where it was stopped.
 bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -28,6 +28,7 @@ BENCHMARKS = (
     "joint_search",
     "cnn_trials",
     "vgg_heads",
+    "race",
 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import Options
-from data_pipeline.dataset import DataSettings, prepare_dataset
+from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
 
 if TYPE_CHECKING:
     import keras
@@ -97,18 +97,18 @@ def make_task(
         weights: as there.
     """
     dataset = prepare_dataset(DataSettings(root=options.root, size=size, cache=str(folder / "listing")))
+    return Task(**listing(dataset), size=size, grid=grid, fixed=fixed, epochs=epochs, weights=weights)
+
+
+def listing(dataset: Dataset) -> dict[str, Any]:
+    """The files of a data set's pool, their labels and their split: the first fields of a task."""
     rows, split = dataset.manifest.pool_rows, dataset.split
-    return Task(
-        paths=tuple(row.path for row in rows),
-        labels=tuple(row.label for row in rows),
-        train=tuple(map(int, split.train)),
-        validation=tuple(map(int, split.validation)),
-        size=size,
-        grid=grid,
-        fixed=fixed,
-        epochs=epochs,
-        weights=weights,
-    )
+    return {
+        "paths": tuple(row.path for row in rows),
+        "labels": tuple(row.label for row in rows),
+        "train": tuple(map(int, split.train)),
+        "validation": tuple(map(int, split.validation)),
+    }
 
 
 def write_task(task: Task, path: Path) -> None:
