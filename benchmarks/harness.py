@@ -324,6 +324,13 @@ def describe_data(root: str | None) -> str:
     return f"{len(manifest.rows):,} images ({which}), fingerprint {manifest.fingerprint[:12]}"
 
 
+def data_fingerprint(root: str | None) -> str:
+    """The beginning of the data set's fingerprint: names folders of searches that are kept."""
+    from data_pipeline.dataset import DataSettings, list_dataset
+
+    return list_dataset(DataSettings(root=root)).fingerprint[:12]
+
+
 def package_versions() -> dict[str, str]:
     """Python and the packages that matter here, those that are installed."""
     found = {"python": sys.version.split()[0]}
