@@ -21,6 +21,7 @@ BENCHMARKS = (
     "driver_overhead",
     "scale",
     "growth",
+    "replays",
     "asha_tpe",
     "first_rung",
     "joint_search",

@@ -16,17 +16,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import harness
 from benchmarks.curves.held_out import open_test_set, write_test_scores
-from benchmarks.curves.table import Curves, about_run, complete_trials, write_curves
+from benchmarks.curves.table import Curves, about_run, complete_trials, table_path, write_curves
 from benchmarks.curves.training import QUICK_TRIALS, SIZE, TRIALS, curves_folder, train_curves
 from search.record import RunFolder
-
-
-def table_path(space: str, quick: bool = False) -> Path:
-    """The file of a space's table."""
-    folder = harness.ROOT / "build" / "quick" / "curves" if quick else Path(__file__).parent
-    return folder / f"{space}.parquet"
 
 
 def gather(folder: RunFolder, path: Path) -> Curves:

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks import harness
 from search.plan.domains import Choice, Integer
 from search.plan.settings import AshaSettings, SearchSettings, Settings, SpaceSettings, TrainSettings
 from search.plan.spaces import Space, read_space, train_settings
@@ -72,6 +73,12 @@ class Curves:
     def space(self) -> Space:
         """The space that the configurations were drawn from."""
         return read_space(self.about.settings)
+
+
+def table_path(space: str, quick: bool = False) -> Path:
+    """The file of a space's table."""
+    folder = harness.ROOT / "build" / "quick" / "curves" if quick else Path(__file__).parent
+    return folder / f"{space}.parquet"
 
 
 def about_run(run: RunRecord) -> About:

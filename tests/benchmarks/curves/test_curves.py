@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import harness, searches
 from benchmarks.curves import __main__ as command
-from benchmarks.curves.table import read_curves
+from benchmarks.curves.table import read_curves, table_path
 from benchmarks.curves.training import full_length_words, train_curves
 from search.plan.words import load_settings
 from search.record import FINISHED, RunFolder, RunRecord, to_json
@@ -67,5 +67,5 @@ def test_images_are_named_or_the_sample_is_asked_for(capsys: pytest.CaptureFixtu
 
 
 def test_a_quick_table_is_never_published() -> None:
-    assert command.table_path("cnn2").parent == harness.ROOT / "benchmarks" / "curves"
-    assert command.table_path("cnn2", quick=True).is_relative_to(harness.ROOT / "build" / "quick")
+    assert table_path("cnn2").parent == harness.ROOT / "benchmarks" / "curves"
+    assert table_path("cnn2", quick=True).is_relative_to(harness.ROOT / "build" / "quick")
