@@ -1,9 +1,12 @@
 """Rules of libraries that ask for a configuration at a budget of epochs, and are told its score there: DEHB, SMAC."""
 
+import shutil
 import tempfile
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +50,12 @@ class BudgetRule(ABC):
         self._scores: dict[int, list[float]] = {}
         self._rows: dict[Hashable, int] = {}
         self._training: dict[int, Job] = {}
+
+    def _folder(self) -> Path:
+        """A new folder for what the library writes; it goes when the rule does."""
+        folder = Path(tempfile.mkdtemp(prefix="replay-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     @abstractmethod
     def _next_job(self) -> Job | None:
@@ -99,7 +108,6 @@ class DehbRule(BudgetRule):
 
         super().__init__(table)
         logger.remove()
-        self._folder = tempfile.TemporaryDirectory(prefix="dehb-")
         space = config_space(table, seed)
         self._dehb: Any = DEHB(
             cs=space,
@@ -109,7 +117,7 @@ class DehbRule(BudgetRule):
             seed=seed,
             n_workers=1,
             save_freq="end",
-            output_path=self._folder.name,
+            output_path=self._folder(),
         )
 
     def _next_job(self) -> Job:
@@ -133,10 +141,9 @@ class SmacRule(BudgetRule):
         from smac import MultiFidelityFacade, Scenario
 
         super().__init__(table)
-        self._folder = tempfile.TemporaryDirectory(prefix="smac-")
         scenario = Scenario(
             config_space(table, seed),
-            output_directory=self._folder.name,
+            output_directory=self._folder(),
             deterministic=True,
             n_trials=100_000,
             min_budget=1,

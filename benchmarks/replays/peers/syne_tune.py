@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from benchmarks.replays.simulation import Verdict
 from benchmarks.replays.table import Table, Untried, configuration
 from search.plan.domains import Choice, Integer
@@ -22,6 +24,7 @@ class SyneTuneRule:
         from syne_tune.optimizer import baselines
 
         self._table, self._untried = table, Untried(table)
+        np.random.seed(seed)  # its random configurations are drawn from NumPy's global generator
         self._scheduler: Any = getattr(baselines, scheduler)(
             config_space=_space(table), metric="score", time_attr="epoch", max_t=table.epochs, random_seed=seed
         )
