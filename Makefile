@@ -55,7 +55,7 @@ report: setup
 
 # docs/benchmarks.md, an afternoon; BENCH="--root FOLDER --weights FILE" for the full set. Goes on where it was stopped.
 bench: setup
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[replays]"
 	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:

@@ -1,5 +1,6 @@
 """Syne Tune's schedulers as rules: they suggest a configuration and decide after each epoch, as its tuner asks them."""
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ class SyneTuneRule:
     def __init__(self, table: Table, seed: int, scheduler: str) -> None:
         from syne_tune.optimizer import baselines
 
+        logging.getLogger("syne_tune").setLevel(logging.ERROR)  # it warns of an argument of its own
         self._table, self._untried = table, Untried(table)
         np.random.seed(seed)  # its random configurations are drawn from NumPy's global generator
         self._scheduler: Any = getattr(baselines, scheduler)(

@@ -21,13 +21,14 @@ def table() -> Table:
 
 
 class Watched:
-    """A rule, and how far it let each row train."""
+    """A rule, the rows that it asked for, and how far it let each of them train."""
 
     def __init__(self, rule: Rule) -> None:
-        self.rule, self.trained = rule, dict[int, int]()
+        self.rule, self.asked, self.trained = rule, list[int | None](), dict[int, int]()
 
     def ask(self) -> int | None:
-        return self.rule.ask()
+        self.asked.append(self.rule.ask())
+        return self.asked[-1]
 
     def tell(self, row: int, epoch: int, score: float) -> Verdict:
         self.trained[row] = epoch
@@ -65,8 +66,7 @@ def test_ours_stops_at_its_rungs_and_begins_at_the_guess(table: Table) -> None:
     stopped = [epoch for epoch in rule.trained.values() if epoch < EPOCHS]
     assert len(stopped) > 4
     assert sum(epoch in rungs for epoch in stopped) >= len(stopped) - 2  # two train when the clock ends
-    first = next(iter(rule.trained))
-    assert first == Untried(table).take({**table.trials[0].parameters, **table.space.guess})
+    assert rule.asked[0] == Untried(table).take({**table.trials[0].parameters, **table.space.guess})
 
 
 def test_without_asha_every_trial_of_ours_trains_to_its_end(table: Table) -> None:
