@@ -17,6 +17,7 @@ from benchmarks.curves.training import TRIALS
 from benchmarks.harness import Bound, Grid, Machine, Measurement, Options, Quantity, Target
 from benchmarks.replays.courses import MOST, run_courses
 from benchmarks.replays.figures import BUDGETS, Floats, Panel, draw, estimate, ranks, regrets_at
+from benchmarks.replays.simulation import Course
 from benchmarks.replays.table import Table, table_of
 from benchmarks.replays.ways import OURS, PLAIN, WAYS, Way
 
@@ -36,16 +37,16 @@ def measure(options: Options, machine: Machine) -> Measurement:
     panels: list[Panel] = []
     for space, file in find_tables().items():
         table = table_of(read_curves(file))
-        for workers in WORKERS:
-            courses = run_courses(file, ways, workers, options.repeats)
-            unit = table.full_seconds / workers
-            at = {name: regrets_at(each, np.array(BUDGETS) * unit, table.regrets) for name, each in courses.items()}
-            grids.append(rank_grid(f"{space}, {workers} workers: mean rank", at))
-            targets += rank_targets(f"{space}, {workers} workers", at, ways)
-            if space == "cnn2":
-                over = {name: regrets_at(courses[name], _MOMENTS * unit, table.regrets) for name in drawn(at, ways)}
-                lines = {name: estimate(each) for name, each in over.items()}
-                panels.append(Panel(workers, _MOMENTS * unit / 60, lines))
+        courses = {workers: run_courses(file, ways, workers, options.repeats) for workers in WORKERS}
+        regrets = {
+            workers: _regrets(table, each, np.array(BUDGETS, float), workers) for workers, each in courses.items()
+        }
+        for workers, each in regrets.items():
+            grids.append(rank_grid(f"{space}, {workers} workers: mean rank", each))
+            targets += rank_targets(f"{space}, {workers} workers", each, ways)
+        if not panels:  # of the first table
+            names = drawn(list(regrets.values()), ways)
+            panels = [_panel(table, courses[workers], names, workers) for workers in WORKERS]
     draw(panels, OURS, picture)
     return summarize(grids, targets, ways, options)
 
@@ -93,16 +94,33 @@ def rank_targets(where: str, regrets: Mapping[str, Floats], ways: Sequence[Way])
     return targets
 
 
-def drawn(regrets: Mapping[str, Floats], ways: Sequence[Way]) -> list[str]:
-    """The ways of the picture: our default, plain random search, and each other library's best at 20 trainings."""
+def drawn(regrets: Sequence[Mapping[str, Floats]], ways: Sequence[Way]) -> list[str]:
+    """The ways of the picture: our default, plain random search, and each other library's best at 20 trainings.
+
+    Args:
+        regrets: of each way, (seeds, budgets), for each number of workers.
+        ways: all that were replayed.
+    """
     place = BUDGETS.index(20)
+    means = {way.name: np.mean([each[way.name][:, place].mean() for each in regrets]) for way in ways}
     best: dict[str, str] = {}
     for way in ways:
         if not way.is_ours:
-            known = best.setdefault(way.library, way.name)
-            if regrets[way.name][:, place].mean() < regrets[known][:, place].mean():
-                best[way.library] = way.name
+            best[way.library] = min(best.get(way.library, way.name), way.name, key=lambda name: float(means[name]))
     return [OURS, PLAIN, *best.values()]
+
+
+def _regrets(table: Table, courses: Mapping[str, Sequence[Course]], budgets: Floats, workers: int) -> dict[str, Floats]:
+    """The regrets of each way at these budgets, in full trainings: (seeds, budgets)."""
+    seconds = budgets * table.full_seconds / workers
+    return {name: regrets_at(each, seconds, table.regrets) for name, each in courses.items()}
+
+
+def _panel(table: Table, courses: Mapping[str, Sequence[Course]], names: Sequence[str], workers: int) -> Panel:
+    """The regrets of these ways over time."""
+    found = _regrets(table, {name: courses[name] for name in names}, _MOMENTS, workers)
+    lines = {name: estimate(each) for name, each in found.items()}
+    return Panel(workers, _MOMENTS * table.full_seconds / workers / 60, lines)
 
 
 def summarize(grids: Sequence[Grid], targets: Sequence[Target], ways: Sequence[Way], options: Options) -> Measurement:
