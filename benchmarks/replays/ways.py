@@ -132,7 +132,6 @@ WAYS = (
     Way("Ray: HyperBand", _ray("HyperBandScheduler"), "ray"),
     Way("Syne Tune: ASHA", _syne_tune("ASHA"), "syne_tune"),
     Way("Syne Tune: BOHB", _syne_tune("BOHB"), "syne_tune"),
-    Way("Syne Tune: ASHA with CQR", _syne_tune("ASHACQR"), "syne_tune"),
     Way("SMAC: multi-fidelity", _smac, "smac"),
     Way("DEHB", _dehb, "dehb"),
 )
