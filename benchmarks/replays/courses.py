@@ -18,8 +18,9 @@ from benchmarks.replays.table import Table, table_of
 from benchmarks.replays.ways import WAYS, Way
 
 MOST = 100  # full trainings: the longest budget
-_OWN_CODE = ("benchmarks/replays", "search/plan", "search/record")
-_PEERS_CODE = ("benchmarks/replays",)
+_CODE = ("benchmarks/replays/simulation.py", "benchmarks/replays/table.py")
+_OUR_CODE = (*_CODE, "benchmarks/replays/ours.py", "search/plan", "search/record")
+_PEERS_CODE = (*_CODE, "benchmarks/replays/peers")
 _CHUNK = 5  # seeds that a process replays before it takes others
 
 
@@ -41,7 +42,7 @@ def run_courses(
     found: dict[str, list[Course]] = {}
     with _one_thread_each(), ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
         for way in ways:
-            commit = harness.code_commit(_OWN_CODE if way.is_ours else _PEERS_CODE)
+            commit = harness.code_commit(_OUR_CODE if way.is_ours else _PEERS_CODE)
             key = hashlib.sha256(way.name.encode()).hexdigest()[:12]
             kept = (store or harness.ROOT / "build" / "replays") / f"{digest}-{commit}" / f"{key}-{workers}.json"
             known = _read(kept) if commit and not commit.endswith("-dirty") else []

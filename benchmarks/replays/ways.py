@@ -17,7 +17,7 @@ class Way:
     """One way of searching.
 
     Attributes:
-        name: in words, its library first.
+        name: in words, its library first. Courses are kept by it: a way that is changed gets another name.
         build: makes its rule from a table, a seed and the number of workers.
         package: that must be installed.
         metric: that it is told and chooses by; the table's own where empty.
