@@ -154,7 +154,7 @@ def summarize(grids: Sequence[Grid], targets: Sequence[Target], ways: Sequence[W
 
 
 NOT_REPLAYED = (
-    "Syne Tune 0.16 has neither ASHA by promotion nor PASHA any more; its CQR needs a package that it does not declare.",
+    "Syne Tune 0.16 has neither ASHA by promotion nor PASHA any more. Its CQR imports a package that is not declared.",
     "ConfOpt 2.0.1 calls the objective itself, one configuration at a time to its end: it cannot be asked.",
     "NePS 0.17 needs pandas below 3, which this project has.",
 )
