@@ -56,7 +56,7 @@ report: setup
 
 # docs/benchmarks.md, a day; BENCH="--root FOLDER --weights FILE" for the full set. Goes on where it was stopped.
 bench: setup
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[replays]"
 	$(BIN)/python -m benchmarks $(BENCH)
 
 # What the README says of GPUs, tried on this machine's in less than ten minutes; a JSON and a page to send, in

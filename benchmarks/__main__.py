@@ -23,6 +23,7 @@ BENCHMARKS = (
     "scale",
     "growth",
     "large_data",
+    "replays",
     "asha_tpe",
     "first_rung",
     "joint_search",

@@ -10,7 +10,6 @@ one epoch many networks call every image pneumonia. Their accuracies are then al
 their AUCs do.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,9 +85,8 @@ def score(trials: Sequence[TrialRecord]) -> Score:
 
 def _store_name(options: Options) -> str:
     """A folder for each data set and size, so that kept searches are never mistaken for those of other images."""
-    fingerprint = re.findall(r"fingerprint (\w+)", harness.describe_data(options.root))[0]
     trials, epochs, size = _sizes(options)
-    return f"{fingerprint}-{trials}x{epochs}-{size}px"
+    return f"{harness.data_fingerprint(options.root)}-{trials}x{epochs}-{size}px"
 
 
 def _sizes(options: Options) -> tuple[int, int, int]:

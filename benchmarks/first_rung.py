@@ -3,13 +3,12 @@
 `python -m benchmarks.first_rung --root FOLDER`; on 2 cores about an hour and a half with the full set, a third of it
 without `--root`, on the sample alone. Every trial is trained to its last epoch and none is compared on the way. The
 searches stay in `build/first_rung/`, so that an interrupted benchmark resumes and nothing is trained twice (remove the
-folder when training itself has changed).
+folder when training itself has changed). Of the full set, today's trials are the first ones of `benchmarks.curves`.
 
 No test image is opened: evaluation is off.
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,13 +17,13 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks import harness
+from benchmarks.curves.training import SIZE, full_length_words, train_curves
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
 from benchmarks.searches import data_words, kept_search
 from search.plan.settings import KERAS_NORM_MOMENTUM
 from search.record import TrialRecord, lower_is_better
 
 TRIALS, QUICK_TRIALS = 60, 6
-FULL_SIZE = 64  # at the space's own 96 pixels the full set would take three hours
 NOW, BEFORE = "shifted_calibrated_loss", "val_loss"
 RESAMPLES = 2_000
 
@@ -81,7 +80,7 @@ def summarize(found: Mapping[str, Mapping[str, Curves]]) -> Measurement:
     return Measurement(
         question="How well does the score after a trial's first epochs rank it as its end does (Spearman)?",
         setting=f"Space cnn2, {count} random trials trained to their end, one seed; the sample at the space's own "
-        f"size, the full set at {FULL_SIZE} pixels. A trial's end is its best epoch by the same score: now the shifted "
+        f"size, the full set at {SIZE} pixels. A trial's end is its best epoch by the same score: now the shifted "
         "calibrated loss; before the validation loss as it is, with Keras' momentum of batch norm.",
         comparisons=tuple(comparisons),
         others=tuple(others),
@@ -128,15 +127,16 @@ def interval(early: NDArray[np.float64], last: NDArray[np.float64]) -> tuple[flo
 
 def _curves(way: Way, root: str | None, quick: bool) -> Curves:
     """The curves of one search, trained or read."""
-    fingerprint = re.findall(r"fingerprint (\w+)", harness.describe_data(root))[0]
     count = QUICK_TRIALS if quick else TRIALS
-    store = harness.ROOT / "build" / "first_rung" / f"{fingerprint}-{count}"
-    words = ["space=cnn2", "search.searcher=random", "search.prior_share=0", "search.scheduler=none"]
-    words += [f"search.num_trials={count}", *way.words]
-    words += ([f"data.size={FULL_SIZE}"] if root else []) + (["search.max_epochs=2"] if quick else [])
-    folder = kept_search([*words, *data_words(root, store / "cache")], store, way.name)
+    if way.name == "now" and root and not quick:
+        folder = train_curves("cnn2", root, count)
+    else:
+        store = harness.ROOT / "build" / "first_rung" / f"{harness.data_fingerprint(root)}-{count}"
+        words = [*full_length_words("cnn2", count), *way.words]
+        words += ([f"data.size={SIZE}"] if root else []) + (["search.max_epochs=2"] if quick else [])
+        folder = kept_search([*words, *data_words(root, store / "cache")], store, way.name)
     grace = folder.read_run().config["search"]["asha"]["grace_period"]
-    return Curves(tuple(folder.read_trials().values()), grace)
+    return Curves(tuple(folder.read_trials().values())[:count], grace)
 
 
 if __name__ == "__main__":

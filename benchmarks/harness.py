@@ -36,6 +36,9 @@ _PACKAGES = (
     "optuna-integration",
     "keras-tuner",
     "autokeras",
+    "syne-tune",
+    "smac",
+    "dehb",
     "numpy",
     "opencv-python-headless",
     "pandas",
@@ -137,6 +140,21 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """A table of figures of many rivals in the same circumstances.
+
+    Attributes:
+        title: what the figures are, in words.
+        columns: the circumstances.
+        rows: of each rival, one figure a column; a figure's name is the rival's.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Quantity, ...], ...]
+
+
+@dataclass(frozen=True)
 class Measurement:
     """The findings of one benchmark.
 
@@ -149,6 +167,7 @@ class Measurement:
         limited_by: what limits ours now.
         physical_limit: what the machine itself would allow, in figures.
         notes: what else should be known, a sentence each.
+        grids: tables of many rivals.
         picture: file in `docs/benchmarks/`, or empty.
     """
 
@@ -160,6 +179,7 @@ class Measurement:
     targets: tuple[Target, ...] = ()
     others: tuple[Quantity, ...] = ()
     notes: tuple[str, ...] = ()
+    grids: tuple[Grid, ...] = ()
     picture: str = ""
 
 
@@ -210,15 +230,22 @@ class BenchmarkRecord:
     circumstances: Circumstances
 
 
-def main(measure: Callable[[Options, Machine], Measurement], description: str | None, repeats: int = 3) -> None:
+def main(
+    measure: Callable[[Options, Machine], Measurement],
+    description: str | None,
+    repeats: int = 3,
+    data: Callable[[Options], str] = lambda options: describe_data(options.root),
+) -> None:
     """Measure from the command line, store the result and rewrite the page.
 
     Args:
         measure: the benchmark.
         description: the module's docstring, shown as help.
         repeats: the default of `--repeats`.
+        data: what was measured on, in words.
     """
-    name = Path(sys.modules[measure.__module__].__file__ or "").stem
+    module = Path(sys.modules[measure.__module__].__file__ or "")
+    name = module.parent.name if module.stem == "__main__" else module.stem  # of a package, or of a module
     options = parse_options(sys.argv[1:], description, repeats)
     started = time.time()
     machine = measure_machine()
@@ -228,7 +255,7 @@ def main(measure: Callable[[Options, Machine], Measurement], description: str | 
         versions=package_versions(),
         commit=code_commit(),
         command=command_line(name, options, repeats),
-        data=describe_data(options.root),
+        data=data(options),
         repeats=options.repeats,
         quick=options.quick,
         finished=time.time(),
@@ -326,6 +353,13 @@ def describe_data(root: str | None) -> str:
     return f"{len(manifest.rows):,} images ({which}), fingerprint {manifest.fingerprint[:12]}"
 
 
+def data_fingerprint(root: str | None) -> str:
+    """The beginning of the data set's fingerprint: names folders of searches that are kept."""
+    from data_pipeline.dataset import DataSettings, list_dataset
+
+    return list_dataset(DataSettings(root=root)).fingerprint[:12]
+
+
 def package_versions() -> dict[str, str]:
     """Python and the packages that matter here, those that are installed."""
     found = {"python": sys.version.split()[0]}
@@ -337,14 +371,16 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def code_commit() -> str:
+def code_commit(code: Sequence[str] = CODE) -> str:
     """The last commit that touched code, marked when code differs from it; empty outside a git checkout.
 
     Stored results do not change it, so that a session of benchmarks stays at one commit.
+
+    Args:
+        code: files and folders.
     """
-    log = ["log", "-1", "--format=%h", "--abbrev=12", "--", *CODE]
-    commit = _git(log)
-    return f"{commit}-dirty" if commit and _git(["status", "--porcelain", "--", *CODE]) else commit
+    commit = _git(["log", "-1", "--format=%h", "--abbrev=12", "--", *code])
+    return f"{commit}-dirty" if commit and _git(["status", "--porcelain", "--", *code]) else commit
 
 
 def _git(words: Sequence[str]) -> str:
@@ -426,6 +462,10 @@ def read_record(path: Path) -> BenchmarkRecord:
             "targets": tuple(Target(_quantity(each["quantity"]), Bound(**each["bound"])) for each in found["targets"]),
             "others": tuple(map(_quantity, found["others"])),
             "notes": tuple(found["notes"]),
+            "grids": tuple(
+                Grid(each["title"], tuple(each["columns"]), tuple(tuple(map(_quantity, row)) for row in each["rows"]))
+                for each in found.get("grids", ())
+            ),
         }
     )
     circumstances = Circumstances(**{**around, "machine": Machine(**around["machine"])})
@@ -469,6 +509,9 @@ def section(record: BenchmarkRecord) -> str:
     if found.targets:
         lines += ["| figure | | to reach | reached |", "|---|---|---|---|"]
         lines += [_target_row(each) for each in found.targets] + [""]
+    for grid in found.grids:
+        lines += [f"| {grid.title} | {' | '.join(grid.columns)} |", "|---" * (1 + len(grid.columns)) + "|"]
+        lines += [f"| {row[0].name} | {' | '.join(map(format_quantity, row))} |" for row in grid.rows] + [""]
     if found.others:
         lines += ["| also measured | |", "|---|---|"]
         lines += [f"| {each.name} | {format_quantity(each)} |" for each in found.others] + [""]

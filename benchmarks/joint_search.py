@@ -11,7 +11,6 @@ by then, each way's best by validation is scored on the test set, once. The pict
 kaleido).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -179,9 +178,8 @@ def _sizes(options: Options) -> tuple[int, int]:
 
 def _store_name(options: Options) -> str:
     """A folder for each data set and size, so that kept searches are never mistaken for those of other images."""
-    fingerprint = re.findall(r"fingerprint (\w+)", harness.describe_data(options.root))[0]
     epochs, size = _sizes(options)
-    return f"{fingerprint}-{epochs}-{size}px"
+    return f"{harness.data_fingerprint(options.root)}-{epochs}-{size}px"
 
 
 def budget(epochs: int) -> int:

@@ -63,6 +63,8 @@ def run_search(
 def kept_search(words: Sequence[str], store: Path, name: str) -> RunFolder:
     """The folder of a search in a store that outlasts benchmarks: run now, resumed, or there already.
 
+    A search that is there may be given more trials (`search.num_trials`); its other settings must be the same.
+
     Raises:
         RuntimeError: the search failed.
     """
@@ -70,8 +72,8 @@ def kept_search(words: Sequence[str], store: Path, name: str) -> RunFolder:
     if not folder.exists("run.json"):
         print(f"{name}: {' '.join(words)}", flush=True)
         run_search(words, store, name)
-    elif not is_complete(folder):
-        run_search([f"resume={folder.url}", *(word for word in words if word.startswith("data.cache="))], store, name)
+    elif not is_complete(folder, words):
+        run_search([f"resume={folder.url}", *words], store, name)
     return folder
 
 

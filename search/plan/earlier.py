@@ -116,9 +116,17 @@ def cache_words(settings: Settings) -> list[str]:
     return [f"data.{name}={value}" for name, value in changed.items()]
 
 
-def is_complete(folder: RunFolder) -> bool:
-    """Whether every trial of a run has ended and, where that was asked for, is evaluated."""
-    settings = resumed_settings(folder)
+def is_complete(folder: RunFolder, words: Sequence[str | Word] = ()) -> bool:
+    """Whether every trial of a run has ended and, where that was asked for, is evaluated.
+
+    Args:
+        folder: of the run.
+        words: of a command that would resume it; they may ask for more trials.
+
+    Raises:
+        SettingsError: as `resume_settings`.
+    """
+    settings = resumed_settings(folder, words)
     wanted = count_trials(read_space(settings), settings)
     log, budget = folder.read_log(), settings.search.time_budget
     trials, clock = log.trials, log.clock

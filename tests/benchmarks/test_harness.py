@@ -154,7 +154,8 @@ def test_only_a_result_of_this_very_code_is_passed_over(tmp_path: Path) -> None:
 def test_what_make_bench_runs_is_there() -> None:
     folder = Path(harness.__file__).parent
     for name in BENCHMARKS:
-        text = (folder / f"{name}.py").read_text()
+        package = folder / name / "__main__.py"
+        text = (package if package.is_file() else folder / f"{name}.py").read_text()
         assert "harness.main(measure, __doc__" in text
 
 
