@@ -135,11 +135,8 @@ def list_files(paths: Sequence[str]) -> list[str]:
     """The files that are named, and those in the folders that are named and below them, a folder's in order.
 
     Raises:
-        SettingsError: a path leads nowhere, or there is no file.
+        SettingsError: the folders hold no file.
     """
-    for path in paths:
-        if not os.path.exists(path):
-            raise SettingsError(f"An image or a folder of images exists. Received: {path}. Check the path.")
     found = [file for path in paths for file in (_below(path) if os.path.isdir(path) else [path])]
     if not found:
         raise SettingsError(

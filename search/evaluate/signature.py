@@ -36,9 +36,14 @@ class Signature:
 
     def to_json(self) -> str:
         """Its JSON."""
-        typical = None if self.typical is None else self.typical.to_dict()
-        return to_json({**{name: getattr(self, name) for name in ("classes", "shares", "training_images")},
-                        "rules": asdict(self.rules), "typical": typical})  # fmt: skip
+        content = {
+            "classes": self.classes,
+            "rules": asdict(self.rules),
+            "shares": self.shares,
+            "training_images": self.training_images,
+            "typical": None if self.typical is None else self.typical.to_dict(),
+        }
+        return to_json(content)
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> "Signature":

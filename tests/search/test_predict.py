@@ -70,14 +70,15 @@ def test_a_prevalence_re_weights(exported_run: RunFolder, tmp_path: Path, capfd:
 
 
 def test_only_files_that_cannot_be_read_are_a_failure(exported_run: RunFolder, images: Path) -> None:
-    assert predict.main([exported_run.url, str(images / "notes.txt"), str(images / "broken.png")]) == 1
+    words = [str(images / name) for name in ("notes.txt", "broken.png", "no such file")]
+    assert predict.main([exported_run.url, *words]) == 1
+    assert predict.main([exported_run.url, *words, str(images / "a.jpeg")]) == 0
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["nowhere", "x.png"], "Received: nowhere, which has none."),
-        (["RUN", "no such file"], "Received: no such file. Check the path."),
         (["RUN", "EMPTY"], "which hold none"),
         (["RUN", "IMAGE", "--prevalence", "2"], "--prevalence is the share of pneumonia"),
         (["RUN", "IMAGE", "--out", "no/such/folder.csv"], "--out names a file in a folder that exists"),
