@@ -8,6 +8,7 @@ from dash import dcc, html
 
 from analysis.app.asking import Reply, Similar
 from analysis.load import Run
+from search.record import OperatingPoint
 from search.record.prevalence import at_prevalence
 
 MOST_BYTES = 200_000_000  # of a dropped file
@@ -100,7 +101,8 @@ def meaning(reply: Reply, prevalence: float | None) -> list[str]:
         )
     if two:
         side = "at or above" if reply.decision == name else "below"
-        found.append(f"The decision is {reply.decision}: {p:.3f} is {side} {reply.threshold:g} ({reply.point}).")
+        wanted = "" if reply.point == OperatingPoint().name else f" ({reply.point})"
+        found.append(f"The decision is {reply.decision}: {p:.3f} is {side} {reply.threshold:g}{wanted}.")
     return found
 
 

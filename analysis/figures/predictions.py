@@ -394,7 +394,7 @@ TRIAL_PANELS = (
     TrialPanel(
         "roc",
         "ROC",
-        "Areas in the legend; bands hold 95 % of 400 resamples of the images.",
+        "Areas in the legend; bands hold 95 % of 400 resamples of the patients.",
         _of_predictions(_roc),
         "third",
     ),
@@ -408,7 +408,7 @@ TRIAL_PANELS = (
     TrialPanel(
         "calibration",
         "Calibration",
-        "How often what was predicted with some probability came true, with Wilson intervals; larger points hold "
+        "How often what was predicted with some probability came true, with 95 % intervals; larger points hold "
         "more images. On the dotted line a model is as sure as it should be.",
         _of_predictions(_calibration),
         "third",

@@ -29,7 +29,7 @@ def winner_blocks(runs: Sequence[Run]) -> list[Block]:
     return [
         block(
             "Results",
-            "The exported model on every set of images, with 95 % intervals: Wilson's for accuracy, resampled images "
+            "The exported model on every set of images, with 95 % intervals: Wilson's for accuracy, resampled patients "
             "for the others. Sensitivity and specificity are those at a probability of 0.5.",
             _results,
         ),

@@ -12,7 +12,7 @@ from analysis.scored import ScoredImages
 from analysis.table import Table
 from search.record import FINISHED, lower_is_better
 
-# Trials of the ranking that get intervals from resampled images.
+# Trials of the ranking that get intervals.
 TOP = 20
 
 

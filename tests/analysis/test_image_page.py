@@ -60,6 +60,7 @@ def test_a_probability_is_put_into_words() -> None:
     equal, decision = meaning(REPLY, None)
     assert equal.startswith("Where every class is equally frequent, 90 in 100 images with this answer show pneumonia.")
     assert decision == "The decision is pneumonia: 0.900 is at or above 0.4 (sensitivity 0.95)."
+    assert meaning(replace(REPLY, point="equal", threshold=0.5), None)[1].endswith("0.900 is at or above 0.5.")
     rare = meaning(REPLY, 0.02)[1]
     assert rare.startswith("Among patients of whom 2 % have pneumonia, it is 16 in 100 images")
     assert "3 in 1,000" in meaning(replace(REPLY, probabilities=(0.997, 0.003), decision="normal"), None)[0]
