@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from analysis import style
 from analysis.figures.panel import TrialPanel
 from analysis.scored import NOT_SCORED, Scored
-from search.record import reweight
+from search.record.prevalence import at_prevalence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ def decision_curves(
         if positive.all() or not positive.any():
             continue
         share = float(positive.mean()) if prevalence is None else prevalence
-        at = reweight(p, share, held_at=shares[1]) if len(classes) == 2 and shares else p
+        at = at_prevalence(p, shares, share) if len(classes) == 2 and shares else p
         treated = at[:, k][:, None] >= THRESHOLDS  # (N, 200)
         model = _net_benefit(treated[positive].mean(axis=0), treated[~positive].mean(axis=0), share)
         ones = np.ones_like(THRESHOLDS)

@@ -14,9 +14,9 @@ from search.record import (
     TrialRecord,
     Winner,
     looks_words,
-    reweight,
     trial_name,
 )
+from search.record.prevalence import at_prevalence
 from search.trial.metrics import wilson_interval
 
 
@@ -133,7 +133,7 @@ def _example(run: RunRecord, winner: Winner) -> list[str]:
     """What a probability means at the stated prevalence."""
     if run.positive is None or winner.prevalence is None or not winner.shares:
         return []
-    there = reweight(np.array([[1 - _EXAMPLE, _EXAMPLE]]), winner.prevalence, held_at=winner.shares[1])[0, 1]
+    there = at_prevalence(np.array([[1 - _EXAMPLE, _EXAMPLE]]), winner.shares, winner.prevalence)[0, 1]
     return [
         f"- at the stated prevalence: where {100 * winner.prevalence:g} % have {run.positive}, "
         f"a probability of {_EXAMPLE:.2f} means {there:.2f}"

@@ -32,7 +32,6 @@ from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_s
 from search.evaluate.winner import (
     WINNER,
     best_trials,
-    held_shares,
     is_same_model,
     make_winner,
     propose_winner,
@@ -57,6 +56,7 @@ from search.record import (
     Winner,
     to_json,
 )
+from search.record.prevalence import held_shares
 from search.trial.checkpoint import Checkpoint, CheckpointError, read_best, read_checkpoint
 from search.trial.features import Backbones
 from search.trial.process import prepare_process, release_memory
@@ -225,7 +225,7 @@ def keep_winner(
     scored_weights = {entry.weights for entry in kept.evaluations}
     if len(members) < len(kept.trials):
         return
-    kept = replace(kept, shares=kept.shares or held_shares(folder.read_run(), members, kept.calibrated_on))
+    kept = replace(kept, shares=kept.shares or held_shares(folder.read_run(), members, kept))
     if scored_weights == {settings.weights}:  # else the predictions are of other weights than the winner's
         kept = record_winner(folder, members, score_winner(kept, read_members(folder, members), settings))
         folder.write_winner(kept)

@@ -32,6 +32,7 @@ from search.record import (
     rank,
     rank_configurations,
 )
+from search.record.prevalence import held_shares
 from search.trial.calibration import MOST_SLOPE, Calibration, fit_calibration, hold_out
 
 if TYPE_CHECKING:
@@ -156,17 +157,17 @@ def choose_winner(
         name, own = _chosen_on(table)
         p = _calibrated(table, calibrated_on, calibration)[own, 1]
         point = choose_point(table["label"].to_numpy()[own], p, settings.operating_point, name)
-    return Winner(
+    winner = Winner(
         trials=tuple(trial.number for trial in members),
         calibrated_on=calibrated_on,
         slope=calibration.slope,
         bias=calibration.bias,
         evaluations=(),
         held_out_losses=losses,
-        shares=held_shares(run, members, calibrated_on),
         operating_point=point,
         prevalence=settings.prevalence,
     )
+    return replace(winner, shares=held_shares(run, members, winner))
 
 
 def score_winner(winner: Winner, table: pa.Table, settings: EvaluateSettings) -> ScoredWinner:
@@ -204,18 +205,6 @@ def is_same_model(first: Winner, second: Winner) -> bool:
         return winner.slope, *winner.bias, winner.operating_point.threshold
 
     return names(first) == names(second) and bool(np.allclose(numbers(first), numbers(second)))
-
-
-def held_shares(run: RunRecord, members: Sequence[TrialRecord], calibrated_on: str) -> tuple[float, ...]:
-    """The share of each class at which the probabilities of a winner hold; empty where its members do not agree."""
-    count = len(run.classes)
-    weights = {trial.parameters.get("class_weights", run.config["train"]["class_weights"]) for trial in members}
-    if calibrated_on or weights == {"balanced"}:
-        return (1 / count,) * count
-    if weights == {"none"}:
-        counts = run.data["counts"]["train"]
-        return tuple(each / sum(counts) for each in counts)
-    return ()
 
 
 def _calibrated(table: pa.Table, calibrated_on: str, calibration: Calibration) -> NDArray[np.floating]:

@@ -11,7 +11,6 @@ from search.record.folder import PACKED, RunFolder, RunLog
 from search.record.log import EventLog
 from search.record.looks import EVALUATED, Look, fold_looks, looks_words
 from search.record.names import inside
-from search.record.prevalence import reweight
 from search.record.ranking import rank, rank_configurations, to_confirm
 from search.record.schema import (
     DIVERGED,
@@ -92,7 +91,6 @@ __all__ = [
     "rank",
     "rank_configurations",
     "read_event",
-    "reweight",
     "seal",
     "to_confirm",
     "to_json",

@@ -1,22 +1,51 @@
-"""Class probabilities where the positive class has another share than the one at which they hold."""
+"""Class shares: those at which a winner's probabilities hold, and the probabilities at others."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.record.schema import RunRecord, TrialRecord, Winner
 
-def reweight(probabilities: NDArray[np.floating], prevalence: float, held_at: float = 0.5) -> NDArray[np.float64]:
-    """The probabilities of two classes at a prevalence: float64 (N, 2), rows sum to 1.
 
-    The odds of the positive class are multiplied by prevalence / (1 - prevalence), and divided by those of the share at
-    which the probabilities hold. This is right where only the shares differ, not what images of a class look like.
+def held_shares(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) -> tuple[float, ...]:
+    """The class shares at which a winner's probabilities hold, in the order of the classes.
+
+    They are equal after calibration, and where training weighs every class alike. Without either they are those of the
+    training images. Empty where the members weigh the classes differently: the shares are not known then.
 
     Args:
-        probabilities: float (N, 2), the positive class second; rows sum to 1.
-        prevalence: the share of the positive class, in (0, 1).
-        held_at: the share of the positive class at which the probabilities hold, in (0, 1).
+        run: of the winner.
+        members: its trials.
+        winner: its record.
+    """
+    weights = {trial.parameters.get("class_weights", run.config["train"]["class_weights"]) for trial in members}
+    if winner.calibrated_on or weights == {"balanced"}:
+        return (1 / len(run.classes),) * len(run.classes)
+    if weights == {"none"}:
+        counts = run.data["counts"]["train"]
+        return tuple(count / sum(counts) for count in counts)
+    return ()
+
+
+def at_shares(
+    probabilities: NDArray[np.floating], held: Sequence[float], wanted: Sequence[float]
+) -> NDArray[np.float64]:
+    """The probabilities where the classes have other shares: float64 (N, K), rows sum to 1.
+
+    The odds of two classes are multiplied by the ratio of their prior odds (Bayes).
+
+    Args:
+        probabilities: float (N, K), rows sum to 1.
+        held: the K class shares at which they hold, each above 0.
+        wanted: the K class shares at which they are wanted.
 
     Source: Saerens, Latinne, Decaestecker 2002, 'Adjusting the Outputs of a Classifier to New a Priori Probabilities'.
     """
-    factors = np.array([(1 - prevalence) / (1 - held_at), prevalence / held_at])
-    weighted = probabilities.astype(np.float64) * factors
+    weighted = np.asarray(probabilities, np.float64) * (np.asarray(wanted) / np.asarray(held))
     return np.asarray(weighted / weighted.sum(axis=1, keepdims=True), np.float64)
+
+
+def at_prevalence(probabilities: NDArray[np.floating], held: Sequence[float], prevalence: float) -> NDArray[np.float64]:
+    """`at_shares` for two classes, the second of which has this share: float64 (N, 2)."""
+    return at_shares(probabilities, held, (1 - prevalence, prevalence))

@@ -12,7 +12,7 @@ from search.evaluate.predictions import (
     read_predictions,
     write_predictions,
 )
-from search.evaluate.winner import best_trials, held_shares, is_same_model, make_winner, winner_model
+from search.evaluate.winner import best_trials, is_same_model, make_winner, winner_model
 from search.plan.settings import EvaluateSettings
 from search.plan.words import load_settings
 from search.record import SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner
@@ -202,22 +202,6 @@ def test_the_exported_model_gives_the_winners_probabilities(
     np.testing.assert_allclose(predict(loaded, images, rows), calibration.apply(mean), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("calibrated", "weights", "shares"),
-    [
-        ("", ["none", "none"], (0.25, 0.75)),
-        ("", ["balanced", "balanced"], (0.5, 0.5)),
-        (VALIDATION, ["none", "none"], (0.5, 0.5)),
-        ("", ["none", "balanced"], ()),
-    ],
-)
-def test_probabilities_hold_at_shares_that_training_and_calibration_decide(
-    calibrated: str, weights: list[str], shares: tuple[float, ...], tmp_path: Path
-) -> None:
-    members = [TrialRecord(i, {"class_weights": each}, seed=9, max_epochs=1) for i, each in enumerate(weights)]
-    assert held_shares(make_folder(tmp_path, []).read_run(), members, calibrated) == shares
-
-
 def with_point(folder: RunFolder, **settings: object) -> Winner:
     return make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=False, **settings), {}, {})
 
@@ -253,6 +237,8 @@ def test_a_winner_of_before_has_the_threshold_of_the_more_probable_class(tmp_pat
     assert found is not None
     assert (found.operating_point.name, found.operating_point.threshold) == ("equal", 0.5)
     assert found.decisions == ()
+    assert found.shares == ()
+    assert with_point(folder).shares == (0.25, 0.75)  # of the training images: it is not calibrated
     assert is_same_model(found, with_point(folder))
 
 
