@@ -55,10 +55,10 @@ class SplitSettings:
         if folds < 2:
             raise DataError(f"data.split.folds is 2 or more, or null. Received: {folds}.")
         if self.fraction is not None or self.redraw:
-            other = "redraw=true" if self.redraw else f"fraction={self.fraction:g}"
+            other, off = ("redraw=true", "false") if self.redraw else (f"fraction={self.fraction:g}", "null")
             raise DataError(
                 "With data.split.folds every image validates in exactly one fold, so no fraction is drawn. "
-                f"Received: data.split.folds={folds} with data.split.{other}. Leave one of them out."
+                f"Received: data.split.folds={folds} with data.split.{other}. Leave out one of them, or set data.split.{other.partition('=')[0]}={off}."
             )
 
     @property

@@ -19,7 +19,8 @@ def refit_settings(words: Sequence[str | Word]) -> Settings:
     Args:
         words: `key=value` words of the command, `refit` among them; the others may set anything anew. A parameter of
             the space with several values makes a grid around the configuration. With `data.split.redraw` or
-            `data.split.fraction` among them, each repeat draws a split in place of a fold.
+            `data.split.fraction` among them, each repeat draws a split in place of a fold; with
+            `data.split.folds=null` all have the run's own.
 
     Raises:
         RecordError: there is no such run.
@@ -51,9 +52,13 @@ def best_configuration(trials: Iterable[TrialRecord], settings: Settings) -> Tri
 
 
 def _own_splits(searched: SplitSettings, words: Sequence[Word]) -> SplitSettings:
-    """A fold for each repeat that the words want; splits drawn at random where the words say more of them."""
-    if {"data.split.redraw", "data.split.fraction"} & {word.key for word in words}:
-        return replace(searched, redraw=True, folds=None)
+    """A fold for each repeat that the words want; where they want no folds, drawn splits or that of the run."""
+    given = {word.key for word in words}
+    if value_of(words, "data.split.folds") is None:
+        if given & {"data.split.redraw", "data.split.fraction"}:
+            return replace(searched, redraw=True, folds=None)
+        if "data.split.folds" in given:
+            return replace(searched, redraw=False, folds=None)
     repeats = value_of(words, "search.repeats")
     folds = repeats if isinstance(repeats, int) and repeats > 1 else REPEATS
     return replace(searched, folds=folds, fraction=None, redraw=False)
