@@ -54,11 +54,15 @@ class SplitSettings:
     def _check_folds(self, folds: int) -> None:
         if folds < 2:
             raise DataError(f"data.split.folds is 2 or more, or null. Received: {folds}.")
-        if self.fraction is not None or self.redraw:
-            other, off = ("redraw=true", "false") if self.redraw else (f"fraction={self.fraction:g}", "null")
+        if self.redraw:
             raise DataError(
-                "With data.split.folds every image validates in exactly one fold, so no fraction is drawn. "
-                f"Received: data.split.folds={folds} with data.split.{other}. Leave out one of them, or set data.split.{other.partition('=')[0]}={off}."
+                "data.split.folds and data.split.redraw each give every repeat its own validation images. "
+                "Received: both. Leave one of them out."
+            )
+        if self.fraction is not None:
+            raise DataError(
+                "Each fold validates once, whatever its share of the pool. Received: "
+                f"data.split.fraction={self.fraction:g} with data.split.folds={folds}. Set data.split.fraction=null."
             )
 
     @property

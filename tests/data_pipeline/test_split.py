@@ -236,8 +236,11 @@ def test_held_out_test_of_one_patient_is_refused() -> None:
         ({"fraction": 1.0}, "between 0 and 1"),
         ({"seed": -1}, "0 or more"),
         ({"folds": 1}, "2 or more, or null. Received: 1"),
-        ({"folds": 5, "fraction": 0.2}, "data.split.folds=5 with data.split.fraction=0.2"),
-        ({"folds": 5, "redraw": True}, "data.split.folds=5 with data.split.redraw=true"),
+        (
+            {"folds": 5, "fraction": 0.2},
+            "data.split.fraction=0.2 with data.split.folds=5. Set data.split.fraction=null",
+        ),
+        ({"folds": 5, "redraw": True}, "data.split.folds and data.split.redraw .* Received: both"),
     ],
 )
 def test_impossible_settings_are_refused(values: dict[str, object], message: str) -> None:

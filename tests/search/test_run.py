@@ -383,6 +383,7 @@ def test_the_best_configuration_of_a_run_is_trained_again_and_calibrated_out_of_
 ) -> None:
     first = undisturbed[0]
     words = [f"refit={first.path}", "search.repeats=2", "search.max_epochs=1", "run.name=again"]
+    words.append("evaluate.calibrate=true")
     done = search(tmp_path, image_cache, *words)
     assert done.returncode == 0, done.stderr + done.stdout
     folder, best = RunFolder(str(tmp_path / "again")), rank(first.read_trials().values(), "val_loss")
