@@ -267,7 +267,7 @@ def _duplicate_notices(manifest: Manifest, settings: DataSettings) -> Iterator[s
     if identical.across_groups:
         yield f"Images that are byte-identical under several patients: {len(identical.across_groups)}."
     if alike.across_groups:
-        stay = ", which stay on one side of the split" if settings.split.method == "stratified" else ""
+        stay = ", which stay on one side of the split" if settings.split.by_looks else ""
         yield (
             f"Images that look alike under several patients: {len(alike.across_groups)}{stay}, such as "
             f"{' and '.join(alike.across_groups[0][:2])}."
@@ -297,6 +297,8 @@ def _patient_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str
 
 def _share_notices(manifest: Manifest, split: Split, settings: SplitSettings) -> Iterator[str]:
     """What validation takes of a class where that is not what was asked for, or much."""
+    if settings.folds is not None:
+        return
     if settings.method == "stratified" and settings.fraction is not None and settings.fraction > 1 / 3:
         yield f"Validation takes a third of each class and not data.split.fraction={settings.fraction:g} of it."
     whole, counts = manifest.counts()[POOL], split.counts(manifest)["validation"]

@@ -70,10 +70,10 @@ class Session:
 
     @property
     def repeats(self) -> tuple[Split, ...]:
-        """The split of every repeat of a configuration where each repeat draws its own; else empty."""
-        if not self.settings.data.split.redraw:
-            return ()
+        """The split of every repeat of a configuration where each repeat has its own; else empty."""
         split = self.settings.data.split
+        if not split.by_repeat:
+            return ()
         return repeat_splits(self.dataset.manifest, split, self.settings.search.repeats)
 
 

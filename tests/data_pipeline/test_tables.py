@@ -372,6 +372,8 @@ def test_a_split_column_is_obeyed(split_set: DataSettings) -> None:
     assert "The table divides the images: test 6, train 12, validation 6." in list_notices(manifest, split, split_set)
     with pytest.raises(DataError, match=r"data.split.redraw"):
         split_pool(manifest, SplitSettings(redraw=True))
+    with pytest.raises(DataError, match=r"the table .* states which images validate.*Set data.split.folds=null"):
+        split_pool(manifest, SplitSettings(folds=5))
 
 
 def test_an_unknown_split_is_set_aside_and_a_missing_test_set_held_out(split_set: DataSettings) -> None:

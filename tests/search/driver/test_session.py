@@ -113,6 +113,8 @@ def test_repeats_have_splits_of_their_own_where_each_draws_one(small_dataset: Da
     assert len(drawn) == 3
     validations = {tuple(split.validation) for split in drawn}
     assert len(validations) == 3
+    folds = repeats(load_settings([*WORDS, "space=report2", "data.split.folds=3"]), small_dataset)
+    assert sorted(at for split in folds for at in split.validation) == list(range(480))
 
 
 def test_the_smallest_and_the_largest_model_of_a_space() -> None:
