@@ -90,7 +90,7 @@ def test_missing_test_folder_is_held_out_and_said(root: Path, cache: str) -> Non
 
 
 def test_a_fold_of_more_than_half_of_a_class_is_no_fraction_to_lower(root: Path) -> None:
-    next((root / "NORMAL").iterdir()).unlink()
+    min((root / "NORMAL").iterdir()).unlink()  # 31 of the class are left in the pool
     settings = DataSettings(root=str(root), split=SplitSettings(folds=2))
     manifest = list_dataset(settings)
     counts = split_pool(manifest, settings.split).counts(manifest)

@@ -26,7 +26,7 @@ from tests.data_pipeline.conftest import SAMPLE
         (["space=report2"], ("table1/1", "parameters")),
         (
             ["space=report2", "data.split.folds=4"],
-            ("repeats 4: one validates on each of 4 folds", "normal 38, 38, 37, 37; pneumonia 82, 82, 83, 83"),
+            ("repeats 4: one validates on each of 4 folds", "normal 38, 37, 37, 38; pneumonia 82, 83, 83, 82"),
         ),
         (["train.epoch_images=200"], ("an epoch is one of ", " parts of a pass, about ", "grace_period ")),
         (
