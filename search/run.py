@@ -192,7 +192,7 @@ def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock |
     from search.driver.tune import SearchInterruptedError, run_search
     from search.evaluate.score import evaluate_run
     from search.evaluate.summary import print_summary
-    from search.export import export_run
+    from search.export.views import export_run
 
     settings, space = session.settings, session.space
     state = _open_state(session, folder, clock)
