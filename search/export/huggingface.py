@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from search.evaluate.card import winner_card
 from search.evaluate.exported import MODEL, RECORD, open_winner
 from search.evaluate.signature import SIGNATURE
+from search.evaluate.winner import CARD, CHECKLIST, winner_documents
 from search.plan.settings import SettingsError
 from search.record import Evaluation, RunRecord
 
@@ -46,15 +46,16 @@ def write_huggingface(run: str, target: Path) -> list[str]:
             f"The card of a winner is made from its run's records. Received: {run}, a winner alone. Give the run's "
             "folder."
         )
-    log = winner.folder.read_log()
-    members = [log.trials[number] for number in record.trials]
-    card = winner_card(winner.run, members, record, log.looks)
+    trials = winner.folder.read_trials()
+    documents = winner_documents(winner.folder, [trials[number] for number in record.trials], record)
     (target / MODEL).write_bytes(winner.folder.read(*winner.inside, MODEL))
     (target / RECORD).write_bytes(winner.folder.read(*winner.inside, RECORD))
     (target / SIGNATURE).write_text(winner.signature.to_json(), encoding="utf-8")
-    (target / "README.md").write_text(card_header(winner.run, record.evaluations) + card, encoding="utf-8")
+    header = card_header(winner.run, record.evaluations)
+    (target / "README.md").write_text(header + documents[CARD], encoding="utf-8")
+    (target / CHECKLIST).write_text(documents[CHECKLIST], encoding="utf-8")
     return [
-        f"Written to {target}: README.md, {MODEL}, {SIGNATURE}, {RECORD}",
+        f"Written to {target}: README.md, {CHECKLIST}, {MODEL}, {SIGNATURE}, {RECORD}",
         "README.md lacks its licence, which is yours to choose: see its line 'license'. Then: "
         f"hf upload NAME/{winner.run.name} {target}",
     ]

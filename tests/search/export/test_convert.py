@@ -67,7 +67,7 @@ def test_a_model_that_answers_differently_is_not_kept(exported_run: RunFolder, t
 def test_a_difference_above_the_tolerance_is_an_error(difference: float) -> None:
     images = ParityImages("random", np.zeros((2, 8, 8, 1), np.uint8))
     check_parity(ONNX, 1e-4, images)
-    with pytest.raises(SettingsError, match="use model.keras, or another format"):
+    with pytest.raises(SettingsError, match=r"use model\.keras, or another format"):
         check_parity(ONNX, difference, images)
 
 

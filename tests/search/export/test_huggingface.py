@@ -38,7 +38,7 @@ def test_a_header_lists_the_scores_on_every_set_and_leaves_the_licence_to_the_au
 def test_the_folder_is_a_winner_that_predict_opens(exported_run: RunFolder, tmp_path: Path) -> None:
     assert main([exported_run.url, "--to", "huggingface", str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "README.md", "model.keras", "signature.json", "winner.json"
+        "README.md", "checklist.md", "model.keras", "signature.json", "winner.json"
     ]  # fmt: skip
     opened = open_winner(str(tmp_path))
     assert (opened.signature.classes, opened.point) == (("normal", "pneumonia"), open_winner(exported_run.url).point)
