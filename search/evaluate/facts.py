@@ -36,26 +36,22 @@ def list_facts(
         looks: the evaluations of the run so far.
         subgroups: of the test images.
     """
-    found = {
-        **_facts_of_data(run, winner),
-        **_facts_of_training(run, members, winner),
-        **_facts_of_results(winner, looks, subgroups),
+    return {
+        **data_facts(run),
+        **_known(_facts_of_training(run, members, winner)),
+        **_known(_facts_of_results(winner, looks, subgroups)),
     }
-    return {name: sentence for name, sentence in found.items() if sentence}
 
 
-def _facts_of_data(run: RunRecord, winner: Winner) -> dict[str, str]:
+def data_facts(run: RunRecord) -> dict[str, str]:
+    """As `list_facts`, of the run's data alone."""
     data, counts = run.config["data"], run.data.get("counts", {})
     parts = "; ".join(f"{part} {_class_counts(run.classes, numbers)}" for part, numbers in counts.items())
     aside = run.data.get("set_aside")
-    patients = ", ".join(
-        f"{each.dataset} {each.patients:,}" for each in winner.evaluations if each.patients and each.dataset != SHIFTED
-    )
-    return {
+    found = {
         "task": f"Tells {_listed(run.classes)} apart on an image.",
         "labels": f"The classes come from {_label_source(data)}.",
         "counts": f"Images: {parts}." if parts else "",
-        "patients": f"Patients: {patients}." if patients else "",
         "fingerprint": f"The data's fingerprint is `{run.data['fingerprint']}`." if "fingerprint" in run.data else "",
         "set_aside": "" if aside is None else f"{aside:,} files or rows were set aside; bad_files.csv has each reason.",
         "incomplete": "An image that cannot be read, or has no label, is set aside; nothing is imputed.",
@@ -65,6 +61,11 @@ def _facts_of_data(run: RunRecord, winner: Winner) -> dict[str, str]:
         "disjoint": _disjoint(data.get("split", {})),
         "preprocessing": _preprocessing(data),
     }
+    return _known(found)
+
+
+def _known(found: Mapping[str, str]) -> dict[str, str]:
+    return {name: sentence for name, sentence in found.items() if sentence}
 
 
 def _facts_of_training(run: RunRecord, members: Sequence[TrialRecord], winner: Winner) -> dict[str, str]:
@@ -93,8 +94,12 @@ def _facts_of_results(winner: Winner, looks: Sequence[Look], subgroups: Sequence
     outside = [each for each in tests if each.dataset != TEST]
     shifted = any(each.dataset == SHIFTED for each in winner.evaluations)
     traits = list(dict.fromkeys(each.by for each in subgroups))
+    patients = ", ".join(
+        f"{each.dataset} {each.patients:,}" for each in winner.evaluations if each.patients and each.dataset != SHIFTED
+    )
     counted = looks_words(looks)
     return {
+        "patients": f"Patients: {patients}." if patients else "",
         "output": "It gives the probability of each class.",
         "calibration": _calibration(winner.calibrated_on),
         "threshold": f"Decision: {winner.operating_point.words}." if len(winner.bias) == 2 else "",

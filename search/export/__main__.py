@@ -12,6 +12,7 @@ from pathlib import Path
 from data_pipeline.identity import CACHE
 from search.driver.command import exit_code, open_run
 from search.export.convert import LITERT, ONNX, convert_winner
+from search.export.croissant import write_croissant
 from search.export.huggingface import write_huggingface
 from search.export.views import export_run
 from search.plan.settings import SettingsError
@@ -71,6 +72,7 @@ def _writers(cache: Path) -> Mapping[str, Callable[[str, Path], list[str]]]:
         "onnx": partial(convert_winner, ONNX, cache),
         "litert": partial(convert_winner, LITERT, cache),
         "huggingface": write_huggingface,
+        "croissant": write_croissant,
     }
 
 
