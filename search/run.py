@@ -76,7 +76,7 @@ def help_text() -> str:
   python -m search.run space=cnn2 search.warm_start=runs/NAME begin with what an earlier run found
   python -m search.run cluster=submit space=cnn2 run.storage=s3://BUCKET/runs   sent to a cluster as a job
   python -m search.evaluate RUN                               score a run's trials again
-  python -m search.export RUN                                 TensorBoard, Optuna and JSON views
+  python -m search.export RUN                                 TensorBoard, Optuna and JSON views; --to onnx and others
 
 Spaces (a YAML file each in search/conf/space):
 {spaces}
