@@ -34,10 +34,10 @@ soak: setup
 	$(BIN)/pytest -s -m soak tests/soak
 
 # The licences of all that is installed, each an allowed one, and what is known against the pinned versions: pip-audit
-# names those that the index knows nothing of. namex (a part of Keras) is Apache 2.0 and does not say so.
+# names those that the index knows nothing of. namex (a part of Keras) and mlcroissant are Apache 2.0 and do not say so.
 audit: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[audit]"
-	$(BIN)/pip-licenses --partial-match --ignore-packages namex --allow-only "$(LICENCES)"
+	$(BIN)/pip-licenses --partial-match --ignore-packages namex mlcroissant --allow-only "$(LICENCES)"
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 check: setup

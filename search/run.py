@@ -76,7 +76,7 @@ def help_text() -> str:
   python -m search.run space=cnn2 search.warm_start=runs/NAME begin with what an earlier run found
   python -m search.run cluster=submit space=cnn2 run.storage=s3://BUCKET/runs   sent to a cluster as a job
   python -m search.evaluate RUN                               score a run's trials again
-  python -m search.export RUN                                 TensorBoard, Optuna and JSON views
+  python -m search.export RUN                                 TensorBoard, Optuna and JSON views; --to onnx and others
 
 Spaces (a YAML file each in search/conf/space):
 {spaces}
@@ -192,7 +192,7 @@ def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock |
     from search.driver.tune import SearchInterruptedError, run_search
     from search.evaluate.score import evaluate_run
     from search.evaluate.summary import print_summary
-    from search.export import export_run
+    from search.export.views import export_run
 
     settings, space = session.settings, session.space
     state = _open_state(session, folder, clock)

@@ -14,10 +14,7 @@ from analysis.statistics import Estimate
 from analysis.table import Table
 from search.record import SHIFTED, VALIDATION
 from search.record.intervals import count_patients
-
-FEWEST = 10  # images that an interval is given for
-NOT_SAID = "not stated"
-_AGES = {0.0: "under 18", 18.0: "18 to 39", 40.0: "40 to 64", 65.0: "65 and over"}  # by their first year
+from search.record.subgroups import FEWEST, NOT_SAID, group_images
 
 _SCORES = ("auc", "accuracy", "sensitivity", "specificity")
 COLUMNS = (
@@ -42,7 +39,7 @@ def subgroup_table(run: Run) -> pd.DataFrame:
     for dataset in [name for name in model.evaluations if name not in (VALIDATION, SHIFTED)]:
         predictions = model.predictions(dataset)
         for trait in _traits(predictions, run.classes):
-            for group, own in _groups(trait, predictions[trait]):
+            for group, own in group_images(trait, predictions[trait].tolist()):
                 images = images_of(predictions[own], dataset, run.classes)
                 lines.append({"dataset": dataset, "by": trait, "group": group} | _scores(images, threshold))
     return pd.DataFrame(lines, columns=[*COLUMNS])
@@ -60,18 +57,6 @@ def _traits(predictions: pd.DataFrame, classes: Sequence[str]) -> list[str]:
     """The columns of predictions that divide images, as far as any image of the set states them."""
     others = ("dataset", "image_id", "label", "patient", *(f"p_{name}" for name in classes))
     return [str(name) for name in predictions.columns if name not in others and predictions[name].notna().any()]
-
-
-def _groups(trait: str, values: "pd.Series[Any]") -> list[tuple[str, NDArray[np.bool_]]]:
-    """The groups of a trait, ages in their order and others by size, each with its images: bool (N,)."""
-    known = values.notna().to_numpy()
-    if trait == "age":
-        bounds = np.array(list(_AGES))
-        places = np.searchsorted(bounds, values.to_numpy(np.float64), side="right") - 1
-        found = [(name, known & (places == place)) for place, name in enumerate(_AGES.values())]
-    else:
-        found = [(str(name), (values == name).to_numpy()) for name in values.value_counts().index]
-    return [(name, own) for name, own in (*found, (NOT_SAID, ~known)) if own.any()]
 
 
 def _scores(images: ScoredImages, threshold: float) -> dict[str, Any]:

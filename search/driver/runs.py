@@ -71,6 +71,7 @@ def create_run(folder: RunFolder, settings: Settings, dataset: Dataset, warm: Wa
                 "counts": split.counts(manifest),
                 "set_aside": len(manifest.bad),
                 "white": manifest.white,
+                "held_out": manifest.held_out,
             },
         )
     )

@@ -1,9 +1,12 @@
 """The winner in words: the lines on the screen and the model card."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from search.evaluate.checklist import FOR_THE_AUTHOR
+from search.evaluate.facts import list_facts
+from search.evaluate.subgroups import Subgroup
 from search.record import (
     SHIFTED,
     VALIDATION,
@@ -18,6 +21,7 @@ from search.record import (
     trial_name,
 )
 from search.record.prevalence import at_prevalence
+from search.record.subgroups import FEWEST
 
 
 def winner_lines(winner: Winner) -> Iterator[str]:
@@ -52,7 +56,13 @@ def _interval_words(entry: Evaluation) -> str:
     return f"95 % interval {entry.accuracy_low:.3f} to {entry.accuracy_high:.3f}, {of}"
 
 
-def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner, looks: Sequence[Look] = ()) -> str:
+def winner_card(
+    run: RunRecord,
+    members: Sequence[TrialRecord],
+    winner: Winner,
+    looks: Sequence[Look] = (),
+    subgroups: Sequence[Subgroup] = (),
+) -> str:
     """The model card of the exported winner, in Markdown.
 
     Args:
@@ -60,54 +70,120 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner, 
         members: the trials that it averages.
         winner: with its scores.
         looks: the evaluations of the run so far.
+        subgroups: scores on subgroups of the test images.
     """
-    rows = [
-        f"| {e.dataset} | {e.images} | {e.balanced_accuracy:.4f} | {_cell(e.auc)} | {_cell(e.average_precision)} | "
-        f"{e.accuracy:.4f} | {_cell(e.sensitivity)} | {_cell(e.specificity)} | {e.loss:.4f} |"
-        for e in winner.evaluations
+    facts = list_facts(run, members, winner, looks, subgroups)
+    lines = [
+        f"# Winner of {run.name}: {winner.what}",
+        "",
+        f"Chosen by {run.metric}, among the finished trials; no test result had a part in it.",
+        *_confirmed(run),
+        "",
+        *_section("Intended use", _use_lines(run, members, facts)),
+        *_section("Data", _fact_lines(facts, "counts", "patients", "labels", "set_aside", "fingerprint")),
+        *_section("Split", _fact_lines(facts, "partition", "disjoint", "held_out")),
+        *_section("Preprocessing", _fact_lines(facts, "preprocessing", "incomplete", "prediction")),
+        *_section("Probabilities and decisions", _probability_lines(run, winner)),
+        *_section("Scores", [*_score_lines(winner), *_decision_lines(winner)]),
+        *_section("Subgroups", _subgroup_lines(subgroups)),
+        *_section("Limits", _limit_lines(facts, looks)),
+        *(line for trial in members for line in _member_lines(trial)),
     ]
-    data = run.config["data"]
+    return "\n".join(lines)
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    known = lines or [f"{FOR_THE_AUTHOR}: the run's records do not tell."]
+    return [f"## {title}", "", *known, *([""] * (known[-1] != ""))]
+
+
+def _fact_lines(facts: Mapping[str, str], *names: str) -> list[str]:
+    return [f"- {facts[name]}" for name in names if name in facts]
+
+
+def _confirmed(run: RunRecord) -> list[str]:
     again = run.config.get("search", {}).get("confirm", 0)
-    parameters = sum(trial.parameter_count for trial in members)
-    output = f"the probability of {run.positive}" if run.positive else "one probability a class"
+    words = f"Up to {again} of the best configurations were trained twice and compared by their means."
+    return [words] if again else []
+
+
+def _use_lines(run: RunRecord, members: Sequence[TrialRecord], facts: Mapping[str, str]) -> list[str]:
+    data = run.config["data"]
     positive = (
         [f"- positive class: {run.positive}; sensitivity and average precision are of it"] if run.positive else []
     )
-    return "\n".join(
-        [
-            f"# Winner of {run.name}: {winner.what}",
-            "",
-            f"Chosen by {run.metric}, among the finished trials; no test result had a part in it.",
-            *(
-                [f"Up to {again} of the best configurations were trained twice and compared by their means."]
-                * bool(again)
-            ),
-            "",
-            f"- classes, in the order of the outputs: {', '.join(run.classes)}",
-            f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
-            f"- output: {output}",
-            *positive,
-            f"- {_calibration_words(winner)}",
-            *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
-            f"- class shares: {_shares_words(run, winner)}",
-            *_example(run, winner),
-            *([f"- operating point: {winner.operating_point.words}"] if run.positive else []),
-            f"- looks at test images: {looks_words(looks) or 'none recorded'}",
-            f"- parameters: {parameters:,}",
-            f"- data fingerprint: `{run.data['fingerprint']}`",
-            f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
-            "",
-            "| images of | number | balanced accuracy | AUC | average precision | accuracy | sensitivity | specificity "
-            "| loss |",
-            "|---|---|---|---|---|---|---|---|---|",
-            *rows,
-            "",
-            *_decision_lines(winner),
-            *(line for trial in members for line in _member_lines(trial)),
-            "A research result on one hospital's images; not a medical device.",
-            "",
-        ]
-    )
+    return [
+        f"{facts['task']} A research result, not a medical device: no diagnosis may rest on it. {FOR_THE_AUTHOR}: for "
+        "which patients, at which place in their care, and for which users.",
+        "",
+        f"- classes, in the order of the outputs: {', '.join(run.classes)}",
+        f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
+        f"- output: {f'the probability of {run.positive}' if run.positive else 'one probability a class'}",
+        *positive,
+        f"- parameters: {sum(trial.parameter_count for trial in members):,}",
+        f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
+    ]
+
+
+def _probability_lines(run: RunRecord, winner: Winner) -> list[str]:
+    return [
+        f"- {_calibration_words(winner)}",
+        *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
+        f"- class shares: {_shares_words(run, winner)}",
+        *_example(run, winner),
+        *([f"- operating point: {winner.operating_point.words}"] if run.positive else []),
+    ]
+
+
+def _score_lines(winner: Winner) -> list[str]:
+    rows = [
+        f"| {e.dataset} | {e.images} | {e.balanced_accuracy:.4f} | {_cell(e.auc)} | {_cell(e.average_precision)} | "
+        f"{_accuracy(e)} | {_cell(e.sensitivity)} | {_cell(e.specificity)} | {e.loss:.4f} |"
+        for e in winner.evaluations
+    ]
+    return [
+        "Accuracies have 95 % intervals over patients.",
+        "",
+        "| images of | number | balanced accuracy | AUC | average precision | accuracy | sensitivity | specificity "
+        "| loss |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _accuracy(each: Evaluation) -> str:
+    between = "" if each.accuracy_low is None else f" ({each.accuracy_low:.4f} to {each.accuracy_high:.4f})"
+    return f"{each.accuracy:.4f}{between}"
+
+
+def _subgroup_lines(subgroups: Sequence[Subgroup]) -> list[str]:
+    """The table of subgroups, or that there are none."""
+    if not subgroups:
+        return ["Neither files nor tables state age, sex or view of the test images."]
+    rows = [
+        f"| {each.dataset} | {each.by} | {each.group} | {each.images} | {_rate(each.accuracy)} | "
+        f"{_rate(each.sensitivity)} | {_rate(each.specificity)} |"
+        for each in subgroups
+    ]
+    return [
+        f"95 % intervals over patients; scores of fewer than {FEWEST} images have none. Groups are small and many: a "
+        "difference between two of them is a question, not a finding.",
+        "",
+        "| images of | by | group | number | accuracy | sensitivity | specificity |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _limit_lines(facts: Mapping[str, str], looks: Sequence[Look]) -> list[str]:
+    return [
+        "- The scores hold for images like those of the sets above. What a machine, a hospital or a population changes "
+        "is not in them" + (", but for the outside sets." if "external" in facts else "."),
+        f"- looks at test images: {looks_words(looks) or 'none recorded'}",
+        *_fact_lines(facts, "warnings"),
+        f"- {FOR_THE_AUTHOR}: known faults of the labels, who is not represented, and when it must not be used.",
+    ]
 
 
 def _cell(value: float | None) -> str:
@@ -175,9 +251,11 @@ def _prevalence_words(each: Decisions) -> str:
     return f"{100 * each.prevalence:.3g} % ({'stated' if each.stated else 'its own'})"
 
 
-def _rate(rate: Rate) -> str:
-    if rate.value is None:
+def _rate(rate: Rate | None) -> str:
+    if rate is None or rate.value is None:
         return ""
+    if rate.low is None:
+        return f"{rate.value:.3f}"
     return f"{rate.value:.3f} ({rate.low:.3f} to {rate.high:.3f})"
 
 

@@ -69,10 +69,10 @@ def decisions_on(
     called, is_positive = positive.astype(np.float64) >= point.threshold, labels == 1
     among_positive = called[is_positive], patients[is_positive]  # which are called positive
     among_negative = called[~is_positive], patients[~is_positive]
-    rates = _share(*among_positive), _share(~among_negative[0], among_negative[1])
+    rates = share_rate(*among_positive), share_rate(~among_negative[0], among_negative[1])
     values = (
-        _share(is_positive[called], patients[called]),
-        _share(~is_positive[~called], patients[~called]),
+        share_rate(is_positive[called], patients[called]),
+        share_rate(~is_positive[~called], patients[~called]),
     )
     images = len(labels)
     own = Decisions(dataset, images, float(is_positive.mean()), False, *rates, *values)
@@ -113,7 +113,7 @@ def predictive_value(right: float, own: float, wrong: float, others: float, shar
     return Rate(value, min(low, value), max(high, value))
 
 
-def _share(came_true: NDArray[np.bool_], patients: NDArray[np.int64]) -> Rate:
+def share_rate(came_true: NDArray[np.bool_], patients: NDArray[np.int64]) -> Rate:
     """A share with its Wilson interval over patients."""
     found, count = _counts(came_true, patients)
     if not count:

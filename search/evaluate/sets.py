@@ -15,9 +15,9 @@ from data_pipeline.shards import ArraySource, HostDisks, open_images
 from data_pipeline.shift import shift_ways, shifted_copy, shifted_fingerprint
 from data_pipeline.split import Split
 from search.record import SHIFTED, TEST, VALIDATION
+from search.record.subgroups import TRAITS
 
 _FOLDS = 10  # of patients
-_TRAITS = ("age", "sex", "view")  # fields of `ImageRow` that divide images into subgroups; none names a patient
 
 
 @dataclass(frozen=True)
@@ -111,5 +111,5 @@ def number_patients(rows: Sequence[ImageRow]) -> NDArray[np.int64]:
 
 def _traits(rows: Sequence[ImageRow]) -> dict[str, tuple[Any, ...]]:
     """What is known of some images, as `EvaluationSet.traits`."""
-    found = {name: tuple(None if (own := getattr(row, name)) == "" else own for row in rows) for name in _TRAITS}
+    found = {name: tuple(None if (own := getattr(row, name)) == "" else own for row in rows) for name in TRAITS}
     return {name: values for name, values in found.items() if any(value is not None for value in values)}

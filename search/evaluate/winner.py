@@ -9,6 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from search.evaluate.card import winner_card
+from search.evaluate.checklist import fill_checklist
+from search.evaluate.facts import list_facts
 from search.evaluate.operating import choose_point, decisions_on
 from search.evaluate.predictions import (
     evaluation,
@@ -19,6 +21,7 @@ from search.evaluate.predictions import (
     read_predictions,
     write_predictions,
 )
+from search.evaluate.subgroups import score_subgroups
 from search.plan.settings import EvaluateSettings, Settings
 from search.record import (
     FINISHED,
@@ -38,6 +41,7 @@ from search.trial.calibration import MOST_SLOPE, Calibration, fit_calibration, h
 if TYPE_CHECKING:
     import keras
 
+CARD, CHECKLIST = "card.md", "checklist.md"
 WINNER = "winner"  # the name of its predictions, among those of the trials
 _BEST_MEMBER = "member_0"  # the name of its layer in the exported model
 
@@ -110,16 +114,27 @@ def propose_winner(
 
 
 def record_winner(folder: RunFolder, members: Sequence[TrialRecord], scored: ScoredWinner) -> Winner:
-    """Write a winner's predictions and card; returns the winner."""
+    """Write a winner's predictions and documents; returns the winner."""
     write_predictions(folder, scored.predictions, WINNER)
     write_card(folder, members, scored.winner)
     return scored.winner
 
 
 def write_card(folder: RunFolder, members: Sequence[TrialRecord], winner: Winner) -> None:
-    """Write a winner's card, with the looks at test images so far."""
-    card = winner_card(folder.read_run(), members, winner, folder.read_log().looks)
-    folder.write(card.encode(), "winner", "card.md")
+    """Write a winner's documents, with the looks at test images so far."""
+    for name, text in winner_documents(folder, members, winner).items():
+        folder.write(text.encode(), "winner", name)
+
+
+def winner_documents(folder: RunFolder, members: Sequence[TrialRecord], winner: Winner) -> dict[str, str]:
+    """The model card and the filled checklists of a winner, by file name."""
+    run, looks = folder.read_run(), folder.read_log().looks
+    predicted = folder.exists("predictions", f"{WINNER}.parquet")
+    subgroups = score_subgroups(read_predictions(folder, WINNER), winner.operating_point) if predicted else []
+    return {
+        CARD: winner_card(run, members, winner, looks, subgroups),
+        CHECKLIST: fill_checklist(list_facts(run, members, winner, looks, subgroups)),
+    }
 
 
 def read_members(folder: RunFolder, members: Sequence[TrialRecord]) -> pa.Table:

@@ -79,8 +79,9 @@ class RunFolder:
       log/*.jsonl                                               events, one JSON line each
       trials/0007/                                              checkpoints (weights only)
       evaluation.jsonl  predictions/{0007,winner}.parquet       made after the search
-      winner/                                                   model.keras, winner.json, card.md, gallery of mistakes,
-                                                                and signature.json: what the model takes and gives
+      winner/                                                   model.keras, winner.json, card.md, checklist.md, gallery
+                                                                of mistakes, and signature.json: what the model takes
+                                                                and gives
       trials.jsonl  tensorboard/  optuna.log                    views made from the log
     ```
 

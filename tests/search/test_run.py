@@ -72,7 +72,7 @@ def test_a_search_is_recorded_evaluated_and_exported(undisturbed: tuple[RunFolde
     assert b"- looks at test images: test 1\n" in folder.read("winner", "card.md")
     assert "could not be written" not in screen
     assert b"<!doctype html>" in folder.read("report.html")[:200].lower()
-    winner = ["card.md", "gallery", "gallery.json", "model.keras", "signature.json", "winner.json"]
+    winner = ["card.md", "checklist.md", "gallery", "gallery.json", "model.keras", "signature.json", "winner.json"]
     assert folder.names("winner") == winner
 
 

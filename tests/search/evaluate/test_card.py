@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from search.evaluate.card import winner_card, winner_lines
+from search.evaluate.subgroups import Subgroup
 from search.record import Decisions, Evaluation, Look, OperatingPoint, Rate, RunRecord, TrialRecord, Winner
 
 ENTRY = Evaluation(2, "test", "best", 1, 263, 0.5, 81 / 263, 0.5, 0.7, 0.4, 0.6, [[40, 100], [82, 41]])
@@ -104,3 +105,19 @@ def test_a_card_counts_the_looks_at_each_test_set() -> None:
     members = [TrialRecord(2, {}, seed=9, max_epochs=1)]
     assert "- looks at test images: test 2, adults 1\n" in winner_card(RUN, members, winner, looks)
     assert "- looks at test images: none recorded\n" in winner_card(RUN, members, winner)
+
+
+def test_a_card_has_a_section_for_everything_that_a_reader_asks() -> None:
+    subgroup = Subgroup("test", "sex", "F", 40, Rate(0.9, 0.8, 0.95), Rate(0.8, None, None), Rate(None, None, None))
+    members, winner = [TrialRecord(2, {}, seed=9, max_epochs=1)], Winner((2,), "", 1.0, (0.0, 0.0), (SURE,))
+    card = winner_card(RUN, members, winner, (), [subgroup]).splitlines()
+    assert [line[3:] for line in card if line.startswith("## ")] == [
+        "Intended use", "Data", "Split", "Preprocessing", "Probabilities and decisions", "Scores", "Subgroups",
+        "Limits", "Trial 0002, seed 9",
+    ]  # fmt: skip
+    assert "| test | sex | F | 40 | 0.900 (0.800 to 0.950) | 0.800 |  |" in card
+    assert any("0.3080 (0.2550 to 0.3660)" in line for line in card)
+    assert card[card.index("## Split") + 2] == "**For the author**: the run's records do not tell."
+    assert sum("**For the author**" in line for line in card) == 3
+    without = winner_card(RUN, members, winner).splitlines()
+    assert "Neither files nor tables state age, sex or view of the test images." in without

@@ -1,4 +1,4 @@
-"""A run's log as files for the tools people have: `python -m search.export RUN`.
+"""A run's log as files for the tools people have.
 
 Views, made anew from the log whenever asked: `trials.jsonl` (one line a trial, for pandas), TensorBoard
 logs, and an Optuna study in a journal file that optuna-dashboard opens.
@@ -7,7 +7,6 @@ logs, and an Optuna study in a journal file that optuna-dashboard opens.
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import record
-from search.driver.command import exit_code, open_run
 from search.plan.searcher import distributions, study_parameters
 from search.plan.spaces import Space, read_space
 from search.plan.words import resume_settings
@@ -117,19 +115,3 @@ def frozen_trial(trial: TrialRecord, space: Space, metric: str) -> "optuna.trial
 
 def _scalar(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else str(value)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Export a run from the command line; returns the exit code."""
-
-    def export() -> int:
-        folder, _ = open_run("search.export", list(sys.argv[1:] if arguments is None else arguments))
-        export_run(folder)
-        print(f"Written to {folder.url}: trials.jsonl, tensorboard/, optuna.log")
-        return 0
-
-    return exit_code(export)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
