@@ -64,7 +64,7 @@ def open_winner(given: str) -> ExportedWinner:
     inside = ("winner",) if folder.exists("run.json") else ()
     if not folder.exists(*inside, MODEL):
         raise RecordError(
-            f"A prediction needs a run with a winner, or a folder with its {MODEL}. Received: {given}, which has none. "
+            f"A winner is a run's, or a folder with its {MODEL}. Received: {given}, which has none. "
             "A packed run holds no weights; a run gets its winner at its end or from python -m search.evaluate RUN."
         )
     run = folder.read_run() if inside else None

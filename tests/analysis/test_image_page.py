@@ -51,7 +51,9 @@ def test_what_is_no_image_is_answered_with_the_reason(exported: RunFolder, monke
     reply = ask(exported.url, "x.txt", b"text")
     assert reply.reason == "not a JPEG, PNG, BMP, TIFF, WebP or DICOM image"
     assert "There is no answer: not a JPEG" in text_of(answer_parts(reply, None))
-    assert ask("nowhere", "x.png", b"").reason.startswith("Error: A prediction needs a run with a winner")
+    assert ask("nowhere", "x.png", b"").reason.startswith(
+        "Error: A winner is a run's, or a folder with its model.keras"
+    )
     monkeypatch.setattr(asking, "_SECONDS", 0.01)
     assert "took longer" in ask(exported.url, "x.txt", b"text").reason
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from search import pack
+from search.export.__main__ import main as export
 from tests.data_pipeline.conftest import BACTERIAL, NORMAL
 from tests.data_pipeline.dicom_files import BORN, NAME, make_dataset, sample_pixels, save
 from tests.search.searching import run
@@ -43,9 +44,22 @@ def test_nothing_that_a_search_leaves_names_a_patient(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "the view lateral is not frontal" in done.stdout
     assert pack.main([str(tmp_path / "runs" / "one"), str(tmp_path / "runs" / "one.zip")]) == 0
+    for name in ("huggingface", "croissant"):
+        exported = tmp_path / "runs" / name
+        assert export([str(tmp_path / "runs" / "one"), "--to", name, str(exported)]) == 0
+        for path in exported.iterdir():
+            assert not [text for text in texts(path.read_bytes()) if str(tmp_path).encode() in text], path
     files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     names = {path.name for path in files}
-    assert {"run.json", "manifest.parquet", "bad_files.csv", "report.html", "driver.log", "one.zip"} <= names
+    assert {
+        "run.json",
+        "manifest.parquet",
+        "bad_files.csv",
+        "report.html",
+        "driver.log",
+        "one.zip",
+        "croissant.json",
+    } <= names
     table = pq.read_table(tmp_path / "runs" / "one" / "predictions" / "winner.parquet")
     assert set(table["sex"].to_pylist()) == {"F"}  # what divides images into subgroups travels with them
     assert {"age", "view"} <= set(table.column_names)
