@@ -118,7 +118,7 @@ def budget_lines(settings: Settings, images: int, at_a_time: int = 1) -> list[st
             f"time budget {duration_text(budget)}: what fits is not known before the first epochs are measured",
         ]
     pace, run = Pace(folder.read_trials().values()), folder.read_run()
-    scale = images / max(1, sum(run.data["counts"]["train"]))
+    scale = images / max(1, run.images("train"))
     kept = evaluation_seconds(pace, budget, settings.evaluate.ensemble + search.confirm, at_a_time)
     kept += confirmation_seconds(pace, budget, search, at_a_time)
     epochs = int(at_a_time * (budget - kept) / max(scale * pace.epoch(), 1e-3))

@@ -28,6 +28,9 @@ SHIFTED = "shifted"  # validation as another hospital might have made it
 TEST = "test"
 
 
+MULTILABEL = "multilabel"  # the value of data.task for images that may show several findings
+
+
 class RecordError(ValueError):
     """A run folder that cannot be read as one."""
 
@@ -344,9 +347,19 @@ class RunRecord:
     schema: int = SCHEMA_VERSION
 
     @property
+    def is_multilabel(self) -> bool:
+        """Whether an image may show several of the classes, or none: they are findings, each told by itself."""
+        return self.config.get("data", {}).get("task") == MULTILABEL
+
+    @property
     def positive(self) -> str | None:
         """The class that sensitivity, precision and their curves are of; `None` unless there are two classes."""
-        return self.classes[1] if len(self.classes) == 2 else None
+        return self.classes[1] if len(self.classes) == 2 and not self.is_multilabel else None
+
+    def images(self, part: str) -> int:
+        """How many images are in train, validation or test."""
+        counts = self.data.get("counts", {}).get(part, ())  # of older records: each image has one class
+        return int(self.data.get("images", {}).get(part, sum(counts)))
 
 
 def trial_name(number: int) -> str:
