@@ -297,8 +297,9 @@ def _draw_findings(
 ) -> NDArray[np.int64]:
     """Sorted positions of units drawn at random as a whole, with about the same share of the images of each finding.
 
-    The rarest finding that is left is divided first: each unit with it goes to the side that lacks more images of it,
-    then to the side that lacks more images. Images without a finding count as one of their own.
+    The rarest finding that is left is divided first: each unit with it, the one with most images of it first, goes to
+    the side that lacks more images of it, or where both lack as many to the one that lacks more images. Images without
+    a finding count as one of their own.
 
     Args:
         units: Positions of images that stay together.
@@ -318,9 +319,10 @@ def _draw_findings(
     while left.any():
         remaining = counts[left].sum(axis=0)
         rarest = int(np.argmin(np.where(remaining > 0, remaining, np.iinfo(np.int64).max)))
-        for unit in order[left[order] & (counts[order, rarest] > 0)]:
+        holding = order[left[order] & (counts[order, rarest] > 0)]
+        for unit in holding[np.argsort(-counts[holding, rarest], kind="stable")]:
             side = int((lacking[1, rarest], room[1]) > (lacking[0, rarest], room[0]))
             lacking[side] -= counts[unit]
             room[side] -= sizes[unit]
             left[unit], drawn[unit] = False, side == 1
-    return np.array(sorted(at for unit in np.flatnonzero(drawn) for at in units[unit]), np.int64)
+    return np.array(sorted(at for unit in np.flatnonzero(drawn).tolist() for at in units[unit]), np.int64)

@@ -172,7 +172,7 @@ def scan_table(
                 image = replace(image, group=patients.group_of(image.image_id, image.pool))
             rows.append(with_facts(image, read, rules, bool(row.patient) or patients.is_told))
     rows.sort(key=lambda row: row.image_id)
-    notes = _notes(table, file, known, len(matched), rows)
+    notes = _notes(table, file, known, len(matched), rows, is_multilabel)
     if is_multilabel:
         notes += _finding_notes(known, missing)
     bad.sort(key=lambda each: each.path)
@@ -402,7 +402,9 @@ def _image_row(row: LabelRow, root: Path, path: str, read: ImageFile, is_split: 
     )
 
 
-def _notes(table: LabelTable, file: Path, classes: Classes, matched: int, rows: Sequence[ImageRow]) -> tuple[str, ...]:
+def _notes(
+    table: LabelTable, file: Path, classes: Classes, matched: int, rows: Sequence[ImageRow], is_multilabel: bool
+) -> tuple[str, ...]:
     """What is said of the table on the screen."""
     findings: dict[int, list[str]] = {label: [] for label in range(len(classes.names))}
     for finding, label in classes.by_finding.items():
@@ -416,7 +418,7 @@ def _notes(table: LabelTable, file: Path, classes: Classes, matched: int, rows: 
         f"Labels of {file.name} ({table.format}): {len(table.rows):,} images in the table, {matched:,} of them here, "
         f"{len(rows):,} used.",
         *table.notes,
-        f"Classes, {made_of}.",
+        f"{'Findings' if is_multilabel else 'Classes'}, {made_of}.",
         *([f"Findings of data.classes that no row has: {', '.join(missing)}."] if missing else []),
     ]
     parts = Counter(row.part or row.pool for row in rows)
