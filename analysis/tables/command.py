@@ -43,6 +43,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _show_tables(given: argparse.Namespace) -> None:
     runs = [load(url) for url in given.runs]
+    for name in given.table or ():
+        if not TABLES[name].can_be_of(runs):
+            raise CommandError(
+                f"The table {name} is of images with one class each. Received: a run with several findings an image. "
+                "Print --table findings."
+            )
     texts = _texts(runs, given, titled=True)
     for run in runs:
         for problem in run.problems:

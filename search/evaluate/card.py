@@ -25,6 +25,9 @@ def winner_lines(winner: Winner) -> Iterator[str]:
     if winner.why_calibrated:
         yield _calibration_words(winner)
     for entry in winner.evaluations:
+        if entry.findings:
+            yield _findings_words(entry)
+            continue
         ranking = "" if entry.auc is None else f", AUC {entry.auc:.3f}"
         if entry.average_precision is not None:
             ranking += f", average precision {entry.average_precision:.3f}"
@@ -41,6 +44,16 @@ def winner_lines(winner: Winner) -> Iterator[str]:
             if each.dataset not in (VALIDATION, SHIFTED):
                 rates = ", ".join(f"{name} {_rate(getattr(each, key))}" for name, key in _RATE_NAMES.items())
                 yield f"{each.dataset} there, prevalence {_prevalence_words(each)}: {rates}"
+
+
+def _findings_words(entry: Evaluation) -> str:
+    """The scores of several findings an image on one set of images: means over those that it can tell."""
+    judged = sum(finding.auc is not None for finding in entry.findings)
+    return (
+        f"{entry.dataset}: mean AUC {_cell(entry.auc) or 'unknown'}, mean average precision "
+        f"{_cell(entry.average_precision) or 'unknown'}, over {judged} of {len(entry.findings)} findings; "
+        f"loss {entry.loss:.3f} ({entry.images} images of {entry.patients} patients)"
+    )
 
 
 def _interval_words(entry: Evaluation) -> str:
@@ -61,30 +74,22 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner, 
         winner: with its scores.
         looks: the evaluations of the run so far.
     """
+    if run.is_multilabel:
+        return _findings_card(run, members, winner, looks)
     rows = [
         f"| {e.dataset} | {e.images} | {e.balanced_accuracy:.4f} | {_cell(e.auc)} | {_cell(e.average_precision)} | "
         f"{e.accuracy:.4f} | {_cell(e.sensitivity)} | {_cell(e.specificity)} | {e.loss:.4f} |"
         for e in winner.evaluations
     ]
-    data = run.config["data"]
-    again = run.config.get("search", {}).get("confirm", 0)
-    parameters = sum(trial.parameter_count for trial in members)
     output = f"the probability of {run.positive}" if run.positive else "one probability a class"
     positive = (
         [f"- positive class: {run.positive}; sensitivity and average precision are of it"] if run.positive else []
     )
     return "\n".join(
         [
-            f"# Winner of {run.name}: {winner.what}",
-            "",
-            f"Chosen by {run.metric}, among the finished trials; no test result had a part in it.",
-            *(
-                [f"Up to {again} of the best configurations were trained twice and compared by their means."]
-                * bool(again)
-            ),
-            "",
+            *_choice_lines(run, winner),
             f"- classes, in the order of the outputs: {', '.join(run.classes)}",
-            f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
+            _input_line(run),
             f"- output: {output}",
             *positive,
             f"- {_calibration_words(winner)}",
@@ -92,11 +97,7 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner, 
             f"- class shares: {_shares_words(run, winner)}",
             *_example(run, winner),
             *([f"- operating point: {winner.operating_point.words}"] if run.positive else []),
-            f"- looks at test images: {looks_words(looks) or 'none recorded'}",
-            f"- parameters: {parameters:,}",
-            f"- data fingerprint: `{run.data['fingerprint']}`",
-            f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
-            "",
+            *_origin_lines(run, members, looks),
             "| images of | number | balanced accuracy | AUC | average precision | accuracy | sensitivity | specificity "
             "| loss |",
             "|---|---|---|---|---|---|---|---|---|",
@@ -104,10 +105,68 @@ def winner_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner, 
             "",
             *_decision_lines(winner),
             *(line for trial in members for line in _member_lines(trial)),
-            "A research result on one hospital's images; not a medical device.",
-            "",
+            *_LIMITS,
         ]
     )
+
+
+_LIMITS = ("A research result on one hospital's images; not a medical device.", "")
+
+
+def _findings_card(run: RunRecord, members: Sequence[TrialRecord], winner: Winner, looks: Sequence[Look]) -> str:
+    """The model card of a winner that tells several findings an image."""
+    rows = [
+        f"| {name} | {entry.dataset} | {found.positives} of {entry.images} | {_cell(found.auc)} | "
+        f"{_cell(found.average_precision)} | {point.words} |"
+        for entry in winner.evaluations
+        for name, found, point in zip(run.classes, entry.findings, winner.finding_points, strict=True)
+    ]
+    return "\n".join(
+        [
+            *_choice_lines(run, winner),
+            f"- findings, in the order of the outputs: {', '.join(run.classes)}",
+            _input_line(run),
+            "- output: the probability of each finding by itself; they do not add up to 1 and are not calibrated",
+            *_origin_lines(run, members, looks),
+            *winner_lines(winner),
+            "",
+            "| finding | images of | that show it | AUC | average precision | called present |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            *(line for trial in members for line in _member_lines(trial)),
+            *_LIMITS,
+        ]
+    )
+
+
+def _choice_lines(run: RunRecord, winner: Winner) -> list[str]:
+    """The title, and how the winner was chosen."""
+    again = run.config.get("search", {}).get("confirm", 0)
+    twice = f"Up to {again} of the best configurations were trained twice and compared by their means."
+    return [
+        f"# Winner of {run.name}: {winner.what}",
+        "",
+        f"Chosen by {run.metric}, among the finished trials; no test result had a part in it.",
+        *([twice] * bool(again)),
+        "",
+    ]
+
+
+def _input_line(run: RunRecord) -> str:
+    data = run.config["data"]
+    return f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255"
+
+
+def _origin_lines(run: RunRecord, members: Sequence[TrialRecord], looks: Sequence[Look]) -> list[str]:
+    """What was looked at, how large the model is, what it was trained on and how it is loaded."""
+    return [
+        f"- looks at test images: {looks_words(looks) or 'none recorded'}",
+        f"- parameters: {sum(trial.parameter_count for trial in members):,}",
+        f"- data fingerprint: `{run.data['fingerprint']}`",
+        f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
+        "",
+    ]
 
 
 def _cell(value: float | None) -> str:

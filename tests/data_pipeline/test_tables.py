@@ -517,7 +517,7 @@ def test_uncertain_findings_of_several(tmp_path: Path, uncertain: str, expected:
         ({"task": "several"}, "data.task is one of multiclass, multilabel. Received: 'several'"),
         ({"labels": "two_class"}, "takes its labels from a table. Received: data.labels=two_class"),
         ({"positive": "Mass"}, "has no positive class"),
-        ({"split": SplitSettings("balanced")}, "draws by finding. Received: data.split.method=balanced"),
+        ({"split": SplitSettings("balanced")}, r"by finding \(stratified\). Received: data.split.method=balanced"),
         ({"split": SplitSettings(redraw=True)}, "there is no refit. Received: data.split.redraw=true"),
         ({"extra_tests": {"other": "/x"}}, "takes no outside test set yet"),
     ],

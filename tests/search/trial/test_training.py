@@ -192,16 +192,9 @@ def test_wrong_weights_are_refused(small_data: TrainingData) -> None:
         assign(model.model.weights, [np.zeros(3)])
 
 
-def with_findings(data: TrainingData) -> TrainingData:
-    """The same images with three findings: pneumonia, none, and dark images."""
-    dark = np.array([data.images[row : row + 1].mean() < 110 for row in range(len(data.labels))])
-    shown = np.stack([data.labels == 1, np.zeros(len(dark)), dark], axis=1).astype(np.int64)
-    return dataclasses.replace(data, labels=shown, classes=("pneumonia", "none", "dark"))
-
-
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
-def test_a_trial_tells_several_findings(small_data: TrainingData, class_weights: str) -> None:
-    model = make_model(with_findings(small_data), class_weights=class_weights, learning_rate=0.01)
+def test_a_trial_tells_several_findings(findings_dataset: Dataset, class_weights: str) -> None:
+    model = make_model(training_data(findings_dataset), class_weights=class_weights, learning_rate=0.01)
     for _ in range(3):
         last = model.run_epoch()
     rows = model.data.validation
