@@ -135,6 +135,7 @@ def _check_task(data: DataSettings) -> None:
         raise DataError(f"data.task is one of {', '.join(TASKS)}. Received: {data.task!r}. Correct it.")
     if not data.is_multilabel:
         return
+    method = data.split.method
     for is_wrong, rule, received in (
         (not is_table(data.labels), "takes its labels from a table", f"data.labels={data.labels}"),
         (data.positive != AUTO, "has no positive class: every finding is one", f"data.positive={data.positive}"),

@@ -98,7 +98,7 @@ def test_each_finding_is_called_present_at_a_threshold_of_its_own() -> None:
     first, second, absent = finding_points(shown, p, None, "validation")
     # from 0.4 on all four are found, with one of four too many
     assert first == OperatingPoint("Youden's index", pytest.approx(0.35), "validation")
-    assert second.threshold == pytest.approx(0.35)
+    assert second.threshold == pytest.approx(0.65)  # the mirror image: three of four, and none too many
     assert absent == OperatingPoint()
     wanted = finding_points(shown, p, {"specificity": 0.99}, "validation")
     assert [point.name for point in wanted] == ["specificity 0.99", "specificity 0.99", "equal"]
