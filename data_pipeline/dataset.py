@@ -139,11 +139,7 @@ def _check_task(data: DataSettings) -> None:
     for is_wrong, rule, received in (
         (not is_table(data.labels), "takes its labels from a table", f"data.labels={data.labels}"),
         (data.positive != AUTO, "has no positive class: every finding is one", f"data.positive={data.positive}"),
-        (
-            data.split.method != "stratified",
-            "draws validation by finding (stratified)",
-            f"data.split.method={data.split.method}",
-        ),
+        (method != "stratified", "draws validation by finding (stratified)", f"data.split.method={method}"),
         (data.split.redraw, "has one split, so that there is no refit", "data.split.redraw=true"),
         (bool(data.extra_tests), "takes no outside test set yet, whose folders name a class", "data.extra_tests"),
     ):
