@@ -1,5 +1,7 @@
 import dataclasses
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -64,13 +66,16 @@ def write_weights(folder: RunFolder, trial: TrialRecord, classes: int | Findings
     return model
 
 
-def make_scorer(folder: RunFolder, sets: list[EvaluationSet], patch: pytest.MonkeyPatch, which: str = "best") -> Scorer:
+def make_scorer(
+    folder: RunFolder, sets: list[EvaluationSet], patch: pytest.MonkeyPatch, which: str = "best", **context: Any
+) -> Scorer:
     """A scorer in this process, without Ray."""
     patch.setattr("ray.get", lambda reference: reference)
     patch.setattr(score, "prepare_process", lambda *given: None)
     source = scoring_source(which, sets)
-    context = EvaluationContext(folder.url, 0.0, TRAIN, ("normal", "pneumonia"), sets, Backbones({}), which, source, 1)
-    return Scorer(context)
+    classes = ("normal", "pneumonia")
+    default = EvaluationContext(folder.url, 0.0, TRAIN, classes, sets, Backbones({}), which, source, 1)
+    return Scorer(dataclasses.replace(default, **context))
 
 
 @pytest.mark.parametrize("which", ["best", "last"])
@@ -226,15 +231,16 @@ def test_a_winner_of_several_findings_is_scored_and_exported(
     folder.write_run(RunRecord("one", 0.0, "", "val_auc", manifest.classes, config, {}, {"fingerprint": "f"}))
     for trial in members:
         write_weights(folder, trial, Findings(3))
-    scorer = make_scorer(folder, sets, monkeypatch)
-    scorer._context = dataclasses.replace(scorer._context, classes=manifest.classes, is_multilabel=True)
+    scorer = make_scorer(folder, sets, monkeypatch, classes=manifest.classes, is_multilabel=True)
     for trial in members:
         assert [entry.findings[1].auc is None for entry in scorer.score(trial)] == [True, True]
     winner = make_winner(folder, members, EvaluateSettings(), {}, {})
     assert winner.calibrated_on == ""
     assert [point.chosen_on for point in winner.finding_points] == [VALIDATION, "", VALIDATION]
     assert (winner.shares, winner.decisions) == ((), ())
-    scorer.export(members, winner)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Keras copies its arrays as NumPy 1 did
+        scorer.export(members, winner)
     folder.write(make_signature(findings_dataset, DataSettings(size=32), ()).to_json().encode(), "winner", SIGNATURE)
     folder.write_winner(winner)
     assert folder.read_winner() == winner
