@@ -129,6 +129,9 @@ class DataSettings:
         return Path(self.cache).expanduser()
 
 
+_ONE_SPLIT = "has one split for all repeats, so that there is no refit"
+
+
 def _check_task(data: DataSettings) -> None:
     """Raise DataError unless the task is known and the other settings fit it."""
     if data.task not in TASKS:
@@ -140,7 +143,8 @@ def _check_task(data: DataSettings) -> None:
         (not is_table(data.labels), "takes its labels from a table", f"data.labels={data.labels}"),
         (data.positive != AUTO, "has no positive class: every finding is one", f"data.positive={data.positive}"),
         (method != "stratified", "draws validation by finding (stratified)", f"data.split.method={method}"),
-        (data.split.redraw, "has one split, so that there is no refit", "data.split.redraw=true"),
+        (data.split.redraw, _ONE_SPLIT, "data.split.redraw=true"),
+        (data.split.folds is not None, _ONE_SPLIT, f"data.split.folds={data.split.folds}"),
         (bool(data.extra_tests), "takes no outside test set yet, whose folders name a class", "data.extra_tests"),
     ):
         if is_wrong:
@@ -314,7 +318,7 @@ def _duplicate_notices(manifest: Manifest, settings: DataSettings) -> Iterator[s
     if identical.across_groups:
         yield f"Images that are byte-identical under several patients: {len(identical.across_groups)}."
     if alike.across_groups:
-        stay = ", which stay on one side of the split" if settings.split.method == "stratified" else ""
+        stay = ", which stay on one side of the split" if settings.split.by_looks else ""
         yield (
             f"Images that look alike under several patients: {len(alike.across_groups)}{stay}, such as "
             f"{' and '.join(alike.across_groups[0][:2])}."
@@ -344,6 +348,8 @@ def _patient_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str
 
 def _share_notices(manifest: Manifest, split: Split, settings: SplitSettings) -> Iterator[str]:
     """What validation takes of a class where that is not what was asked for, or much."""
+    if settings.folds is not None:
+        return
     if settings.method == "stratified" and settings.fraction is not None and settings.fraction > 1 / 3:
         yield f"Validation takes a third of each class and not data.split.fraction={settings.fraction:g} of it."
     whole, counts = manifest.counts()[POOL], split.counts(manifest)["validation"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.folds import deal_folds
 from data_pipeline.manifest import POOL, TEST, VALIDATION, DataError, ImageRow, Manifest, count_labels
 
 SPLIT_METHODS = ("stratified", "patient", "balanced")
@@ -30,12 +31,15 @@ class SplitSettings:
             shares.
         seed: The same seed draws the same images on every machine.
         redraw: Whether each repeat of a configuration draws its own validation images (`repeat_splits`).
+        folds: Into how many folds the pool is divided, one for each repeat to validate on; None: it is not. Whatever
+            the method, they are of whole patients and of all images that look alike, each class at its own share.
     """
 
     method: str = "stratified"
     fraction: float | None = None
     seed: int = 0
     redraw: bool = False
+    folds: int | None = None
 
     def __post_init__(self) -> None:
         if self.method not in SPLIT_METHODS:
@@ -44,6 +48,32 @@ class SplitSettings:
             raise DataError(f"The validation fraction lies between 0 and 1. Received: {self.fraction}.")
         if self.seed < 0:
             raise DataError(f"The split's seed is 0 or more. Received: {self.seed}.")
+        if self.folds is not None:
+            self._check_folds(self.folds)
+
+    def _check_folds(self, folds: int) -> None:
+        if folds < 2:
+            raise DataError(f"data.split.folds is 2 or more, or null. Received: {folds}.")
+        if self.redraw:
+            raise DataError(
+                "data.split.folds and data.split.redraw each give every repeat its own validation images. "
+                "Received: both. Leave one of them out."
+            )
+        if self.fraction is not None:
+            raise DataError(
+                "Each fold validates once, whatever its share of the pool. Received: "
+                f"data.split.fraction={self.fraction:g} with data.split.folds={folds}. Set data.split.fraction=null."
+            )
+
+    @property
+    def by_repeat(self) -> bool:
+        """Whether each repeat of a configuration has validation images of its own."""
+        return self.redraw or self.folds is not None
+
+    @property
+    def by_looks(self) -> bool:
+        """Whether images that look alike stay on one side."""
+        return self.method == "stratified" or self.folds is not None
 
 
 @dataclass(frozen=True)
@@ -75,15 +105,17 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
 
     With whole patients that number is reached exactly if it can be and never exceeded but for one case: where every
     patient of a class has more images than its share, "stratified" takes up to a third of it. `Split.counts` gives the
-    number reached.
+    number reached. With folds it is the first of them.
 
     Of several findings an image, about the same share of each validates (`_draw_findings`).
 
     Raises:
         DataError: A class has too few images, or too few patients, to be split.
     """
+    if settings.folds is not None:
+        return _fold_splits(manifest, settings.folds, settings.seed)[0]
     rows, labels = manifest.pool_rows, manifest.pool_labels
-    if any(row.part == VALIDATION for row in rows):
+    if _is_stated(manifest):
         return _stated_split(manifest, settings)
     if manifest.is_multilabel:
         share = _DEFAULT_FRACTION if settings.fraction is None else settings.fraction
@@ -146,13 +178,21 @@ def _equal_numbers(manifest: Manifest, settings: SplitSettings) -> list[int]:
     return [wanted] * len(manifest.classes)
 
 
+def _is_stated(manifest: Manifest) -> bool:
+    return any(row.part == VALIDATION for row in manifest.pool_rows)
+
+
+def _stated_already(setting: str, off: str) -> DataError:
+    return DataError(
+        f"data.split.{setting} gives each repeat its own validation images, and the table of data.labels states which "
+        f"images validate. Received: both. Set data.split.{setting}={off}, or leave out the table's column of splits."
+    )
+
+
 def _stated_split(manifest: Manifest, settings: SplitSettings) -> Split:
     """The split that a table states."""
     if settings.redraw:
-        raise DataError(
-            "data.split.redraw draws validation anew for each repeat, and the table of data.labels states which images "
-            "validate. Received: both. Leave data.split.redraw out, or the table's column of splits."
-        )
+        raise _stated_already("redraw", "false")
     validates = np.array([row.part == VALIDATION for row in manifest.pool_rows])
     split = Split(np.flatnonzero(~validates), np.flatnonzero(validates))
     if manifest.is_multilabel:
@@ -188,12 +228,45 @@ def _checked_findings(split: Split, manifest: Manifest) -> Split:
 
 
 def repeat_splits(manifest: Manifest, settings: SplitSettings, repeats: int) -> tuple[Split, ...]:
-    """One split per repeat of a configuration: the first as `split_pool` draws it, each later one with another seed.
+    """One split per repeat of a configuration, the first that of `split_pool`.
+
+    With folds there is one for each, whatever `repeats`; without, each later one is drawn with another seed.
 
     Raises:
         DataError: as `split_pool`.
     """
+    if settings.folds is not None:
+        return _fold_splits(manifest, settings.folds, settings.seed)
     return tuple(split_pool(manifest, replace(settings, seed=settings.seed + repeat)) for repeat in range(repeats))
+
+
+def _fold_splits(manifest: Manifest, folds: int, seed: int) -> tuple[Split, ...]:
+    """The splits by which each fold of the pool validates once.
+
+    Raises:
+        DataError: A fold has no image of a class, or a table states the split.
+    """
+    if _is_stated(manifest):
+        raise _stated_already("folds", "null")
+    units = tie_rows(manifest.pool_rows, by_looks=True)
+    unit_counts = _count_units(units, manifest.pool_labels, len(manifest.classes))
+    fold_of = np.empty(len(manifest.pool_rows), np.int64)
+    for unit, fold in zip(units, deal_folds(unit_counts, folds, seed), strict=True):
+        fold_of[unit] = fold
+    splits = tuple(Split(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(folds))
+    for label, name in enumerate(manifest.classes):
+        if any(split.counts(manifest)["validation"][label] == 0 for split in splits):
+            raise DataError(
+                f"Each of {folds} folds takes whole patients of every class. Received: "
+                f"{np.count_nonzero(unit_counts[:, label])} patients with images of class {name}, those whose images "
+                "look alike counted as one. Lower data.split.folds, or add patients."
+            )
+    return splits
+
+
+def _count_units(units: Sequence[Sequence[int]], labels: NDArray[np.int64], class_count: int) -> NDArray[np.int64]:
+    """Images of each class in each unit, int64 (U, K)."""
+    return np.array([np.bincount(labels[unit], minlength=class_count) for unit in units], np.int64)
 
 
 def validation_per_class(pool_size: int, class_count: int, fraction: float | None = None) -> int:
@@ -275,7 +348,7 @@ def _draw(
 ) -> NDArray[np.int64]:
     """Sorted positions of units drawn at random as a whole: as many of each class as wanted or, failing that, fewer."""
     rng = np.random.default_rng(seed)
-    unit_counts = np.array([np.bincount(labels[unit], minlength=len(wanted)) for unit in units])
+    unit_counts = _count_units(units, labels, len(wanted))
     best: list[int] = []
     fewest_missing = sum(wanted) + 1
     for _ in range(_ATTEMPTS):

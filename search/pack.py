@@ -1,12 +1,14 @@
 """A run's records in one small file, without its weights: `python -m search.pack RUN FILE.zip`.
 
 To publish, or to send to a colleague: tables and pages open the file as they open the folder
-(`python -m analysis.report FILE.zip`). It cannot be resumed, evaluated again or exported: those need the weights.
+(`python -m analysis.report FILE.zip`). It cannot be resumed, evaluated again or exported: those need the weights. Where
+files lie on the machine is nobody else's business: of each path only its last part is packed.
 """
 
 import argparse
 import io
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,9 @@ _FILES = ("run.json", "config.yaml", "manifest.parquet", "bad_files.csv", "warm_
 _FOLDERS = (("log",), ("predictions",), ("winner",))
 _PICTURES = ("winner", "gallery")  # of the winner's mistakes: often more than all else together
 _WEIGHTS = ".keras"
+_TEXTS = ("run.json", "config.yaml", "bad_files.csv", "warm_start.json")  # that may name paths
+# An absolute path, or one in the home folder; no part of a URL.
+_PATH = re.compile(r"""(?<![\w.:/~-])~?/(?:[^\s"',=/]+/)*([^\s"',/]+)""")
 _TIME = (1980, 1, 1, 0, 0, 0)  # the same records make the same file, whenever they are packed
 
 
@@ -36,8 +41,33 @@ def packed(folder: RunFolder, pictures: bool = True) -> bytes:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
         for parts in _members(folder, pictures):
             _check_link(folder, parts)
-            file.writestr(zipfile.ZipInfo("/".join(parts), _TIME), folder.read(*parts), zipfile.ZIP_DEFLATED)
+            shown = without_paths(parts[-1], folder.read(*parts))
+            file.writestr(zipfile.ZipInfo("/".join(parts), _TIME), shown, zipfile.ZIP_DEFLATED)
     return content.getvalue()
+
+
+def without_paths(name: str, content: bytes) -> bytes:
+    """A file's content with the last part alone of each path of this machine.
+
+    Args:
+        name: of the file.
+        content: of the file.
+    """
+    if name in _TEXTS:
+        return _PATH.sub(r"\1", content.decode()).encode()
+    if name != "manifest.parquet":
+        return content
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+    if "path" in table.column_names:
+        table = table.set_column(table.column_names.index("path"), "path", table["image_id"])
+    metadata = {key: _PATH.sub(r"\1", value.decode()) for key, value in (table.schema.metadata or {}).items()}
+    table = table.replace_schema_metadata(metadata)
+    written = io.BytesIO()
+    pq.write_table(table, written)
+    return written.getvalue()
 
 
 def _members(folder: RunFolder, pictures: bool) -> Iterator[tuple[str, ...]]:

@@ -72,7 +72,7 @@ def help_text() -> str:
   python -m search.run space=cnn2 data.root=FOLDER search.time_budget=30m   as many trials as fit; the winner by then
   python -m search.run space=cnn2 dry_run=true                what would be done
   python -m search.run resume=auto                            go on after an interruption
-  python -m search.run refit=runs/NAME                        a run's best configuration again, on five splits
+  python -m search.run refit=runs/NAME                        a run's best configuration again, on five folds
   python -m search.run space=cnn2 search.warm_start=runs/NAME begin with what an earlier run found
   python -m search.run cluster=submit space=cnn2 run.storage=s3://BUCKET/runs   sent to a cluster as a job
   python -m search.evaluate RUN                               score a run's trials again

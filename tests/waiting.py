@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-LIMIT = 900.0  # seconds; below the timeout of a test in pyproject.toml, so that what hangs is named
+LIMIT = 1500.0  # seconds; below the timeout of a test in pyproject.toml, so that what hangs is named
 _LOOK_SECONDS = 0.05  # between two looks
 
 T = TypeVar("T")

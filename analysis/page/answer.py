@@ -153,15 +153,17 @@ def _why(chosen: Scored) -> str:
     extreme = "lowest" if lower_is_better(run.metric) else "highest"
     members = chosen.exported.trials if chosen.exported else (chosen.trial,)
     splits = run.record.config.get("data", {}).get("split", {})
-    is_ranked_alone = not splits.get("redraw") and run.trials["confirms"].isna().all()
+    folds, by_repeat = splits.get("folds"), splits.get("redraw") or splits.get("folds")
+    is_ranked_alone = not by_repeat and run.trials["confirms"].isna().all()
     best = [int(number) for number in ordered.index if number in set(run.evaluations["trial"])][: len(members)]
     if chosen.exported and best and is_ranked_alone and set(best) != set(members):
         return (
             f"It was exported by an earlier evaluation and stays; of {finished} now, trial {trial_name(best[0])} "
             f"has the {extreme} {metric}, {ordered[best[0]]:.4f}. evaluate.replace_winner=true exports the best of now."
         )
-    if len(members) > 1 and splits.get("redraw"):
-        words = f"They are the repeats, each on a split of its own, of the configuration with the best mean {metric}"
+    if len(members) > 1 and by_repeat:
+        own = f"each validated on another of {folds} folds of the patients" if folds else "each on a split of its own"
+        words = f"They are the repeats, {own}, of the configuration with the best mean {metric}"
         return f"{words}, of {finished}. The test set had no part in the choice."
     if run.trials["confirms"].notna().any():
         words = f"Of {finished}, the best configurations were trained again with another seed, and have the {extreme}"

@@ -63,7 +63,7 @@ def sections(runs: Sequence[Run]) -> list[Section]:
             "data",
             "Data",
             "The images",
-            "Counted from the run's own split.",
+            "Counted from the run's own split, of several from the first.",
             _shown(runs, "data"),
         ),
         Section(

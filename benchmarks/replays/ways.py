@@ -126,8 +126,6 @@ WAYS = (
     Way("Optuna: TPE, Hyperband", _optuna("TPESampler", "hyperband")),
     Way("Optuna: TPE, successive halving", _optuna("TPESampler", "halving")),
     Way("Optuna: TPE, median", _optuna("TPESampler", "median")),
-    Way("Optuna: GP, Hyperband", _optuna("GPSampler", "hyperband"), "torch"),
-    Way("Optuna: GP, successive halving", _optuna("GPSampler", "halving"), "torch"),
     Way("Ray: ASHA", _ray("AsyncHyperBandScheduler"), "ray"),
     Way("Ray: HyperBand", _ray("HyperBandScheduler"), "ray"),
     Way("Syne Tune: ASHA", _syne_tune("ASHA"), "syne_tune"),

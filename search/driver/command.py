@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from data_pipeline.dataset import Dataset, DataSettings, list_notices, prepare_dataset
 from data_pipeline.manifest import DataError, Manifest
 from data_pipeline.split import Split, repeat_splits
@@ -87,15 +89,26 @@ def prepare(settings: Settings, console: "Console") -> Dataset:
 
 
 def check_prepared(space: Space, settings: Settings, dataset: Dataset) -> list[str]:
-    """Lines that say what the classes decide, after the checks that need prepared images but not yet Ray.
+    """Lines that say what folds and classes decide, after the checks that need prepared images but not yet Ray.
 
     Raises:
         DataError: a repeat of a configuration cannot draw its own validation images.
         SettingsError: a setting speaks of a class that the data do not name.
     """
-    if settings.data.split.redraw:
-        repeat_splits(dataset.manifest, settings.data.split, settings.search.repeats)
-    return check_meaning(space, settings, dataset.manifest.classes)
+    split, manifest = settings.data.split, dataset.manifest
+    repeats = repeat_splits(manifest, split, settings.search.repeats) if split.by_repeat else ()
+    folds = [] if split.folds is None else [fold_line(manifest, repeats)]
+    return folds + check_meaning(space, settings, manifest.classes)
+
+
+def fold_line(manifest: Manifest, folds: Sequence[Split]) -> str:
+    """How many images of each class validate in each fold, of which there is one a repeat."""
+    counts = np.array([split.counts(manifest)["validation"] for split in folds])  # (folds, classes)
+    of_class = [f"{name} {', '.join(map(str, own))}" for name, own in zip(manifest.classes, counts.T, strict=True)]
+    return (
+        f"repeats {len(folds)}: one validates on each of {len(folds)} folds of the patients, the first as in the "
+        f"table; images in each: {'; '.join(of_class)}"
+    )
 
 
 def print_images(console: "Console", manifest: Manifest, split: Split, data: DataSettings) -> None:

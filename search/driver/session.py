@@ -33,6 +33,8 @@ from search.plan.spaces import Space, model_settings, model_variants
 from search.trial.features import Backbones
 
 _ANSWER_SECONDS = 5.0  # within which a running cluster accepts a connection
+_STARTS = 3  # of a Ray of our own
+_TOO_SLOW = "timed out during startup"  # in Ray's words
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Trials write nothing to the working directory, and relative paths must keep their meaning.
@@ -68,10 +70,10 @@ class Session:
 
     @property
     def repeats(self) -> tuple[Split, ...]:
-        """The split of every repeat of a configuration where each repeat draws its own; else empty."""
-        if not self.settings.data.split.redraw:
-            return ()
+        """The split of every repeat of a configuration where each repeat has its own; else empty."""
         split = self.settings.data.split
+        if not split.by_repeat:
+            return ()
         return repeat_splits(self.dataset.manifest, split, self.settings.search.repeats)
 
 
@@ -137,13 +139,7 @@ def ray_session(mode: str = "auto", say: Callable[[str], None] = lambda line: No
     import ray
 
     try:
-        ray.init(
-            address=None if joined else "local",
-            include_dashboard=False,
-            log_to_driver=True,
-            runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
-            **({} if joined else _local_options(find_limits())),
-        )
+        _init_ray(joined)
     except Exception as error:  # of many kinds, Exception itself among them
         raise SettingsError(
             f"A search runs on Ray. Received, as Ray was {'reached' if joined else 'started'}: "
@@ -155,6 +151,30 @@ def ray_session(mode: str = "auto", say: Callable[[str], None] = lambda line: No
             yield joined
     finally:
         ray.shutdown()
+
+
+def _init_ray(joined: bool) -> None:
+    """Reach the cluster, or start a Ray of this machine's own.
+
+    On a machine under load a start may take longer than the 30 s that Ray gives it; it is then tried again.
+    """
+    import ray
+
+    for starts_left in reversed(range(1 if joined else _STARTS)):
+        try:
+            ray.init(
+                address=None if joined else "local",
+                include_dashboard=False,
+                log_to_driver=True,
+                runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
+                **({} if joined else _local_options(find_limits())),
+            )
+        except Exception as error:
+            if not starts_left or _TOO_SLOW not in str(error):
+                raise
+            ray.shutdown()
+        else:
+            return
 
 
 def known_hosts(cluster: ClusterSettings) -> tuple[Host, ...]:

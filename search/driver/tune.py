@@ -8,6 +8,7 @@ search begins.
 
 import contextlib
 import dataclasses
+import math
 import pickle
 import shutil
 import time
@@ -139,9 +140,9 @@ def _build_tuner(
 
 
 def _room_now(session: Session) -> Callable[[], int]:
-    """How many trials have room on the hosts that are there, where the settings do not say how many run at a time."""
-    asked = session.settings.resources.max_concurrent
-    return lambda: asked or session.resources.room(find_hosts(seconds=0))
+    """How many trials have room on the hosts that are there; no more than the settings allow at a time."""
+    most = session.settings.resources.max_concurrent or math.inf
+    return lambda: int(min(most, session.resources.room(find_hosts(seconds=0))))
 
 
 def _watch_workers(session: Session, state: SearchState) -> WorkerWatch:

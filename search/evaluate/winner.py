@@ -57,7 +57,7 @@ def best_trials(trials: Sequence[TrialRecord], settings: Settings) -> list[Trial
     """
     metric, weights = settings.search.metric, settings.evaluate.weights
     groups = [[trial for trial in trials if trial.status == FINISHED]]
-    if settings.data.split.redraw:
+    if settings.data.split.by_repeat:
         groups = rank_configurations(trials, metric, weights)[:1]
     elif any(trial.confirms is not None for trial in trials):
         groups = rank_configurations(trials, metric, weights)

@@ -1,8 +1,9 @@
-"""`refit=RUN`: the best configuration of a search, trained to its end on several splits; their mean is the winner."""
+"""`refit=RUN`: the best configuration of a search, trained to its end on several folds; their mean is the winner."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from data_pipeline.split import SplitSettings
 from search.plan.earlier import named_run, resumed_settings
 from search.plan.settings import Settings, SettingsError, SpaceSettings
 from search.plan.spaces import TRAINING_PARAMETERS
@@ -13,11 +14,13 @@ REPEATS = 5
 
 
 def refit_settings(words: Sequence[str | Word]) -> Settings:
-    """The settings of a run with its best configuration in place of its space, each repeat with a split of its own.
+    """The settings of a run with its best configuration in place of its space, each repeat validated on a fold.
 
     Args:
         words: `key=value` words of the command, `refit` among them; the others may set anything anew. A parameter of
-            the space with several values makes a grid around the configuration.
+            the space with several values makes a grid around the configuration. With `data.split.redraw` or
+            `data.split.fraction` among them, each repeat draws a split in place of a fold; with
+            `data.split.folds=null` all have the run's own.
 
     Raises:
         RecordError: there is no such run.
@@ -36,7 +39,7 @@ def refit_settings(words: Sequence[str | Word]) -> Settings:
             "Resume that run, or name another."
         )
     others = without(given, "refit")
-    settings = changed_settings(_configuration(searched, run.name, best), others)
+    settings = changed_settings(_configuration(searched, run.name, best, others), others)
     if value_of(others, "evaluate.ensemble") is None:
         settings.evaluate.ensemble = settings.search.repeats
     return settings
@@ -48,7 +51,20 @@ def best_configuration(trials: Iterable[TrialRecord], settings: Settings) -> Tri
     return ranked[0][0] if ranked else None
 
 
-def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
+def _own_splits(searched: SplitSettings, words: Sequence[Word]) -> SplitSettings:
+    """A fold for each repeat that the words want; where they want no folds, drawn splits or that of the run."""
+    given = {word.key for word in words}
+    if value_of(words, "data.split.folds") is None:
+        if given & {"data.split.redraw", "data.split.fraction"}:
+            return replace(searched, redraw=True, folds=None)
+        if "data.split.folds" in given:
+            return replace(searched, redraw=False, folds=None)
+    repeats = value_of(words, "search.repeats")
+    folds = repeats if isinstance(repeats, int) and repeats > 1 else REPEATS
+    return replace(searched, folds=folds, fraction=None, redraw=False)
+
+
+def _configuration(searched: Settings, run: str, best: TrialRecord, words: Sequence[Word]) -> Settings:
     """The settings of a search with one of its configurations in place of its space."""
     defaults = Settings()
     chosen = {name: getattr(defaults.train, name) for name in TRAINING_PARAMETERS if name in best.parameters}
@@ -66,7 +82,7 @@ def _configuration(searched: Settings, run: str, best: TrialRecord) -> Settings:
             confirm=0,  # it would validate on the images of the first repeat alone
             warm_start=None,
         ),
-        data=replace(searched.data, split=replace(searched.data.split, redraw=True)),
+        data=replace(searched.data, split=_own_splits(searched.data.split, words)),
         evaluate=replace(searched.evaluate, enabled=True),
         # Chosen for that run's machine, or of its storage.
         run=defaults.run,

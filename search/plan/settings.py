@@ -13,6 +13,7 @@ import yaml
 from data_pipeline.augment import POLICIES
 from data_pipeline.class_weights import CLASS_WEIGHTS
 from data_pipeline.dataset import DataSettings
+from data_pipeline.split import SplitSettings
 from models.checks import nearest
 
 SCORES = ("loss", "accuracy", "balanced_accuracy", "auc", "calibrated_loss")
@@ -240,17 +241,7 @@ def check_settings(settings: Settings) -> Settings:
             f"search.asha.grace_period must not exceed search.max_epochs ({search.max_epochs}). "
             f"Received: {search.asha.grace_period}."
         )
-    if settings.data.split.redraw and search.repeats < 2:
-        raise SettingsError(
-            "data.split.redraw draws validation anew for each repeat of a configuration, of which there are 2 or more. "
-            f"Received: search.repeats={search.repeats}. Set search.repeats, with a grid or a space of rows."
-        )
-    if settings.data.split.redraw and search.confirm:
-        raise SettingsError(
-            "search.confirm trains configurations again on the same validation images, and data.split.redraw gives "
-            f"each repeat its own. Received: search.confirm={search.confirm} with data.split.redraw=true. "
-            "Use search.repeats in place of search.confirm."
-        )
+    _check_splits(settings.data.split, search)
     for name in {"validation", "shifted", "test"} & set(settings.data.extra_tests):
         raise SettingsError(
             f"An outside test set needs a name of its own. Received: {name!r}, which every run has. Choose another."
@@ -282,6 +273,27 @@ def _check_findings(settings: Settings) -> None:
         raise SettingsError(
             "evaluate.prevalence is of the positive one of two classes. Received: "
             f"{settings.evaluate.prevalence:g} with data.task=multilabel. Leave it out."
+        )
+
+
+def _check_splits(split: SplitSettings, search: SearchSettings) -> None:
+    """Raise SettingsError unless each repeat gets a split where each has its own."""
+    if split.redraw and search.repeats < 2:
+        raise SettingsError(
+            "data.split.redraw draws validation anew for each repeat of a configuration, of which there are 2 or more. "
+            f"Received: search.repeats={search.repeats}. Set search.repeats, with a grid or a space of rows."
+        )
+    if split.folds is not None and search.repeats != split.folds:
+        raise SettingsError(
+            "With data.split.folds one repeat of a configuration validates on each fold. Received: "
+            f"search.repeats={search.repeats} with data.split.folds={split.folds}. Leave search.repeats out."
+        )
+    if split.by_repeat and search.confirm:
+        given = "data.split.redraw=true" if split.redraw else f"data.split.folds={split.folds}"
+        raise SettingsError(
+            "search.confirm trains configurations again on the same validation images, not where each repeat has its "
+            f"own. Received: search.confirm={search.confirm} with {given}. Leave search.confirm out: the repeats take "
+            "its place."
         )
 
 

@@ -206,9 +206,11 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
         _check_grid(space)
         configurations = [(parameters, "", search.max_epochs) for parameters in grid(space)]
     elif search.repeats > 1:
+        folds = settings.data.split.folds
+        given, once = ("search.repeats", "1") if folds is None else ("data.split.folds", "null")
         raise SettingsError(
-            "search.repeats needs listed configurations (searcher grid, or a space of rows). Received: searcher "
-            f"{search.searcher!r} with search.repeats={search.repeats}. Use search.repeats=1."
+            f"{given} needs listed configurations (searcher grid, or a space of rows). Received: searcher "
+            f"{search.searcher!r} with {given}={search.repeats}. Use {given}={once}."
         )
     else:
         return None

@@ -123,7 +123,15 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
         given.append(Word("search.num_trials", UNLIMITED, ""))
     if value_of(given, "data.task") == MULTILABEL and value_of(given, "search.metric") is None:
         given.append(Word("search.metric", FINDING_METRIC, ""))
-    return _settings(_replaced(config, given))
+    return _settings(_with_repeats(_replaced(config, given), given))
+
+
+def _with_repeats(config: dict[str, Any], words: Iterable[Word]) -> dict[str, Any]:
+    """The configuration with a repeat for each fold, unless the words give a number of repeats."""
+    folds = _value_at(config, "data.split.folds")
+    if folds is None or value_of(words, "search.repeats") is not None:
+        return config
+    return _replaced(config, [Word("search.repeats", folds, "")])
 
 
 # Settings that older records do not have, as they were then: older runs are resumed as they began.
@@ -174,7 +182,7 @@ def changed_settings(settings: Settings, words: Sequence[str | Word]) -> Setting
             raise SettingsError(
                 f"Here settings are replaced one by one. Received: {word.text!r}. Use {word.key}.NAME=VALUE."
             )
-    return _settings(_replaced(settings.to_dict(), parsed))
+    return _settings(_with_repeats(_replaced(settings.to_dict(), parsed), parsed))
 
 
 def cluster_settings(words: Sequence[str | Word]) -> tuple[ClusterSettings, tuple[Word, ...]]:

@@ -86,7 +86,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
                     return self._result()
             self._run_epoch(self._model)
             return self._result()
-        except ValueError as error:  # of this process
+        except ValueError as error:
             # The configuration itself cannot be trained: a second try would fail alike.
             return {"done": True, "status": record.FAILED, "reason": str(error)}
         except RayTaskError as error:

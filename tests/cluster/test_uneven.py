@@ -75,12 +75,13 @@ def on_host(lab: Lab, number: int, command: str) -> str:
     return lab.ssh(number, f"cd {lab.shared}/xray-search; source .venv/bin/activate; {OPEN}; {command}")
 
 
-def search(lab: Lab, name: str, *words: str) -> tuple[str, RunFolder]:
+def search(lab: Lab, name: str, *words: str, storage: Path | None = None) -> tuple[str, RunFolder]:
     """What a search on the head prints, and its run."""
-    storage = f"run.storage={lab.shared}/runs run.name={name}"
-    screen = on_host(lab, 1, f"python -m search.run {SEARCH} {storage} {shlex.join(words)} 2>&1")
+    runs = storage or lab.shared / "runs"
+    place = f"run.storage={runs} run.name={name}"
+    screen = on_host(lab, 1, f"python -m search.run {SEARCH} {place} {shlex.join(words)} 2>&1")
     print(screen)
-    return screen, RunFolder(f"{lab.shared}/runs/{name}")
+    return screen, RunFolder(f"{runs}/{name}")
 
 
 def hosts_of(folder: RunFolder) -> set[str]:
@@ -106,6 +107,18 @@ def test_without_the_gpu_both_hosts_work(uneven: Lab) -> None:
 def test_local_on_a_clusters_head_waits_for_no_worker(uneven: Lab) -> None:
     screen, folder = search(uneven, "local", "cluster=local")
     assert "0 GPU a trial: there is none" in screen
+    assert hosts_of(folder) == {"h1"}
+
+
+def test_trials_leave_a_worker_that_misses_the_storages_mount(uneven: Lab) -> None:
+    storage = uneven.shared / "mounted"
+    on_host(uneven, 2, f"mkdir -p {storage}; mount -t tmpfs -o ro tmpfs {storage}")
+    try:
+        words = ["resources.gpus_per_trial=0", "resources.cpus_per_trial=2", "run.patience=1"]
+        screen, folder = search(uneven, "mount", *words, storage=storage)
+    finally:
+        on_host(uneven, 2, f"umount {storage}")
+    assert "host h2: " in screen
     assert hosts_of(folder) == {"h1"}
 
 

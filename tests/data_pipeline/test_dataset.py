@@ -89,6 +89,15 @@ def test_missing_test_folder_is_held_out_and_said(root: Path, cache: str) -> Non
     )
 
 
+def test_a_fold_of_more_than_half_of_a_class_is_no_fraction_to_lower(root: Path) -> None:
+    next((root / "NORMAL").iterdir()).unlink()
+    settings = DataSettings(root=str(root), split=SplitSettings(folds=2))
+    manifest = list_dataset(settings)
+    counts = split_pool(manifest, settings.split).counts(manifest)
+    assert counts["validation"][0] > counts["train"][0]
+    assert not any("More than half" in notice for notice in notices_of(settings))
+
+
 def test_too_many_bad_files_stop_the_run(root: Path, cache: str) -> None:
     broken = sorted((root / "NORMAL").iterdir())[:3]
     for image in broken:

@@ -185,7 +185,8 @@ def test_unknown_labels_are_refused(root: Path) -> None:
         ("IM-0115-0001.jpeg", "pool/IM-0115"),
         ("IM-0115-0001-0002.jpeg", "pool/IM-0115"),
         ("NORMAL2-IM-0115-0001.jpeg", "pool/NORMAL2-IM-0115"),
-        ("00001303_001.jpeg", "train/NORMAL/00001303_001.jpeg"),
+        ("00001303_001.jpeg", "pool/00001303"),
+        ("x-ray 7.jpeg", "train/NORMAL/x-ray 7.jpeg"),
     ],
 )
 def test_patients_are_read_from_names(root: Path, name: str, group: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 import data_pipeline
 from data_pipeline.folders import scan_folder
 from data_pipeline.manifest import MULTILABEL, POOL, TEST, DataError, ImageRow, Manifest
-from data_pipeline.split import SplitSettings, hold_out_test, split_pool, validation_per_class
+from data_pipeline.split import SplitSettings, hold_out_test, repeat_splits, split_pool, validation_per_class
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 
@@ -173,6 +173,49 @@ def test_looks_do_not_change_the_splits_of_earlier_runs(sample: Manifest) -> Non
     np.testing.assert_array_equal(before.validation, after.validation)
 
 
+@pytest.mark.parametrize("method", ["stratified", "balanced"])
+def test_every_image_validates_in_one_fold_and_no_patient_is_on_two_sides(sample: Manifest, method: str) -> None:
+    first, last = sample.pool_rows[0], sample.pool_rows[-1]
+    rows = [replace(row, twin=first.image_id) if row in (first, last) else row for row in sample.rows]
+    manifest, settings = replace(sample, rows=tuple(rows)), SplitSettings(method, seed=1, folds=5)
+    splits = repeat_splits(manifest, settings, 5)
+    assert len(splits) == 5
+    np.testing.assert_array_equal(np.sort(np.concatenate([split.validation for split in splits])), np.arange(480))
+    together = 0
+    for split in splits:
+        np.testing.assert_array_equal(np.sort([*split.train, *split.validation]), np.arange(480))
+        train, validation = ({manifest.pool_rows[at].group for at in side} for side in (split.train, split.validation))
+        assert not train & validation
+        assert split.counts(manifest)["validation"] in {(30, 40, 26), (30, 40, 25), (30, 40, 27)}
+        together += np.isin([0, 479], split.validation).all()
+    assert together == 1  # the images that look alike
+    np.testing.assert_array_equal(split_pool(manifest, settings).validation, splits[0].validation)
+
+
+def test_folds_follow_from_the_seed_alone(sample: Manifest) -> None:
+    def folds_of(**values: object) -> list[list[int]]:
+        settings = SplitSettings(folds=5, **values)  # type: ignore[arg-type]
+        return [split.validation.tolist() for split in repeat_splits(sample, settings, 5)]
+
+    first = folds_of(seed=7)
+    assert first[0][:6] == [6, 7, 8, 11, 12, 17]
+    assert first == folds_of(seed=7, method="patient")
+    assert first != folds_of(seed=8)
+
+
+def test_a_class_with_fewer_patients_than_folds_is_refused() -> None:
+    manifest = make_manifest("abcdefghij" + "oopppqqq", "0" * 10 + "1" * 8)
+    assert [
+        split.counts(manifest)["validation"][1] for split in repeat_splits(manifest, SplitSettings(folds=3), 3)
+    ] == [
+        3,
+        3,
+        2,
+    ]
+    with pytest.raises(DataError, match=r"Received: 3 patients with images of class pneumonia.*Lower data.split.folds"):
+        split_pool(manifest, SplitSettings(folds=4))
+
+
 def test_held_out_test_keeps_patients_together(sample: Manifest) -> None:
     whole = replace(sample, rows=sample.pool_rows)
     manifest = hold_out_test(whole, fraction=0.2, seed=3)
@@ -193,6 +236,12 @@ def test_held_out_test_of_one_patient_is_refused() -> None:
         ({"method": "random"}, "stratified, patient, balanced. Received: 'random'"),
         ({"fraction": 1.0}, "between 0 and 1"),
         ({"seed": -1}, "0 or more"),
+        ({"folds": 1}, "2 or more, or null. Received: 1"),
+        (
+            {"folds": 5, "fraction": 0.2},
+            "data.split.fraction=0.2 with data.split.folds=5. Set data.split.fraction=null",
+        ),
+        ({"folds": 5, "redraw": True}, "data.split.folds and data.split.redraw .* Received: both"),
     ],
 )
 def test_impossible_settings_are_refused(values: dict[str, object], message: str) -> None:

@@ -372,6 +372,8 @@ def test_a_split_column_is_obeyed(split_set: DataSettings) -> None:
     assert "The table divides the images: test 6, train 12, validation 6." in list_notices(manifest, split, split_set)
     with pytest.raises(DataError, match=r"data.split.redraw"):
         split_pool(manifest, SplitSettings(redraw=True))
+    with pytest.raises(DataError, match=r"the table .* states which images validate.*Set data.split.folds=null"):
+        split_pool(manifest, SplitSettings(folds=5))
 
 
 def test_an_unknown_split_is_set_aside_and_a_missing_test_set_held_out(split_set: DataSettings) -> None:
@@ -518,6 +520,7 @@ def test_uncertain_findings_of_several(tmp_path: Path, uncertain: str, expected:
         ({"labels": "two_class"}, "takes its labels from a table. Received: data.labels=two_class"),
         ({"positive": "Mass"}, "has no positive class"),
         ({"split": SplitSettings("balanced")}, r"by finding \(stratified\). Received: data.split.method=balanced"),
+        ({"split": SplitSettings(folds=5)}, "there is no refit. Received: data.split.folds=5"),
         ({"split": SplitSettings(redraw=True)}, "there is no refit. Received: data.split.redraw=true"),
         ({"extra_tests": {"other": "/x"}}, "takes no outside test set yet"),
     ],

@@ -1,5 +1,6 @@
 """The command as a user runs it: a process of its own, on the shipped sample at 32 x 32 pixels."""
 
+import contextlib
 import csv
 import io
 import json
@@ -15,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from data_pipeline.dataset import Dataset
 from data_pipeline.manifest_file import read_manifest
 from data_pipeline.shift import shift_ways
 from search.driver.lease import drive
 from search.evaluate.predictions import mean_predictions, probabilities_of, read_predictions
+from search.evaluate.sets import calibration_groups
 from search.record import RunFolder, looks_words, rank, rank_configurations
 from search.run import main
 from search.trial.calibration import hold_out
@@ -130,7 +133,7 @@ def test_the_winner_answers_about_files_as_it_was_evaluated(undisturbed: tuple[R
         assert float(answer["p_pneumonia"]) == pytest.approx(p, abs=1e-5)
         assert answer["decision"] == ("pneumonia" if p >= 0.5 else "normal")
     assert sum(float(answer["unlike"]) > 1 for answer in answers.values()) <= 6
-    assert "Decision: pneumonia from a probability of 0.5 on" in done.stdout
+    assert "Decision between normal and pneumonia: positive at 0.5 or above" in done.stdout
 
 
 def test_other_tools_read_the_views(undisturbed: tuple[RunFolder, str]) -> None:
@@ -376,11 +379,12 @@ def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_n
     assert exported.held_out_losses == pytest.approx(losses)
 
 
-def test_the_best_configuration_of_a_run_is_trained_again_on_splits_of_its_own(
-    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+def test_the_best_configuration_of_a_run_is_trained_again_and_calibrated_out_of_fold(
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, small_dataset: Dataset
 ) -> None:
     first = undisturbed[0]
     words = [f"refit={first.path}", "search.repeats=2", "search.max_epochs=1", "run.name=again"]
+    words.append("evaluate.calibrate=true")
     done = search(tmp_path, image_cache, *words)
     assert done.returncode == 0, done.stderr + done.stdout
     folder, best = RunFolder(str(tmp_path / "again")), rank(first.read_trials().values(), "val_loss")
@@ -390,11 +394,22 @@ def test_the_best_configuration_of_a_run_is_trained_again_on_splits_of_its_own(
         (best[0].parameters, 0),
         (best[0].parameters, 1),
     ]
-    seen = [read_predictions(folder, name).to_pandas().query("dataset == 'validation'") for name in ("0000", "0001")]
-    assert set(seen[0]["image_id"]) != set(seen[1]["image_id"])
+    names = ("0000", "0001", "winner")
+    seen = [read_predictions(folder, name).to_pandas().query("dataset == 'validation'") for name in names]
+    first_fold, second_fold, both = (each["image_id"].to_list() for each in seen)
+    pool = [row.image_id for row in small_dataset.manifest.pool_rows]
+    assert sorted(first_fold + second_fold) == sorted(both) == pool  # each image by the trial that did not train on it
     winner = folder.read_winner()
     assert winner is not None
     assert sorted(winner.trials) == [0, 1]
+    # Calibration was tried on all of them: on each tenth of the patients by that of the others.
+    mean = mean_predictions([read_predictions(folder, name) for name in names[:2]])
+    own = np.array(mean["dataset"].to_pylist()) == "validation"
+    group_of = calibration_groups(small_dataset, with_shifted=False)
+    groups = np.array([group_of[name] for name in mean["image_id"].filter(own).to_pylist()])
+    losses = hold_out(mean["label"].to_numpy()[own], probabilities_of(mean)[own], groups).losses
+    assert winner.held_out_losses == pytest.approx(losses)
+    assert "They are the repeats, each validated on another of 2 folds" in folder.read("report.html").decode()
 
 
 def test_a_search_begins_with_an_earlier_one_and_is_resumed_without_it(
@@ -470,17 +485,23 @@ def test_storage_that_cannot_be_written_is_refused_before_anything_starts(
 def test_a_full_disk_stops_the_search_with_a_clear_error(tmp_path: Path, image_cache: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    # Room for the run's records and one checkpoint or two, not for the search.
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode:
         pytest.skip("this machine does not let root mount a small disk")
+    words = [*SMALL, "space=plain2", "search.num_trials=2", "search.max_epochs=1000", "run.name=one", "run.patience=2"]
     try:
-        done = search(disk, image_cache, *TINY, "run.patience=2")
-        assert done.returncode == 2
-        assert "No space left on device" in done.stderr
-        assert "Traceback" not in done.stderr
+        process = start([*words, f"data.cache={image_cache}", f"run.storage={disk}"])
+        folder = RunFolder(str(disk / "one"))
+        wait_for_epochs(folder, 1, process)
+        with contextlib.suppress(OSError), (disk / "another's file").open("wb", buffering=0) as file:
+            while True:  # until the disk is full
+                file.write(bytes(4096))
+        printed, _ = process.communicate(timeout=LIMIT)
+        assert process.returncode == 2
+        assert "No space left on device" in printed
+        assert "Traceback" not in printed
         assert not list(disk.rglob("*.partial"))
-        assert RunFolder(str(disk / "one")).read_run().name == "one"
+        assert folder.read_run().name == "one"
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

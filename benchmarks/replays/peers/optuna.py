@@ -1,7 +1,6 @@
 """Optuna's samplers and pruners as rules: a study that is asked and told, as its documentation shows."""
 
 import math
-import warnings
 from typing import TYPE_CHECKING
 
 from benchmarks.replays.simulation import Verdict
@@ -40,9 +39,7 @@ class OptunaRule:
         """A new row."""
         from optuna.trial import TrialState
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # GPSampler is experimental
-            proposed = self._study.ask(self._distributions)
+        proposed = self._study.ask(self._distributions)
         self._study.tell(proposed, state=TrialState.FAIL)
         row = self._untried.take(configuration(self._table, proposed.params))
         if row is None:

@@ -43,6 +43,21 @@ def test_the_answer_and_the_pages_are_the_exported_models(averaged):
     )
 
 
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        (
+            {"redraw": True},
+            "They are the repeats, each on a split of its own, of the configuration with the best mean ",
+        ),
+        ({"redraw": False, "folds": 3}, "They are the repeats, each validated on another of 3 folds of the patients, "),
+    ],
+)
+def test_repeats_that_validate_on_their_own_images_are_not_called_the_lowest(averaged, monkeypatch, split, words):
+    monkeypatch.setitem(averaged.record.config["data"], "split", split)
+    assert answer(averaged).reasons[0].startswith(words)
+
+
 def test_a_winner_that_stayed_is_not_called_the_best(run):
     evaluations = tuple(entry for entry in run.folder.read_evaluations() if entry.trial == 0)
     run.folder.write_winner(Winner((0,), "", 1.0, (0.0, 0.0), evaluations))

@@ -24,6 +24,10 @@ from tests.data_pipeline.conftest import SAMPLE
         (["space=plain2", "search.num_trials=7"], ("7 trials will run", "smallest model", "train ")),
         (["space=plain2", "search.time_budget=5m"], ("as many trials as fit will run", "time budget 5 min: ")),
         (["space=report2"], ("table1/1", "parameters")),
+        (
+            ["space=report2", "data.split.folds=4"],
+            ("repeats 4: one validates on each of 4 folds", "normal 38, 38, 37, 37; pneumonia 82, 82, 83, 83"),
+        ),
         (["train.epoch_images=200"], ("an epoch is one of ", " parts of a pass, about ", "grace_period ")),
         (
             ["space=cnn2"],

@@ -51,6 +51,23 @@ def test_ray_ends_with_an_error_too() -> None:
     assert not ray.is_initialized()
 
 
+def test_a_start_that_takes_too_long_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[str] = []
+
+    def init(**options: object) -> None:
+        if answer := answers.pop(0):
+            raise Exception(answer)
+
+    monkeypatch.setattr(ray, "init", init)
+    answers += ["The current node timed out during startup.", ""]
+    with ray_session("local"):
+        assert not answers
+    answers += ["no such address", ""]
+    with pytest.raises(SettingsError, match="no such address"), ray_session("local"):
+        raise AssertionError("it does not begin")
+    assert answers == [""]
+
+
 def test_what_the_user_has_set_for_ray_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "60")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
@@ -96,6 +113,8 @@ def test_repeats_have_splits_of_their_own_where_each_draws_one(small_dataset: Da
     assert len(drawn) == 3
     validations = {tuple(split.validation) for split in drawn}
     assert len(validations) == 3
+    folds = repeats(load_settings([*WORDS, "space=report2", "data.split.folds=3"]), small_dataset)
+    assert sorted(at for split in folds for at in split.validation) == list(range(480))
 
 
 def test_the_smallest_and_the_largest_model_of_a_space() -> None:

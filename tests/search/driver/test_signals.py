@@ -10,6 +10,7 @@ from search.driver.signals import sigterm_as_ctrl_c
 @pytest.fixture(autouse=True)
 def same_handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a search of another test in this process leaves Tune's
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -44,7 +44,7 @@ def test_a_trial_is_scored_by_a_process_whose_host_works() -> None:
     bad, good = Scorer(works=False), Scorer(works=True)
     assert list(score._score_all([bad, good], TRIALS)) == [[1]] * 4
     assert sorted(trial.number for trial in good.done) == [0, 1, 2, 3]
-    score._export([bad, good], TRIALS, None)  # type: ignore[arg-type]
+    score._export_anywhere([bad, good], TRIALS, None)  # type: ignore[arg-type]
     assert good.done[-1] is TRIALS
 
 
@@ -52,4 +52,4 @@ def test_an_error_that_every_host_meets_is_the_storages() -> None:
     with pytest.raises(OSError, match="No such mount"):
         list(score._score_all([Scorer(works=False), Scorer(works=False)], TRIALS))
     with pytest.raises(OSError, match="No such mount"):
-        score._export([Scorer(works=False), Scorer(works=False)], TRIALS, None)  # type: ignore[arg-type]
+        score._export_anywhere([Scorer(works=False), Scorer(works=False)], TRIALS, None)  # type: ignore[arg-type]

@@ -54,7 +54,7 @@ def test_an_evaluation_that_is_interrupted_says_how_to_repeat_it(
 
     monkeypatch.setattr(command, "evaluate_run", interrupt)
     monkeypatch.setattr(command, "open_session", lambda settings, *given: contextlib.nullcontext(Session(settings)))
-    for name in ("prepare", "check_same_data"):
+    for name in ("prepare", "check_same_data", "check_prepared"):
         monkeypatch.setattr(command, name, lambda *given: None)
     words = [run.url, "evaluate.ensemble=1"]
     assert main(words) == 130

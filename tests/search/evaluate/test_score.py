@@ -101,9 +101,9 @@ def test_a_trial_is_scored_on_the_sets_of_its_own_repeat(
     sets: list[EvaluationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     validation, test = sets
-    rows, labels, ids = validation.rows, validation.labels, validation.image_ids
+    arrays = ("rows", "labels", "image_ids", "patients")
     of_repeats = [
-        dataclasses.replace(validation, rows=rows[:n], labels=labels[:n], image_ids=ids[:n], repeat=repeat)
+        dataclasses.replace(validation, repeat=repeat, **{name: getattr(validation, name)[:n] for name in arrays})
         for repeat, n in enumerate((3, 4))
     ]
     folder, trial = RunFolder(str(tmp_path)), make_trial(0, repeat=1)

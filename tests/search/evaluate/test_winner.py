@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data_pipeline.split import SplitSettings
 from search.evaluate.card import winner_lines
 from search.evaluate.predictions import (
     probabilities_of,
@@ -57,9 +58,10 @@ def test_the_best_finished_trials_are_the_winner() -> None:
     assert [trial.number for trial in best_trials(trials, settings)] == [2, 0]
 
 
-def test_repeats_on_splits_of_their_own_win_as_a_configuration() -> None:
+@pytest.mark.parametrize("split", [SplitSettings(redraw=True), SplitSettings(folds=2)])
+def test_repeats_on_splits_of_their_own_win_as_a_configuration(split: SplitSettings) -> None:
     settings = load_settings(["search.metric=val_loss", "evaluate.ensemble=1"])
-    settings.evaluate.ensemble, settings.data.split.redraw = 2, True
+    settings.evaluate.ensemble, settings.data.split = 2, split
     lucky, steady = {"layers": 1}, {"layers": 2}
     losses = [(lucky, 0.1), (steady, 0.2), (lucky, 0.9), (steady, 0.3)]
     trials = [dataclasses.replace(make_trial(n, loss), parameters=own) for n, (own, loss) in enumerate(losses)]

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from data_pipeline.split import SplitSettings
 from search.pack import packed
 from search.plan.refit import best_configuration, refit_settings
 from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import check_unused, listed_plans, read_space
-from search.plan.words import load_settings
+from search.plan.words import load_settings, resume_settings
 from search.record import FINISHED, STOPPED, RecordError, RunFolder, RunRecord, TrialRecord, to_json
 from tests.conftest import make_epoch
 
@@ -50,12 +51,13 @@ def run(tmp_path: Path) -> RunFolder:
     return make_run(RunFolder(str(tmp_path / "one")), trials)
 
 
-def test_the_best_finished_configuration_is_trained_to_its_end_on_five_splits(run: RunFolder) -> None:
+def test_the_best_finished_configuration_is_trained_to_its_end_on_five_folds(run: RunFolder) -> None:
     settings = refit_settings([f"refit={run.url}"])
     plans = listed_plans(read_space(settings), settings)
     assert plans is not None
     assert [(plan.repeat, plan.parameters, plan.max_epochs) for plan in plans] == [(n, GOOD, 7) for n in range(5)]
-    assert (settings.search.scheduler, settings.data.split.redraw, settings.evaluate.ensemble) == ("none", True, 5)
+    assert (settings.search.scheduler, settings.evaluate.ensemble) == ("none", 5)
+    assert settings.data.split == SplitSettings("patient", folds=5)
     assert (settings.data.size, settings.data.labels, settings.train.plateau) == (96, "three_class", 4)
     assert settings.space.name == "robust3-refit"
     assert "trial 0002, the best of one," in settings.space.question
@@ -83,11 +85,39 @@ def test_a_run_is_named_by_its_storage_or_packed(run: RunFolder, tmp_path: Path)
 def test_settings_are_changed_and_the_mean_is_of_all_repeats(run: RunFolder) -> None:
     settings = refit_settings([f"refit={run.url}", "search.repeats=8", "data.root=/images"])
     assert (settings.search.repeats, settings.evaluate.ensemble, settings.data.root) == (8, 8, "/images")
+    assert settings.data.split.folds == 8
     assert refit_settings([f"refit={run.url}", "evaluate.ensemble=2"]).evaluate.ensemble == 2
     grid = refit_settings([f"refit={run.url}", "space.parameters.layers={choice: [1, 2]}", "search.repeats=2"])
     plans = listed_plans(read_space(grid), grid)
     assert plans is not None
     assert [plan.parameters["layers"] for plan in plans] == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "split", "repeats"),
+    [
+        (["data.split.folds=3"], SplitSettings("patient", folds=3), 3),
+        (["data.split.folds=3", "data.split.redraw=false"], SplitSettings("patient", folds=3), 3),
+        (["data.split.folds=null"], SplitSettings("patient", 0.15), 5),
+        (["data.split.redraw=true"], SplitSettings("patient", 0.15, redraw=True), 5),
+        (["data.split.fraction=0.3"], SplitSettings("patient", 0.3, redraw=True), 5),
+        (["data.split.redraw=false", "search.repeats=1"], SplitSettings("patient", 0.15), 1),
+        (["data.split.seed=2"], SplitSettings("patient", seed=2, folds=5), 5),
+    ],
+)
+def test_a_refit_has_folds_unless_other_splits_are_wanted(
+    run: RunFolder, words: list[str], split: SplitSettings, repeats: int
+) -> None:
+    settings = refit_settings([f"refit={run.url}", *words])
+    assert (settings.data.split, settings.search.repeats) == (split, repeats)
+
+
+def test_a_refit_of_before_is_resumed_with_the_splits_that_it_drew(run: RunFolder) -> None:
+    config = refit_settings([f"refit={run.url}", "data.split.redraw=true"]).to_dict()
+    del config["data"]["split"]["folds"]
+    resumed = resume_settings(config, [])
+    assert (resumed.data.split, resumed.search.repeats) == (SplitSettings("patient", 0.15, redraw=True), 5)
+    assert resume_settings(config, ["search.repeats=8"]).search.repeats == 8
 
 
 def test_training_is_set_anew_in_the_space(run: RunFolder) -> None:
@@ -118,7 +148,7 @@ def test_what_cannot_be_trained_again_is_told(run: RunFolder, tmp_path: Path) ->
         ([f"refit={bare.url}"], "bare, where none has finished"),
         ([f"refit={run.url}", "resume=auto"], "refit begins a run and resume continues one"),
         ([f"refit={run.url}", "space=plain2"], "Received: 'space=plain2'"),
-        ([f"refit={run.url}", "search.repeats=1"], r"search\.repeats=1"),
+        ([f"refit={run.url}", "search.repeats=1"], r"search\.repeats=1 with data\.split\.folds=5"),
     ):
         with pytest.raises(SettingsError, match=message):
             refit_settings(words)

@@ -14,6 +14,7 @@ from search.plan.words import changed_settings, load_settings, resume_settings, 
         ("search.num_trials=many", r"search.num_trials.*many"),
         ("search.confirm=-1", r"search.confirm must be at least 0. Received: -1"),
         ("data.split.redraw=true", r"data.split.redraw.*Received: search.repeats=1"),
+        ("data.split.folds=five", r"data.split.folds takes a whole number. Received: 'five'"),
         ("search.num_trials=0", r"search.num_trials must be at least 1. Received: 0"),
         ("search.searcher=tpee", r"search.searcher must be one of.*tpee.*tpe"),
         ("train.learning_rate=-1", r"train.learning_rate must be greater than 0. Received: -1"),
@@ -120,9 +121,20 @@ def test_an_older_run_confirms_nothing_unless_it_is_asked_to() -> None:
 
 
 def test_repeats_on_splits_of_their_own_are_not_confirmed() -> None:
-    words = ["space=report2", "search.repeats=2", "data.split.redraw=true", "search.confirm=2"]
-    with pytest.raises(SettingsError, match=r"same validation images.*Use search\.repeats"):
-        load_settings(words)
+    for own in (["search.repeats=2", "data.split.redraw=true"], ["data.split.folds=2"]):
+        with pytest.raises(SettingsError, match=rf"same validation images.*{own[-1]}\. Leave search\.confirm out"):
+            load_settings(["space=report2", *own, "search.confirm=2"])
+
+
+def test_a_configuration_has_as_many_repeats_as_folds() -> None:
+    settings = load_settings(["space=report2", "data.split.folds=4"])
+    assert settings.search.repeats == 4
+    assert resume_settings(settings.to_dict(), []) == settings
+    for words in (["search.repeats=1"], ["search.repeats=5"]):
+        with pytest.raises(SettingsError, match=rf"{words[0]} with data.split.folds=4. Leave search.repeats out"):
+            load_settings(["space=report2", "data.split.folds=4", *words])
+    with pytest.raises(SettingsError, match=r"search.repeats=5 with data.split.folds=4"):
+        resume_settings(settings.to_dict(), ["search.repeats=5"])
 
 
 def test_single_settings_are_set_anew() -> None:

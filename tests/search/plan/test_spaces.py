@@ -164,9 +164,10 @@ def test_more_repeats_only_add_to_the_list() -> None:
 
 
 def test_repeats_of_a_sampler_are_refused() -> None:
-    settings = load_settings(["space=plain2", "search.repeats=2"])
-    with pytest.raises(SettingsError, match=r"search\.repeats"):
-        listed_plans(read_space(settings), settings)
+    for given, once in (("search.repeats=2", "search.repeats=1"), ("data.split.folds=2", "data.split.folds=null")):
+        settings = load_settings(["space=plain2", given])
+        with pytest.raises(SettingsError, match=rf"'tpe' with {given}. Use {once}"):
+            listed_plans(read_space(settings), settings)
 
 
 def test_continuous_parameters_of_a_model_are_looked_at_from_both_ends() -> None:
