@@ -142,6 +142,8 @@ class Run:
     def predictions(self, trial: int) -> "pd.DataFrame":
         """One row an image: `dataset`, `image_id`, `label`, `p_<class>`, `patient`; no rows where the trial has none.
 
+        Of several findings an image, each has its `label_<finding>`, 0 or 1, in place of `label`.
+
         `patient` numbers the patients; an image whose patient is not known has a number of its own. `age`, `sex` and
         `view` are there where the data set states them.
         """
@@ -215,7 +217,8 @@ class Run:
 
     @property
     def _prediction_columns(self) -> tuple[str, ...]:
-        return ("dataset", "image_id", "label", *(f"p_{each}" for each in self.classes))
+        labels = [f"label_{each}" for each in self.classes] if self.record.is_multilabel else ["label"]
+        return ("dataset", "image_id", *labels, *(f"p_{each}" for each in self.classes))
 
     def _load_predictions(self, name: str) -> "pd.DataFrame":
         frame = self._parquet(self._prediction_columns, "predictions", f"{name}.parquet")
@@ -334,7 +337,8 @@ def _read_evaluations(folder: RunFolder) -> "tuple[pd.DataFrame, list[str]]":
     for line in content.splitlines():
         try:
             entry = json.loads(line)
-            entries.append([entry.get(name) if name in _LATER else entry[name] for name in EVALUATION_COLUMNS])
+            later = (*_LATER, "findings")
+            entries.append([entry.get(name) if name in later else entry[name] for name in EVALUATION_COLUMNS])
         except (ValueError, KeyError, TypeError):
             damaged += 1
     frame = pd.DataFrame(entries, columns=list(EVALUATION_COLUMNS))

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.load import Run
-from search.record import FINISHED, Evaluation, Winner, lower_is_better, trial_name
+from search.record import FINISHED, Evaluation, Winner, lower_is_better, read_evaluation, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 # Shown in place of a table or figure of predictions where there are none.
+OF_FINDINGS = "An image may show several findings: their table says what each is worth."
 NOT_SCORED = "There are no predictions: only finished trials are scored, once the search has ended."
 
 
@@ -56,7 +57,7 @@ class Scored:
         else:
             own = self.run.evaluations[self.run.evaluations["trial"] == self.trial]
             rows: list[dict[str, Any]] = own.to_dict("records")  # type: ignore[assignment] # its columns are fields
-            found = {row["dataset"]: Evaluation(**row) for row in rows}
+            found = {row["dataset"]: read_evaluation(row) for row in rows}
         names = sorted(found, key=lambda name: (name != "test", name != "validation", name))
         return {name: found[name] for name in names}
 
@@ -81,7 +82,7 @@ class ScoredImages:
     """A model's predictions on one set of images, sorted by image.
 
     Attributes:
-        labels: int64 (N,), in [0, K); N may be 0.
+        labels: int64 (N,), in [0, K); N may be 0. Of several findings an image 0 or 1, (N, K).
         probabilities: float32 (N, K).
         patients: int64 (N,), a number for each patient; images whose patient is not known have one of their own.
     """
@@ -96,7 +97,7 @@ class ScoredImages:
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
-        """Whether the most probable class is the true one, bool (N,)."""
+        """Whether the most probable class is the true one, bool (N,); of images with one class each."""
         right: NDArray[np.bool_] = self.labels == self.probabilities.argmax(axis=1)
         return right
 
@@ -105,7 +106,9 @@ def images_of(predictions: "pd.DataFrame", dataset: str, classes: Sequence[str])
     """One set of images among predictions, as `Run.predictions` gives them."""
     own = predictions[predictions["dataset"] == dataset].sort_values("image_id", kind="stable")
     probabilities = own[[f"p_{name}" for name in classes]].to_numpy(np.float32)
-    return ScoredImages(own["label"].to_numpy(np.int64), probabilities, own["patient"].to_numpy(np.int64))
+    of_each = [f"label_{name}" for name in classes]
+    labels = own["label"] if "label" in own else own[of_each]
+    return ScoredImages(labels.to_numpy(np.int64), probabilities, own["patient"].to_numpy(np.int64))
 
 
 def finished_by_metric(run: Run, metric: str | None = None) -> "pd.Series[float]":

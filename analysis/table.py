@@ -33,6 +33,7 @@ class Table:
         nothing: what the report shows in place of an empty frame.
         texts: columns of prose, whose cells may wrap.
         closed: whether the reader of the report opens it by a click.
+        of_classes: whether it needs images of one class each.
         arrange: the last step before a page shows it, from frame to frame; intervals are folded by then.
     """
 
@@ -48,11 +49,20 @@ class Table:
     nothing: str = "Nothing to list."
     texts: tuple[str, ...] = ()
     closed: bool = False
+    of_classes: bool = False
     arrange: Callable[[pd.DataFrame], pd.DataFrame] = _as_it_is
 
     def heading(self, language: str) -> str:
         """The title in one of `analysis.export.LANGUAGES`."""
         return self.title_fr if language == "fr" else self.title
+
+    def suits(self, runs: Sequence[Run]) -> bool:
+        """Whether it can be made of some runs and has something to say about them."""
+        return self.can_be_of(runs) and self.fits(runs)
+
+    def can_be_of(self, runs: Sequence[Run]) -> bool:
+        """Whether it can be made of some runs."""
+        return not (self.of_classes and any(run.record.is_multilabel for run in runs))
 
     def of(self, runs: Sequence[Run], **options: Any) -> pd.DataFrame:
         """The table of some runs; frames of several runs stand below each other, with the column `run` in front."""

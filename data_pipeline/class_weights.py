@@ -1,4 +1,4 @@
-"""Weight of each class in the training loss."""
+"""Weight of each class, or of each finding's presence and absence, in the training loss."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,3 +43,26 @@ def class_weights(name: str, labels: NDArray[np.int64], class_count: int) -> NDA
         others = len(labels) - counts[0]
         weights = len(labels) / (2 * np.where(np.arange(class_count) == 0, counts[0], others))
     return weights.astype(np.float32)
+
+
+def finding_weights(name: str, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weights of a finding's absence and presence, float32 (2, K), above 0.
+
+    "none" gives 1. "balanced" gives N / (2 n) for n of N images, so that both count the same however rare the finding
+    is; 1 where no image or each shows it.
+
+    Args:
+        name: "none" or "balanced".
+        labels: Training labels, 0 or 1, int (N, K).
+
+    Raises:
+        DataError: The name is another.
+    """
+    if name not in ("none", "balanced"):
+        raise DataError(
+            f"Findings have class_weights none or balanced: none of them is normal. Received: {name!r}. Choose one."
+        )
+    shown = labels.sum(axis=0)
+    counts = np.stack([len(labels) - shown, shown])  # (2, K)
+    is_weighed = (counts > 0).all(axis=0) & (name == "balanced")
+    return np.where(is_weighed, len(labels) / (2 * np.maximum(counts, 1)), 1.0).astype(np.float32)

@@ -15,7 +15,17 @@ from data_pipeline.folders import CLASSES, EXPECTED_LAYOUT, check_classes, scan_
 from data_pipeline.identity import CACHE, HASHED, Pseudonyms
 from data_pipeline.image_file import FileRules
 from data_pipeline.looks import MOST_IMAGES, group_looks
-from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
+from data_pipeline.manifest import (
+    MULTICLASS,
+    MULTILABEL,
+    POOL,
+    TASKS,
+    TEST,
+    BadFile,
+    DataError,
+    ImageRow,
+    Manifest,
+)
 from data_pipeline.manifest_file import write_bad_files
 from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
 from data_pipeline.shards import ArraySource, HostDisks, open_images
@@ -24,6 +34,10 @@ from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
 from data_pipeline.tables import TableSettings, is_table, scan_table
 
 _SHOWN = 10  # of what a rule sets aside
+_MISSING = {  # said of findings, by the part that has no image of them
+    "train": "Findings without an image that trains, which are not learned",
+    "validation": "Findings without an image in validation, which are left out of its mean scores",
+}
 TABLE_ADVICE = (
     "The table's rows name images below data.root, and data.classes gives each class findings that rows have: see the "
     "lines above, or python -m data_pipeline.scan FOLDER --labels TABLE."
@@ -38,6 +52,7 @@ class DataSettings:
         source: "sample" or "kaggle"; not looked at when `root` is given.
         root: A folder with images.
         labels: "two_class", "three_class" or "folders", or a table of labels: .csv, .tsv or .parquet.
+        task: "multiclass" for images of one class each, or with a table "multilabel" for images of several findings.
         classes: With a table, from a class to the findings that make it, as `scan_table`.
         columns: With a table of no known format, as `data_pipeline.table_formats.read_table`.
         table: What becomes of rows of a table that do not name one class.
@@ -61,6 +76,7 @@ class DataSettings:
     source: str = "sample"
     root: str | None = field(default=None, metadata={"reads": "path"})
     labels: str = field(default="two_class", metadata={"reads": "path"})
+    task: str = MULTICLASS
     classes: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
     table: TableSettings = field(default_factory=TableSettings)
@@ -90,6 +106,13 @@ class DataSettings:
             if name not in REASONS:
                 raise DataError(f"data.accept is a list of {', '.join(REASONS)}. Received: {name!r}. Correct it.")
 
+        _check_task(self)
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether an image may show several findings, or none."""
+        return self.task == MULTILABEL
+
     @property
     def image(self) -> ImageSettings:
         """How an image file becomes an array."""
@@ -104,6 +127,28 @@ class DataSettings:
     def cache_dir(self) -> Path:
         """The cache folder with ~ resolved."""
         return Path(self.cache).expanduser()
+
+
+_ONE_SPLIT = "has one split for all repeats, so that there is no refit"
+
+
+def _check_task(data: DataSettings) -> None:
+    """Raise DataError unless the task is known and the other settings fit it."""
+    if data.task not in TASKS:
+        raise DataError(f"data.task is one of {', '.join(TASKS)}. Received: {data.task!r}. Correct it.")
+    if not data.is_multilabel:
+        return
+    method = data.split.method
+    for is_wrong, rule, received in (
+        (not is_table(data.labels), "takes its labels from a table", f"data.labels={data.labels}"),
+        (data.positive != AUTO, "has no positive class: every finding is one", f"data.positive={data.positive}"),
+        (method != "stratified", "draws validation by finding (stratified)", f"data.split.method={method}"),
+        (data.split.redraw, _ONE_SPLIT, "data.split.redraw=true"),
+        (data.split.folds is not None, _ONE_SPLIT, f"data.split.folds={data.split.folds}"),
+        (bool(data.extra_tests), "takes no outside test set yet, whose folders name a class", "data.extra_tests"),
+    ):
+        if is_wrong:
+            raise DataError(f"data.task=multilabel {rule}. Received: {received}. Leave out one of the two.")
 
 
 @dataclass(frozen=True)
@@ -149,6 +194,7 @@ def list_dataset(settings: DataSettings) -> Manifest:
             settings.patient,
             settings.positive,
             rules,
+            settings.task,
         )
         check_classes(manifest, TABLE_ADVICE)
     else:
@@ -243,7 +289,12 @@ def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tu
 def _meaning_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str]:
     """Which class is the positive one, and which value is white, where the settings do not say."""
     classes = manifest.classes
-    if settings.labels not in CLASSES and settings.positive == AUTO and len(classes) == 2:
+    if (
+        not manifest.is_multilabel
+        and settings.labels not in CLASSES
+        and settings.positive == AUTO
+        and len(classes) == 2
+    ):
         yield f"Positive class: {classes[1]}; {classes[0]} reads as normal. data.positive=NAME names another."
     if manifest.white:
         bits = manifest.white.bit_length()
@@ -302,6 +353,14 @@ def _share_notices(manifest: Manifest, split: Split, settings: SplitSettings) ->
     if settings.method == "stratified" and settings.fraction is not None and settings.fraction > 1 / 3:
         yield f"Validation takes a third of each class and not data.split.fraction={settings.fraction:g} of it."
     whole, counts = manifest.counts()[POOL], split.counts(manifest)["validation"]
+    if manifest.is_multilabel:
+        for part in ("train", "validation"):
+            missing = [
+                name for name, each in zip(manifest.classes, split.counts(manifest)[part], strict=True) if not each
+            ]
+            if missing:
+                yield f"{_MISSING[part]}: {', '.join(missing)}."
+        return
     for name, validating, all_of_it in zip(manifest.classes, counts, whole, strict=True):
         if 2 * validating > all_of_it:
             yield (

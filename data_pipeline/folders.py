@@ -127,6 +127,8 @@ def scan_folder(
 def check_classes(manifest: Manifest, advice: str = EXPECTED_LAYOUT) -> None:
     """Raise DataError unless every class has images in the pool and, if there is a test set, in the test set.
 
+    Of several findings an image, the pool has each, and the test set perhaps not.
+
     Args:
         manifest: Of the data set.
         advice: What ends the message.
@@ -144,7 +146,7 @@ def check_classes(manifest: Manifest, advice: str = EXPECTED_LAYOUT) -> None:
         )
     for pool, counts in manifest.counts().items():
         missing = [name for name, count in zip(manifest.classes, counts, strict=True) if count == 0]
-        if missing and (pool == POOL or sum(counts)):
+        if missing and (pool == POOL or (sum(counts) and not manifest.is_multilabel)):
             where = "the pool (train and val)" if pool == POOL else "the test set"
             raise DataError(
                 f"Every class needs images. Received: {where} of {manifest.root} has none of: {', '.join(missing)}."

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 POOL = "pool"  # what training and validation are drawn from: Kaggle's train and val together, as in the report
 TEST = "test"
 TRAIN, VALIDATION = "train", "validation"  # parts of the pool, where a table divides it
+# What is asked of an image: which one of the classes it is of, or which of several findings it shows.
+TASKS = MULTICLASS, MULTILABEL = ("multiclass", "multilabel")
 
 
 class DataError(ValueError):
@@ -25,7 +27,7 @@ class ImageRow:
     image_id: str  # posix path relative to the data set's root: the same on every machine
     path: str
     pool: str  # POOL or TEST
-    label: int  # position in Manifest.classes
+    label: int  # position in Manifest.classes; -1 where an image may show several findings
     group: str  # the patient; an image whose name shows none is a group of its own
     content_hash: str  # sha256 of the file, hexadecimal
     width: int = 0  # pixels of the file, 0 until decoded
@@ -37,11 +39,17 @@ class ImageRow:
     sex: str = ""
     age: float | None = None  # in years
     part: str = ""  # TRAIN or VALIDATION where a table divides the pool
+    findings: tuple[int, ...] = ()  # positions in Manifest.classes of all that it shows, where they may be several
 
     @property
     def names_patient(self) -> bool:
         """Whether its name shows the patient."""
         return self.group != self.image_id
+
+    @property
+    def label_text(self) -> str:
+        """Its label, or its findings joined by commas: equal for equal labels."""
+        return str(self.label) if self.label >= 0 else ",".join(map(str, self.findings))
 
     @property
     def shown_path(self) -> str:
@@ -79,6 +87,12 @@ class Manifest:
     white: int = 0  # the value that is white in files of more than 8 bits, 0 where there are none or nothing is decoded
     cut: int = 0  # test images with values above it
     notes: tuple[str, ...] = ()  # what the user should be told of how the images were found and labelled
+    task: str = MULTICLASS  # of TASKS; with MULTILABEL, `classes` are the findings
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether an image may show several of the classes, or none."""
+        return self.task == MULTILABEL
 
     @cached_property
     def pool_rows(self) -> tuple[ImageRow, ...]:
@@ -97,18 +111,33 @@ class Manifest:
 
     @property
     def pool_labels(self) -> NDArray[np.int64]:
-        """Labels of `pool_rows`, int64 (N,), each a position in `classes`."""
-        return np.array([row.label for row in self.pool_rows], dtype=np.int64)
+        """Labels of `pool_rows`, as `labels_of`."""
+        return self.labels_of(self.pool_rows)
 
     @property
     def test_labels(self) -> NDArray[np.int64]:
-        """Labels of `test_rows`, int64 (N,), each a position in `classes`."""
-        return np.array([row.label for row in self.test_rows], dtype=np.int64)
+        """Labels of `test_rows`, as `labels_of`."""
+        return self.labels_of(self.test_rows)
+
+    def labels_of(self, rows: Sequence[ImageRow]) -> NDArray[np.int64]:
+        """Labels of images: int64 (N,), each a position in `classes`; with several labels an image, 0 or 1, (N, K)."""
+        if not self.is_multilabel:
+            return np.array([row.label for row in rows], dtype=np.int64)
+        labels = np.zeros((len(rows), len(self.classes)), np.int64)
+        for place, row in enumerate(rows):
+            labels[place, list(row.findings)] = 1
+        return labels
+
+    def label_name(self, row: ImageRow) -> str:
+        """The name of an image's class, or those of its findings joined by commas; `no finding` without any."""
+        if not self.is_multilabel:
+            return self.classes[row.label]
+        return ", ".join(self.classes[place] for place in row.findings) or "no finding"
 
     @cached_property
     def fingerprint(self) -> str:
         """Hexadecimal sha256 of every image's id, label, content and pool; equal for equal data."""
-        lines = sorted(f"{row.image_id}\t{row.label}\t{row.content_hash}\t{row.pool}\n" for row in self.rows)
+        lines = sorted(f"{row.image_id}\t{row.label_text}\t{row.content_hash}\t{row.pool}\n" for row in self.rows)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def counts(self) -> dict[str, tuple[int, ...]]:
@@ -156,7 +185,9 @@ def _report_duplicates(sets: Iterable[list[ImageRow]]) -> DuplicateReport:
 
 
 def count_labels(labels: NDArray[np.int64], class_count: int) -> tuple[int, ...]:
-    """How often each class occurs in `labels`, one number per class."""
+    """How often each class occurs in `labels`, as `Manifest.labels_of`; one number per class."""
+    if labels.ndim == 2:
+        return tuple(int(count) for count in labels.sum(axis=0))
     return tuple(int(count) for count in np.bincount(labels, minlength=class_count))
 
 

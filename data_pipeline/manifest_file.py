@@ -11,7 +11,7 @@ from data_pipeline.manifest import BadFile, DataError, ImageRow, Manifest
 from data_pipeline.split import Split
 
 _METADATA_KEY = b"manifest"
-_LATER = ("held_out", "patient_folders", "white", "cut")  # fields of Manifest that older files may lack
+_LATER = ("held_out", "patient_folders", "white", "cut", "task")  # fields of Manifest that older files may lack
 
 
 def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
@@ -30,9 +30,8 @@ def write_manifest(manifest: Manifest, split: Split, file: BinaryIO) -> None:
     split_of_position = dict.fromkeys(split.train.tolist(), "train")
     split_of_position |= dict.fromkeys(split.validation.tolist(), "validation")
     split_of_id = {row.image_id: split_of_position[at] for at, row in enumerate(manifest.pool_rows)}
-    columns: dict[str, list[object]] = {
-        field.name: [getattr(row, field.name) for row in manifest.rows] for field in fields(ImageRow)
-    }
+    names = [field.name for field in fields(ImageRow) if manifest.is_multilabel or field.name != "findings"]
+    columns: dict[str, list[object]] = {name: [getattr(row, name) for row in manifest.rows] for name in names}
     columns["path"] = [row.shown_path for row in manifest.rows]
     columns["split"] = [split_of_id.get(row.image_id, "test") for row in manifest.rows]
     about = {
@@ -67,7 +66,8 @@ def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
             "Check the file, or take it from its run again."
         ) from error
     splits = tuple(str(name) for name in table.column("split").to_pylist())
-    rows = tuple(ImageRow(**record) for record in table.drop_columns(["split"]).to_pylist())
+    records = table.drop_columns(["split"]).to_pylist()
+    rows = tuple(ImageRow(**{**record, "findings": tuple(record.get("findings", ()))}) for record in records)
     bad = tuple(BadFile(**record) for record in about["bad"])
     later = {name: about[name] for name in _LATER if name in about}
     notes = tuple(about.get("notes", ()))

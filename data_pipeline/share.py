@@ -25,7 +25,7 @@ class TrainingData:
 
     Attributes:
         images: Every image of the pool, uint8 (N, height, width, channels), 0 to 255.
-        labels: Their labels, int64 (N,), positions in `classes`.
+        labels: Their labels, int64 (N,), positions in `classes`; with several findings an image, 0 or 1, (N, K).
         train: Rows of `images` that train, int64 (n,).
         validation: Rows of `images` that validate, int64 (m,).
         classes: Class names.
@@ -44,6 +44,11 @@ class TrainingData:
     fingerprint: str
     shifted: ArraySource | None = None
     repeats: tuple[Split, ...] = ()
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether an image may show several of the classes, or none."""
+        return self.labels.ndim == 2
 
     def of_repeat(self, repeat: int) -> "TrainingData":
         """The same images with the split of that repeat."""

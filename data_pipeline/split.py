@@ -86,6 +86,10 @@ class Split:
     train: NDArray[np.int64]  # (n,)
     validation: NDArray[np.int64]  # (m,)
 
+    def sizes(self, manifest: Manifest) -> dict[str, int]:
+        """Images in train, validation and test; with several labels an image, `counts` do not add up to them."""
+        return {"train": len(self.train), "validation": len(self.validation), "test": len(manifest.test_rows)}
+
     def counts(self, manifest: Manifest) -> dict[str, tuple[int, ...]]:
         """Images per class, in the order of the manifest's classes, for train, validation and test."""
         labels, class_count = manifest.pool_labels, len(manifest.classes)
@@ -103,6 +107,8 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
     patient of a class has more images than its share, "stratified" takes up to a third of it. `Split.counts` gives the
     number reached. With folds it is the first of them.
 
+    Of several findings an image, about the same share of each validates (`_draw_findings`).
+
     Raises:
         DataError: A class has too few images, or too few patients, to be split.
     """
@@ -111,6 +117,10 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
     rows, labels = manifest.pool_rows, manifest.pool_labels
     if _is_stated(manifest):
         return _stated_split(manifest, settings)
+    if manifest.is_multilabel:
+        share = _DEFAULT_FRACTION if settings.fraction is None else settings.fraction
+        drawn = _draw_findings(tie_rows(rows, by_looks=True), labels, share, settings.seed)
+        return _checked_findings(Split(np.setdiff1d(np.arange(len(rows)), drawn), drawn), manifest)
     stratified = settings.method == "stratified"
     wanted = _stratified_numbers(manifest, settings.fraction) if stratified else _equal_numbers(manifest, settings)
     whole_patients = settings.method != "balanced"
@@ -185,6 +195,8 @@ def _stated_split(manifest: Manifest, settings: SplitSettings) -> Split:
         raise _stated_already("redraw", "false")
     validates = np.array([row.part == VALIDATION for row in manifest.pool_rows])
     split = Split(np.flatnonzero(~validates), np.flatnonzero(validates))
+    if manifest.is_multilabel:
+        return _checked_findings(split, manifest)
     for part, counts in split.counts(manifest).items():
         for name, count in zip(manifest.classes, counts, strict=True):
             if count == 0 and part != TEST:
@@ -192,6 +204,26 @@ def _stated_split(manifest: Manifest, settings: SplitSettings) -> Split:
                     f"Every class needs images that train and images that validate. Received: a table whose {part} has "
                     f"none of class {name}. Correct its column of splits, or leave it out of data.columns."
                 )
+    return split
+
+
+def _checked_findings(split: Split, manifest: Manifest) -> Split:
+    """The same split of images of several findings.
+
+    Raises:
+        DataError: No finding has images with it and without it in validation, and images that train.
+    """
+    counts = split.counts(manifest)
+    judged = (
+        train and 0 < validation < len(split.validation)
+        for train, validation in zip(counts["train"], counts["validation"], strict=True)
+    )
+    if not any(judged):
+        raise DataError(
+            "Trials are judged by findings that train, and that validation has images with and without. Received: "
+            f"{len(split.train)} images that train and {len(split.validation)} that validate, and no such finding. "
+            "Add images, or correct the table's column of splits."
+        )
     return split
 
 
@@ -269,11 +301,13 @@ def hold_out_test(manifest: Manifest, fraction: float = 0.2, seed: int = 0, by_l
     wanted = [max(1, round(count * fraction)) for count in count_labels(labels[~stays], len(manifest.classes))]
     # what belongs to an image that a table has validate stays with it
     units = [unit for unit in tie_rows(rows, by_looks) if not stays[unit].any()]
-    drawn = {rows[at].image_id for at in _draw(units, labels, wanted, seed)}
+    multilabel = manifest.is_multilabel
+    places = _draw_findings(units, labels, fraction, seed) if multilabel else _draw(units, labels, wanted, seed)
+    drawn = {rows[at].image_id for at in places}
     moved = tuple(replace(row, pool=TEST) if row.image_id in drawn else row for row in manifest.rows)
     result = replace(manifest, rows=moved, held_out=True)
     for name, *counts in zip(manifest.classes, *result.counts().values(), strict=True):
-        if 0 in counts:
+        if 0 in counts and not multilabel:
             raise DataError(
                 "Without a test folder, some patients of each class are held out, and some must remain. "
                 f"Received: too few images or patients of class {name}. Add a test folder, or more images."
@@ -329,3 +363,39 @@ def _draw(
         if fewest_missing == 0:
             break
     return np.array(sorted(best), dtype=np.int64)
+
+
+def _draw_findings(
+    units: Sequence[Sequence[int]], labels: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.int64]:
+    """Sorted positions of units drawn at random as a whole, with about the same share of the images of each finding.
+
+    The rarest finding that is left is divided first: each unit with it, the one with most images of it first, goes to
+    the side that lacks more images of it, or where both lack as many to the one that lacks more images. Images without
+    a finding count as one of their own.
+
+    Args:
+        units: Positions of images that stay together.
+        labels: 0 or 1, int64 (N, K).
+        share: Of the images that are drawn, in (0, 1).
+        seed: Of the order of units.
+
+    Source: Sechidis, Tsoumakas, Vlahavas 2011, 'On the Stratification of Multi-Label Data', on units.
+    """
+    outcomes = np.column_stack([labels, labels.sum(axis=1) == 0])  # (N, K + 1)
+    counts = np.array([outcomes[unit].sum(axis=0) for unit in units])  # (U, K + 1)
+    sizes = np.array([len(unit) for unit in units])
+    order = np.random.default_rng(seed).permutation(len(units))
+    sides = np.array([1 - share, share])
+    lacking, room = sides[:, None] * counts.sum(axis=0), sides * sizes.sum()  # (2, K + 1), (2,)
+    left, drawn = np.ones(len(units), bool), np.zeros(len(units), bool)
+    while left.any():
+        remaining = counts[left].sum(axis=0)
+        rarest = int(np.argmin(np.where(remaining > 0, remaining, np.iinfo(np.int64).max)))
+        holding = order[left[order] & (counts[order, rarest] > 0)]
+        for unit in holding[np.argsort(-counts[holding, rarest], kind="stable")]:
+            side = int((lacking[1, rarest], room[1]) > (lacking[0, rarest], room[0]))
+            lacking[side] -= counts[unit]
+            room[side] -= sizes[unit]
+            left[unit], drawn[unit] = False, side == 1
+    return np.array(sorted(at for unit in np.flatnonzero(drawn).tolist() for at in units[unit]), np.int64)

@@ -1,5 +1,7 @@
 """Labels images by a table: finds each image by its name below a folder, and maps findings to classes.
 
+An image has one class, or as many of several findings as it shows (MULTILABEL).
+
 Every row without an image, every file without a row and every row without one class is set aside by a rule that a
 setting changes; all of them are counted.
 """
@@ -11,9 +13,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.classes import order_classes
+from data_pipeline.classes import order_classes, reads_as_normal
 from data_pipeline.image_file import FileRules, ImageFile, printable, read_image_files, with_facts
-from data_pipeline.manifest import POOL, TEST, TRAIN, VALIDATION, BadFile, DataError, ImageRow, Manifest
+from data_pipeline.manifest import (
+    MULTICLASS,
+    MULTILABEL,
+    POOL,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    BadFile,
+    DataError,
+    ImageRow,
+    Manifest,
+)
 from data_pipeline.patients import read_patients
 from data_pipeline.table_formats import LabelRow, LabelTable, read_table
 from data_pipeline.views import is_frontal
@@ -101,25 +114,29 @@ def scan_table(
     patient: str | None,
     positive: str | None,
     rules: FileRules,
+    task: str = MULTICLASS,
 ) -> Manifest:
     """The manifest of the images below `root` that a table labels, sorted by image id.
 
     Args:
         root: The folder below which images are looked for by name.
         file: The table, as `read_table`.
-        classes: From a class to its findings; empty: each finding is a class, if no image has several.
+        classes: From a class to its findings; empty: each finding is a class, if no image has several. With several
+            labels an image, the classes are what is told of each image, and the table's findings where empty.
         columns: As `read_table`.
         settings: What becomes of rows that do not name one class.
         patient: Where an image's path names the patient whom its row does not name, as
             `data_pipeline.patients.read_patients`.
         positive: The positive one of two classes, as `data_pipeline.classes.order_classes`.
         rules: Which DICOM images are used, and what hides patients.
+        task: MULTICLASS, or MULTILABEL for images that may show several findings, or none.
 
     Raises:
         DataError: The table cannot be read, data.classes does not fit it, or no image is found.
     """
     table = read_table(file, columns)
-    known = read_classes(table, classes, positive)
+    is_multilabel = task == MULTILABEL
+    known = read_findings(table, classes) if is_multilabel else read_classes(table, classes, positive)
     rules = replace(rules, keeps_names=table.is_public)
     patients = read_patients(patient, ())
     matched, bad = _match(table, root, rules)
@@ -129,26 +146,37 @@ def scan_table(
             f"do not, such as {bad[0].path} ({bad[0].reason}). Complete them, or leave data.table.unmatched out."
         )
     divided = {_SPLITS.get(row.split) for row, _ in matched}
-    labelled: list[tuple[LabelRow, str, int]] = []
+    labelled: list[tuple[LabelRow, str, frozenset[int]]] = []
+    read_labels = findings_of if is_multilabel else label_of
     for row, path in matched:
-        label = _why_not(row, divided != {None}, rules) or label_of(row, known, settings)
+        label = _why_not(row, divided != {None}, rules) or read_labels(row, known, settings)
         if isinstance(label, str):
             bad.append(BadFile(_shown(path, row, rules), label, by_rule=True))
         else:
-            labelled.append((row, path, label))
+            labelled.append((row, path, label if isinstance(label, frozenset) else frozenset({label})))
+    missing: tuple[str, ...] = ()
+    if is_multilabel:
+        known, labelled, missing = _shown_only(known, labelled)
     rows = []
     reads = read_image_files(((str(root / path), path) for _, path, _ in labelled), rules)
-    for (row, path, label), read in zip(labelled, reads, strict=True):
+    for (row, path, labels), read in zip(labelled, reads, strict=True):
         if isinstance(read, BadFile):
             bad.append(replace(read, path=_shown(read.path, row, rules)))
         else:
-            image = _image_row(row, root, path, label, read, VALIDATION in divided, rules)
+            image = _image_row(row, root, path, read, VALIDATION in divided, rules)
+            if is_multilabel:
+                image = replace(image, findings=tuple(sorted(labels)))
+            else:
+                image = replace(image, label=min(labels))
             if not row.patient:
                 image = replace(image, group=patients.group_of(image.image_id, image.pool))
             rows.append(with_facts(image, read, rules, bool(row.patient) or patients.is_told))
     rows.sort(key=lambda row: row.image_id)
-    notes = _notes(table, file, known, len(matched), rows)
-    return Manifest(str(root), known.names, tuple(rows), tuple(sorted(bad, key=lambda each: each.path)), notes=notes)
+    notes = _notes(table, file, known, len(matched), rows, is_multilabel)
+    if is_multilabel:
+        notes += _finding_notes(known, missing)
+    bad.sort(key=lambda each: each.path)
+    return Manifest(str(root), known.names, tuple(rows), tuple(bad), notes=notes, task=task)
 
 
 def read_classes(table: LabelTable, classes: Mapping[str, Any], positive: str | None) -> Classes:
@@ -165,10 +193,39 @@ def read_classes(table: LabelTable, classes: Mapping[str, Any], positive: str | 
         if len(counts) > _MOST_CLASSES or any(len(row.present) > 1 for row in table.rows):
             raise DataError(
                 f"Images with several findings need data.classes. Received: a table with the findings {listing}. "
-                f"Write, such as, {example}; [*] stands for all others."
+                f"Write, such as, {example}; [*] stands for all others. Or write data.task=multilabel: each is told "
+                "by itself."
             )
         classes = {name: [name] for name in sorted(counts)}
-    by_finding: dict[str, str] = {}  # to the class
+    by_finding = _named_classes(classes, counts, listing, example)
+    names = order_classes([str(name) for name in classes], positive)
+    return _with_labels(names, by_finding, classes)
+
+
+def read_findings(table: LabelTable, classes: Mapping[str, Any]) -> Classes:
+    """What is told of each image, in the order of data.classes; without it the table's findings, in that of names.
+
+    A finding that reads as normal (No Finding) is none of the latter: it says that there are no others.
+
+    Raises:
+        DataError: A finding is in two of data.classes or not in the table, or there are fewer than two.
+    """
+    counts = Counter(finding for row in table.rows for finding in row.present | row.uncertain)
+    listing = ", ".join(f"{finding} ({count:,})" for finding, count in counts.most_common(30))
+    if not classes:
+        classes = {name: [name] for name in sorted(counts) if not reads_as_normal(name)}
+    if len(classes) < 2:
+        raise DataError(
+            f"data.task=multilabel tells at least two findings. Received: {', '.join(map(str, classes)) or 'none'}, of "
+            f"a table with {listing}. Name more in data.classes, or leave data.task out."
+        )
+    by_finding = _named_classes(classes, counts, listing, "data.classes={opacity: [Mass, Nodule], fluid: [Effusion]}")
+    return _with_labels(tuple(map(str, classes)), by_finding, classes)
+
+
+def _named_classes(classes: Mapping[str, Any], counts: Mapping[str, int], listing: str, example: str) -> dict[str, str]:
+    """From each finding, as `_key` writes it, to the class of data.classes that it makes."""
+    by_finding: dict[str, str] = {}
     present = {_key(finding) for finding in counts}
     for name, listed in classes.items():
         findings = [str(finding) for finding in (listed if isinstance(listed, (list, tuple)) else [listed])]
@@ -179,7 +236,10 @@ def read_classes(table: LabelTable, classes: Mapping[str, Any], positive: str | 
                 f"{name}: {', '.join(twice or findings)}. The table has {listing}. Correct it, such as {example}."
             )
         by_finding |= {_key(finding): str(name) for finding in findings}
-    names = order_classes([str(name) for name in classes], positive)
+    return by_finding
+
+
+def _with_labels(names: tuple[str, ...], by_finding: Mapping[str, str], classes: Mapping[str, Any]) -> Classes:
     label_of_finding = {finding: names.index(name) for finding, name in by_finding.items()}
     rest = label_of_finding.pop(ANY, None)
     return Classes(names, label_of_finding, tuple(names.index(str(name)) for name in classes), rest)
@@ -192,15 +252,58 @@ def label_of(row: LabelRow, classes: Classes, settings: TableSettings) -> int | 
     """
     counted = row.present | row.uncertain if settings.uncertain == "positive" else row.present
     found = classes.of(counted)
-    if settings.uncertain == "exclude" and classes.of(row.uncertain) - found:
-        return "a finding of data.classes is uncertain (data.table.uncertain)"
-    if settings.blank == "exclude" and classes.of(row.blank) - found:
-        return "a finding of data.classes is blank (data.table.blank)"
+    if undecided := _undecided(row, found, classes, settings):
+        return undecided
     if len(found) > 1 and settings.several == "exclude":
         return "findings of several classes (data.table.several)"
     if not found:
         return "the label is blank" if "" in row.blank else "no finding of data.classes"
     return min(found, key=classes.listed.index)
+
+
+def findings_of(row: LabelRow, classes: Classes, settings: TableSettings) -> frozenset[int] | str:
+    """The labels of all that an image shows, perhaps none, or the rule by which that is not known.
+
+    No Finding is not among all other findings.
+    """
+    counted = row.present | row.uncertain if settings.uncertain == "positive" else row.present
+    found = classes.of(each for each in counted if _key(each) in classes.by_finding or not reads_as_normal(each))
+    if undecided := _undecided(row, found, classes, settings):
+        return undecided
+    return "the label is blank" if "" in row.blank else frozenset(found)
+
+
+def _undecided(row: LabelRow, found: set[int], classes: Classes, settings: TableSettings) -> str:
+    """The rule by which the labels beside those that were found keep an image out; empty where they do not."""
+    if settings.uncertain == "exclude" and classes.of(row.uncertain) - found:
+        return "a finding of data.classes is uncertain (data.table.uncertain)"
+    if settings.blank == "exclude" and classes.of(row.blank) - found:
+        return "a finding of data.classes is blank (data.table.blank)"
+    return ""
+
+
+def _shown_only(
+    classes: Classes, labelled: Sequence[tuple[LabelRow, str, frozenset[int]]]
+) -> tuple[Classes, list[tuple[LabelRow, str, frozenset[int]]], tuple[str, ...]]:
+    """The findings that some image of the pool shows, the images labelled by these, and the names of those left out."""
+    of_pool = (labels for row, _, labels in labelled if _SPLITS.get(row.split) != TEST)
+    kept = sorted(frozenset[int]().union(*of_pool))
+    place = {label: at for at, label in enumerate(kept)}
+    shown = Classes(
+        names=tuple(classes.names[label] for label in kept),
+        by_finding={finding: place[label] for finding, label in classes.by_finding.items() if label in place},
+        listed=tuple(place[label] for label in classes.listed if label in place),
+        rest=None if classes.rest is None else place.get(classes.rest),
+    )
+    rows = [(row, path, frozenset(place[each] for each in labels if each in place)) for row, path, labels in labelled]
+    return shown, rows, tuple(name for label, name in enumerate(classes.names) if label not in place)
+
+
+def _finding_notes(classes: Classes, missing: Sequence[str]) -> tuple[str, ...]:
+    """What is said of the findings on the screen."""
+    told = f"Several labels an image: each of {len(classes.names)} findings is told by itself."
+    left_out = f"Findings of no image that could train, which are left out: {', '.join(missing)}."
+    return (told, left_out) if missing else (told,)
 
 
 def _key(finding: str) -> str:
@@ -279,9 +382,8 @@ def _shown(path: str, row: LabelRow, rules: FileRules) -> str:
     return printable(path if rules.keeps_names else rules.pseudonyms.conceal(path, [row.patient]))
 
 
-def _image_row(
-    row: LabelRow, root: Path, path: str, label: int, read: ImageFile, is_split: bool, rules: FileRules
-) -> ImageRow:
+def _image_row(row: LabelRow, root: Path, path: str, read: ImageFile, is_split: bool, rules: FileRules) -> ImageRow:
+    """An image without its labels."""
     part = _SPLITS.get(row.split)
     pool = TEST if part == TEST else POOL
     image_id = _shown(path, row, rules)
@@ -289,7 +391,7 @@ def _image_row(
         image_id=image_id,
         path=str(root / path),
         pool=pool,
-        label=label,
+        label=-1,
         group=f"{pool}/{rules.pseudonyms.patient(row.patient)}" if row.patient else image_id,
         content_hash=read.content_hash,
         bits=read.bits,
@@ -300,7 +402,9 @@ def _image_row(
     )
 
 
-def _notes(table: LabelTable, file: Path, classes: Classes, matched: int, rows: Sequence[ImageRow]) -> tuple[str, ...]:
+def _notes(
+    table: LabelTable, file: Path, classes: Classes, matched: int, rows: Sequence[ImageRow], is_multilabel: bool
+) -> tuple[str, ...]:
     """What is said of the table on the screen."""
     findings: dict[int, list[str]] = {label: [] for label in range(len(classes.names))}
     for finding, label in classes.by_finding.items():
@@ -314,7 +418,7 @@ def _notes(table: LabelTable, file: Path, classes: Classes, matched: int, rows: 
         f"Labels of {file.name} ({table.format}): {len(table.rows):,} images in the table, {matched:,} of them here, "
         f"{len(rows):,} used.",
         *table.notes,
-        f"Classes, {made_of}.",
+        f"{'Findings' if is_multilabel else 'Classes'}, {made_of}.",
         *([f"Findings of data.classes that no row has: {', '.join(missing)}."] if missing else []),
     ]
     parts = Counter(row.part or row.pool for row in rows)

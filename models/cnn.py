@@ -14,7 +14,7 @@ from models.checks import (
 )
 from models.counts import convolution_count
 from models.fused import fused_batch_norm, pooled_convolution
-from models.head import attach_head, head_layers, layer_seeds
+from models.head import Classes, attach_head, head_layers, layer_seeds
 from models.layers import Layer, batch_norm_layer
 
 if TYPE_CHECKING:
@@ -150,21 +150,21 @@ def flat_features(config: CnnConfig, input_shape: ImageShape) -> int:
 
 
 def build_cnn(
-    config: CnnConfig, input_shape: ImageShape, classes: int, seed: int = 0, fused: bool = False
+    config: CnnConfig, input_shape: ImageShape, classes: Classes, seed: int = 0, fused: bool = False
 ) -> "keras.Model":
     """A Keras model, not yet compiled, from images to class probabilities.
 
     Args:
         config: The network.
         input_shape: (height, width, channels) of one image.
-        classes: Number of classes, at least 2.
+        classes: Number of classes, at least 2, or findings.
         seed: Fixes the initial weights and the dropout masks.
         fused: Whether the blocks are made of layers that train faster on a CPU. Weights and outputs are the same, but
             loading a saved model then needs this project.
 
     Returns:
         A model from float images (B, H, W, C) in [0, 1] to float32 probabilities: of class 1, (B, 1), for two
-        classes; else of each class, (B, classes).
+        classes; else of each class or finding, (B, K).
 
     Raises:
         ValueError: When the image is too small for the blocks, or `classes` below 2.
@@ -208,7 +208,7 @@ def _attach_block(x: Any, filters: int, config: CnnConfig, seed: int, fused: boo
     return norm()(x) if "block" in places else x
 
 
-def cnn_layers(config: CnnConfig, input_shape: ImageShape, classes: int) -> list[Layer]:
+def cnn_layers(config: CnnConfig, input_shape: ImageShape, classes: Classes) -> list[Layer]:
     """The layers of `build_cnn(config, input_shape, classes)`, first to last, without building it.
 
     Raises:

@@ -2,10 +2,28 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from models.checks import check_classes
 from models.layers import Layer, batch_norm_layer, dense_layer
+
+
+@dataclass(frozen=True)
+class Findings:
+    """So many findings, of which an image may show several or none, in place of a number of classes.
+
+    Raises:
+        ValueError: With fewer than two.
+    """
+
+    count: int
+
+    def __post_init__(self) -> None:
+        check_classes(self.count)
+
+
+Classes: TypeAlias = int | Findings  # what a model tells apart: classes, at least 2, or findings
 
 
 def layer_seeds(seed: int) -> Iterator[int]:
@@ -15,19 +33,21 @@ def layer_seeds(seed: int) -> Iterator[int]:
         yield draw.getrandbits(31)
 
 
-def output_units(classes: int) -> int:
-    """The units of the output layer: one sigmoid unit for two classes, else one softmax unit per class.
+def output_units(classes: Classes) -> int:
+    """The units of the output layer: a sigmoid unit for two classes or each finding, else a softmax unit per class.
 
     Raises:
         ValueError: With fewer than two classes.
     """
+    if isinstance(classes, Findings):
+        return classes.count
     check_classes(classes)
     return 1 if classes == 2 else classes
 
 
-def output_activation(classes: int) -> str:
-    """The activation of the output layer: "sigmoid" for two classes, else "softmax"."""
-    return "sigmoid" if classes == 2 else "softmax"
+def output_activation(classes: Classes) -> str:
+    """The activation of the output layer: "sigmoid" for two classes and for findings, else "softmax"."""
+    return "sigmoid" if classes == 2 or isinstance(classes, Findings) else "softmax"
 
 
 def seeded_dense(units: int, seeds: Iterator[int], **options: Any) -> Any:
@@ -41,7 +61,7 @@ def attach_head(
     features: Any,
     dense: Sequence[int],
     dropout: float,
-    classes: int,
+    classes: Classes,
     seeds: Iterator[int],
     batch_norm: bool = False,
 ) -> Any:
@@ -54,13 +74,13 @@ def attach_head(
         features: Symbolic tensor of shape (B, F).
         dense: Units of each hidden layer.
         dropout: Share of the inputs of the output layer silenced during training; 0 leaves the layer out.
-        classes: Number of classes, at least 2.
+        classes: Number of classes, at least 2, or findings.
         seeds: Source of each layer's seed.
         batch_norm: Whether a batch-norm layer stands before the output layer.
 
     Returns:
         Symbolic float32 tensor in [0, 1]: the probability of class 1, (B, 1), for two classes; else of each
-        class, (B, classes).
+        class or finding, (B, K).
     """
     import keras
 
@@ -78,7 +98,7 @@ def attach_head(
 
 
 def head_layers(
-    features: int, dense: Sequence[int], dropout: float, classes: int, batch_norm: bool = False
+    features: int, dense: Sequence[int], dropout: float, classes: Classes, batch_norm: bool = False
 ) -> list[Layer]:
     """The layers that `attach_head` puts on `features` flat inputs, first to last.
 

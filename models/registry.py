@@ -14,6 +14,7 @@ from models.backbones import BACKBONES, WeightsError, load_backbone_weights, wei
 from models.checks import ImageShape, nearest
 from models.cnn import CnnConfig, build_cnn, cnn_layers
 from models.counts import ParameterCount
+from models.head import Classes, Findings
 from models.layers import Layer, total_count
 from models.parts import frozen_part, trainable_part
 from models.published import PUBLISHED, PublishedRow, published_rows
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 __all__ = [
     "FAMILIES",
     "PUBLISHED",
+    "Classes",
     "Family",
+    "Findings",
     "Freezing",
     "Layer",
     "ModelConfig",
@@ -52,6 +55,7 @@ __all__ = [
     "model_parameters",
     "model_values",
     "published_rows",
+    "told_apart",
     "trainable_part",
     "weights_hash",
 ]
@@ -71,7 +75,7 @@ class Freezing:
     """
 
     cut: Callable[[Any], str | None]
-    build_trainable: Callable[[Any, ImageShape, int, _Weights, int], "keras.Model"]
+    build_trainable: Callable[[Any, ImageShape, Classes, _Weights, int], "keras.Model"]
     numbers: Callable[[Any, ImageShape], int | None]
 
 
@@ -90,8 +94,8 @@ class Family:
     """
 
     config: type[ModelConfig]
-    build: Callable[[Any, ImageShape, int, _Weights, int, bool], "keras.Model"]
-    layers: Callable[[Any, ImageShape, int], list[Layer]]
+    build: Callable[[Any, ImageShape, Classes, _Weights, int, bool], "keras.Model"]
+    layers: Callable[[Any, ImageShape, Classes], list[Layer]]
     pretrained: bool = False
     freezing: Freezing | None = None
 
@@ -116,6 +120,11 @@ _TRANSFER = Family(
 
 # What a configuration may name as its backbone.
 FAMILIES: dict[str, Family] = {CnnConfig.backbone: _CNN} | dict.fromkeys(BACKBONES, _TRANSFER)
+
+
+def told_apart(names: Sequence[str], is_multilabel: bool) -> Classes:
+    """What a model tells apart of these classes: their number, or each as a finding by itself."""
+    return Findings(len(names)) if is_multilabel else len(names)
 
 
 def model_parameters(backbone: str) -> tuple[str, ...]:
@@ -172,7 +181,7 @@ def _frozen_value(value: Any) -> Any:
 def build_model(
     config: ModelConfig,
     input_shape: ImageShape,
-    classes: int,
+    classes: Classes,
     weights: _Weights = None,
     seed: int = 0,
     fused: bool = False,
@@ -182,7 +191,7 @@ def build_model(
     Args:
         config: The model.
         input_shape: (height, width, channels) of one image.
-        classes: Number of classes, at least 2.
+        classes: Number of classes, at least 2, or findings.
         weights: The pretrained backbone's arrays as `load_backbone_weights` gives them; None for random ones.
         seed: Fixes the initial weights and the dropout masks.
         fused: Whether layers that train faster on a CPU are used where the family has them; see `build_cnn`.
@@ -202,7 +211,7 @@ def build_model(
 
 
 def build_trainable_part(
-    config: ModelConfig, input_shape: ImageShape, classes: int, weights: _Weights = None, seed: int = 0
+    config: ModelConfig, input_shape: ImageShape, classes: Classes, weights: _Weights = None, seed: int = 0
 ) -> "keras.Model":
     """`trainable_part(build_model(...))` with the same initial weights, without what is not needed for it.
 
@@ -245,7 +254,7 @@ def built_feature_numbers(config: ModelConfig, input_shape: ImageShape) -> int:
     return math.prod(frozen.output_shape[1:])
 
 
-def layer_table(config: ModelConfig, input_shape: ImageShape, classes: int) -> list[Layer]:
+def layer_table(config: ModelConfig, input_shape: ImageShape, classes: Classes) -> list[Layer]:
     """The layers of `build_model(config, input_shape, classes)`, first to last, without TensorFlow.
 
     A pretrained backbone is one layer.
@@ -256,7 +265,7 @@ def layer_table(config: ModelConfig, input_shape: ImageShape, classes: int) -> l
     return FAMILIES[config.backbone].layers(config, input_shape, classes)
 
 
-def count_parameters(config: ModelConfig, input_shape: ImageShape, classes: int) -> ParameterCount:
+def count_parameters(config: ModelConfig, input_shape: ImageShape, classes: Classes) -> ParameterCount:
     """The parameters of `build_model(config, input_shape, classes)`, without TensorFlow.
 
     The trainable ones are unknown (None) when a backbone is cut at a named layer: only the built model shows how

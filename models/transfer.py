@@ -18,7 +18,7 @@ import numpy as np
 from models.backbones import WeightsError, build_backbone, find_backbone
 from models.checks import ImageShape, check_choice, check_head, check_image_shape, nearest
 from models.counts import ParameterCount
-from models.head import attach_head, head_layers, layer_seeds
+from models.head import Classes, attach_head, head_layers, layer_seeds
 from models.layers import Layer
 from models.parts import chain, trainable_part
 
@@ -71,7 +71,7 @@ class TransferConfig:
 def build_transfer(
     config: TransferConfig,
     input_shape: ImageShape,
-    classes: int,
+    classes: Classes,
     weights: Sequence[np.ndarray] | None = None,
     seed: int = 0,
 ) -> "keras.Model":
@@ -84,13 +84,13 @@ def build_transfer(
         config: Backbone and head.
         input_shape: (height, width, channels) of one image; the model itself repeats a single channel
             three times.
-        classes: Number of classes, at least 2.
+        classes: Number of classes, at least 2, or findings.
         weights: The backbone's arrays as `load_backbone_weights` gives them; None for random ones.
         seed: Fixes the initial weights and the dropout masks.
 
     Returns:
         A model from float images (B, H, W, C) in [0, 1] to float32 probabilities: of class 1, (B, 1), for two
-        classes; else of each class, (B, classes).
+        classes; else of each class or finding, (B, K).
 
     Raises:
         ValueError: When the image is too small, `classes` below 2, or `config.frozen` names no possible cut.
@@ -110,7 +110,7 @@ def build_transfer(
     return chain(parts, input_shape, name=config.backbone)
 
 
-def _build_head(config: TransferConfig, input_shape: ImageShape, classes: int, seeds: Iterator[int]) -> Any:
+def _build_head(config: TransferConfig, input_shape: ImageShape, classes: Classes, seeds: Iterator[int]) -> Any:
     """A model from pooled feature maps (B, F) to probabilities."""
     import keras
 
@@ -145,7 +145,7 @@ def transfer_numbers(config: TransferConfig, input_shape: ImageShape) -> int | N
 def build_transfer_trainable(
     config: TransferConfig,
     input_shape: ImageShape,
-    classes: int,
+    classes: Classes,
     weights: Sequence[np.ndarray] | None = None,
     seed: int = 0,
 ) -> "keras.Model":
@@ -288,7 +288,7 @@ def check_cut(backbone: "keras.Model", config: TransferConfig) -> None:
     )
 
 
-def transfer_layers(config: TransferConfig, input_shape: ImageShape, classes: int) -> list[Layer]:
+def transfer_layers(config: TransferConfig, input_shape: ImageShape, classes: Classes) -> list[Layer]:
     """The layers of `build_transfer(config, input_shape, classes)` without building it; the backbone is one.
 
     The backbone's trainable parameters are unknown (None) when it is cut at a named layer: only the built model

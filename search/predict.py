@@ -23,7 +23,7 @@ from data_pipeline.preprocess import cpu_count
 from search.driver.command import exit_code
 from search.driver.environment import recorded_onednn, set_onednn
 from search.driver.screen import chatter_to, image_progress
-from search.evaluate.answers import Answer, Predictor
+from search.evaluate.answers import JOINT, Answer, Predictor
 from search.evaluate.explain import EXPLAINED, Explainer
 from search.evaluate.exported import ExportedWinner, open_winner
 from search.evaluate.similar import open_training_images
@@ -77,6 +77,8 @@ def _build_parser() -> argparse.ArgumentParser:
 def _predict(given: argparse.Namespace) -> int:
     winner = open_winner(given.winner)
     signature = winner.signature
+    if signature.is_multilabel:
+        _refuse_with_findings(given)
     shares = None if given.prevalence is None else read_shares(given.prevalence, signature.classes, signature.shares)
     files = list_files(given.paths)
     if given.out and not Path(given.out).absolute().parent.is_dir():
@@ -87,7 +89,9 @@ def _predict(given: argparse.Namespace) -> int:
         answers = list(_answers(predictor, files, explainer, console))
         for line in describe(winner, shares):
             console.print(line, markup=False, soft_wrap=True)
-        console.print(answer_table(answers[:_MOST_ROWS], signature.classes, _shared_folder(files)))
+        shown = answers[:_MOST_ROWS]
+        make_table = findings_answer_table if signature.is_multilabel else answer_table
+        console.print(make_table(shown, signature.classes, _shared_folder(files)))
         for line in summary(answers):
             console.print(line, markup=False, soft_wrap=True)
         if given.out:
@@ -97,6 +101,16 @@ def _predict(given: argparse.Namespace) -> int:
             explainer.close()
             console.print(f"Pictures   {given.explain}, {EXPLAINED}", markup=False, soft_wrap=True)
     return 0 if any(answer.probabilities for answer in answers) else 1
+
+
+def _refuse_with_findings(given: argparse.Namespace) -> None:
+    """Raise SettingsError for an option that needs one class an image."""
+    for option, is_given in (("--prevalence", given.prevalence is not None), ("--explain", bool(given.explain))):
+        if is_given:
+            raise SettingsError(
+                f"{option} is for winners that give an image one class. Received: {option} with a winner that tells "
+                "several findings. Leave it out."
+            )
 
 
 def read_shares(text: str, classes: Sequence[str], held: Sequence[float]) -> tuple[float, ...]:
@@ -154,7 +168,7 @@ def _load(winner: ExportedWinner, shares: Sequence[float] | None, console: "Cons
     set_onednn(None if winner.run is None else recorded_onednn(winner.run.environment))
     with console.status("Loading the model"):
         prepare_process(cpu_count())
-        return Predictor(winner.load_model(), winner.signature, winner.point, shares)
+        return Predictor(winner.load_model(), winner.signature, winner.point, shares, winner.finding_points)
 
 
 def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, predictor: Predictor) -> Explainer:
@@ -195,7 +209,11 @@ def describe(winner: ExportedWinner, shares: Sequence[float] | None) -> Iterator
     elif signature.shares:
         words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in zip(classes, signature.shares, strict=True))
         yield f"Probabilities hold at the class shares of the training images ({words}); --prevalence re-weights them."
-    if len(classes) == 2:
+    if signature.is_multilabel:
+        yield "Each finding has a probability by itself, not calibrated, and is called present at its threshold:"
+        for name, point in zip(classes, winner.finding_points, strict=True):
+            yield f"  {name}: {point.words if point.chosen_on else 'at 0.5, since validation tells no threshold'}"
+    elif len(classes) == 2:
         yield f"Decision between {classes[0]} and {classes[1]}: {winner.point.words}."
     if signature.typical is None:
         yield (
@@ -229,6 +247,30 @@ def answer_table(answers: Sequence[Answer], classes: Sequence[str], folder: str 
     return table
 
 
+def findings_answer_table(answers: Sequence[Answer], findings: Sequence[str], folder: str = "") -> "Table":
+    """The answers of several findings an image: those that are called present, each with its probability.
+
+    Args:
+        answers: a row each.
+        findings: K names.
+        folder: as in `answer_table`.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"Files in {printable(folder)}") if folder else None, title_justify="left")
+    for name in ("file", "called present, with the probability", "warnings"):
+        table.add_column(name, overflow="fold")
+    for answer in answers:
+        present = answer.decision.split(JOINT)
+        named = zip(findings, answer.probabilities, strict=False)  # none where the file could not be read
+        called = ", ".join(f"{name} {p:.3f}" for name, p in named if name in present)
+        remarks = Text("; ".join(answer.warnings)) if not answer.reason else Text(answer.reason, style="red")
+        file = os.path.relpath(answer.file, folder) if folder else answer.file
+        table.add_row(Text(printable(file)), Text(called or answer.decision or "not read"), remarks)
+    return table
+
+
 def _shared_folder(files: Sequence[str]) -> str:
     """The folder that all files are in; empty where that is no folder but the top."""
     folders = {os.path.isabs(file) for file in files}
@@ -237,10 +279,10 @@ def _shared_folder(files: Sequence[str]) -> str:
 
 
 def summary(answers: Sequence[Answer]) -> Iterator[str]:
-    """How many files there are of each decision, with a warning, and that could not be read."""
+    """How many files there are of each decision or finding, with a warning, and that could not be read."""
     if len(answers) > _MOST_ROWS:
         yield f"The first {_MOST_ROWS} of {len(answers):,} files are shown; --out FILE.csv has all."
-    counts = Counter(answer.decision for answer in answers if answer.decision)
+    counts = Counter(part for answer in answers if answer.decision for part in answer.decision.split(JOINT))
     parts = [f"{name} {count:,}" for name, count in counts.most_common()]
     parts += [f"with warnings {sum(bool(answer.warnings) for answer in answers):,}"]
     parts += [f"not read {sum(bool(answer.reason) for answer in answers):,}"]

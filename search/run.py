@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_pipeline.folders import CLASSES
-from models.registry import count_parameters
+from models.registry import count_parameters, told_apart
 from search.driver.command import check_prepared, exit_code, prepare, say_cache, say_onednn, write_page
 from search.driver.deadline import Clock
 from search.driver.dry_run import dry_run
@@ -232,7 +232,8 @@ def _open_state(session: Session, folder: RunFolder, clock: Clock | None) -> "Se
     from search.plan.searcher import build_searcher
 
     settings = session.settings
-    shape, classes = settings.data.image.shape, len(session.dataset.manifest.classes)
+    shape, manifest = settings.data.image.shape, session.dataset.manifest
+    classes = told_apart(manifest.classes, manifest.is_multilabel)
     warm = folder.read_warm_start() if settings.search.warm_start else None
     searcher = build_searcher(session.space, settings, warm)
     if clock is not None:

@@ -1,12 +1,16 @@
 """What several test modules share: a small data set and short epochs."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
+from data_pipeline.manifest import MULTILABEL, POOL, TEST, ImageRow
 from data_pipeline.share import TrainingData, training_data
+from data_pipeline.split import Split
 from search.record import EpochRecord
 
 
@@ -33,6 +37,24 @@ def image_cache(session_folder: Path) -> Path:
 def small_dataset(image_cache: Path) -> Dataset:
     """The shipped sample at 32 x 32 pixels, two classes."""
     return prepare_dataset(DataSettings(size=32, cache=str(image_cache)))
+
+
+@pytest.fixture(scope="session")
+def findings_dataset(small_dataset: Dataset) -> Dataset:
+    """The same images with three findings each may show: pneumonia, one of the last image alone, and darkness."""
+    manifest, images = small_dataset.manifest, {POOL: small_dataset.pool.open(), TEST: small_dataset.test.open()}
+    last = manifest.pool_rows[-1]
+
+    def shown(row: ImageRow) -> tuple[int, ...]:
+        told = row.label == 1, row == last, images[row.pool][row.index].mean() < 110
+        return tuple(place for place, is_there in enumerate(told) if is_there)
+
+    rows = tuple(replace(row, label=-1, findings=shown(row)) for row in manifest.rows)
+    told = replace(manifest, classes=("pneumonia", "rare", "dark"), rows=rows, task=MULTILABEL)
+    train = np.union1d(small_dataset.split.train, [len(told.pool_rows) - 1])  # validation has none of the rare finding
+    return replace(
+        small_dataset, manifest=told, split=Split(train, np.setdiff1d(small_dataset.split.validation, train))
+    )
 
 
 @pytest.fixture(scope="session")

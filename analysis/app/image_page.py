@@ -23,6 +23,11 @@ def image_page(run: Run) -> list[Component]:
     if not run.folder.exists("winner", "model.keras"):
         said = "This run has no exported model: it gets one at its end, or from python -m search.evaluate RUN."
         return [title, html.P(said, className="problem")]
+    if run.record.is_multilabel:
+        said = (
+            f"The model tells several findings: python -m search.predict {run.folder.url} FILES answers about images."
+        )
+        return [title, html.P(said)]
     drop = dcc.Upload(
         html.Div(["Drop an X-ray here, or ", html.Span("choose a file", className="link"), " (JPEG, PNG, DICOM, ...)"]),
         id="image-drop",

@@ -77,7 +77,8 @@ def _run_row(name: str, run: Run) -> list[Any]:
     shown = [_link(run.name, "/trials", Address(run=name)), run.status, f"{len(run.trials):,}"]
     value = "" if best is None else f"{run.trials[run.metric][best.trial]:.4f}"
     shown += ["" if best is None else _link(best.what, "/trial", Address(run=name)), value]
-    share = None if best is None or "test" not in best.evaluations else accuracy(best, "test")
+    is_told = best is not None and "test" in best.evaluations and not run.record.is_multilabel
+    share = accuracy(best, "test") if best is not None and is_told else None
     shown.append("" if share is None else f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]")
     created = datetime.datetime.fromtimestamp(run.record.created, datetime.UTC)
     shown += [str(run.record.config.get("space", {}).get("question", "")), created.strftime("%Y-%m-%d %H:%M")]
@@ -259,7 +260,7 @@ def compare_page(library: Library, run: Run, address: Address, theme: style.Them
     parts += _drawn(style.restyled(overlay, theme), "Validation curves", caption, "compare-curves")
     parts.append(_side_by_side(run, chosen, address))
     scored = [trial for trial in chosen if "test" in Scored(run, trial).evaluations]
-    paired = comparison(run, scored) if len(scored) > 1 else None
+    paired = comparison(run, scored) if len(scored) > 1 and not run.record.is_multilabel else None
     if paired is not None and not paired.empty:
         caption = "On the same test images; differences are the first minus the second."
         parts.append(_figure_table(table_of(shown_columns(paired)), "Paired comparison", caption))

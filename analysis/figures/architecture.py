@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.checks import ImageShape
 from models.head import output_units
-from models.registry import FAMILIES, layer_table, model_config
+from models.registry import FAMILIES, Classes, layer_table, model_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,9 @@ class Layer:
     parameters: int | None
 
 
-def layers_of(parameters: Mapping[str, Any], image: ImageShape, classes: int, total: int | None = None) -> list[Layer]:
+def layers_of(
+    parameters: Mapping[str, Any], image: ImageShape, classes: Classes, total: int | None = None
+) -> list[Layer]:
     """The layers of a trial's model, first to last.
 
     Args:

@@ -76,6 +76,8 @@ def _bars(names: Sequence[str], numbers: Sequence[int], colors: Sequence[str]) -
 
 
 def _data(run: Run, _: "pd.DataFrame") -> "Drawn":
+    if run.record.is_multilabel:
+        return "An image may show several findings: the table of images counts them."
     counts = split_counts(run.record.data.get("counts", {}), run.classes)
     return "The run's record holds no counts." if counts.empty else draw_split_counts(counts)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from analysis import style
 from analysis.figures.panel import TrialPanel
-from analysis.scored import NOT_SCORED, Scored
+from analysis.scored import NOT_SCORED, OF_FINDINGS, Scored
 from search.record.prevalence import at_prevalence
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def draw_decision_curves(curves: Sequence[DecisionCurve]) -> "go.Figure":
 
 
 def _decision(scored: Scored) -> "Drawn":
+    if scored.run.record.is_multilabel:
+        return OF_FINDINGS
     predictions = scored.predictions(next(iter(scored.evaluations), ""))
     if predictions.empty:
         return NOT_SCORED

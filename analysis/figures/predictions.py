@@ -11,7 +11,7 @@ from analysis import style
 from analysis.figures.panel import NO_EPOCH, RunPanel, TrialPanel
 from analysis.figures.scales import MOST_POINTS, sampled
 from analysis.load import Run
-from analysis.scored import NOT_SCORED, Scored
+from analysis.scored import NOT_SCORED, OF_FINDINGS, Scored
 from analysis.statistics import (
     Reliability,
     bootstrap_weights,
@@ -349,6 +349,8 @@ _ONE_CLASS = "The images are all of one class, or the probabilities are not numb
 
 
 def _confusion(scored: Scored) -> "Drawn":
+    if scored.run.record.is_multilabel:
+        return OF_FINDINGS
     for dataset in scored.evaluations:
         return draw_confusion(confusion(scored.confusion(dataset), scored.run.classes))
     return NOT_SCORED
@@ -358,6 +360,8 @@ def _of_predictions(draw: "Callable[[Run, pd.DataFrame], Drawn]") -> "Callable[[
     """A panel of the predictions on the first set of images that was scored: test, else validation, else another."""
 
     def panel(scored: Scored) -> "Drawn":
+        if scored.run.record.is_multilabel:
+            return OF_FINDINGS
         predictions = scored.predictions(next(iter(scored.evaluations), ""))
         return NOT_SCORED if predictions.empty else draw(scored.run, predictions)
 

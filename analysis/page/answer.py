@@ -11,7 +11,17 @@ from analysis.load import Run
 from analysis.page.model import describe_model
 from analysis.scored import Scored, ScoredImages, finished_by_metric, scored_winner
 from analysis.tables.subgroups import smallest_groups
-from search.record import FINAL, STOPPED, TEST, VALIDATION, OperatingPoint, looks_words, lower_is_better, trial_name
+from search.record import (
+    FINAL,
+    STOPPED,
+    TEST,
+    VALIDATION,
+    Evaluation,
+    OperatingPoint,
+    looks_words,
+    lower_is_better,
+    trial_name,
+)
 from search.record.intervals import count_patients
 
 
@@ -70,6 +80,8 @@ def scores(chosen: Scored) -> tuple[Score, ...]:
         columns = ("val_balanced_accuracy", "val_auc", "val_accuracy")
         values = {name: float(run.trials[name][chosen.trial]) for name in columns}
         return tuple(Score(style.label(name), value) for name, value in values.items() if value == value)
+    if run.record.is_multilabel:
+        return _means(chosen.evaluations[dataset])
     counts, images = chosen.confusion(dataset), chosen.images(dataset)
     share = accuracy(chosen, dataset)
     patients = count_patients(images.patients)
@@ -87,6 +99,14 @@ def scores(chosen: Scored) -> tuple[Score, ...]:
         if counts[k].sum():
             found.append(_share(name, counts[k, k] / counts[k].sum(), images, images.labels == k))
     return tuple(found)
+
+
+def _means(entry: Evaluation) -> tuple[Score, ...]:
+    """The mean scores over the findings that some images show and some do not."""
+    judged = sum(finding.auc is not None for finding in entry.findings)
+    over = f"mean over {judged} of {len(entry.findings)} findings, {entry.images:,} images"
+    named = {"AUC": entry.auc, "average precision": entry.average_precision}
+    return tuple(Score(f"{entry.dataset} {name}, {over}", value) for name, value in named.items() if value is not None)
 
 
 def _decided(chosen: Scored, dataset: str) -> tuple[tuple[float, float | None, float | None], ...] | None:
@@ -194,11 +214,14 @@ def _looked(run: Run) -> list[str]:
 
 def _generalizes(chosen: Scored) -> list[str]:
     """A caution where the test score is clearly below validation."""
-    found = {name: entry.balanced_accuracy for name, entry in chosen.evaluations.items()}
+    score = "auc" if chosen.run.record.is_multilabel else "balanced_accuracy"
+    values = {name: getattr(entry, score) for name, entry in chosen.evaluations.items()}
+    found = {name: value for name, value in values.items() if value is not None}
     if not {TEST, VALIDATION} <= set(found) or found[VALIDATION] - found[TEST] < 0.03:
         return []
+    name = "The mean AUC" if chosen.run.record.is_multilabel else "Balanced accuracy"
     return [
-        f"Balanced accuracy falls from {found[VALIDATION]:.3f} on validation to {found[TEST]:.3f} on test "
+        f"{name} falls from {found[VALIDATION]:.3f} on validation to {found[TEST]:.3f} on test "
         f"(other images): expect the test figure, not the validation one."
     ]
 

@@ -6,8 +6,9 @@ from analysis.figures.architecture import Layer, layers_of
 from analysis.figures.gallery import Mistake, gallery, mistakes
 from analysis.frames import parameters_of
 from analysis.load import Run
-from analysis.scored import NOT_SCORED, Scored
+from analysis.scored import NOT_SCORED, OF_FINDINGS, Scored
 from models.cnn import CnnConfig
+from models.registry import told_apart
 from search.record import trial_name
 
 MISTAKES_CAPTION = (
@@ -47,7 +48,8 @@ def model_layers(run: Run, trial: int) -> list[Layer]:
     data = run.record.config.get("data", {})
     size, channels = int(data.get("size", 224)), int(data.get("channels", 1))
     total = int(run.trials["parameters"][trial]) or None
-    return layers_of(parameters_of(run, trial), (size, size, channels), len(run.classes), total)
+    classes = told_apart(run.classes, run.record.is_multilabel)
+    return layers_of(parameters_of(run, trial), (size, size, channels), classes, total)
 
 
 def shown_mistakes(scored: Scored) -> list[Mistake] | str:
@@ -55,6 +57,8 @@ def shown_mistakes(scored: Scored) -> list[Mistake] | str:
 
     Without any, the reason in words.
     """
+    if scored.run.record.is_multilabel:
+        return OF_FINDINGS
     dataset = next(iter(scored.evaluations), "")
     predictions = scored.predictions(dataset)
     if predictions.empty:

@@ -15,7 +15,7 @@ def table_blocks(runs: Sequence[Run], section: str) -> list[Block]:
     return [
         Block(table.title, table.caption, _parts(table, runs), closed=table.closed)
         for table in TABLES.values()
-        if table.section == section and table.fits(runs)
+        if table.section == section and table.suits(runs)
     ]
 
 

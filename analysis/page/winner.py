@@ -11,7 +11,8 @@ from analysis.frames import parameters_of
 from analysis.load import Run
 from analysis.page.blocks import Block, Part, figure_part, is_absent, shown_columns, table_of
 from analysis.page.model import MISTAKES_CAPTION, heading, model_layers, shown_mistakes
-from analysis.scored import NOT_SCORED, Scored, scored_winner
+from analysis.scored import NOT_SCORED, OF_FINDINGS, Scored, scored_winner
+from analysis.tables.findings import mean_scores
 from analysis.tables.selection import model_scores
 
 _NO_WINNER = "No trial has finished."
@@ -26,11 +27,12 @@ def winner_blocks(runs: Sequence[Run]) -> list[Block]:
     def block(title: str, caption: str, make: Callable[[Scored], Part], width: str = "full") -> Block:
         return Block(title, caption, tuple(_for_winner(run, scored, make) for run, scored in chosen), width)
 
-    return [
+    blocks = [
         block(
             "Results",
             "The exported model on every set of images, with 95 % intervals: Wilson's for accuracy, resampled patients "
-            "for the others. Sensitivity and specificity are those at a probability of 0.5.",
+            "for the others. Sensitivity and specificity are those at a probability of 0.5. Of several findings an "
+            "image, means over those that some images show and some do not, without intervals.",
             _results,
         ),
         *(_panel_block(panel, chosen) for panel in TRIAL_PANELS),
@@ -43,6 +45,7 @@ def winner_blocks(runs: Sequence[Run]) -> list[Block]:
         ),
         block("Its mistakes", MISTAKES_CAPTION, _pictures),
     ]
+    return [each for each in blocks if any(part.reason != OF_FINDINGS for part in each.parts)]
 
 
 def _panel_block(panel: TrialPanel, chosen: Sequence[tuple[Run, Scored | None]]) -> Block:
@@ -61,6 +64,8 @@ def _results(scored: Scored) -> Part:
     """Every set of images that the model was scored on, with its intervals."""
     if not scored.evaluations:
         return Part(scored.run.name, reason=NOT_SCORED)
+    if scored.run.record.is_multilabel:
+        return Part(scored.run.name, table=table_of(shown_columns(mean_scores(scored))), note=f"{scored.what}.")
     return Part(scored.run.name, table=table_of(shown_columns(model_scores(scored))), note=f"{scored.what}.")
 
 

@@ -68,6 +68,12 @@ def printed(arguments: Sequence[str]) -> str:
 
 def _texts(runs: Sequence[Run], given: argparse.Namespace, titled: bool) -> dict[str, str]:
     """Every table that is asked for as text, by name."""
+    for name in given.table or ():
+        if not TABLES[name].can_be_of(runs):
+            raise CommandError(
+                f"The table {name} is of images with one class each. Received: a run with several findings an image. "
+                "Print --table findings."
+            )
     return {
         name: to_text(
             chosen_columns(chosen_rows(make_table(runs, name), given.where), given.columns),

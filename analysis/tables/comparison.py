@@ -83,8 +83,8 @@ def evaluations_table(run: Run) -> pd.DataFrame:
 
     Accuracies have intervals over patients; those of older records the first `WITH_INTERVALS`.
     """
-    frame = run.evaluations.drop(columns="confusion")
-    unknown = frame.index[frame["accuracy_low"].isna()][:WITH_INTERVALS]
+    frame = run.evaluations.drop(columns=["confusion", "findings"])
+    unknown = frame.index[frame["accuracy_low"].isna() & (not run.record.is_multilabel)][:WITH_INTERVALS]
     for place in unknown:
         entry: Any = frame.loc[place]
         frame.loc[place, ["accuracy_low", "accuracy_high"]] = _accuracy_interval(run, entry["trial"], entry["dataset"])
@@ -153,6 +153,7 @@ TABLES = (
         caption="Differences are the first minus the second, on the same images, with patients as the units; p of "
         "McNemar's and DeLong's tests, then corrected for the number of pairs (Holm): below 0.05 the two differ.",
         nothing="Fewer than two trials were scored on test images.",
+        of_classes=True,
     ),
     Table(
         "evaluations",
@@ -171,5 +172,6 @@ TABLES = (
         "Confiance à accorder aux probabilités",
         calibration,
         headings_fr={"confidence": "confiance", "brier": "Brier"},
+        of_classes=True,
     ),
 )

@@ -98,7 +98,7 @@ def _images_of_epoch(run: Run) -> int:
 
 
 def _count(run: Run, part: str) -> int:
-    return sum(run.record.data.get("counts", {}).get(part, ()))
+    return run.record.images(part)
 
 
 def _sharing(run: Run) -> Line:

@@ -21,7 +21,8 @@ def ranking(run: Run, top: int = TOP) -> pd.DataFrame:
 
     The first `top` evaluated trials have intervals over the patients of the test images: Wilson's for test accuracy,
     sensitivity and specificity, the bootstrap's for AUC and balanced accuracy. In a run with confirmations, `confirms`
-    is the number of the trial whose configuration a trial trained again.
+    is the number of the trial whose configuration a trial trained again. With several findings an image, test scores
+    are means over findings, without intervals.
     """
     trials = run.trials[run.trials[run.metric].notna()]
     # Stable: of equals the lower number is first, as in the search's choice of its winner.
@@ -32,8 +33,9 @@ def ranking(run: Run, top: int = TOP) -> pd.DataFrame:
     again = ["confirms"] if order["confirms"].notna().any() else []
     frame = frame.join(order[["status", *again, "epoch", "epochs", "parameters"]]).join(order[_validation_columns(run)])
     frame = frame.join(run.trials[_test_columns(run)])
-    evaluated = [int(trial) for trial in frame.index[frame["test_accuracy"].notna()]]
-    frame = frame.join(_image_columns(run, evaluated[:top]))
+    if not run.record.is_multilabel:
+        evaluated = [int(trial) for trial in frame.index[frame["test_accuracy"].notna()]]
+        frame = frame.join(_image_columns(run, evaluated[:top]))
     return pd.concat([frame, order[[*run.hyperparameters]]], axis=1).reset_index(drop=True)
 
 
@@ -42,6 +44,8 @@ def _validation_columns(run: Run) -> list[str]:
 
 
 def _test_columns(run: Run) -> list[str]:
+    if run.record.is_multilabel:
+        return ["test_auc", "test_average_precision"]
     return ["test_accuracy", *(["test_sensitivity", "test_specificity"] if len(run.classes) == 2 else [])]
 
 

@@ -18,6 +18,7 @@ from analysis.tables import (
     decisions,
     effects,
     endings,
+    findings,
     isolation,
     looks,
     ranking,
@@ -29,6 +30,7 @@ _ALL: tuple[Table, ...] = (
     *replay.TABLES,
     *dataset.TABLES,
     *ranking.TABLES,
+    *findings.TABLES,
     *decisions.TABLES,
     *subgroups.TABLES,
     *selection.TABLES,
@@ -52,10 +54,12 @@ def make_table(runs: Sequence[Run], name: str, **options: Any) -> pd.DataFrame:
         **options: of that table's function, for example `top=50` of "ranking".
 
     Raises:
-        ValueError: there is no such table, or no run.
+        ValueError: there is no such table or no run, or the table cannot be made of a run.
     """
     if name not in TABLES:
         raise ValueError(f"A table must be one of {', '.join(TABLES)}. Received: {name!r}.")
+    if not TABLES[name].can_be_of(runs):
+        raise ValueError(f"The table {name} is of images with one class each. Received: a run with several findings.")
     if not runs:
         raise ValueError("A table needs at least one run. Received: none. Load one with analysis.load(PATH).")
     return TABLES[name].of(runs, **options)
@@ -63,4 +67,4 @@ def make_table(runs: Sequence[Run], name: str, **options: Any) -> pd.DataFrame:
 
 def default_tables(runs: Sequence[Run]) -> list[str]:
     """The names of the tables that have something to say about the runs."""
-    return [table.name for table in TABLES.values() if table.fits(runs)]
+    return [table.name for table in TABLES.values() if table.suits(runs)]

@@ -152,6 +152,7 @@ TABLES = (
         "The model that the search exported, with 95 % intervals",
         "Le modèle retenu par la recherche, avec IC à 95 %",
         winner_table,
+        of_classes=True,
     ),
     Table(
         "selection",
@@ -165,5 +166,6 @@ TABLES = (
         "before it, on the same images.",
         nothing=NOT_SCORED,
         texts=("selection",),
+        of_classes=True,
     ),
 )

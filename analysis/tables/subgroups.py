@@ -33,7 +33,7 @@ def subgroup_table(run: Run) -> pd.DataFrame:
         state anything of the images.
     """
     model = scored_winner(run)
-    if model is None or model.exported is None:
+    if run.record.is_multilabel or model is None or model.exported is None:
         return pd.DataFrame(columns=[*COLUMNS])
     threshold, lines = model.exported.operating_point.threshold, []
     for dataset in [name for name in model.evaluations if name not in (VALIDATION, SHIFTED)]:
@@ -107,6 +107,6 @@ TABLES = (
         caption="By what files or tables state of each image. Sensitivity and specificity are those at the operating "
         f"point. Intervals of 95 % over patients: Wilson's, DeLong's for AUC; scores of fewer than {FEWEST} images "
         "have none. Groups are small and many: a difference between two of them is a question, not a finding.",
-        nothing="Neither files nor tables state age, sex or view of the images.",
+        nothing="Neither files nor tables state age, sex or view of the images, or these may show several findings.",
     ),
 )

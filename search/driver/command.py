@@ -122,7 +122,7 @@ def print_images(console: "Console", manifest: Manifest, split: Split, data: Dat
     for name in (*manifest.classes, "all"):
         table.add_column(name, justify="right")
     for part, numbers in split.counts(manifest).items():
-        table.add_row(part, *(f"{number:,}" for number in (*numbers, sum(numbers))))
+        table.add_row(part, *(f"{number:,}" for number in (*numbers, split.sizes(manifest)[part])))
     console.print(table)
 
 

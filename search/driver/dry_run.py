@@ -5,7 +5,7 @@ The images are prepared, and kept in the cache for the search: only then is it k
 
 from collections.abc import Sequence
 
-from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut, feature_numbers
+from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut, feature_numbers, told_apart
 from search.driver.command import check_prepared, prepare
 from search.driver.preflight import check_machine, check_storage
 from search.driver.resources import choose_resources, has_backbones
@@ -38,7 +38,7 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     dataset = prepare(settings, console)
     manifest, split = dataset.manifest, dataset.split
     meaning = check_prepared(space, settings, dataset)
-    smallest, largest = check_models(space, settings, len(manifest.classes))
+    smallest, largest = check_models(space, settings, told_apart(manifest.classes, manifest.is_multilabel))
     console.print(f"[bold]Space {space.name}[/bold]  {settings.space.question}")
     for name, entry in settings.space.parameters.items():
         console.print(f"  {name:14} {entry}", markup=False)
@@ -118,7 +118,7 @@ def budget_lines(settings: Settings, images: int, at_a_time: int = 1) -> list[st
             f"time budget {duration_text(budget)}: what fits is not known before the first epochs are measured",
         ]
     pace, run = Pace(folder.read_trials().values()), folder.read_run()
-    scale = images / max(1, sum(run.data["counts"]["train"]))
+    scale = images / max(1, run.images("train"))
     kept = evaluation_seconds(pace, budget, settings.evaluate.ensemble + search.confirm, at_a_time)
     kept += confirmation_seconds(pace, budget, search, at_a_time)
     epochs = int(at_a_time * (budget - kept) / max(scale * pace.epoch(), 1e-3))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.registry import FAMILIES, ModelConfig
+from models.registry import FAMILIES, Classes, ModelConfig
 from search.driver.coming import planned_hosts
 from search.driver.machine import Gpu, Host, describe_hosts, find_gpu_hosts, find_hosts, group_hosts, with_coming
 from search.driver.waiting import Patience, get_patiently, launch_reasons
@@ -247,7 +247,7 @@ def plan_resources(
     space: Space,
     largest: ModelConfig,
     shape: tuple[int, int, int],
-    classes: int,
+    classes: Classes,
     say: Callable[[str], None],
     joined: bool = False,
 ) -> TrialResources:
@@ -258,7 +258,7 @@ def plan_resources(
         space: of the search.
         largest: its model with the most parameters.
         shape: of an image, (H, W, C).
-        classes: of the data set.
+        classes: their number in the data set, or findings.
         say: tells the user what the search waits for.
         joined: whether Ray is a cluster that was there before, to which hosts may still come.
 

@@ -69,6 +69,7 @@ def create_run(folder: RunFolder, settings: Settings, dataset: Dataset, warm: Wa
                 "fingerprint": manifest.fingerprint,
                 "root": manifest.root,
                 "counts": split.counts(manifest),
+                "images": split.sizes(manifest),
                 "set_aside": len(manifest.bad),
                 "white": manifest.white,
                 "held_out": manifest.held_out,
@@ -93,8 +94,8 @@ def check_same_data(folder: RunFolder, dataset: Dataset) -> None:
     if folder.read_run().data["fingerprint"] == dataset.manifest.fingerprint:
         return
     stored, _ = read_manifest(io.BytesIO(folder.read("manifest.parquet")))
-    then = {row.image_id: (row.content_hash, row.label, row.pool) for row in stored.rows}
-    now = {row.image_id: (row.content_hash, row.label, row.pool) for row in dataset.manifest.rows}
+    then = {row.image_id: (row.content_hash, row.label_text, row.pool) for row in stored.rows}
+    now = {row.image_id: (row.content_hash, row.label_text, row.pool) for row in dataset.manifest.rows}
     gone, new = sorted(then.keys() - now.keys()), sorted(now.keys() - then.keys())
     changed = sorted(name for name in then.keys() & now.keys() if then[name] != now[name])
     parts = [

@@ -12,7 +12,7 @@ from data_pipeline.dataset import Dataset
 from data_pipeline.shards import HostDisks
 from data_pipeline.split import Split, repeat_splits
 from models import ONEDNN
-from models.registry import PUBLISHED, ModelConfig, count_parameters
+from models.registry import PUBLISHED, Classes, ModelConfig, count_parameters, told_apart
 from search.driver.coming import planned_hosts
 from search.driver.image_plan import ImagePlan, image_sizes, place_images, plan_images
 from search.driver.limits import Limits, find_limits
@@ -93,7 +93,8 @@ def open_session(
         SettingsError: a trial asks for more than the machine has, or a host has no room for images.
         models.registry.WeightsError: pretrained weights can be neither read nor downloaded.
     """
-    classes, images = len(dataset.manifest.classes), len(dataset.split.train) + len(dataset.split.validation)
+    classes = told_apart(dataset.manifest.classes, dataset.manifest.is_multilabel)
+    images = len(dataset.split.train) + len(dataset.split.validation)
     _, (_, largest) = check_models(space, settings, classes)
     with ray_session(settings.cluster.mode, say) as joined:
         plan, disks = place_images(settings, dataset)
@@ -229,7 +230,7 @@ def _local_options(limits: Limits) -> dict[str, Any]:
     return options
 
 
-def check_models(space: Space, settings: Settings, classes: int) -> tuple[tuple[int, ModelConfig], ...]:
+def check_models(space: Space, settings: Settings, classes: Classes) -> tuple[tuple[int, ModelConfig], ...]:
     """The smallest and the largest model of the space by parameters, each with its number of parameters.
 
     Raises:

@@ -20,6 +20,8 @@ from search.trial.training import PREDICT_BATCH, predict
 if TYPE_CHECKING:
     import keras
 
+NO_FINDING = "no finding"
+JOINT = "|"  # between the findings of a decision
 _AHEAD = 2  # batches that are read while the model works on one
 _UNLIKE = "unlike the training images: its distance from them is {:.2f}, and 99 in 100 of their own kind stay below 1"
 
@@ -30,8 +32,9 @@ class Answer:
 
     Attributes:
         file: its path, as it was given or found.
-        probabilities: of each class; empty where the file could not be read.
-        decision: a class's name; empty where the file could not be read.
+        probabilities: of each class or finding; empty where the file could not be read.
+        decision: a class's name; or the names of the findings that are called present, with `JOINT` between, or
+            `NO_FINDING`; empty where the file could not be read.
         unlike: how unlike the training images it is, as `Typical.unlikeness`; None where that is not known.
         warnings: why the answer may be worth less, a sentence each.
         reason: why the file could not be read; empty where it could.
@@ -63,12 +66,14 @@ class Predictor:
         point: of two classes, where the decision between them changes. It is held against the probabilities as the
             model gives them, whatever `shares`.
         shares: the class shares at which probabilities are wanted; None: those at which the model's hold.
+        finding_points: of several findings an image, where each is called present.
     """
 
     model: "keras.Model"
     signature: Signature
     point: OperatingPoint
     shares: Sequence[float] | None = None
+    finding_points: Sequence[OperatingPoint] = ()
 
     def answers(self, files: Sequence[str]) -> Iterator[Answered]:
         """An answer about each file, in their order; files are read on all cores while the model predicts."""
@@ -90,12 +95,15 @@ class Predictor:
         pixels = np.zeros((room, *images[0].pixels.shape), np.uint8)
         pixels[: len(images)] = [image.pixels for image in images]
         p = predict(self.model, pixels, np.arange(room))[: len(images)]  # (n, K)
-        decided = decide(p, self.point)
+        if self.signature.is_multilabel:
+            decisions = [name_present(row, classes, self.finding_points) for row in p]
+        else:
+            decisions = [classes[label] for label in decide(p, self.point)]
         shown = p if self.shares is None else at_shares(p, self.signature.shares, self.shares)
         unlike = [None] * len(images) if typical is None else typical.unlikeness(pixels[: len(images)]).tolist()
-        for image, row, label, distance in zip(images, shown.tolist(), decided, unlike, strict=True):
+        for image, row, decision, distance in zip(images, shown.tolist(), decisions, unlike, strict=True):
             far = [_UNLIKE.format(distance)] if distance is not None and distance > 1 else []
-            yield Answer("", tuple(row), classes[label], distance, (*image.warnings, *far))
+            yield Answer("", tuple(row), decision, distance, (*image.warnings, *far))
 
 
 def decide(probabilities: NDArray[np.floating], point: OperatingPoint) -> NDArray[np.int64]:
@@ -108,6 +116,18 @@ def decide(probabilities: NDArray[np.floating], point: OperatingPoint) -> NDArra
     if probabilities.shape[1] == 2:
         return (probabilities[:, 1] >= point.threshold).astype(np.int64)
     return np.asarray(probabilities.argmax(axis=1), np.int64)
+
+
+def name_present(probabilities: NDArray[np.floating], findings: Sequence[str], points: Sequence[OperatingPoint]) -> str:
+    """The findings of an image that are called present, with `JOINT` between as in NIH's tables, or `NO_FINDING`.
+
+    Args:
+        probabilities: float (K,).
+        findings: K names.
+        points: of each finding, which is called present at its threshold or above.
+    """
+    called = zip(findings, probabilities.tolist(), points, strict=True)
+    return JOINT.join(name for name, p, point in called if p >= point.threshold) or NO_FINDING
 
 
 def _read_ahead(files: Sequence[str], rules: InputRules) -> Iterator[list[tuple[str, NewImage | BadFile]]]:

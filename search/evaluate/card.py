@@ -29,6 +29,9 @@ def winner_lines(winner: Winner) -> Iterator[str]:
     if winner.why_calibrated:
         yield _calibration_words(winner)
     for entry in winner.evaluations:
+        if entry.findings:
+            yield _findings_words(entry)
+            continue
         ranking = "" if entry.auc is None else f", AUC {entry.auc:.3f}"
         if entry.average_precision is not None:
             ranking += f", average precision {entry.average_precision:.3f}"
@@ -45,6 +48,16 @@ def winner_lines(winner: Winner) -> Iterator[str]:
             if each.dataset not in (VALIDATION, SHIFTED):
                 rates = ", ".join(f"{name} {_rate(getattr(each, key))}" for name, key in _RATE_NAMES.items())
                 yield f"{each.dataset} there, prevalence {_prevalence_words(each)}: {rates}"
+
+
+def _findings_words(entry: Evaluation) -> str:
+    """The scores of several findings an image on one set of images: means over those that it can tell."""
+    judged = sum(finding.auc is not None for finding in entry.findings)
+    return (
+        f"{entry.dataset}: mean AUC {_cell(entry.auc) or 'unknown'}, mean average precision "
+        f"{_cell(entry.average_precision) or 'unknown'}, over {judged} of {len(entry.findings)} findings; "
+        f"loss {entry.loss:.3f} ({entry.images} images of {entry.patients} patients)"
+    )
 
 
 def _interval_words(entry: Evaluation) -> str:
@@ -84,7 +97,10 @@ def winner_card(
         *_section("Split", _fact_lines(facts, "partition", "disjoint", "held_out")),
         *_section("Preprocessing", _fact_lines(facts, "preprocessing", "incomplete", "prediction")),
         *_section("Probabilities and decisions", _probability_lines(run, winner)),
-        *_section("Scores", [*_score_lines(winner), *_decision_lines(winner)]),
+        *_section(
+            "Scores",
+            _finding_lines(run, winner) if run.is_multilabel else [*_score_lines(winner), *_decision_lines(winner)],
+        ),
         *_section("Subgroups", _subgroup_lines(subgroups)),
         *_section("Limits", _limit_lines(facts, looks)),
         *(line for trial in members for line in _member_lines(trial)),
@@ -116,16 +132,24 @@ def _use_lines(run: RunRecord, members: Sequence[TrialRecord], facts: Mapping[st
         f"{facts['task']} A research result, not a medical device: no diagnosis may rest on it. {FOR_THE_AUTHOR}: for "
         "which patients, at which place in their care, and for which users.",
         "",
-        f"- classes, in the order of the outputs: {', '.join(run.classes)}",
+        f"- {'findings' if run.is_multilabel else 'classes'}, in the order of the outputs: {', '.join(run.classes)}",
         f"- input: float32 (N, {data['size']}, {data['size']}, {data['channels']}), grey values divided by 255",
-        f"- output: {f'the probability of {run.positive}' if run.positive else 'one probability a class'}",
+        f"- output: {_output_words(run)}",
         *positive,
         f"- parameters: {sum(trial.parameter_count for trial in members):,}",
         f"- load it: `keras.models.load_model('{run.name}/winner/model.keras')`",
     ]
 
 
+def _output_words(run: RunRecord) -> str:
+    if run.is_multilabel:
+        return "the probability of each finding by itself; they do not add up to 1"
+    return f"the probability of {run.positive}" if run.positive else "one probability a class"
+
+
 def _probability_lines(run: RunRecord, winner: Winner) -> list[str]:
+    if run.is_multilabel:
+        return ["- not calibrated; what is called present stands beside each finding below"]
     return [
         f"- {_calibration_words(winner)}",
         *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
@@ -183,6 +207,24 @@ def _limit_lines(facts: Mapping[str, str], looks: Sequence[Look]) -> list[str]:
         f"- looks at test images: {looks_words(looks) or 'none recorded'}",
         *_fact_lines(facts, "warnings"),
         f"- {FOR_THE_AUTHOR}: known faults of the labels, who is not represented, and when it must not be used.",
+    ]
+
+
+def _finding_lines(run: RunRecord, winner: Winner) -> list[str]:
+    """The scores of a winner that tells several findings an image: their means, then a row a finding."""
+    rows = [
+        f"| {name} | {entry.dataset} | {found.positives} of {entry.images} | {_cell(found.auc)} | "
+        f"{_cell(found.average_precision)} | {point.words} |"
+        for entry in winner.evaluations
+        for name, found, point in zip(run.classes, entry.findings, winner.finding_points, strict=True)
+    ]
+    return [
+        *(f"- {line}" for line in winner_lines(winner)),
+        "",
+        "| finding | images of | that show it | AUC | average precision | called present |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
     ]
 
 

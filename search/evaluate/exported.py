@@ -24,6 +24,7 @@ class ExportedWinner:
         inside: the folder of its files in there; empty where they are in the folder itself.
         signature: what it takes and gives.
         point: of two classes, where the decision between them changes.
+        finding_points: of several findings an image, where each is called present.
         run: its run's record; None where only the winner's files are there.
     """
 
@@ -31,6 +32,7 @@ class ExportedWinner:
     inside: tuple[str, ...]
     signature: Signature
     point: OperatingPoint
+    finding_points: tuple[OperatingPoint, ...]
     run: RunRecord | None
 
     def load_model(self) -> "keras.Model":
@@ -68,7 +70,8 @@ def open_winner(given: str) -> ExportedWinner:
             "A packed run holds no weights; a run gets its winner at its end or from python -m search.evaluate RUN."
         )
     run = folder.read_run() if inside else None
-    return ExportedWinner(folder, inside, _read_signature(folder, inside, run), _read_point(folder, inside), run)
+    signature = _read_signature(folder, inside, run)
+    return ExportedWinner(folder, inside, signature, *_read_points(folder, inside, signature), run)
 
 
 def _read_signature(folder: RunFolder, inside: tuple[str, ...], run: RunRecord | None) -> Signature:
@@ -84,12 +87,17 @@ def _read_signature(folder: RunFolder, inside: tuple[str, ...], run: RunRecord |
     return recorded_signature(run, [trials[number] for number in winner.trials], winner)
 
 
-def _read_point(folder: RunFolder, inside: tuple[str, ...]) -> OperatingPoint:
-    """The operating point in the winner's record, or the more probable class where it has none."""
+def _read_points(
+    folder: RunFolder, inside: tuple[str, ...], signature: Signature
+) -> tuple[OperatingPoint, tuple[OperatingPoint, ...]]:
+    """The operating point in the winner's record and those of its findings; a probability of 0.5 where it has none."""
+    equal = (OperatingPoint(),) * len(signature.classes) if signature.is_multilabel else ()
     if not folder.exists(*inside, RECORD):
-        return OperatingPoint()
+        return OperatingPoint(), equal
     try:
-        return from_json(OperatingPoint, json.loads(folder.read(*inside, RECORD)).get("operating_point", {}))
+        content = json.loads(folder.read(*inside, RECORD))
+        points = tuple(from_json(OperatingPoint, entry) for entry in content.get("finding_points", ()))
+        return from_json(OperatingPoint, content.get("operating_point", {})), points or equal
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(
             f"A {RECORD} holds the winner's record. Received: a damaged one in {folder.url} ({error!r}). Restore it, "

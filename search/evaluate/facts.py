@@ -48,8 +48,9 @@ def data_facts(run: RunRecord) -> dict[str, str]:
     data, counts = run.config["data"], run.data.get("counts", {})
     parts = "; ".join(f"{part} {_class_counts(run.classes, numbers)}" for part, numbers in counts.items())
     aside = run.data.get("set_aside")
+    shown, apart = "Says of each image whether it shows {}.", "Tells {} apart on an image."
     found = {
-        "task": f"Tells {_listed(run.classes)} apart on an image.",
+        "task": (shown if run.is_multilabel else apart).format(_listed(run.classes)),
         "labels": f"The classes come from {_label_source(data)}.",
         "counts": f"Images: {parts}." if parts else "",
         "fingerprint": f"The data's fingerprint is `{run.data['fingerprint']}`." if "fingerprint" in run.data else "",
@@ -100,9 +101,11 @@ def _facts_of_results(winner: Winner, looks: Sequence[Look], subgroups: Sequence
     counted = looks_words(looks)
     return {
         "patients": f"Patients: {patients}." if patients else "",
-        "output": "It gives the probability of each class.",
+        "output": f"It gives the probability of each {'finding' if winner.finding_points else 'class'}.",
         "calibration": _calibration(winner.calibrated_on),
-        "threshold": f"Decision: {winner.operating_point.words}." if len(winner.bias) == 2 else "",
+        "threshold": ""
+        if winner.finding_points or len(winner.bias) != 2
+        else f"Decision: {winner.operating_point.words}.",
         "metrics": "Loss, accuracy, balanced accuracy, AUC, average precision, and of two classes sensitivity, "
         "specificity, PPV and NPV; the run's page draws ROC, precision-recall, calibration and decision curves.",
         "intervals": "Intervals are of 95 %, over patients (Wilson; predictive values by Mercaldo's logit).",
@@ -159,6 +162,11 @@ def _partition(split: Mapping[str, Any]) -> str:
         "patient": "the same number of each class",
         "balanced": "the same number of each class",
     }
+    if split.get("folds"):
+        return (
+            f"The training images are divided into {split['folds']} folds with the same share of each class, with seed "
+            f"{split['seed']}; each validates in one repeat."
+        )
     rule = rules.get(split.get("method", ""))
     if rule is None:
         return ""
@@ -181,7 +189,7 @@ def _disjoint(split: Mapping[str, Any]) -> str:
         "patient": "patient, as far as names, folders or tags tell them",
         "balanced": "image",
     }
-    level = apart.get(split.get("method", ""))
+    level = apart.get("stratified" if split.get("folds") else split.get("method", ""))
     return f"Training and validation are apart by {level}." if level else ""
 
 

@@ -37,15 +37,55 @@ def choose_point(
             f"{len(of_positive)} positive and {len(of_negative)} negative ones. Leave it out."
         )
     ((name, least),) = wanted.items()
-    values = np.unique(positive).astype(np.float64)
-    above_all = max((values[-1] + 1) / 2, float(np.nextafter(np.float32(values[-1]), np.float32(2))))
-    cuts = np.concatenate([[values[0] / 2], (values[:-1] + values[1:]) / 2, [above_all]])
+    cuts = _cuts(positive)
     if name == "sensitivity":
         found = len(of_positive) - np.searchsorted(of_positive, cuts)  # images at each cut or above
         threshold = cuts[found / len(of_positive) >= least].max()
     else:
         threshold = cuts[np.searchsorted(of_negative, cuts) / len(of_negative) >= least].min()
     return OperatingPoint(f"{name} {least:g}", float(threshold), chosen_on)
+
+
+def finding_points(
+    labels: NDArray[np.int64], probabilities: NDArray[np.floating], wanted: Mapping[str, float] | None, chosen_on: str
+) -> tuple[OperatingPoint, ...]:
+    """Where each of several findings is called present; a finding that no image or each shows has 0.5.
+
+    Args:
+        labels: 0 or 1, int64 (N, K); of validation.
+        probabilities: float (N, K).
+        wanted: as in `choose_point`; None for the largest sum of sensitivity and specificity.
+        chosen_on: the name of this set of images.
+    """
+    points = []
+    for shown, p in zip(labels.T, probabilities.T, strict=True):
+        if shown.all() or not shown.any():
+            points.append(OperatingPoint())
+        elif wanted is None:
+            points.append(OperatingPoint("Youden's index", _youden_threshold(shown, p), chosen_on))
+        else:
+            points.append(choose_point(shown, p, wanted, chosen_on))
+    return tuple(points)
+
+
+def _youden_threshold(labels: NDArray[np.int64], positive: NDArray[np.floating]) -> float:
+    """The threshold with the largest sum of sensitivity and specificity, the highest of equals.
+
+    Source: Youden 1950, 'Index for rating diagnostic tests'.
+    """
+    cuts = _cuts(positive)
+    of_positive, of_negative = np.sort(positive[labels == 1]), np.sort(positive[labels == 0])
+    sensitivity = 1 - np.searchsorted(of_positive, cuts) / len(of_positive)
+    specificity = np.searchsorted(of_negative, cuts) / len(of_negative)
+    index = sensitivity + specificity
+    return float(cuts[index >= index.max() - 1e-12].max())
+
+
+def _cuts(positive: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Thresholds below, between and above the probabilities, float64, in order."""
+    values = np.unique(positive).astype(np.float64)
+    above_all = max((values[-1] + 1) / 2, float(np.nextafter(np.float32(values[-1]), np.float32(2))))
+    return np.concatenate([[values[0] / 2], (values[:-1] + values[1:]) / 2, [above_all]])
 
 
 def decisions_on(

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from search.record.intervals import count_patients, effective_count, wilson_inte
 from search.trial.metrics import score
 
 _SOURCE = b"source"  # in the file's own metadata
+_LABEL = "label"
 
 
 def prediction_table(
@@ -27,19 +27,24 @@ def prediction_table(
 ) -> pa.Table:
     """Predictions on one set of images, one row an image: `dataset`, `image_id`, `label`, `p_<class>`, others.
 
+    Of several findings an image, each has its `label_<finding>`, 0 or 1, in place of `label`.
+
     Args:
         dataset: the set's name.
         image_ids: N names, as in the manifest.
-        labels: int64 (N,), in [0, K).
-        probabilities: float32 (N, K), rows sum to 1.
+        labels: int64 (N,), in [0, K); or of several findings an image 0 or 1, (N, K).
+        probabilities: float32 (N, K).
         classes: K names.
         others: N values each by name: `patient`, and the traits of `search.evaluate.sets.EvaluationSet`.
     """
     columns: dict[str, Any] = {
         "dataset": pa.array([dataset] * len(labels)).dictionary_encode(),
         "image_id": list(image_ids),
-        "label": labels,
     }
+    if labels.ndim == 1:
+        columns[_LABEL] = labels
+    else:
+        columns |= {f"{_LABEL}_{name}": labels[:, place] for place, name in enumerate(classes)}
     columns |= {f"p_{name}": probabilities[:, place] for place, name in enumerate(classes)}
     return pa.table(columns | {name: pa.array(list(values)) for name, values in others.items()})
 
@@ -78,12 +83,12 @@ def mean_predictions(tables: Sequence[pa.Table]) -> pa.Table:
 
     together = pd.concat([table.to_pandas() for table in tables]).astype({"dataset": str})
     images = together.groupby(["dataset", "image_id"], sort=False)
-    probabilities = probability_columns(tables[0])
-    mean = images[["label", *probabilities]].mean().reset_index()
+    labels, probabilities = _label_columns(tables[0]), probability_columns(tables[0])
+    mean = images[[*labels, *probabilities]].mean().reset_index()
     columns = {
         "dataset": pa.array(mean["dataset"].to_list()).dictionary_encode(),
         "image_id": mean["image_id"].to_list(),
-        "label": mean["label"].to_numpy(np.int64),
+        **{name: mean[name].to_numpy(np.int64) for name in labels},
     }
     columns |= {name: mean[name].to_numpy(np.float32) for name in probabilities}
     others = [name for name in together.columns if name not in columns]
@@ -104,6 +109,19 @@ def probability_columns(table: pa.Table) -> list[str]:
     return [name for name in table.column_names if name.startswith("p_")]
 
 
+def _label_columns(table: pa.Table) -> list[str]:
+    """The column `label` of predictions, or the columns `label_<finding>` in the order of the findings."""
+    return [name for name in table.column_names if name == _LABEL or name.startswith(f"{_LABEL}_")]
+
+
+def labels_of(table: pa.Table) -> NDArray[np.int64]:
+    """The labels of predictions: int64 (N,), or of several findings an image 0 or 1, (N, K)."""
+    names = _label_columns(table)
+    if names == [_LABEL]:
+        return np.asarray(table[_LABEL].to_numpy(), np.int64)
+    return np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.int64)
+
+
 def probabilities_of(table: pa.Table) -> NDArray[np.float32]:
     """The probabilities of predictions: float32 (N, K)."""
     return np.stack([table[name].to_numpy() for name in probability_columns(table)], axis=1)
@@ -119,17 +137,16 @@ def evaluation(
     patients: NDArray[np.int64],
 ) -> Evaluation:
     """The record of the scores of predictions (N, K) on a set of images with these labels and patients (N,)."""
-    scores = asdict(score(labels, probabilities))
+    scores = vars(score(labels, probabilities))
     scores["confusion"] = scores["confusion"].tolist()
+    about = trial, dataset, weights, epoch, len(labels)
+    if labels.ndim == 2:
+        return Evaluation(*about, **scores, patients=count_patients(patients))
     right = labels == probabilities.argmax(axis=1)
     count = effective_count(right, patients)
     low, high = wilson_interval(scores["accuracy"] * count, count)
     return Evaluation(
-        trial,
-        dataset,
-        weights,
-        epoch,
-        len(labels),
+        *about,
         **scores,
         patients=count_patients(patients),
         accuracy_low=float(low),

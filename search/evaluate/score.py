@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.shards import ArraySource
-from models.registry import build_model, build_trainable_part, trainable_part
+from models.registry import build_model, build_trainable_part, told_apart, trainable_part
 from search.driver.resources import TrialResources
 from search.driver.session import Session
 from search.evaluate.gallery import write_gallery
@@ -79,6 +79,7 @@ class EvaluationContext:
         which: the weights of each trial that are scored, `best` or `last`.
         source: what the predictions are made from; stored with them.
         threads: of each process.
+        is_multilabel: whether an image may show several of the classes.
     """
 
     run_url: str
@@ -90,6 +91,7 @@ class EvaluationContext:
     which: str
     source: str
     threads: int
+    is_multilabel: bool = False
 
 
 def evaluate_run(session: Session, folder: RunFolder, say: Callable[[str], None] = print) -> list[Evaluation]:
@@ -132,6 +134,7 @@ def evaluate_run(session: Session, folder: RunFolder, say: Callable[[str], None]
         which=which,
         source=source,
         threads=session.resources.threads,
+        is_multilabel=dataset.manifest.is_multilabel,
     )
     with _scorers(context, session.resources, most=max(1, len(open_trials))) as scorers:
         for found in _score_all(scorers, open_trials):
@@ -309,7 +312,10 @@ class Scorer:
         return evaluations
 
     def export(self, members: Sequence[TrialRecord], winner: Winner) -> None:
-        """Write the winner as `winner/model.keras`, which Keras loads in safe mode, and the gallery of its mistakes."""
+        """Write the winner as `winner/model.keras`, which Keras loads in safe mode, and the gallery of its mistakes.
+
+        With several findings an image there is no gallery.
+        """
         models = [
             self._build(trial_config(trial, self._context.train), build_model, self._read(trial)) for trial in members
         ]
@@ -318,6 +324,8 @@ class Scorer:
             path = Path(scratch, "model.keras")
             model.save(path)
             self._folder.write(path.read_bytes(), "winner", "model.keras")
+        if self._context.is_multilabel:
+            return
         test = next(each for each in self._sets if each.name == TEST)
         table = read_predictions(self._folder, WINNER)
         own = np.array(table["dataset"].to_pylist()) == TEST
@@ -329,7 +337,8 @@ class Scorer:
         import keras
 
         keras.config.set_dtype_policy(config.train.precision)  # as in the trial
-        shape, classes = self._sets[0].images.shape[1:], len(self._context.classes)
+        shape, context = self._sets[0].images.shape[1:], self._context
+        classes = told_apart(context.classes, context.is_multilabel)
         model = build(config.model, shape, classes, self._context.backbones.arrays(config.model), config.seed)
         assign(trainable_part(model).weights, checkpoint.weights)
         return model

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.dataset import Dataset, read_images
-from data_pipeline.manifest import ImageRow
+from data_pipeline.manifest import ImageRow, Manifest
 from data_pipeline.preprocess import PreparedImages
 from data_pipeline.shards import ArraySource, HostDisks, open_images
 from data_pipeline.shift import shift_ways, shifted_copy, shifted_fingerprint
@@ -28,7 +28,7 @@ class EvaluationSet:
         name: `VALIDATION`, `SHIFTED`, `TEST`, or the name of an outside test set.
         images: uint8 (N, H, W, C), 0 black to 255 white.
         rows: the images that are scored, int64 (n,).
-        labels: theirs, int64 (n,).
+        labels: theirs, int64 (n,); of several findings an image 0 or 1, (n, K).
         image_ids: their n names, as in the manifest.
         patients: a number for the patient of each, int64 (n,), the same in all sets of one pool.
         fingerprint: equal for equal `images`.
@@ -62,8 +62,10 @@ def evaluation_sets(
     splits: list[tuple[int | None, Split]] = [*enumerate(repeats)] or [(None, dataset.split)]
     pool = open_images(dataset.pool, disks)  # once: the sets of all repeats share it in the object store
     sets = [each for repeat, split in splits for each in _validation_sets(dataset, pool, split, with_shifted, repeat)]
-    sets.append(_test_set(TEST, dataset.manifest.test_rows, dataset.test, disks))
-    return sets + [_test_set(name, rows, images, disks) for name, (rows, images) in dataset.extra_tests.items()]
+    manifest = dataset.manifest
+    sets.append(_test_set(TEST, manifest, manifest.test_rows, dataset.test, disks))
+    others = dataset.extra_tests.items()
+    return sets + [_test_set(name, manifest, rows, images, disks) for name, (rows, images) in others]
 
 
 def calibration_groups(dataset: Dataset, with_shifted: bool) -> dict[str, str]:
@@ -96,8 +98,10 @@ def _validation_sets(
     return sets
 
 
-def _test_set(name: str, rows: Sequence[ImageRow], prepared: PreparedImages, disks: HostDisks | None) -> EvaluationSet:
-    labels = np.array([row.label for row in rows], np.int64)
+def _test_set(
+    name: str, manifest: Manifest, rows: Sequence[ImageRow], prepared: PreparedImages, disks: HostDisks | None
+) -> EvaluationSet:
+    labels = manifest.labels_of(rows)
     (images, places), ids = read_images(prepared, rows, disks), tuple(row.image_id for row in rows)
     patients = number_patients(rows)
     return EvaluationSet(name, images, places, labels, ids, patients, prepared.fingerprint, traits=_traits(rows))

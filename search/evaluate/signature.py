@@ -26,6 +26,7 @@ class Signature:
         training_images: the fingerprint of the prepared images that it was trained on, which names them in the cache;
             empty where it is not known.
         typical: what its training images have in common; None where that is not known.
+        is_multilabel: whether the classes are findings, of which an image may show several.
     """
 
     classes: tuple[str, ...]
@@ -33,6 +34,7 @@ class Signature:
     shares: tuple[float, ...]
     training_images: str = ""
     typical: Typical | None = None
+    is_multilabel: bool = False
 
     def to_json(self) -> str:
         """Its JSON."""
@@ -42,6 +44,7 @@ class Signature:
             "shares": self.shares,
             "training_images": self.training_images,
             "typical": None if self.typical is None else self.typical.to_dict(),
+            "is_multilabel": self.is_multilabel,
         }
         return to_json(content)
 
@@ -60,6 +63,7 @@ class Signature:
                 shares=tuple(map(float, found["shares"])),
                 training_images=str(found["training_images"]),
                 typical=None if found["typical"] is None else Typical.from_dict(found["typical"]),
+                is_multilabel=bool(found.get("is_multilabel", False)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(
@@ -83,6 +87,7 @@ def make_signature(dataset: Dataset, data: DataSettings, shares: Sequence[float]
         tuple(shares),
         dataset.pool.fingerprint,
         fit_typical(dataset.pool.open(), split.train, split.validation),
+        manifest.is_multilabel,
     )
 
 

@@ -80,6 +80,6 @@ def open_training_images(run: RunFolder, fingerprint: str, cache_dir: Path) -> T
         images,
         np.array([row.index for row in chosen], np.int64),
         [row.image_id for row in chosen],
-        [manifest.classes[row.label] for row in chosen],
+        [manifest.label_name(row) for row in chosen],
         np.stack([thumbnail(images[row.index]) for row in chosen]),
     )

@@ -38,10 +38,10 @@ def score_subgroups(table: pa.Table, point: OperatingPoint) -> list[Subgroup]:
     """The scores on each subgroup of every test set.
 
     Args:
-        table: the winner's predictions, calibrated, as `prediction_table`.
+        table: the winner's predictions, calibrated, as `prediction_table`; of findings there are no subgroups.
         point: where it divides two classes.
     """
-    return list(_subgroups(table, point))
+    return list(_subgroups(table, point)) if "label" in table.column_names else []
 
 
 def _subgroups(table: pa.Table, point: OperatingPoint) -> Iterator[Subgroup]:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from search.evaluate.card import winner_card
 from search.evaluate.checklist import fill_checklist
 from search.evaluate.facts import list_facts
-from search.evaluate.operating import choose_point, decisions_on
+from search.evaluate.operating import choose_point, decisions_on, finding_points
 from search.evaluate.predictions import (
     evaluation,
+    labels_of,
     mean_predictions,
     patients_of,
     probabilities_of,
@@ -163,16 +164,19 @@ def choose_winner(
         groups: as there.
         patients: as there.
     """
-    classes = len(probability_columns(table))
+    classes, labels = len(probability_columns(table)), labels_of(table)
+    is_multilabel = labels.ndim == 2
     calibrated_on, calibration = "", Calibration.none(classes)
     losses: tuple[float, ...] = ()
-    if settings.calibrate:
+    if settings.calibrate and not is_multilabel:
         calibrated_on, calibration, losses = _choose_calibration(table, groups, patients)
-    point = OperatingPoint()
-    if classes == 2:
-        name, own = _chosen_on(table)
-        p = _calibrated(table, calibrated_on, calibration)[own, 1]
-        point = choose_point(table["label"].to_numpy()[own], p, settings.operating_point, name)
+    point, points = OperatingPoint(), tuple[OperatingPoint, ...]()
+    name, own = _chosen_on(table)
+    p = _calibrated(table, calibrated_on, calibration)[own]
+    if is_multilabel:
+        points = finding_points(labels[own], p, settings.operating_point, name)
+    elif classes == 2:
+        point = choose_point(labels[own], p[:, 1], settings.operating_point, name)
     return Winner(
         trials=tuple(trial.number for trial in members),
         calibrated_on=calibrated_on,
@@ -183,6 +187,7 @@ def choose_winner(
         shares=held_shares(run, members, calibrated_on),
         operating_point=point,
         prevalence=settings.prevalence,
+        finding_points=points,
     )
 
 
@@ -194,7 +199,7 @@ def score_winner(winner: Winner, table: pa.Table, settings: EvaluateSettings) ->
         table: of `read_members`.
         settings: which weights were scored.
     """
-    labels, datasets = table["label"].to_numpy(), np.array(table["dataset"].to_pylist())
+    labels, datasets = labels_of(table), np.array(table["dataset"].to_pylist())
     p, patients = _calibrated(table, winner.calibrated_on, Calibration(winner.slope, winner.bias)), patients_of(table)
     places = {str(name): datasets == name for name in dict.fromkeys(datasets)}
     evaluations = [
@@ -202,7 +207,7 @@ def score_winner(winner: Winner, table: pa.Table, settings: EvaluateSettings) ->
         for name, own in places.items()
     ]
     decisions: list[Decisions] = []
-    if p.shape[1] == 2:
+    if p.shape[1] == 2 and labels.ndim == 1:
         for name, own in places.items():
             scored = labels[own], p[own, 1], patients[own]
             decisions += decisions_on(name, *scored, winner.operating_point, winner.prevalence)
@@ -220,13 +225,19 @@ def is_same_model(first: Winner, second: Winner) -> bool:
         return winner.trials, weights, winner.calibrated_on, point.name, point.chosen_on, winner.prevalence
 
     def numbers(winner: Winner) -> tuple[float, ...]:
-        return winner.slope, *winner.bias, winner.operating_point.threshold
+        points = winner.operating_point, *winner.finding_points
+        return winner.slope, *winner.bias, *(point.threshold for point in points)
 
     return names(first) == names(second) and bool(np.allclose(numbers(first), numbers(second)))
 
 
 def held_shares(run: RunRecord, members: Sequence[TrialRecord], calibrated_on: str) -> tuple[float, ...]:
-    """The share of each class at which the probabilities of a winner hold; empty where its members do not agree."""
+    """The share of each class at which the probabilities of a winner hold.
+
+    Empty where its members do not agree, and with several findings an image.
+    """
+    if run.is_multilabel:
+        return ()
     count = len(run.classes)
     weights = {trial.parameters.get("class_weights", run.config["train"]["class_weights"]) for trial in members}
     if calibrated_on or weights == {"balanced"}:
@@ -260,7 +271,7 @@ def _choose_calibration(
     out by more than the sampling error.
     """
     fitted_on, own = _chosen_on(table)
-    labels, p = table["label"].to_numpy()[own], probabilities_of(table)[own]
+    labels, p = labels_of(table)[own], probabilities_of(table)[own]
     own_names = table["image_id"].filter(pa.array(own)).to_pylist()
     own_groups = np.array([groups[name] for name in own_names])
     own_patients = np.array([patients[name] for name in own_names])

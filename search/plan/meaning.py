@@ -11,7 +11,7 @@ from search.plan.spaces import Space
 
 
 def check_meaning(space: Space, settings: Settings, classes: Sequence[str]) -> list[str]:
-    """Lines that say what of the settings the classes decide.
+    """Lines that say what of the settings the classes or findings decide.
 
     Args:
         space: of the search.
@@ -22,8 +22,12 @@ def check_meaning(space: Space, settings: Settings, classes: Sequence[str]) -> l
         SettingsError: class weights favour normal where no class reads as normal, or decisions on two classes are
             asked for where there are more.
     """
-    evaluate = settings.evaluate
-    if len(classes) != 2 and (evaluate.operating_point is not None or evaluate.prevalence is not None):
+    evaluate, is_multilabel = settings.evaluate, settings.data.is_multilabel
+    if (
+        len(classes) != 2
+        and not is_multilabel
+        and (evaluate.operating_point is not None or evaluate.prevalence is not None)
+    ):
         raise SettingsError(
             "evaluate.operating_point and evaluate.prevalence are of the positive one of two classes. "
             f"Received: the classes {', '.join(classes)}. Leave them out."
@@ -32,7 +36,7 @@ def check_meaning(space: Space, settings: Settings, classes: Sequence[str]) -> l
     favours |= any(PUBLISHED[row].class_weights == "favour_normal" for row in space.rows)
     # runs of before `data.positive` took the first class for the normal one
     knows = settings.data.positive is None or len(classes) == 2 or reads_as_normal(classes[0])
-    if favours and not knows:
+    if favours and (is_multilabel or not knows):
         raise SettingsError(
             "class_weights=favour_normal weighs the normal class against all others. "
             f"Received: the classes {', '.join(classes)}, of which not one alone reads as normal. "
@@ -40,7 +44,10 @@ def check_meaning(space: Space, settings: Settings, classes: Sequence[str]) -> l
         )
     policies = [name for name in _values(space, settings.train, "augment") if name in POLICIES]
     unflipped = settings.train.flip is None and any(policy_name(name, None, classes) != name for name in policies)
-    return ["augmentation mirrors no image: a class names a side; train.flip=true mirrors"] if unflipped else []
+    said = ["augmentation mirrors no image: a class names a side; train.flip=true mirrors"] if unflipped else []
+    if is_multilabel:
+        said.append(f"trials are judged by {settings.search.metric}, a mean over the findings; no calibration is tried")
+    return said
 
 
 def _values(space: Space, train: TrainSettings, name: str) -> Sequence[object]:

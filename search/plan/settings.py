@@ -18,6 +18,8 @@ from models.checks import nearest
 
 SCORES = ("loss", "accuracy", "balanced_accuracy", "auc", "calibrated_loss")
 METRICS = tuple(f"{images}_{score}" for images in ("val", "shifted") for score in SCORES)
+FINDING_METRICS = tuple(f"{images}_{score}" for images in ("val", "shifted") for score in ("loss", "auc"))
+FINDING_METRIC = "shifted_auc"  # where several findings an image are told and none is named
 SEARCHERS = ("tpe", "random", "grid")
 SCHEDULERS = ("asha", "none")
 OPTIMIZERS = ("adam", "adamw")
@@ -197,6 +199,7 @@ def check_settings(settings: Settings) -> Settings:
     _one_of("search.searcher", search.searcher, SEARCHERS)
     _one_of("search.scheduler", search.scheduler, SCHEDULERS)
     _one_of("search.metric", search.metric, METRICS)
+    _check_findings(settings)
     _one_of("cluster.mode", settings.cluster.mode, MODES)
     _one_of("features", settings.features, FEATURES)
     _check_weights(settings.weights)
@@ -249,6 +252,28 @@ def check_settings(settings: Settings) -> Settings:
             f"beginning with a letter or digit. Received: {settings.run.name!r}. Choose another."
         )
     return settings
+
+
+def _check_findings(settings: Settings) -> None:
+    """Raise SettingsError where a setting does not go with several findings an image."""
+    if not settings.data.is_multilabel:
+        return
+    if settings.search.metric not in FINDING_METRICS:
+        raise SettingsError(
+            "With data.task=multilabel trials are judged by a mean over findings: search.metric is "
+            f"{', '.join(FINDING_METRICS)}. Received: {settings.search.metric!r}. Choose one, or leave it out for "
+            f"{FINDING_METRIC}."
+        )
+    if settings.space.rows:
+        raise SettingsError(
+            "Published rows tell classes apart, one an image. Received: data.task=multilabel with a space of rows. "
+            "Choose a space of parameters, such as space=cnn2."
+        )
+    if settings.evaluate.prevalence is not None:
+        raise SettingsError(
+            "evaluate.prevalence is of the positive one of two classes. Received: "
+            f"{settings.evaluate.prevalence:g} with data.task=multilabel. Leave it out."
+        )
 
 
 def _check_splits(split: SplitSettings, search: SearchSettings) -> None:

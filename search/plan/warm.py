@@ -28,7 +28,7 @@ from search.plan.spaces import (
 from search.record import FINISHED, EarlierTrial, RunRecord, TrialRecord, WarmStart, rank, rank_configurations
 
 # What a metric depends on, beside the images themselves.
-_DATA = ("labels", "patient", "size", "channels", "interpolation", "keep_aspect", "split")
+_DATA = ("labels", "task", "patient", "size", "channels", "interpolation", "keep_aspect", "split")
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,12 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import BooleanNode, DictConfig, FloatNode, IntegerNode, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
+from data_pipeline.manifest import MULTILABEL
 from models.checks import nearest
 from search.plan.settings import (
     ALL,
     AUTO,
+    FINDING_METRIC,
     KERAS_NORM_MOMENTUM,
     UNLIMITED,
     ClusterSettings,
@@ -119,6 +121,8 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
     given = [word for word in parsed if word.key not in GROUPS]
     if value_of(given, "search.time_budget") is not None and value_of(given, "search.num_trials") is None:
         given.append(Word("search.num_trials", UNLIMITED, ""))
+    if value_of(given, "data.task") == MULTILABEL and value_of(given, "search.metric") is None:
+        given.append(Word("search.metric", FINDING_METRIC, ""))
     return _settings(_with_repeats(_replaced(config, given), given))
 
 

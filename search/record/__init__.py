@@ -7,7 +7,7 @@ can be read anywhere, also while it is going on.
 
 from search.record.clock import CLOCK, CLOSED, CONFIRMATIONS, TRIALS, ClockRecord, fold_clock
 from search.record.events import apply_event, fold, is_sound, read_event, seal
-from search.record.folder import PACKED, RunFolder, RunLog
+from search.record.folder import PACKED, RunFolder, RunLog, read_evaluation
 from search.record.log import EventLog
 from search.record.looks import EVALUATED, Look, fold_looks, looks_words
 from search.record.names import inside
@@ -31,6 +31,7 @@ from search.record.schema import (
     EarlierTrial,
     EpochRecord,
     Evaluation,
+    FindingScore,
     OperatingPoint,
     Rate,
     RecordError,
@@ -71,6 +72,7 @@ __all__ = [
     "EpochRecord",
     "Evaluation",
     "EventLog",
+    "FindingScore",
     "Look",
     "OperatingPoint",
     "Rate",
@@ -94,6 +96,7 @@ __all__ = [
     "lower_is_better",
     "rank",
     "rank_configurations",
+    "read_evaluation",
     "read_event",
     "readable",
     "run_names",

@@ -24,6 +24,7 @@ from search.record.schema import (
     Decisions,
     EarlierTrial,
     Evaluation,
+    FindingScore,
     OperatingPoint,
     Rate,
     RecordError,
@@ -329,7 +330,7 @@ class RunFolder:
         if not self.exists("evaluation.jsonl"):
             return []
         lines = self.read("evaluation.jsonl").splitlines()
-        return [from_json(Evaluation, json.loads(line)) for line in lines]
+        return [read_evaluation(json.loads(line)) for line in lines]
 
     def write_winner(self, winner: Winner) -> None:
         """Write the winner's record."""
@@ -341,13 +342,21 @@ class RunFolder:
             return None
         content = json.loads(self.read("winner", "winner.json"))
         tuples = ("trials", "bias", "held_out_losses", "shares")
+        points = (from_json(OperatingPoint, entry) for entry in content.get("finding_points", ()))
         content |= {name: tuple(value) for name, value in content.items() if name in tuples}
         parts = {
-            "evaluations": tuple(from_json(Evaluation, entry) for entry in content["evaluations"]),
+            "evaluations": tuple(map(read_evaluation, content["evaluations"])),
             "decisions": tuple(map(_read_decisions, content.get("decisions", ()))),
             "operating_point": from_json(OperatingPoint, content.get("operating_point", {})),
+            "finding_points": tuple(points),
         }
         return from_json(Winner, content | parts)
+
+
+def read_evaluation(content: Mapping[str, Any]) -> Evaluation:
+    """The evaluation that a JSON object holds."""
+    findings = tuple(from_json(FindingScore, entry) for entry in content.get("findings") or ())
+    return from_json(Evaluation, {**content, "findings": findings})
 
 
 def _read_decisions(content: Mapping[str, Any]) -> Decisions:

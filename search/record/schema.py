@@ -28,6 +28,9 @@ SHIFTED = "shifted"  # validation as another hospital might have made it
 TEST = "test"
 
 
+MULTILABEL = "multilabel"  # the value of data.task for images that may show several findings
+
+
 class RecordError(ValueError):
     """A run folder that cannot be read as one."""
 
@@ -149,6 +152,20 @@ class TrialRecord:
 
 
 @dataclass(frozen=True)
+class FindingScore:
+    """The scores of one finding on a set of images, of which each may show several findings.
+
+    Attributes:
+        positives: how many images show it.
+        auc, average_precision: in [0, 1]; `None` where no image or each shows it.
+    """
+
+    positives: int
+    auc: float | None
+    average_precision: float | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Scores of one trial's weights on one set of images; fractions in [0, 1].
 
@@ -161,7 +178,10 @@ class Evaluation:
         confusion: rows are true classes, columns predicted ones.
         average_precision: of the positive class of two, else the mean over classes; `None` in older records.
         patients: how many patients the images are of; `None` in older records.
-        accuracy_low, accuracy_high: the 95 % interval of the accuracy over patients; `None` in older records.
+        accuracy_low, accuracy_high: the 95 % interval of the accuracy over patients; `None` in older records, and with
+            several findings an image.
+        findings: with several findings an image, the scores of each, in the order of the classes; the other scores are
+            then means over findings, at a probability of 0.5, and there is no confusion.
     """
 
     trial: int
@@ -180,6 +200,7 @@ class Evaluation:
     patients: int | None = None
     accuracy_low: float | None = None
     accuracy_high: float | None = None
+    findings: tuple[FindingScore, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,7 +208,8 @@ class OperatingPoint:
     """The probability from which on an image is called positive; of two classes.
 
     Attributes:
-        name: what it was chosen for: `sensitivity 0.95`, `specificity 0.9`, or `equal`, the more probable class.
+        name: what it was chosen for: `sensitivity 0.95`, `specificity 0.9`, `Youden's index`, the largest sum of both,
+            or `equal`, the more probable class.
         threshold: of the winner's own probability of the positive class, which is called at the threshold or above.
         chosen_on: the set of images that the threshold was set on; empty for `equal`.
     """
@@ -255,6 +277,7 @@ class Winner:
         prevalence: of the positive class where it will be used, as `evaluate.prevalence` states it.
         decisions: at its operating point, of two classes: for each set of images at the set's own prevalence, then at
             the stated one.
+        finding_points: with several findings an image, where each is called present, in the order of the classes.
     """
 
     trials: tuple[int, ...]
@@ -267,6 +290,7 @@ class Winner:
     operating_point: OperatingPoint = OperatingPoint()
     prevalence: float | None = None
     decisions: tuple[Decisions, ...] = ()
+    finding_points: tuple[OperatingPoint, ...] = ()
 
     @property
     def what(self) -> str:
@@ -344,9 +368,19 @@ class RunRecord:
     schema: int = SCHEMA_VERSION
 
     @property
+    def is_multilabel(self) -> bool:
+        """Whether an image may show several of the classes, or none: they are findings, each told by itself."""
+        return bool(self.config.get("data", {}).get("task") == MULTILABEL)
+
+    @property
     def positive(self) -> str | None:
         """The class that sensitivity, precision and their curves are of; `None` unless there are two classes."""
-        return self.classes[1] if len(self.classes) == 2 else None
+        return self.classes[1] if len(self.classes) == 2 and not self.is_multilabel else None
+
+    def images(self, part: str) -> int:
+        """How many images are in train, validation or test."""
+        counts = self.data.get("counts", {}).get(part, ())  # of older records: each image has one class
+        return int(self.data.get("images", {}).get(part, sum(counts)))
 
 
 def trial_name(number: int) -> str:

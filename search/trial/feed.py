@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.augment import Policy, augment, find_policy, policy_name
-from data_pipeline.class_weights import class_weights
+from data_pipeline.class_weights import class_weights, finding_weights
 from data_pipeline.shards import ArraySource, images_of_shard, shuffled_shards
 from data_pipeline.share import TrainingData
 from search.plan.settings import SHARDS, TrainSettings
@@ -67,14 +67,12 @@ class Feed:
         """Feed another trial, with equal shapes and as many steps, through the dataset that was built before."""
         self._batch_size, self._seed, self._inputs = train.batch_size, seed, inputs
         self._rows = data.train
-        self._labels = data.labels[data.train]  # (n,)
         self._shard = images_of_shard(data.images.shape) if train.shuffle == SHARDS else None
-        self._targets = one_hot(self._labels, len(data.classes))
+        self._targets, self._weights = targets_and_weights(train, data)
         policy = find_policy(policy_name(train.augment, train.flip, data.classes))
         self._policy = policy if inputs.are_images else Policy()  # features are augmented already
-        self._class_weights = class_weights(train.class_weights, self._labels, len(data.classes))
-        self._steps_of_pass = steps_of_pass(len(self._labels), train.batch_size)
-        self.steps = steps_of_epoch(len(self._labels), train.batch_size, train.epoch_images)
+        self._steps_of_pass = steps_of_pass(len(self._rows), train.batch_size)
+        self.steps = steps_of_epoch(len(self._rows), train.batch_size, train.epoch_images)
 
     def begin_epoch(self, epoch: int) -> None:
         """Choose the view and the order of the training images, in each pass that the epoch has a part in."""
@@ -92,13 +90,13 @@ class Feed:
         return shuffled_shards(self._rows, self._shard, draws)
 
     def _read_batch(self, number: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """A batch of this epoch: images or features (B, ...), targets (B, 1 or K), sample weights (B,)."""
+        """A batch of this epoch: images or features (B, ...), targets (B, 1 or K), their weights (B,) or (B, K)."""
         each, batch = divmod(self._first + int(number), self._steps_of_pass)
         places = self._orders[each][batch * self._batch_size : (batch + 1) * self._batch_size]
         inputs = self._views[each][self._inputs.train[places]]
         if self._policy != Policy():
             inputs = augment(inputs, self._policy, np.random.default_rng([self._seed, self._epoch, int(number)]))
-        return inputs, self._targets[places], self._class_weights[self._labels[places]]
+        return inputs, self._targets[places], self._weights[places]
 
     def build_dataset(self) -> Any:
         """A tf.data pipeline over the batches of the epoch, to be built once a trial: a new one would be traced anew.
@@ -114,7 +112,7 @@ class Feed:
             inputs, target, weight = tf.numpy_function(self._read_batch, [number], (kind, tf.float32, tf.float32))
             inputs.set_shape((None, *shape))
             target.set_shape((None, self._targets.shape[1]))
-            weight.set_shape((None,))
+            weight.set_shape((None, *self._weights.shape[1:]))
             floats = tf.cast(inputs, tf.float32)
             return (floats / 255.0 if images else floats), target, weight
 
@@ -123,6 +121,20 @@ class Feed:
         # look: epochs of 21 s took 22 or 43 s. There is nothing to tune here.
         options.autotune.enabled = False
         return tf.data.Dataset.range(self.steps).map(read).prefetch(3).with_options(options)
+
+
+def targets_and_weights(train: TrainSettings, data: TrainingData) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the training images are trained towards, and how much each counts.
+
+    Returns:
+        As `one_hot`, with weights (n,) by class. Of several findings an image: 0 or 1, and the weight of each, (n, K).
+    """
+    labels = data.labels[data.train]
+    if data.is_multilabel:
+        weights = finding_weights(train.class_weights, labels)  # (2, K)
+        return labels.astype(np.float32), weights[labels, np.arange(labels.shape[1])]
+    classes = len(data.classes)
+    return one_hot(labels, classes), class_weights(train.class_weights, labels, classes)[labels]
 
 
 def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:

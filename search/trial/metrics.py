@@ -1,11 +1,14 @@
 """Scores predicted probabilities, with the same function for validation in a trial and for the test set."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.record import FindingScore
 from search.trial.calibration import calibrated_loss
 
 
@@ -20,6 +23,8 @@ class Scores:
         confusion: int64 (K, K); rows are true classes, columns predicted ones.
         average_precision: of the positive class; with more than two classes the mean of one-against-the-rest. It falls
             with the share of the class, where AUC does not.
+        findings: of several findings an image, the scores of each. The other scores are then means over findings,
+            AUC and average precision over those that some images show and some do not; there is no confusion.
     """
 
     loss: float
@@ -30,18 +35,21 @@ class Scores:
     specificity: float | None
     confusion: NDArray[np.int64]
     average_precision: float | None = None
+    findings: tuple[FindingScore, ...] = ()
 
 
 def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Scores:
     """The scores of predictions against the truth.
 
     Args:
-        labels: int64 (N,), in [0, K).
-        probabilities: float (N, K), rows sum to 1.
+        labels: int64 (N,), in [0, K); or of several findings an image 0 or 1, (N, K).
+        probabilities: float (N, K); of classes, rows sum to 1.
 
     Returns:
         NaN as the loss if a probability is NaN; accuracies count such an image as wrong.
     """
+    if labels.ndim == 2:
+        return _score_findings(labels == 1, probabilities.astype(np.float64))
     count, classes = probabilities.shape
     p = probabilities.astype(np.float64)
     broken = ~np.isfinite(p).all(axis=1)  # (N,)
@@ -66,6 +74,41 @@ def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Sco
     )
 
 
+def _score_findings(shown: NDArray[np.bool_], p: NDArray[np.float64]) -> Scores:
+    """The scores of the probabilities (N, K) of findings that images show, bool (N, K)."""
+    known = np.isfinite(p)
+    right = known & ((p >= 0.5) == shown)
+    with np.errstate(invalid="ignore"):
+        found, kept = ((right & own).sum(axis=0) / own.sum(axis=0) for own in (shown, ~shown))  # (K,)
+    findings = tuple(_score_finding(shown[:, k], p[:, k]) for k in range(p.shape[1]))
+    judged = np.array([finding.auc is not None for finding in findings])
+    ranked = bool(known.all() and judged.any())
+    return Scores(
+        loss=float(-np.log(np.clip(np.where(shown, p, 1 - p), 1e-7, 1 - 1e-7)).mean()),
+        accuracy=float(right.mean()),
+        balanced_accuracy=float(((found + kept) / 2)[np.isfinite(found + kept)].mean()) if judged.any() else math.nan,
+        auc=_mean_of(findings, "auc") if ranked else None,
+        sensitivity=None,
+        specificity=None,
+        confusion=np.zeros((0, 0), np.int64),
+        average_precision=_mean_of(findings, "average_precision") if ranked else None,
+        findings=findings,
+    )
+
+
+def _score_finding(shown: NDArray[np.bool_], p: NDArray[np.float64]) -> FindingScore:
+    """The scores of one finding; AUC and average precision need images with it and without it."""
+    positives = int(shown.sum())
+    if not 0 < positives < len(shown) or not np.isfinite(p).all():
+        return FindingScore(positives, None, None)
+    return FindingScore(positives, float(_area(shown, p)), _average_precision(shown, p))
+
+
+def _mean_of(findings: Sequence[FindingScore], name: str) -> float:
+    """The mean of a score over the findings that have it."""
+    return fmean(value for each in findings if (value := getattr(each, name)) is not None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class JudgedScores(Scores):
     """The scores that a trial is judged by.
@@ -79,8 +122,9 @@ class JudgedScores(Scores):
 
 
 def judge(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> JudgedScores:
-    """As `score`, with the loss after calibration."""
-    return JudgedScores(**vars(score(labels, probabilities)), calibrated_loss=calibrated_loss(labels, probabilities))
+    """As `score`, with the loss after calibration; findings are not calibrated."""
+    calibrated = calibrated_loss(labels, probabilities) if labels.ndim == 1 else None
+    return JudgedScores(**vars(score(labels, probabilities)), calibrated_loss=calibrated)
 
 
 def mean_auc(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float | None:

@@ -6,19 +6,20 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.share import TrainingData
+from models.registry import Classes, Findings
 from search.trial.features import build_extractor
 from search.trial.feed import Inputs, image_inputs
 from search.trial.process import has_gpu, out_of_memory, prepare_process
 from search.trial.training import TrialConfig, TrialModel
 
 
-def measure_peak(config: TrialConfig, shape: tuple[int, int, int], classes: int, features: bool) -> float:
+def measure_peak(config: TrialConfig, shape: tuple[int, int, int], classes: Classes, features: bool) -> float:
     """Peak memory in MB of a trial of this configuration, measured on an epoch of noise in this process.
 
     Args:
         config: of the largest model.
         shape: of an image, (H, W, C).
-        classes: of the data set.
+        classes: their number in the data set, or findings.
         features: whether its frozen part runs once for all trials.
 
     Returns:
@@ -32,8 +33,11 @@ def measure_peak(config: TrialConfig, shape: tuple[int, int, int], classes: int,
     prepare_process(1, config.train.deterministic)
     count = 2 * config.train.batch_size
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
-    labels, rows = np.arange(count) % classes, np.arange(count)
-    data = TrainingData(images, labels, rows, rows, tuple(map(str, range(classes))), "noise")
+    number = classes.count if isinstance(classes, Findings) else classes
+    labels, rows = np.arange(count) % number, np.arange(count)
+    if isinstance(classes, Findings):
+        labels = np.eye(number, dtype=np.int64)[labels]
+    data = TrainingData(images, labels, rows, rows, tuple(map(str, range(number))), "noise")
     try:
         _train_an_epoch(config, data, features)
     except Exception as error:

@@ -10,6 +10,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from data_pipeline.shards import ArraySource
 from data_pipeline.share import TrainingData
-from models.registry import build_model, build_trainable_part, trainable_part
+from models.registry import Classes, Findings, build_model, build_trainable_part, told_apart, trainable_part
 from search.plan.settings import KERAS_NORM_MOMENTUM, TrainSettings
 from search.plan.spaces import model_settings, train_settings
 from search.record import EpochRecord, TrialRecord
@@ -87,7 +88,7 @@ class TrialModel:
         self.model = self._build(backbone_weights)
         self._trained = trainable_part(self.model)
         set_norm_momentum(self.model, norm_momentum(config.train, _steps(config.train, data)))
-        _compile(self.model, config.train, len(data.classes))
+        _compile(self.model, config.train, told_apart(data.classes, data.is_multilabel))
         self.model.optimizer.build(self.model.trainable_variables)
         self._first_scalars = [np.asarray(v) if v.ndim == 0 else None for v in self.model.optimizer.variables]
         self._feed = Feed(config.train, config.seed, data, inputs)
@@ -116,7 +117,8 @@ class TrialModel:
 
     def _build(self, backbone_weights: Sequence[NDArray[Any]] | None) -> "keras.Model":
         height, width, channels = self.data.images.shape[1:]
-        model, shape, classes = self.config.model, (height, width, channels), len(self.data.classes)
+        model, shape = self.config.model, (height, width, channels)
+        classes = told_apart(self.data.classes, self.data.is_multilabel)
         if self._inputs.are_images:
             return build_model(model, shape, classes, backbone_weights, self.config.seed, fused=True)
         return build_trainable_part(model, shape, classes, backbone_weights, self.config.seed)
@@ -217,7 +219,7 @@ class TrialModel:
 
 
 def predict(model: "keras.Model", inputs: ArraySource, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Class probabilities of images: float32 (len(rows), K), rows sum to 1.
+    """Probabilities of classes, which sum to 1, or of findings: float32 (len(rows), K).
 
     Args:
         model: from float images in [0, 1], or features, to probabilities; one column is that of class 1.
@@ -253,7 +255,7 @@ def assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
         variable.assign(value)
 
 
-def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
+def _compile(model: "keras.Model", train: TrainSettings, classes: Classes) -> None:
     import keras
 
     # Keras' Adam accepts decoupled weight decay too, but only AdamW accepts a decay of 0.
@@ -262,20 +264,39 @@ def _compile(model: "keras.Model", train: TrainSettings, classes: int) -> None:
     if train.weight_average:
         # Keras replaces the weights by their average at the end of `fit`, which is one epoch here.
         options |= {"use_ema": True, "ema_momentum": train.weight_average}
-    losses = keras.losses
+    losses, several = keras.losses, isinstance(classes, Findings)
     loss = losses.BinaryCrossentropy if classes == 2 else losses.CategoricalCrossentropy
+    if several:
+        loss = finding_loss()
     model.compile(
         optimizer=optimizer(learning_rate=train.learning_rate, **options),
         loss=loss(label_smoothing=train.label_smoothing),
         weighted_metrics=[],
         metrics=[
             keras.metrics.BinaryAccuracy(name="accuracy")
-            if classes == 2
+            if classes == 2 or several
             else keras.metrics.CategoricalAccuracy(name="accuracy")
         ],
         # XLA made these small networks four times slower on a CPU; on a GPU Keras decides.
         jit_compile=False if not has_gpu() else "auto",
     )
+
+
+@cache
+def finding_loss() -> Any:
+    """The class of Keras' binary cross-entropy that keeps the loss of each finding, so that each has a weight.
+
+    It is a function of Keras' class, so that importing this module does not import Keras.
+    """
+    import keras
+
+    class FindingCrossentropy(keras.losses.BinaryCrossentropy):  # type: ignore[misc]  # Keras ships no types
+        """Targets and probabilities (B, K) to losses (B, K); their mean is that of Keras' class."""
+
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return super().call(y_true[..., None], y_pred[..., None])
+
+    return FindingCrossentropy
 
 
 def _graphs(config: TrialConfig, data: TrainingData, inputs: Inputs) -> tuple[Any, ...]:

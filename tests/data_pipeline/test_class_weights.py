@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_pipeline.class_weights import class_weights
+from data_pipeline.class_weights import class_weights, finding_weights
 from data_pipeline.manifest import DataError
 
 LABELS = np.repeat([0, 1, 2], [10, 60, 30])
@@ -39,3 +39,17 @@ def test_unknown_weights_are_refused() -> None:
 def test_class_without_images_has_no_weight(name: str) -> None:
     with pytest.raises(DataError, match=r"Received: \[0, 60, 30\] images"):
         class_weights(name, LABELS[10:], 3)
+
+
+def test_balanced_weights_of_findings_give_presence_and_absence_the_same_sum() -> None:
+    labels = np.array([[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]])
+    weights = finding_weights("balanced", labels)
+    np.testing.assert_allclose(weights, [[2 / 3, 1, 2], [2, 1, 2 / 3]])  # the second finding is not there
+    each = weights[labels, np.arange(3)]  # (N, K)
+    np.testing.assert_allclose((each * labels).sum(axis=0)[[0, 2]], (each * (1 - labels)).sum(axis=0)[[0, 2]])
+    np.testing.assert_array_equal(finding_weights("none", labels), np.ones((2, 3)))
+
+
+def test_no_finding_is_the_normal_one() -> None:
+    with pytest.raises(DataError, match=r"none or balanced.* Received: 'favour_normal'"):
+        finding_weights("favour_normal", np.eye(2, dtype=np.int64))

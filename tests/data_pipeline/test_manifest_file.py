@@ -3,13 +3,14 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import data_pipeline
 from data_pipeline.folders import scan_folder
-from data_pipeline.manifest import BadFile, DataError
+from data_pipeline.manifest import MULTILABEL, BadFile, DataError, ImageRow, Manifest
 from data_pipeline.manifest_file import read_manifest, write_bad_files, write_manifest
-from data_pipeline.split import SplitSettings, split_pool
+from data_pipeline.split import Split, SplitSettings, split_pool
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 
@@ -42,3 +43,16 @@ def test_bad_files_are_written_as_csv() -> None:
     write_bad_files(bad, file)
     rows = list(csv.reader(io.StringIO(file.getvalue().decode(), newline="")))
     assert rows == [["path", "reason"], ["/a, b.jpeg", "empty file"], ["/ü.jpeg", 'a "reason"']]
+
+
+def test_findings_are_read_back_as_written() -> None:
+    rows = [
+        ImageRow(name, f"/x/{name}", "pool", -1, name, name, findings=own) for name, own in (("a", (0, 2)), ("b", ()))
+    ]
+    manifest = Manifest("/x", ("edema", "mass", "nodule"), tuple(rows), (), task=MULTILABEL)
+    file = io.BytesIO()
+    write_manifest(manifest, Split(np.array([0]), np.array([1])), file)
+    file.seek(0)
+    again, splits = read_manifest(file)
+    assert again == manifest
+    assert splits == ("train", "validation")

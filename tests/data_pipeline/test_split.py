@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 
 import data_pipeline
 from data_pipeline.folders import scan_folder
-from data_pipeline.manifest import POOL, TEST, DataError, ImageRow, Manifest
+from data_pipeline.manifest import MULTILABEL, POOL, TEST, DataError, ImageRow, Manifest
 from data_pipeline.split import SplitSettings, hold_out_test, repeat_splits, split_pool, validation_per_class
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
@@ -246,3 +247,50 @@ def test_held_out_test_of_one_patient_is_refused() -> None:
 def test_impossible_settings_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         SplitSettings(**values)  # type: ignore[arg-type]
+
+
+def findings_of(chances: Sequence[float], images: int = 3000, seed: int = 0) -> Manifest:
+    """Images of patients with one to five of them, that show each finding with its chance."""
+    rng = np.random.default_rng(seed)
+    shown = rng.random((images, len(chances))) < chances
+    patients = np.repeat(np.arange(images), rng.integers(1, 6, images))[:images]
+    rows = [
+        ImageRow(
+            f"{n:05d}", "", POOL, -1, f"pool/{patients[n]}", str(n), findings=tuple(np.flatnonzero(shown[n]).tolist())
+        )
+        for n in range(images)
+    ]
+    names = tuple(f"finding {place}" for place in range(len(chances)))
+    return Manifest("", names, tuple(rows), (), task=MULTILABEL)
+
+
+@pytest.mark.parametrize("fraction", [None, 0.3])
+def test_each_finding_has_its_share_in_validation(fraction: float | None) -> None:
+    manifest = findings_of((0.3, 0.1, 0.03, 0.01, 0.005))
+    split = split_pool(manifest, SplitSettings(fraction=fraction))
+    assert sorted([*split.train, *split.validation]) == list(range(3000))
+    patients = np.array([row.group for row in manifest.rows])
+    assert not set(patients[split.train]) & set(patients[split.validation])
+    share = fraction or 0.2
+    assert len(split.validation) == pytest.approx(share * 3000, rel=0.02)
+    validating, whole = split.counts(manifest)["validation"], manifest.counts()[POOL]
+    assert all(abs(own - share * of) <= max(2, 0.05 * of) for own, of in zip(validating, whole, strict=True))
+    assert split.sizes(manifest) == {"train": len(split.train), "validation": len(split.validation), "test": 0}
+
+
+def test_a_test_set_of_findings_is_held_out_by_patient() -> None:
+    manifest = hold_out_test(findings_of((0.3, 0.02)), seed=1)
+    assert not {row.group for row in manifest.pool_rows} & {row.group for row in manifest.test_rows}
+    assert all(abs(test - (test + pool) / 5) <= 3 for pool, test in zip(*manifest.counts().values(), strict=True))
+
+
+def test_findings_that_validation_cannot_judge_are_refused() -> None:
+    with pytest.raises(DataError, match=r"images with and without\. Received: .* and no such finding"):
+        split_pool(findings_of((0.0, 1.0), images=50), SplitSettings())
+
+
+def test_the_rarest_image_trains() -> None:
+    manifest = findings_of((0.5, 0.0), images=100)
+    rows = (replace(manifest.rows[0], findings=(1,)), *manifest.rows[1:])
+    split = split_pool(replace(manifest, rows=rows), SplitSettings())
+    assert 0 in split.train

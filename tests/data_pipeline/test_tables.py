@@ -15,7 +15,7 @@ from data_pipeline.classes import AUTO
 from data_pipeline.dataset import DataSettings, list_dataset, list_notices, prepare_dataset, prepare_extra_test
 from data_pipeline.identity import Pseudonyms
 from data_pipeline.image_file import FileRules
-from data_pipeline.manifest import POOL, TEST, DataError, Manifest
+from data_pipeline.manifest import MULTILABEL, POOL, TEST, DataError, Manifest
 from data_pipeline.split import SplitSettings, split_pool
 from data_pipeline.table_formats import LabelRow, LabelTable, read_table
 from data_pipeline.tables import TableSettings, label_of, read_classes, scan_table
@@ -461,3 +461,76 @@ def test_a_pattern_names_the_patients_whom_a_table_does_not(split_set: DataSetti
     manifest = list_dataset(replace(split_set, columns=columns, patient=r"(\d)\.png"))
     assert {row.group for row in manifest.pool_rows} == {f"pool/{digit}" for digit in range(10)}
     assert all(not row.names_patient for row in list_dataset(replace(split_set, columns=columns)).rows)
+
+
+FINDINGS = [
+    *NIH,
+    "00000005_000.png,Effusion|Edema|Mass,0,5,74,F,PA,2500,2048,0.168,0.168,",
+    "00000006_000.png,,0,6,74,F,PA,2500,2048,0.168,0.168,",
+]
+
+
+def scan_findings(root: Path, file: Path, classes: dict[str, Any], **choices: Any) -> Manifest:
+    rules = FileRules((), Pseudonyms(root.parent / "cache"))
+    return scan_table(root, file, classes, {}, TableSettings(**choices), AUTO, AUTO, rules, MULTILABEL)
+
+
+def test_an_image_may_show_several_findings(tmp_path: Path) -> None:
+    file = write(tmp_path / "data" / "Data_Entry_2017.csv", *FINDINGS)
+    put(tmp_path / "data", [f"0000000{n}_00{k}.png" for n, k in ((1, 0), (1, 1), (2, 0), (5, 0), (6, 0))])
+    manifest = scan_findings(tmp_path / "data", file, {})
+    assert manifest.is_multilabel
+    assert manifest.classes == ("Consolidation", "Edema", "Effusion", "Mass", "Pneumonia")
+    assert manifest.pool_labels.tolist() == [[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [0, 1, 1, 1, 0]]
+    assert manifest.counts()[POOL] == (1, 2, 1, 1, 1)
+    assert manifest.label_name(manifest.rows[3]) == "Edema, Effusion, Mass"
+    assert manifest.label_name(manifest.rows[1]) == "no finding"
+    assert reasons(manifest)["00000006_000.png"] == "the label is blank"
+    assert "Findings of no image that could train, which are left out: Hernia." in manifest.notes
+    other = replace(manifest.rows[0], findings=(1,))
+    assert replace(manifest, rows=(other, *manifest.rows[1:])).fingerprint != manifest.fingerprint
+
+
+def test_findings_may_be_joined(tmp_path: Path) -> None:
+    file = write(tmp_path / "data" / "Data_Entry_2017.csv", *FINDINGS)
+    put(tmp_path / "data", [f"0000000{n}_00{k}.png" for n, k in ((1, 0), (1, 1), (2, 0), (5, 0))])
+    joined = scan_findings(tmp_path / "data", file, {"water": ["Edema", "Effusion"], "other": ["*"]})
+    assert joined.classes == ("water", "other")
+    # No Finding is not among all others
+    assert joined.pool_labels.tolist() == [[1, 1], [0, 0], [0, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("uncertain", "expected"), [("exclude", [(0,)]), ("positive", [(0,), (0, 1)]), ("negative", [(0,), (0,)])]
+)
+def test_uncertain_findings_of_several(tmp_path: Path, uncertain: str, expected: list[tuple[int, ...]]) -> None:
+    head = "Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding,Cardiomegaly,Edema,Pleural Other"
+    lines = ["x/patient1/a.jpg,Male,50,Frontal,AP,,1.0,0.0,", "x/patient2/b.jpg,Male,50,Frontal,AP,,1.0,-1.0,"]
+    file = write(tmp_path / "data" / "train.csv", head, *lines)
+    put(tmp_path / "data", ["x/patient1/a.jpg", "x/patient2/b.jpg"])
+    classes = {"heart": ["Cardiomegaly"], "water": ["Edema"]}
+    manifest = scan_findings(tmp_path / "data", file, classes, uncertain=uncertain)
+    assert [row.findings for row in manifest.rows] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"task": "several"}, "data.task is one of multiclass, multilabel. Received: 'several'"),
+        ({"labels": "two_class"}, "takes its labels from a table. Received: data.labels=two_class"),
+        ({"positive": "Mass"}, "has no positive class"),
+        ({"split": SplitSettings("balanced")}, r"by finding \(stratified\). Received: data.split.method=balanced"),
+        ({"split": SplitSettings(folds=5)}, "there is no refit. Received: data.split.folds=5"),
+        ({"split": SplitSettings(redraw=True)}, "there is no refit. Received: data.split.redraw=true"),
+        ({"extra_tests": {"other": "/x"}}, "takes no outside test set yet"),
+    ],
+)
+def test_what_does_not_go_with_several_findings_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        DataSettings(**{"root": "/x", "labels": "a.csv", "task": MULTILABEL, **given})
+
+
+def test_one_finding_is_no_task_of_several(tmp_path: Path) -> None:
+    file = write(tmp_path / "Data_Entry_2017.csv", *FINDINGS)
+    with pytest.raises(DataError, match=r"at least two findings\. Received: mass, of a table with .*Mass \(1\)"):
+        scan_findings(tmp_path, file, {"mass": ["Mass"]})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.cnn import BATCH_NORM_PLACES, CnnConfig, block_filters, build_cnn, cnn_layers
+from models.head import Findings
 from models.layers import total_count
 
 
@@ -162,3 +163,18 @@ def test_one_class_or_a_flat_image_is_refused():
         cnn_layers(CnnConfig(), (28, 28, 1), 1)
     with pytest.raises(ValueError, match="height, width, channels"):
         cnn_layers(CnnConfig(), (28, 28), 2)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_findings_end_in_a_sigmoid_each(images, count):
+    model = build_cnn(CnnConfig(filters=2), (34, 31, 1), Findings(count))
+    p = model.predict(images, verbose=0)
+    assert p.shape == (4, count)
+    assert model.layers[-1].activation.__name__ == "sigmoid"
+    expected = total_count(cnn_layers(CnnConfig(filters=2), (34, 31, 1), Findings(count)))
+    assert counted(model) == (expected.total, expected.trainable)
+
+
+def test_one_finding_is_refused():
+    with pytest.raises(ValueError, match=r"at least 2 classes\. Received: 1"):
+        Findings(1)

@@ -3,17 +3,24 @@
 import csv
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
 
+from data_pipeline.dataset import Dataset
+from models.cnn import CnnConfig
+from models.registry import Findings, build_model
 from search import predict
 from search.evaluate.answers import Answer
+from search.evaluate.exported import MODEL, RECORD
+from search.evaluate.signature import SIGNATURE, make_signature
 from search.plan.settings import SettingsError
 from search.predict import answer_table, list_files, read_shares, summary, to_csv
 from search.record import RunFolder
 from tests.data_pipeline.conftest import NORMAL
 from tests.data_pipeline.dicom_files import make_dataset, sample_pixels, save
+from tests.exported_run import DATA
 
 CLASSES = ("normal", "pneumonia")
 
@@ -134,3 +141,41 @@ def test_markup_in_a_name_stays_text() -> None:
     shown = console.export_text()
     assert "[red]a[/red].png" in shown
     assert "[bold]empty" in shown
+
+
+@pytest.fixture(scope="module")
+def findings_run(tmp_path_factory: pytest.TempPathFactory, findings_dataset: Dataset) -> RunFolder:
+    """A folder with the files of a winner that tells three findings, untrained: the second is never called present."""
+    folder = RunFolder(str(tmp_path_factory.mktemp("findings") / "winner"))
+    path = Path(folder.url, MODEL)
+    path.parent.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Keras copies its arrays as NumPy 1 did
+        build_model(CnnConfig(filters=2), DATA.image.shape, Findings(3)).save(path)
+    folder.write(make_signature(findings_dataset, DATA, ()).to_json().encode(), SIGNATURE)
+    points = [{"name": "any", "threshold": threshold, "chosen_on": "validation"} for threshold in (0.0, 1.1, 0.0)]
+    folder.write(json.dumps({"finding_points": points}).encode(), RECORD)
+    return folder
+
+
+def test_several_findings_are_told_of_an_image(
+    findings_run: RunFolder, images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "answers.csv"
+    assert predict.main([findings_run.url, str(images), "--out", str(out)]) == 0
+    first, *_, last = csv.DictReader(out.read_text().splitlines())
+    assert first["decision"] == "pneumonia|dark"
+    assert all(0 < float(first[f"p_{name}"]) < 1 for name in ("pneumonia", "rare", "dark"))
+    assert (last["p_dark"], last["decision"]) == ("", "")
+    shown = capfd.readouterr().out
+    assert "rare: positive at 1.1 or above (any on validation)" in shown
+    assert "4 files: pneumonia 2, dark 2, with warnings" in shown
+    assert f"dark {float(first['p_dark']):.3f}" in shown
+
+
+@pytest.mark.parametrize("option", [["--prevalence", "0.1"], ["--explain", "pictures"]])
+def test_what_needs_one_class_an_image_is_refused(
+    findings_run: RunFolder, images: Path, option: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert predict.main([findings_run.url, str(images), *option]) == 2
+    assert f"{option[0]} is for winners that give an image one class" in capfd.readouterr().err

@@ -6,7 +6,7 @@ import pytest
 
 from data_pipeline.dataset import Dataset
 from search.evaluate import answers
-from search.evaluate.answers import Predictor, decide
+from search.evaluate.answers import NO_FINDING, Predictor, decide, name_present
 from search.evaluate.exported import open_winner
 from search.record import OperatingPoint, RunFolder
 from search.trial.training import predict
@@ -75,3 +75,9 @@ def test_an_image_unlike_those_of_training_has_a_warning(
     older = replace(predictor, signature=replace(predictor.signature, typical=None))
     (unknown,) = older.answers([str(inverted)])
     assert (unknown.answer.unlike, unknown.answer.warnings) == (None, ())
+
+
+def test_the_findings_at_their_thresholds_are_called_present() -> None:
+    findings, points = ("mass", "edema", "hernia"), [OperatingPoint("any", t) for t in (0.5, 0.25, 0.9)]
+    assert name_present(np.array([0.5, 0.3, 0.8]), findings, points) == "mass|edema"
+    assert name_present(np.array([0.4, 0.2, 0.8]), findings, points) == NO_FINDING

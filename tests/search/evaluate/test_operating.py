@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from search.evaluate.operating import choose_point, decisions_on, predictive_value
+from search.evaluate.operating import choose_point, decisions_on, finding_points, predictive_value
 from search.plan.settings import SettingsError
 from search.record import OperatingPoint, Rate
 from search.record.intervals import wilson_interval
@@ -90,3 +90,29 @@ def test_rates_of_0_and_1_have_intervals_that_include_them() -> None:
     assert 0 < perfect.low < 1
     assert 0 < none.high < 0.05
     assert predictive_value(0, 50, 0, 50, 0.02) == predictive_value(1, 1, 0, 0, 0.02) == Rate(None, None, None)
+
+
+def test_each_finding_is_called_present_at_a_threshold_of_its_own() -> None:
+    shown = np.stack([LABELS, 1 - LABELS, np.zeros(8, np.int64)], axis=1)
+    p = np.stack([POSITIVE, 1 - POSITIVE, POSITIVE], axis=1)
+    first, second, absent = finding_points(shown, p, None, "validation")
+    # from 0.4 on all four are found, with one of four too many
+    assert first == OperatingPoint("Youden's index", pytest.approx(0.35), "validation")
+    assert second.threshold == pytest.approx(0.65)  # the mirror image: three of four, and none too many
+    assert absent == OperatingPoint()
+    wanted = finding_points(shown, p, {"specificity": 0.99}, "validation")
+    assert [point.name for point in wanted] == ["specificity 0.99", "specificity 0.99", "equal"]
+    assert wanted[0] == choose_point(LABELS, POSITIVE, {"specificity": 0.99}, "validation")
+
+
+def test_the_largest_sum_of_both_rates_is_found() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (60, 1))
+    p = np.round(rng.random((60, 1)) + 0.3 * labels, 1).astype(np.float32) / 2
+    (point,) = finding_points(labels, p, None, "validation")
+
+    def index(threshold: float) -> float:
+        called = p >= threshold
+        return float(called[labels == 1].mean() + (~called[labels == 0]).mean())
+
+    assert index(point.threshold) == pytest.approx(max(index(cut) for cut in np.linspace(0, 1, 201)))

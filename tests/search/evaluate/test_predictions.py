@@ -7,6 +7,7 @@ import pytest
 
 from search.evaluate.predictions import (
     evaluation,
+    labels_of,
     mean_predictions,
     prediction_table,
     predictions_source,
@@ -14,7 +15,7 @@ from search.evaluate.predictions import (
     read_predictions,
     write_predictions,
 )
-from search.record import TEST, VALIDATION, Evaluation, RunFolder
+from search.record import TEST, VALIDATION, Evaluation, FindingScore, RunFolder, to_json
 
 
 def make_table(dataset: str, names: list[str], p: list[float]) -> pa.Table:
@@ -73,3 +74,26 @@ def test_an_evaluation_holds_the_scores_of_predictions() -> None:
     assert entry.patients == 3
     assert entry.accuracy_low is not None
     assert 0 < entry.accuracy_low <= 0.302 < 0.953 <= entry.accuracy_high < 1
+
+
+def test_predictions_of_findings_have_a_label_each(tmp_path: Path) -> None:
+    shown, p = np.array([[1, 0], [1, 1]]), np.array([[0.5, 0.25], [0.75, 1]], np.float32)
+    table = prediction_table(TEST, ["x", "y"], shown, p, ("mass", "edema"), {"patient": [0, 0]})
+    assert table.column_names == ["dataset", "image_id", "label_mass", "label_edema", "p_mass", "p_edema", "patient"]
+    mean = mean_predictions([table, table])
+    for found in (table, mean):
+        np.testing.assert_array_equal(labels_of(found), shown)
+        np.testing.assert_array_equal(probabilities_of(found), p)
+    assert mean.schema.equals(table.schema)
+
+
+def test_an_evaluation_has_the_scores_of_each_finding(tmp_path: Path) -> None:
+    shown = np.array([[1, 0], [1, 0], [0, 0], [0, 0]])
+    p = np.array([[0.9, 0.5], [0.4, 0.5], [0.6, 0.5], [0.1, 0.5]], np.float32)
+    found = evaluation(3, TEST, "best", 2, shown, p, np.array([0, 0, 1, 2]))
+    assert found.findings == (FindingScore(2, 0.75, pytest.approx(5 / 6)), FindingScore(0, None, None))
+    assert (found.auc, found.images, found.patients, found.confusion) == (0.75, 4, 3, [])
+    assert found.accuracy_low is None
+    folder = RunFolder(str(tmp_path))
+    folder.write((to_json(found) + "\n").encode(), "evaluation.jsonl")
+    assert folder.read_evaluations() == [found]

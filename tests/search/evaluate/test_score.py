@@ -1,15 +1,18 @@
 import dataclasses
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from data_pipeline.dataset import Dataset
-from models.registry import build_model
+from data_pipeline.dataset import Dataset, DataSettings
+from models.registry import Findings, build_model
 from models.transfer import trainable_part
 from search.evaluate import score
+from search.evaluate.exported import open_winner
 from search.evaluate.predictions import (
     prediction_table,
     predictions_source,
@@ -19,9 +22,21 @@ from search.evaluate.predictions import (
 )
 from search.evaluate.score import EvaluationContext, Scorer, keep_winner, known_evaluations, scoring_source
 from search.evaluate.sets import EvaluationSet, evaluation_sets
+from search.evaluate.signature import SIGNATURE, make_signature
 from search.evaluate.winner import make_winner, propose_winner
-from search.plan.settings import EvaluateSettings, TrainSettings
-from search.record import EVALUATED, FINISHED, TEST, VALIDATION, Evaluation, EventLog, RunFolder, TrialRecord, to_json
+from search.plan.settings import EvaluateSettings, Settings, TrainSettings
+from search.record import (
+    EVALUATED,
+    FINISHED,
+    TEST,
+    VALIDATION,
+    Evaluation,
+    EventLog,
+    RunFolder,
+    RunRecord,
+    TrialRecord,
+    to_json,
+)
 from search.trial.checkpoint import Checkpoint, write_checkpoint
 from search.trial.features import Backbones
 from search.trial.training import predict, trial_config
@@ -42,22 +57,25 @@ def make_trial(number: int, repeat: int = 0) -> TrialRecord:
     return TrialRecord(number, parameters, seed=number, max_epochs=1, repeat=repeat, status=FINISHED)
 
 
-def write_weights(folder: RunFolder, trial: TrialRecord):
+def write_weights(folder: RunFolder, trial: TrialRecord, classes: int | Findings = 2):
     """A model as the trial may have left it; its weights are the trial's best and last."""
     config = trial_config(trial, TRAIN)
-    model = build_model(config.model, SHAPE, 2, None, seed=100 + trial.number)
+    model = build_model(config.model, SHAPE, classes, None, seed=100 + trial.number)
     weights = [variable.numpy() for variable in trainable_part(model).weights]
     write_checkpoint(folder, trial.name, Checkpoint(weights, (), [make_epoch(1, 0.5)]), is_best=True)
     return model
 
 
-def make_scorer(folder: RunFolder, sets: list[EvaluationSet], patch: pytest.MonkeyPatch, which: str = "best") -> Scorer:
+def make_scorer(
+    folder: RunFolder, sets: list[EvaluationSet], patch: pytest.MonkeyPatch, which: str = "best", **context: Any
+) -> Scorer:
     """A scorer in this process, without Ray."""
     patch.setattr("ray.get", lambda reference: reference)
     patch.setattr(score, "prepare_process", lambda *given: None)
     source = scoring_source(which, sets)
-    context = EvaluationContext(folder.url, 0.0, TRAIN, ("normal", "pneumonia"), sets, Backbones({}), which, source, 1)
-    return Scorer(context)
+    classes = ("normal", "pneumonia")
+    default = EvaluationContext(folder.url, 0.0, TRAIN, classes, sets, Backbones({}), which, source, 1)
+    return Scorer(dataclasses.replace(default, **context))
 
 
 @pytest.mark.parametrize("which", ["best", "last"])
@@ -202,3 +220,39 @@ def test_the_card_of_a_winner_that_stays_counts_the_looks(exported: RunFolder) -
     log.close()
     keep(exported, 1)
     assert "- looks at test images: test 1\n" in exported.read("winner", "card.md").decode()
+
+
+def test_a_winner_of_several_findings_is_scored_and_exported(
+    findings_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, sets = RunFolder(str(tmp_path)), evaluation_sets(findings_dataset, with_shifted=False)
+    manifest, members = findings_dataset.manifest, [make_trial(0), make_trial(1)]
+    config = dataclasses.asdict(Settings()) | {"data": {"task": manifest.task, "size": 32, "channels": 1}}
+    folder.write_run(RunRecord("one", 0.0, "", "val_auc", manifest.classes, config, {}, {"fingerprint": "f"}))
+    for trial in members:
+        write_weights(folder, trial, Findings(3))
+    scorer = make_scorer(folder, sets, monkeypatch, classes=manifest.classes, is_multilabel=True)
+    for trial in members:
+        assert [entry.findings[1].auc is None for entry in scorer.score(trial)] == [True, True]
+    winner = make_winner(folder, members, EvaluateSettings(), {}, {})
+    assert winner.calibrated_on == ""
+    assert [point.chosen_on for point in winner.finding_points] == [VALIDATION, "", VALIDATION]
+    assert (winner.shares, winner.decisions) == ((), ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Keras copies its arrays as NumPy 1 did
+        scorer.export(members, winner)
+    folder.write(make_signature(findings_dataset, DataSettings(size=32), ()).to_json().encode(), "winner", SIGNATURE)
+    folder.write_winner(winner)
+    assert folder.read_winner() == winner
+    assert not folder.exists("winner", "gallery.json")
+
+    exported = open_winner(folder.url)
+    assert exported.signature.is_multilabel
+    assert exported.finding_points == winner.finding_points
+    p = predict(exported.load_model(), sets[1].images, sets[1].rows)
+    own = read_predictions(folder, "winner")
+    np.testing.assert_allclose(p, probabilities_of(own)[np.array(own["dataset"].to_pylist()) == TEST], atol=1e-6)
+    card = folder.read("winner", "card.md").decode()
+    assert "- findings, in the order of the outputs: pneumonia, rare, dark" in card
+    assert f"| rare | test | 0 of {len(sets[1].rows)} |  |  | positive at 0.5 or above" in card
+    assert "over 2 of 3 findings" in card

@@ -223,3 +223,34 @@ def test_a_weights_file_below_home_is_found(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "w 1.h5").write_bytes(b"")
     assert Path(load_settings(["weights=~/w 1.h5"]).weights).is_file()
+
+
+FINDINGS = ["data.root=/x", "data.labels=/x/a.csv", "data.task=multilabel"]
+
+
+def test_findings_are_judged_by_their_mean_auc_unless_another_metric_is_named() -> None:
+    settings = load_settings(FINDINGS)
+    assert settings.search.metric == "shifted_auc"
+    assert load_settings([*FINDINGS, "search.metric=val_loss"]).search.metric == "val_loss"
+    stored = settings.to_dict()
+    assert resume_settings(stored, FINDINGS, began=FINDINGS).to_dict() == stored
+    del stored["data"]["task"]  # an older run has none
+    stored["search"]["metric"] = "val_accuracy"
+    assert not resume_settings(stored, []).data.is_multilabel
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        (
+            "search.metric=shifted_calibrated_loss",
+            "val_loss, val_auc, shifted_loss, shifted_auc. Received: 'shifted_cal",
+        ),
+        ("search.metric=val_accuracy", "Received: 'val_accuracy'"),
+        ("space=report2 data.split.method=stratified", "data.task=multilabel with a space of rows"),
+        ("evaluate.prevalence=0.1", "Received: 0.1 with data.task=multilabel"),
+    ],
+)
+def test_what_findings_do_not_have_is_refused(word: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings([*FINDINGS, *word.split()])

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
 
-from search.trial.metrics import mean_auc, score
+from search.record import FindingScore
+from search.trial.metrics import judge, mean_auc, score
 
 
 def random_predictions(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,3 +53,37 @@ def test_nan_probabilities_are_wrong_and_their_loss_is_nan() -> None:
 
 def test_auc_needs_both_classes() -> None:
     assert mean_auc(np.zeros(4, np.int64), np.full((4, 2), 0.5)) is None
+
+
+def finding_predictions() -> tuple[np.ndarray, np.ndarray]:
+    """Four findings on 200 images: the third is on none, the fourth on all."""
+    rng = np.random.default_rng(0)
+    shown = (rng.random((200, 4)) < (0.4, 0.05, 0.0, 1.1)).astype(np.int64)
+    return shown, np.clip(np.round(0.3 * rng.random((200, 4)) + 0.3 * shown + 0.1, 1), 0.01, 0.99)
+
+
+def test_scores_of_findings_agree_with_scikit_learn() -> None:
+    shown, p = finding_predictions()
+    found = score(shown, p)
+    assert found.loss == pytest.approx(np.mean([log_loss(shown[:, k], p[:, k], labels=[0, 1]) for k in range(4)]))
+    assert found.accuracy == pytest.approx((shown == (p >= 0.5)).mean())
+    judged = [0, 1]  # by images with and without
+    balanced = [balanced_accuracy_score(shown[:, k], p[:, k] >= 0.5) for k in judged]
+    assert found.balanced_accuracy == pytest.approx(np.mean(balanced))
+    assert found.auc == pytest.approx(roc_auc_score(shown[:, judged], p[:, judged]))
+    assert found.average_precision == pytest.approx(average_precision_score(shown[:, judged], p[:, judged]))
+    assert [each.positives for each in found.findings] == shown.sum(axis=0).tolist()
+    assert found.findings[0].auc == pytest.approx(roc_auc_score(shown[:, 0], p[:, 0]))
+    assert found.findings[2] == FindingScore(0, None, None)
+    assert found.findings[3] == FindingScore(200, None, None)
+    assert judge(shown, p).calibrated_loss is None
+
+
+def test_a_finding_without_a_number_has_no_rank() -> None:
+    shown, p = finding_predictions()
+    p[0, 0] = np.nan
+    found = score(shown, p)
+    assert np.isnan(found.loss)
+    assert found.auc is None
+    assert found.findings[0].auc is None
+    assert found.findings[1].auc is not None

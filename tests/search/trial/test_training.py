@@ -16,7 +16,7 @@ from search.record import EpochRecord
 from search.trial.feed import image_inputs
 from search.trial.metrics import score
 from search.trial.process import release_memory
-from search.trial.training import TrialConfig, TrialModel, assign, predict
+from search.trial.training import TrialConfig, TrialModel, assign, finding_loss, predict
 
 CNN = CnnConfig(layers=1, filters=4, batch_norm="conv+flatten", dense=(8,), dropout=0.3)
 
@@ -190,3 +190,34 @@ def test_wrong_weights_are_refused(small_data: TrainingData) -> None:
     model = make_model(small_data)
     with pytest.raises(ValueError, match="belong to another configuration"):
         assign(model.model.weights, [np.zeros(3)])
+
+
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_a_trial_tells_several_findings(findings_dataset: Dataset, class_weights: str) -> None:
+    model = make_model(training_data(findings_dataset), class_weights=class_weights, learning_rate=0.01)
+    for _ in range(3):
+        last = model.run_epoch()
+    rows = model.data.validation
+    p = predict(model.model, model.data.images, rows)
+    assert p.shape == (len(rows), 3)
+    expected = score(model.data.labels[rows], p)
+    assert last.val_loss == pytest.approx(expected.loss)
+    assert last.val_auc == pytest.approx(expected.auc)
+    dark = expected.findings[2]
+    assert dark.auc is not None
+    assert dark.auc > 0.7
+    assert last.val_calibrated_loss is None
+    assert not model.is_diverged
+
+
+def test_the_loss_of_findings_is_keras_own_where_all_weigh_the_same() -> None:
+    import keras
+
+    rng = np.random.default_rng(0)
+    shown, p = rng.integers(0, 2, (6, 3)).astype(np.float32), rng.random((6, 3)).astype(np.float32)
+    options = {"label_smoothing": 0.1}
+    ours, theirs = finding_loss()(**options), keras.losses.BinaryCrossentropy(**options)
+    assert float(ours(shown, p)) == pytest.approx(float(theirs(shown, p)))
+    alone = np.zeros((6, 3), np.float32)
+    alone[:, 1] = 3  # the mean over three findings, of which one counts
+    assert float(ours(shown, p, alone)) == pytest.approx(float(theirs(shown[:, [1]], p[:, [1]])))
