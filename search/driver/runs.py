@@ -72,6 +72,7 @@ def create_run(folder: RunFolder, settings: Settings, dataset: Dataset, warm: Wa
                 "set_aside": len(manifest.bad),
                 "white": manifest.white,
                 "held_out": manifest.held_out,
+                "stated_split": any(row.part for row in manifest.rows),
             },
         )
     )
