@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from data_pipeline.dataset import Dataset
-from data_pipeline.manifest import DataError
+from data_pipeline.manifest import VALIDATION, DataError
 from data_pipeline.manifest_file import read_manifest, write_bad_files, write_manifest
 from search.driver.environment import describe_environment
 from search.plan.earlier import in_storage
@@ -73,6 +73,7 @@ def create_run(folder: RunFolder, settings: Settings, dataset: Dataset, warm: Wa
                 "set_aside": len(manifest.bad),
                 "white": manifest.white,
                 "held_out": manifest.held_out,
+                "stated_split": any(row.part == VALIDATION for row in manifest.pool_rows),
             },
         )
     )

@@ -47,7 +47,7 @@ def data_facts(run: RunRecord) -> dict[str, str]:
     """As `list_facts`, of the run's data alone."""
     data, counts = run.config["data"], run.data.get("counts", {})
     parts = "; ".join(f"{part} {_class_counts(run.classes, numbers)}" for part, numbers in counts.items())
-    aside = run.data.get("set_aside")
+    aside, stated, split = run.data.get("set_aside"), run.data.get("stated_split"), data.get("split", {})
     shown, apart = "Says of each image whether it shows {}.", "Tells {} apart on an image."
     found = {
         "task": (shown if run.is_multilabel else apart).format(_listed(run.classes)),
@@ -57,9 +57,9 @@ def data_facts(run: RunRecord) -> dict[str, str]:
         "set_aside": "" if aside is None else f"{aside:,} files or rows were set aside; bad_files.csv has each reason.",
         "incomplete": "An image that cannot be read, or has no label, is set aside; nothing is imputed.",
         "de_identified": "Records hold no patient's name, birth date or PatientID of DICOM files.",
-        "partition": _partition(data.get("split", {})),
+        "partition": "The table of labels says which images train and validate." if stated else _partition(split),
         "held_out": _test_origin(run.data.get("held_out")),
-        "disjoint": _disjoint(data.get("split", {})),
+        "disjoint": "" if stated else _disjoint(split),
         "preprocessing": _preprocessing(data),
     }
     return _known(found)

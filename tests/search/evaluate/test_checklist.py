@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from search.evaluate.checklist import FOR_THE_AUTHOR, fill_checklist, read_guidelines
-from search.evaluate.facts import list_facts
+from search.evaluate.facts import data_facts, list_facts
 from search.evaluate.subgroups import Subgroup
 from search.plan.settings import Settings
 from search.record import Evaluation, Look, Rate, RunRecord, TrialRecord, Winner
@@ -75,6 +75,14 @@ def test_facts_name_no_path(facts: dict[str, str]) -> None:
     assert facts["external"] == "adults, 263 images: accuracy 0.900 (0.850 to 0.940), AUC 0.950."
     assert facts["counts"].startswith("Images: train 25 normal, 75 pneumonia; validation")
     assert facts["patients"] == "Patients: validation 200, test 200, adults 200."
+
+
+def test_a_split_that_a_table_states_is_not_said_to_be_drawn() -> None:
+    run = make_run()
+    assert data_facts(run)["partition"].startswith("Validation is drawn from the training images")
+    run.data["stated_split"] = True
+    assert data_facts(run)["partition"] == "The table of labels says which images train and validate."
+    assert "disjoint" not in data_facts(run)
 
 
 def test_what_the_records_do_not_know_is_marked_for_the_author(facts: dict[str, str]) -> None:
