@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from search.record import Evaluation, TrialRecord, Winner, from_json, to_json
+from search.record import Evaluation, FindingScore, TrialRecord, Winner, from_json, to_json
+from search.record.folder import read_evaluation
 from tests.conftest import make_epoch
 
 PUBLISHED = sorted((Path(__file__).parents[3] / "docs" / "results").glob("*.zip"))
@@ -42,8 +43,10 @@ def test_published_records_are_written_again_byte_for_byte(file: Path) -> None:
 def test_a_record_is_read_from_its_own_json_and_from_that_of_a_newer_version() -> None:
     evaluation = make_evaluation("test")
     content = json.loads(to_json(evaluation))
-    assert from_json(Evaluation, content) == evaluation
-    assert from_json(Evaluation, {**content, "brier": 0.1}) == evaluation
+    assert read_evaluation(content) == evaluation
+    assert read_evaluation({**content, "brier": 0.1}) == evaluation
+    found = dataclasses.replace(evaluation, findings=(FindingScore(2, 0.5, None), FindingScore(0, None, None)))
+    assert read_evaluation(json.loads(to_json(found))) == found
     with pytest.raises(TypeError, match="images"):
         from_json(Evaluation, {name: value for name, value in content.items() if name != "images"})
 
