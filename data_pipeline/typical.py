@@ -2,7 +2,8 @@
 
 An image is described by its thumbnail of 16 x 16 pixels, its brightness and its contrast. The distance is Mahalanobis'
 along the directions in which the set varies most, and beside them the length of what is left. Of 36 DICOM files, from
-chests to hips, teeth and test patterns, the limit of the shipped sample parts the 22 of chests from the others.
+chests to hips, teeth and test patterns, the limit of the shipped sample parts those that show no chest from the chests,
+but for two of these in an unusual window.
 
 Source: Jackson and Mudholkar 1979, 'Control Procedures for Residuals Associated With Principal Component Analysis'.
 """
