@@ -1,8 +1,8 @@
 """The bundled sample as an archive has it, to try DICOM and tables on: `python -m data_pipeline.archive FOLDER`.
 
 It writes each X-ray as a DICOM file below `FOLDER/dicom`, in a folder a class, and once more below `FOLDER/table`,
-where `Data_Entry.csv`, in the form of NIH's ChestX-ray14, has the labels. Patients have the numbers of the sample's file
-names. What the sample does not state (birth dates, ages, sexes, machines) is left out.
+where `Data_Entry.csv`, in the form of NIH's ChestX-ray14, has the labels. Patients have the numbers of the sample's
+file names. What the sample does not state (birth dates, ages, sexes, machines) is left out.
 """
 
 import argparse
