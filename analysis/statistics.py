@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from search.record.intervals import Floats, effective_count, wilson_interval
+from search.record.intervals import Floats, share_bounds
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -55,9 +55,7 @@ def share_interval(came_true: ArrayLike, patients: NDArray[np.integer]) -> Estim
     outcomes = np.asarray(came_true, bool)
     if not len(outcomes):
         return Estimate(float("nan"), float("nan"), float("nan"))
-    share, count = float(outcomes.mean()), effective_count(outcomes, patients)
-    low, high = wilson_interval(share * count, count)
-    return Estimate(share, float(low), float(high))
+    return Estimate(float(outcomes.mean()), *share_bounds(outcomes, patients))
 
 
 def bootstrap_weights(patients: NDArray[np.integer], resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float32]:

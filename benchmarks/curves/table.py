@@ -139,7 +139,7 @@ def read_curves(path: Path) -> Curves:
         trials.append(
             TrialRecord(
                 number=int(first["trial"]),
-                parameters=_parameters(space, first),
+                parameters=configuration(space, first.to_dict()),
                 seed=0,
                 max_epochs=about.settings.search.max_epochs,
                 confirms=None if first["confirms"] == _NONE else int(first["confirms"]),
@@ -170,8 +170,8 @@ def _small(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**changed)
 
 
-def _parameters(space: Space, row: "pd.Series[Any]") -> dict[str, Any]:
-    """The configuration of a row: in each domain's own types, constants included."""
+def configuration(space: Space, values: Mapping[Any, Any]) -> dict[str, Any]:
+    """A configuration from labels of choices and from numbers: in each domain's own types, constants filled in."""
     found: dict[str, Any] = {}
     for parameter in space.parameters:
         if not parameter.is_active(found):
@@ -180,10 +180,10 @@ def _parameters(space: Space, row: "pd.Series[Any]") -> dict[str, Any]:
         if parameter.is_constant:
             found[parameter.name] = domain.values[0] if isinstance(domain, Choice) else domain.low
         elif isinstance(domain, Choice):
-            found[parameter.name] = domain.value(row[parameter.name])
+            found[parameter.name] = domain.value(values[parameter.name])
         else:
             kind = int if isinstance(domain, Integer) else float
-            found[parameter.name] = kind(row[parameter.name])
+            found[parameter.name] = kind(values[parameter.name])
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.curves.table import Curves
-from search.plan.domains import Choice, Integer, Parameter
+from search.plan.domains import Choice, Parameter
 from search.plan.settings import Settings
 from search.plan.spaces import Space
 from search.record import DIVERGED, TrialRecord, lower_is_better
@@ -125,17 +125,3 @@ def _coordinate(parameter: Parameter, value: Any) -> float:
     if domain.log:
         low, high, at = math.log(low), math.log(high), math.log(at)
     return float((at - low) / (high - low))
-
-
-def configuration(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration from what a library calls its values: labels of choices, numbers; constants are filled in."""
-    found: dict[str, Any] = {}
-    for parameter in table.space.parameters:
-        domain = parameter.domain
-        if parameter.is_constant:
-            found[parameter.name] = domain.values[0] if isinstance(domain, Choice) else domain.low
-        elif isinstance(domain, Choice):
-            found[parameter.name] = domain.value(values[parameter.name])
-        else:
-            found[parameter.name] = (int if isinstance(domain, Integer) else float)(values[parameter.name])
-    return found

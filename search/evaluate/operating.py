@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from search.plan.settings import SettingsError
 from search.record import Decisions, OperatingPoint, Rate
-from search.record.intervals import Z, effective_count, wilson_interval
+from search.record.intervals import Z, effective_count, share_bounds
 
 _UNDEFINED = Rate(None, None, None)
 
@@ -155,11 +155,9 @@ def predictive_value(right: float, own: float, wrong: float, others: float, shar
 
 def share_rate(came_true: NDArray[np.bool_], patients: NDArray[np.int64]) -> Rate:
     """A share with its Wilson interval over patients."""
-    found, count = _counts(came_true, patients)
-    if not count:
+    if not len(came_true):
         return _UNDEFINED
-    low, high = wilson_interval(found, count)
-    return Rate(float(came_true.mean()), float(low), float(high))
+    return Rate(float(came_true.mean()), *share_bounds(came_true, patients))
 
 
 def _counts(came_true: NDArray[np.bool_], patients: NDArray[np.int64]) -> tuple[float, float]:

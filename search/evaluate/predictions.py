@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from search.record import Evaluation, RunFolder
-from search.record.intervals import count_patients, effective_count, wilson_interval
+from search.record.intervals import count_patients, share_bounds
 from search.trial.metrics import score
 
 _SOURCE = b"source"  # in the file's own metadata
@@ -143,15 +143,8 @@ def evaluation(
     if labels.ndim == 2:
         return Evaluation(*about, **scores, patients=count_patients(patients))
     right = labels == probabilities.argmax(axis=1)
-    count = effective_count(right, patients)
-    low, high = wilson_interval(scores["accuracy"] * count, count)
-    return Evaluation(
-        *about,
-        **scores,
-        patients=count_patients(patients),
-        accuracy_low=float(low),
-        accuracy_high=float(high),
-    )
+    low, high = share_bounds(right, patients)
+    return Evaluation(*about, **scores, patients=count_patients(patients), accuracy_low=low, accuracy_high=high)
 
 
 def patients_of(table: pa.Table) -> NDArray[np.int64]:

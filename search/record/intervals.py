@@ -48,6 +48,18 @@ def effective_count(came_true: ArrayLike, patients: NDArray[np.integer]) -> floa
     return float(count / max(between / independent, 1.0))
 
 
+def share_bounds(came_true: ArrayLike, patients: NDArray[np.integer]) -> tuple[float, float]:
+    """Wilson's interval over patients of the share of images for which something came true, low and high.
+
+    Args:
+        came_true: bool (N,), N at least 1.
+        patients: int (N,).
+    """
+    count = effective_count(came_true, patients)
+    low, high = wilson_interval(np.asarray(came_true, np.float64).mean() * count, count)
+    return float(low), float(high)
+
+
 def count_patients(patients: NDArray[np.integer]) -> int:
     """How many patients images are of."""
     return len(np.unique(patients))

@@ -6,6 +6,7 @@ from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss,
 from statsmodels.stats.proportion import proportion_confint
 
 from analysis import statistics as ours
+from search.record.intervals import wilson_interval
 
 
 def drawn_trial(seed: int, count: int = 200, classes: int = 2, strength: float = 1.0):
@@ -20,12 +21,12 @@ def drawn_trial(seed: int, count: int = 200, classes: int = 2, strength: float =
 
 def test_wilson_interval_is_that_of_statsmodels():
     for successes, count in [(0, 10), (10, 10), (480, 624), (1, 3)]:
-        low, high = ours.wilson_interval(successes, count)
+        low, high = wilson_interval(successes, count)
         assert (float(low), float(high)) == pytest.approx(proportion_confint(successes, count, method="wilson"))
 
 
 def test_wilson_interval_takes_arrays_and_is_undefined_without_images():
-    low, high = ours.wilson_interval([5, 0], [10, 0])
+    low, high = wilson_interval([5, 0], [10, 0])
     assert low.shape == high.shape == (2,)
     assert np.isnan([low[1], high[1]]).all()
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.curves.table import configuration
 from benchmarks.replays.simulation import Verdict
-from benchmarks.replays.table import Table, Untried, configuration
+from benchmarks.replays.table import Table, Untried
 from search.plan.domains import Choice, Integer
 
 _KNOWN_IN_A_ROW = 1_000  # jobs whose scores are known already: a library that asks for no others has come to its end
@@ -73,7 +74,7 @@ class BudgetRule(ABC):
                 return None
             row = self._rows.get(job.key)
             if row is None or row in self._training:
-                row = self._untried.take(configuration(self._table, job.values))
+                row = self._untried.take(configuration(self._table.space, job.values))
                 if row is None:
                     return None
                 self._rows[job.key], self._scores[row] = row, []

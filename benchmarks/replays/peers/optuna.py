@@ -3,8 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
+from benchmarks.curves.table import configuration
 from benchmarks.replays.simulation import Verdict
-from benchmarks.replays.table import Table, Untried, configuration
+from benchmarks.replays.table import Table, Untried
 from search.plan.searcher import distributions, study_parameters
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class OptunaRule:
 
         proposed = self._study.ask(self._distributions)
         self._study.tell(proposed, state=TrialState.FAIL)
-        row = self._untried.take(configuration(self._table, proposed.params))
+        row = self._untried.take(configuration(self._table.space, proposed.params))
         if row is None:
             return None
         self._study.enqueue_trial(study_parameters(self._table.space, self._table.trials[row].parameters))

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.curves.table import configuration
 from benchmarks.replays.simulation import Verdict
-from benchmarks.replays.table import Table, Untried, configuration
+from benchmarks.replays.table import Table, Untried
 from search.plan.domains import Choice, Integer
 from search.plan.searcher import study_parameters
 
@@ -37,7 +38,7 @@ class SyneTuneRule:
         from syne_tune.backend.trial_status import Trial
 
         suggestion = self._scheduler.suggest()
-        row = None if suggestion is None else self._untried.take(configuration(self._table, suggestion.config))
+        row = None if suggestion is None else self._untried.take(configuration(self._table.space, suggestion.config))
         if row is None:
             return None
         values = study_parameters(self._table.space, self._table.trials[row].parameters)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.curves.table import Curves
-from benchmarks.replays.table import Table, Untried, configuration, table_of
+from benchmarks.curves.table import Curves, configuration
+from benchmarks.replays.table import Table, Untried, table_of
 from search.plan.searcher import study_parameters
 from search.record import DIVERGED
 from tests.benchmarks.replays.made_up import EPOCHS, made_up_curves, made_up_table
@@ -74,4 +74,4 @@ def test_confirmations_are_no_rows() -> None:
 
 def test_a_librarys_values_make_the_configuration_again(table: Table) -> None:
     parameters = table.trials[2].parameters
-    assert configuration(table, study_parameters(table.space, parameters)) == parameters
+    assert configuration(table.space, study_parameters(table.space, parameters)) == parameters
