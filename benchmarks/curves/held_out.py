@@ -23,15 +23,22 @@ def open_test_set(folder: RunFolder, root: str | None) -> list[Evaluation]:
     return [entry for entry in folder.read_evaluations() if entry.dataset == TEST]
 
 
-def write_test_scores(evaluations: Sequence[Evaluation], path: Path) -> None:
-    """Write the scores, one row a trial: its number, the epoch of its weights, and float32 scores."""
+def write_test_scores(evaluations: Sequence[Evaluation], seed: int, path: Path) -> None:
+    """Write the scores of a search's trials beside those of other searches in the file.
+
+    A row is a trial: the seed of its search, its number, the epoch of its weights, and float32 scores.
+    """
     frame = pd.DataFrame(
         {
+            "search_seed": pd.array([seed] * len(evaluations), dtype="int16"),
             "trial": pd.array([entry.trial for entry in evaluations], dtype="int16"),
             "epoch": pd.array([entry.epoch for entry in evaluations], dtype="int16"),
             **{score: pd.array([getattr(entry, score) for entry in evaluations], dtype="Float32") for score in SCORES},
         }
     )
+    if path.is_file():
+        kept = pd.read_parquet(path)
+        frame = pd.concat([kept[kept["search_seed"] != seed], frame]).sort_values(["search_seed", "trial"])
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)

@@ -1,5 +1,6 @@
 """The table of a space's learning curves: one row for each epoch of each trial, a Parquet file that git keeps.
 
+Several searches fill it, each with a seed of its own, also on several machines.
 Its file also says what the trials have in common: the space, the search and the training that made them. Test scores
 are no part of it; they lie in a file of their own (`benchmarks.curves.held_out`).
 """
@@ -24,6 +25,7 @@ from search.record.passes import steps_of_epoch
 
 SCORES = tuple(entry.name for entry in fields(EpochRecord) if entry.name.startswith(("train_", "val_", "shifted_")))
 _ABOUT = b"curves"  # the file's own metadata
+_KEY = ["search_seed", "trial"]
 _NONE = -1  # confirms no trial
 
 
@@ -32,11 +34,12 @@ class About:
     """What all curves of a table have in common.
 
     Attributes:
-        space, search, train: settings of the search that trained them, as its run records them.
+        space, search, train: settings of the search that trained them, as its run records them; where several did,
+            those of the last, which differs from the others in its seed and its number of trials.
         size: pixels, height and width of the images.
         images: how many trained.
         fingerprint: of the images and their labels.
-        processor: of the machine that the seconds were measured on.
+        processor: of the machine that the seconds were measured on, or of the several.
     """
 
     space: Mapping[str, Any]
@@ -46,6 +49,13 @@ class About:
     images: int
     fingerprint: str
     processor: str
+
+    @property
+    def shapes(self) -> dict[str, Any]:
+        """What a curve follows from besides its configuration and its seed."""
+        search = {name: self.search[name] for name in ("metric", "max_epochs")}
+        data = {"size": self.size, "images": self.images, "fingerprint": self.fingerprint}
+        return {"space": dict(self.space), "train": dict(self.train), **search, **data}
 
     @property
     def settings(self) -> Settings:
@@ -63,7 +73,8 @@ class Curves:
     """The table in memory.
 
     Attributes:
-        trials: those that came to their end, in order of their numbers: finished or diverged.
+        trials: those that came to their end, finished or diverged, in order of their numbers. Read from a table they
+            are numbered by their place in it.
     """
 
     about: About
@@ -101,7 +112,35 @@ def complete_trials(trials: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
 
 
 def write_curves(curves: Curves, path: Path) -> None:
-    """Write the table, whole or not at all."""
+    """Write the curves of a search into a table, whole or not at all; those of other searches in it stay.
+
+    Raises:
+        ValueError: the table holds curves of another space, of other images or of other training.
+    """
+    frame, about = _frame(curves), curves.about
+    if path.is_file():
+        table = pq.read_table(path)
+        earlier = About(**json.loads(table.schema.metadata[_ABOUT]))
+        if different := [name for name, value in earlier.shapes.items() if value != about.shapes[name]]:
+            raise ValueError(
+                "The curves of a table are of one space, trained on the same images in the same way. "
+                f"Received curves of another {', '.join(different)} for {path}. Move it away to begin another table."
+            )
+        kept = table.to_pandas()
+        kept = kept[kept["search_seed"] != about.search["seed"]].astype(dict.fromkeys(_labels(kept), object))
+        if len(kept):
+            frame = pd.concat([kept, frame]).sort_values([*_KEY, "epoch"])
+            processors = sorted({*earlier.processor.split("; "), about.processor})
+            about = replace(about, processor="; ".join(processors))
+    new = pa.Table.from_pandas(_small(frame), preserve_index=False)
+    new = new.replace_schema_metadata({_ABOUT: json.dumps(asdict(about)).encode()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    pq.write_table(new, partial, compression="zstd", compression_level=19)
+    partial.replace(path)
+
+
+def _frame(curves: Curves) -> pd.DataFrame:
     about = curves.about
     parameters = [each.name for each in curves.space.parameters if not each.is_constant]
     train = about.settings.train
@@ -110,6 +149,7 @@ def write_curves(curves: Curves, path: Path) -> None:
         batch = train_settings(train, trial.parameters).batch_size
         steps = steps_of_epoch(about.images, batch, train.epoch_images)
         constant = {
+            "search_seed": about.search["seed"],
             "trial": trial.number,
             "confirms": _NONE if trial.confirms is None else trial.confirms,
             "status": trial.status,
@@ -120,29 +160,30 @@ def write_curves(curves: Curves, path: Path) -> None:
             scores = {name: getattr(epoch, name) for name in SCORES}
             trained = {"epoch": epoch.epoch, "steps": steps * epoch.epoch, "seconds": epoch.seconds}
             rows.append({**constant, **trained, **scores})
-    table = pa.Table.from_pandas(_small(pd.DataFrame(rows)), preserve_index=False)
-    table = table.replace_schema_metadata({_ABOUT: json.dumps(asdict(about)).encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, compression="zstd", compression_level=19)
-    partial.replace(path)
+    return pd.DataFrame(rows)
+
+
+def _labels(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name, column in frame.items() if isinstance(column.dtype, pd.CategoricalDtype)]
 
 
 def read_curves(path: Path) -> Curves:
-    """The table of a file that `write_curves` wrote."""
+    """The table of a file that `write_curves` wrote; trials are numbered by their place in it."""
     table = pq.read_table(path)
     about = About(**json.loads(table.schema.metadata[_ABOUT]))
     space = read_space(about.settings)
-    trials = []
-    for _, rows in table.to_pandas().groupby("trial", sort=True):
+    trials: list[TrialRecord] = []
+    numbers: dict[tuple[int, int], int] = {}
+    for (seed, trial), rows in table.to_pandas().groupby(_KEY, sort=True):
         first = rows.iloc[0]
+        numbers[int(seed), int(trial)] = len(trials)
         trials.append(
             TrialRecord(
-                number=int(first["trial"]),
+                number=len(trials),
                 parameters=configuration(space, first.to_dict()),
                 seed=0,
                 max_epochs=about.settings.search.max_epochs,
-                confirms=None if first["confirms"] == _NONE else int(first["confirms"]),
+                confirms=None if first["confirms"] == _NONE else numbers[int(seed), int(first["confirms"])],
                 status=str(first["status"]),
                 epochs=[_epoch(row) for row in rows.to_dict("records")],
                 parameter_count=int(first["parameter_count"]),

@@ -1,5 +1,6 @@
 """A table of curves is what its search trained, small, and without any test score."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -51,7 +52,7 @@ def test_what_is_read_back_is_what_was_trained(curves: Curves, tmp_path: Path) -
     again = read_curves(tmp_path / "cnn2.parquet")
     assert again.about == curves.about
     assert again.space == curves.space
-    assert [trial.number for trial in again.trials] == [0, 1, 3]
+    assert [trial.number for trial in again.trials] == [0, 1, 2]  # by their place
     for read, trained in zip(again.trials, curves.trials, strict=True):
         assert (read.parameters, read.status, read.confirms) == (trained.parameters, trained.status, trained.confirms)
         assert (read.max_epochs, read.parameter_count) == (3, 7)
@@ -63,7 +64,7 @@ def test_the_columns_are_small_and_count_steps(curves: Curves, tmp_path: Path) -
     write_curves(curves, tmp_path / "cnn2.parquet")
     table = pq.read_table(tmp_path / "cnn2.parquet")
     assert {str(table.schema.field(name).type) for name in ("val_loss", "shifted_auc", "seconds")} == {"float"}
-    assert {str(table.schema.field(name).type) for name in ("trial", "epoch", "confirms", "steps")} == {"int8"}
+    assert {str(table.schema.field(name).type) for name in ("search_seed", "trial", "epoch", "steps")} == {"int8"}
     # 130 images are 4 parts of a pass: of its 3 batches of 64, or 5 of 32, an epoch has 1 or 2.
     assert table.column("steps").to_pylist() == [1, 2, 3, 2, 4, 2, 4, 6]
     assert "backbone" not in table.column_names  # it is the same for all
@@ -72,6 +73,33 @@ def test_the_columns_are_small_and_count_steps(curves: Curves, tmp_path: Path) -
 
 def test_test_scores_lie_apart(tmp_path: Path) -> None:
     entry = Evaluation(3, TEST, "best", 2, 10, 0.5, 0.75, 0.75, None, 0.5, 1.0, [[5, 0], [2, 3]], 0.875)
-    write_test_scores([entry], tmp_path / "cnn2_test.parquet")
-    (row,) = pq.read_table(tmp_path / "cnn2_test.parquet").to_pylist()
-    assert (row["trial"], row["epoch"], row["auc"], row["average_precision"]) == (3, 2, None, 0.875)
+    for seed, losses in (
+        (1, [0.5]),
+        (0, [0.5, 0.25]),
+        (0, [0.125]),
+    ):  # a search's later scores replace its earlier ones
+        write_test_scores([replace(entry, loss=loss) for loss in losses], seed, tmp_path / "cnn2_test.parquet")
+    other, row = pq.read_table(tmp_path / "cnn2_test.parquet").to_pylist()
+    assert (row["search_seed"], row["trial"], row["loss"]) == (1, 3, 0.5)
+    assert (row["epoch"], row["auc"], row["average_precision"]) == (2, None, 0.875)
+    assert (other["search_seed"], other["loss"]) == (0, 0.125)
+
+
+def test_searches_with_other_seeds_add_to_a_table(curves: Curves, tmp_path: Path) -> None:
+    path = tmp_path / "cnn2.parquet"
+    other = replace(curves.about, search={**curves.about.search, "seed": 1, "num_trials": 9}, processor="another")
+    write_curves(curves, path)
+    write_curves(Curves(other, curves.trials[1:]), path)
+    write_curves(Curves(other, (curves.trials[0], *curves.trials[2:])), path)  # later it knows others
+    again = read_curves(path)
+    assert [trial.number for trial in again.trials] == [0, 1, 2, 3, 4]
+    assert [trial.status for trial in again.trials] == [FINISHED, DIVERGED, FINISHED, FINISHED, FINISHED]
+    assert [trial.parameters for trial in again.trials[3:]] == [curves.trials[place].parameters for place in (0, 2)]
+    assert [trial.confirms for trial in again.trials] == [None, None, 0, None, 3]
+    assert again.about.processor == "a processor; another"
+
+
+def test_curves_of_other_images_are_refused(curves: Curves, tmp_path: Path) -> None:
+    write_curves(curves, tmp_path / "cnn2.parquet")
+    with pytest.raises(ValueError, match="another size, fingerprint"):
+        write_curves(replace(curves, about=replace(curves.about, size=96, fingerprint="x")), tmp_path / "cnn2.parquet")
