@@ -14,7 +14,7 @@ def lines(words: list[str], classes: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [["space=all3"], ["space=cnn3", "train.class_weights=favour_normal"], ["space=report3"]]
+    "words", [["space=transfer3"], ["space=cnn3", "train.class_weights=favour_normal"], ["space=report3"]]
 )
 def test_weights_that_favour_normal_need_a_normal_class(words: list[str]) -> None:
     assert lines(words, ("normal", "bacterial", "viral")) == []

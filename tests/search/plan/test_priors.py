@@ -145,7 +145,7 @@ def test_a_guess_may_leave_parameters_out() -> None:
 
 
 def test_conditional_parameters_have_a_guess_for_where_they_are_active() -> None:
-    guess = "space.guess={backbone: vgg16, layers: 2, frozen: all, learning_rate: 1e-4}"
+    guess = "space.guess={backbone: vgg16, layers: 5, frozen: all, learning_rate: 1e-4}"
     space = space_of(guess, space="all2")
     first = complete(space, space.guess, random.Random(0))
     assert first["backbone"] == "vgg16"
@@ -153,7 +153,7 @@ def test_conditional_parameters_have_a_guess_for_where_they_are_active() -> None
     drawn = [near(space, space.guess, random.Random(n)) for n in range(300)]
     small = [each for each in drawn if each["backbone"] == "cnn"]
     assert small
-    assert all("frozen" not in each and each["layers"] in (1, 2, 3) for each in small)
+    assert all("frozen" not in each and each["layers"] in (4, 5, 6) for each in small)
     assert sum(each["backbone"] == "vgg16" for each in drawn) > 150
 
 

@@ -157,7 +157,7 @@ def test_single_settings_are_set_anew() -> None:
 
 
 def test_defaults_in_the_files_and_in_the_classes_agree() -> None:
-    composed = load_settings(["space=all2"]).to_dict()
+    composed = load_settings(["space=vgg2"]).to_dict()
     defaults = Settings().to_dict()
     del composed["space"], defaults["space"]
     assert composed == defaults

@@ -76,11 +76,11 @@ def test_a_parameter_of_one_backbone_needs_a_condition() -> None:
 def test_conditional_parameters_are_there_only_where_they_belong() -> None:
     space = space_of(space="all2")
     last = resolve(space, lambda parameter: list(getattr(parameter.domain, "values", [0.1]))[-1])
-    assert last["backbone"] == "efficientnetv2b0"
+    assert last["backbone"] == "resnet152"
     assert "layers" not in last
     assert last["frozen"] == "all"
     first = resolve(space, lambda parameter: next(iter(getattr(parameter.domain, "values", [0.1]))))
-    assert first["layers"] == 1
+    assert first["layers"] == 4
     assert "frozen" not in first
 
 
