@@ -7,19 +7,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import paired, statistics
+from analysis import paired
 from analysis.load import Run
 from analysis.scored import ScoredImages, images_of, scored_winner
 from analysis.statistics import Estimate
 from analysis.table import Table
-from search.record import SHIFTED, VALIDATION
+from search.record import SHIFTED, VALIDATION, Rate
 from search.record.intervals import count_patients
-from search.record.subgroups import FEWEST, NOT_SAID, group_images
+from search.record.subgroups import FEWEST, NOT_SAID, TRAITS, divide_images, score_group
 
 _SCORES = ("auc", "accuracy", "sensitivity", "specificity")
+_NUMBERS = tuple(f"{name}{end}" for name in _SCORES for end in ("", "_low", "_high"))
 COLUMNS = (
     *("dataset", "by", "group", "images", "patients", "positive_images"),
-    *(f"{name}{end}" for name in _SCORES for end in ("", "_low", "_high")),
+    *_NUMBERS,
     "note",
 )
 
@@ -38,11 +39,12 @@ def subgroup_table(run: Run) -> pd.DataFrame:
     threshold, lines = model.exported.operating_point.threshold, []
     for dataset in [name for name in model.evaluations if name not in (VALIDATION, SHIFTED)]:
         predictions = model.predictions(dataset)
-        for trait in _traits(predictions, run.classes):
-            for group, own in group_images(trait, predictions[trait].tolist()):
-                images = images_of(predictions[own], dataset, run.classes)
-                lines.append({"dataset": dataset, "by": trait, "group": group} | _scores(images, threshold))
-    return pd.DataFrame(lines, columns=[*COLUMNS])
+        traits = {name: predictions[name].tolist() for name in TRAITS if name in predictions}
+        for trait, group, own in divide_images(traits):
+            images = images_of(predictions[own], dataset, run.classes)
+            lines.append({"dataset": dataset, "by": trait, "group": group} | _scores(images, threshold))
+    frame = pd.DataFrame(lines, columns=[*COLUMNS])
+    return frame.astype(dict.fromkeys(_NUMBERS, float))
 
 
 def smallest_groups(run: Run) -> str:
@@ -53,36 +55,25 @@ def smallest_groups(run: Run) -> str:
     return ", ".join(f"{row.by} {row.group} ({row.images})" for row in smallest.itertuples())
 
 
-def _traits(predictions: pd.DataFrame, classes: Sequence[str]) -> list[str]:
-    """The columns of predictions that divide images, as far as any image of the set states them."""
-    others = ("dataset", "image_id", "label", "patient", *(f"p_{name}" for name in classes))
-    return [str(name) for name in predictions.columns if name not in others and predictions[name].notna().any()]
-
-
 def _scores(images: ScoredImages, threshold: float) -> dict[str, Any]:
     """The scores of a group."""
+    scores = score_group(images.labels, images.probabilities, images.patients, threshold)
     line: dict[str, Any] = {"images": len(images), "patients": count_patients(images.patients)}
-    found = {"accuracy": _share(images.right, images.patients)}
+    found: dict[str, Rate | Estimate | None] = {**scores._asdict()}
     if images.probabilities.shape[1] == 2:
-        positive, called = images.labels == 1, images.probabilities[:, 1].astype(np.float64) >= threshold
-        rarer = int(min(positive.sum(), (~positive).sum()))
+        positive = images.labels == 1
         line["positive_images"] = int(positive.sum())
-        area = paired.delong_auc(positive, images.probabilities[:, 1], images.patients)
-        found["auc"] = _where_enough(area, rarer)
-        found["sensitivity"] = _share(called[positive], images.patients[positive])
-        found["specificity"] = _share(~called[~positive], images.patients[~positive])
-    for name, estimate in found.items():
-        line |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        found["auc"] = _area(positive, images)
+    for name, score in found.items():
+        bounds = (score.value, score.low, score.high) if score else (None, None, None)
+        line |= dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
     return line | {"note": f"fewer than {FEWEST} images" if len(images) < FEWEST else ""}
 
 
-def _share(right: NDArray[np.bool_], patients: NDArray[np.int64]) -> Estimate:
-    """The share of right images; with an interval where there are enough."""
-    return _where_enough(statistics.share_interval(right, patients), len(right))
-
-
-def _where_enough(estimate: Estimate, images: int) -> Estimate:
-    return estimate if images >= FEWEST else Estimate(estimate.value, np.nan, np.nan)
+def _area(positive: NDArray[np.bool_], images: ScoredImages) -> Estimate:
+    """The AUC; with an interval where there are enough images of either class."""
+    area = paired.delong_auc(positive, images.probabilities[:, 1], images.patients)
+    return area if min(positive.sum(), (~positive).sum()) >= FEWEST else Estimate(area.value, np.nan, np.nan)
 
 
 def _fits(runs: Sequence[Run]) -> bool:

@@ -7,9 +7,7 @@ from numpy.typing import NDArray
 
 from search.plan.settings import SettingsError
 from search.record import Decisions, OperatingPoint, Rate
-from search.record.intervals import Z, effective_count, share_bounds
-
-_UNDEFINED = Rate(None, None, None)
+from search.record.intervals import UNDEFINED, Z, effective_count, share_rate
 
 
 def choose_point(
@@ -143,7 +141,7 @@ def predictive_value(right: float, own: float, wrong: float, others: float, shar
     studies'; Gart 1966 for the halves.
     """
     if not own or not others or not right + wrong:
-        return _UNDEFINED
+        return UNDEFINED
     odds = share / (1 - share)
     value = odds * right / own / (odds * right / own + wrong / others)
     n, m = own + 1, others + 1
@@ -151,13 +149,6 @@ def predictive_value(right: float, own: float, wrong: float, others: float, shar
     half = Z * np.sqrt((1 - a) / (a * n) + (1 - b) / (b * m))
     low, high = (float(1 / (1 + b / (a * odds) * np.exp(side))) for side in (half, -half))
     return Rate(value, min(low, value), max(high, value))
-
-
-def share_rate(came_true: NDArray[np.bool_], patients: NDArray[np.int64]) -> Rate:
-    """A share with its Wilson interval over patients."""
-    if not len(came_true):
-        return _UNDEFINED
-    return Rate(float(came_true.mean()), *share_bounds(came_true, patients))
 
 
 def _counts(came_true: NDArray[np.bool_], patients: NDArray[np.int64]) -> tuple[float, float]:

@@ -6,23 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from search.evaluate.operating import decisions_on, share_rate
-from search.evaluate.predictions import patients_of, probabilities_of
+from search.evaluate.predictions import labels_of, patients_of, probabilities_of
 from search.record import SHIFTED, VALIDATION, OperatingPoint, Rate
-from search.record.subgroups import FEWEST, TRAITS, group_images
+from search.record.subgroups import TRAITS, divide_images, score_group
 
 
 @dataclass(frozen=True)
 class Subgroup:
-    """Scores on a subgroup of a set of test images; fewer than `FEWEST` images have no interval.
+    """Scores on a subgroup of a set of test images, as `search.record.subgroups.GroupScores`.
 
     Attributes:
         dataset: the set's name.
         by: the trait, such as "sex".
         group: its value, or a band of ages.
         images: how many.
-        accuracy: of the more probable class.
-        sensitivity, specificity: at the operating point; None unless there are two classes.
     """
 
     dataset: str
@@ -41,35 +38,16 @@ def score_subgroups(table: pa.Table, point: OperatingPoint) -> list[Subgroup]:
         table: the winner's predictions, calibrated, as `prediction_table`; of findings there are no subgroups.
         point: where it divides two classes.
     """
-    return list(_subgroups(table, point)) if "label" in table.column_names else []
-
-
-def _subgroups(table: pa.Table, point: OperatingPoint) -> Iterator[Subgroup]:
+    if "label" not in table.column_names:
+        return []
     datasets = np.array(table["dataset"].to_pylist())
-    labels, p, patients = table["label"].to_numpy(), probabilities_of(table), patients_of(table)
-    for dataset in dict.fromkeys(datasets.tolist()):
-        if dataset in (VALIDATION, SHIFTED):
-            continue
-        (places,) = np.nonzero(datasets == dataset)
-        for trait in [name for name in TRAITS if name in table.column_names]:
-            values = table[trait].take(places).to_pylist()
-            if all(value is None for value in values):
-                continue
-            for group, own in group_images(trait, values):
-                rows = places[own]
-                accuracy = share_rate(labels[rows] == p[rows].argmax(axis=1), patients[rows])
-                found = Subgroup(dataset, trait, group, len(rows), _where_enough(accuracy, len(rows)))
-                if p.shape[1] != 2:
-                    yield found
-                    continue
-                there = decisions_on(dataset, labels[rows], p[rows, 1], patients[rows], point, None)[0]
-                positive = int((labels[rows] == 1).sum())
-                yield Subgroup(
-                    *(found.dataset, found.by, found.group, found.images, found.accuracy),
-                    _where_enough(there.sensitivity, positive),
-                    _where_enough(there.specificity, len(rows) - positive),
-                )
+    names = [name for name in dict.fromkeys(datasets.tolist()) if name not in (VALIDATION, SHIFTED)]
+    return [group for name in names for group in _groups_of(name, table.filter(datasets == name), point)]
 
 
-def _where_enough(rate: Rate, images: int) -> Rate:
-    return rate if images >= FEWEST else Rate(rate.value, None, None)
+def _groups_of(dataset: str, table: pa.Table, point: OperatingPoint) -> Iterator[Subgroup]:
+    labels, probabilities, patients = labels_of(table), probabilities_of(table), patients_of(table)
+    traits = {name: table[name].to_pylist() for name in TRAITS if name in table.column_names}
+    for by, group, own in divide_images(traits):
+        scores = score_group(labels[own], probabilities[own], patients[own], point.threshold)
+        yield Subgroup(dataset, by, group, int(own.sum()), *scores)

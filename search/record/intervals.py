@@ -7,9 +7,12 @@ image, int (N,). Intervals are two-sided at 95 %.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from search.record.schema import Rate
+
 Floats = NDArray[np.float64]
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
+UNDEFINED = Rate(None, None, None)
 
 
 def wilson_interval(successes: ArrayLike, count: ArrayLike) -> tuple[Floats, Floats]:
@@ -58,6 +61,13 @@ def share_bounds(came_true: ArrayLike, patients: NDArray[np.integer]) -> tuple[f
     count = effective_count(came_true, patients)
     low, high = wilson_interval(np.asarray(came_true, np.float64).mean() * count, count)
     return float(low), float(high)
+
+
+def share_rate(came_true: NDArray[np.bool_], patients: NDArray[np.integer]) -> Rate:
+    """A share with its interval over patients, as `share_bounds`; undefined without images."""
+    if not len(came_true):
+        return UNDEFINED
+    return Rate(float(came_true.mean()), *share_bounds(came_true, patients))
 
 
 def count_patients(patients: NDArray[np.integer]) -> int:

@@ -58,6 +58,12 @@ class BudgetRule(ABC):
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
+    def _job(self, config: Any, budget: float, told: Any) -> Job:
+        """The job of a configuration of ConfigSpace; its values are in the space's order and in Python's own types."""
+        given = {each.name: config[each.name] for each in self._table.varied}
+        values = {name: each.item() if isinstance(each, np.generic) else each for name, each in given.items()}
+        return Job(tuple(values.values()), values, max(1, round(budget)), told)
+
     @abstractmethod
     def _next_job(self) -> Job | None:
         """The library's next job."""
@@ -123,8 +129,7 @@ class DehbRule(BudgetRule):
 
     def _next_job(self) -> Job:
         job = self._dehb.ask()
-        values = _values(self._table, job["config"])
-        return Job(tuple(values.values()), values, max(1, round(job["fidelity"])), job)
+        return self._job(job["config"], job["fidelity"], job)
 
     def _report(self, job: Job, score: float) -> None:
         self._dehb.tell(job.told, {"fitness": score, "cost": float(job.epochs)})
@@ -155,8 +160,7 @@ class SmacRule(BudgetRule):
 
     def _next_job(self) -> Job:
         info = self._facade.ask()
-        values = _values(self._table, info.config)
-        return Job(tuple(values.values()), values, max(1, round(info.budget)), info)
+        return self._job(info.config, info.budget, info)
 
     def _report(self, job: Job, score: float) -> None:
         from smac.runhistory import StatusType, TrialValue
@@ -184,12 +188,3 @@ def config_space(table: Table, seed: int) -> Any:
             kind = Whole if isinstance(domain, Integer) else Float
             space.add(kind(each.name, domain.low, domain.high, log=domain.log))
     return space
-
-
-def _values(table: Table, given: Any) -> dict[str, Any]:
-    """The values of a configuration of ConfigSpace, in the space's order and in Python's own types."""
-    found: dict[str, Any] = {}
-    for each in table.varied:
-        value = given[each.name]
-        found[each.name] = value.item() if isinstance(value, np.generic) else value
-    return found

@@ -2,9 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from search.evaluate.operating import share_rate
 from search.evaluate.subgroups import score_subgroups
 from search.record import OperatingPoint
+from search.record.intervals import share_rate
 
 IMAGES = 60
 LABELS = np.arange(IMAGES) % 2
