@@ -1,8 +1,9 @@
 """A race on the wall clock: our bare command beside other searches, each for ten minutes on the same images.
 
 `python -m benchmarks.race --root FOLDER`; a repeat is a seed. On 2 cores six sides with three seeds take three hours
-and a half. Each side's folder is kept in `build/race/`, so that an interrupted race goes on with the next side (remove
-the folder when training itself has changed). The picture needs Chrome or Chromium (plotly's kaleido).
+and a half. Each side's folder is kept in `build/race/`, so that an interrupted race goes on with the next side, and its
+standings in `benchmarks/race_laps.json`, so that seeds may be added later or elsewhere: remove both when training has
+changed. The picture needs Chrome or Chromium (plotly's kaleido).
 
 Ours is `python -m search.run space=cnn2 search.time_budget=10m`. Peers search the space of cnn2 as their documentation
 recommends (`benchmarks/peers/race_*.py`) and are stopped after ten minutes. All have oneDNN, which makes training
@@ -18,9 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -72,25 +73,67 @@ class Lap:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Result:
+    """What stays of a lap when its folder is gone.
+
+    Attributes:
+        race: the images and the time, as the folder of a race's laps is named.
+        side, seed, seconds: as those of `Lap`.
+        standings: at each of SHARES.
+        commit: of the code.
+        processor: of the machine.
+    """
+
+    race: str
+    side: str
+    seed: int
+    seconds: float
+    standings: tuple[Standing, ...]
+    commit: str
+    processor: str
+
+
 def measure(options: Options, machine: Machine) -> Measurement:
     """Every side with every seed, then their standings, and the picture."""
     picture = harness.picture_path(options, PICTURE)
     draw({}, _minutes(options), picture)  # without a browser to draw with, this fails now and not in hours
-    store = harness.ROOT / "build" / "race" / _store_name(options)
+    race, path = _store_name(options), _results_path(options)
+    results = {(each.race, each.seed, each.side): each for each in read_results(path)}
+    store = harness.ROOT / "build" / "race" / race
     # Seed after seed: an interrupted race has whole seeds, enough for fewer repeats.
-    folders = {(seed, side): store / f"{_slug(side)}-{seed}" for seed in range(options.repeats) for side in _sides()}
-    for (seed, side), folder in folders.items():
+    laps = [(race, seed, side) for seed in range(options.repeats) for side in _sides()]
+    folders = {lap: store / f"{_slug(lap[2])}-{lap[1]}" for lap in laps if lap not in results}
+    for (_, seed, side), folder in folders.items():
         if not (folder / _ENDED).is_file():
             print(f"{side}, seed {seed}", flush=True)
             run_lap(side, seed, folder, options)
-    found: dict[str, list[list[Standing]]] = {side: [] for side in _sides()}
-    seconds = []
-    for (_, side), folder in folders.items():
-        lap = _read_lap(folder)
-        found[side].append(_standings(lap, folder, options))
-        seconds += [lap.seconds] if side == OURS else []
+    commit = harness.code_commit()
+    for lap, folder in folders.items():
+        seconds, there = _read_lap(folder).seconds, tuple(_standings(_read_lap(folder), folder, options))
+        results[lap] = Result(race, lap[2], lap[1], seconds, there, commit, machine.processor)
+        write_results(results.values(), path)
+    found = {side: [results[lap].standings for lap in laps if lap[2] == side] for side in _sides()}
     draw(found, _minutes(options), picture)
-    return summarize(found, seconds, _minutes(options))
+    return summarize(found, [results[lap].seconds for lap in laps if lap[2] == OURS], _minutes(options))
+
+
+def read_results(path: Path) -> list[Result]:
+    """The results that were kept."""
+    kept = json.loads(path.read_text()) if path.is_file() else []
+    return [Result(**{**each, "standings": tuple(Standing(*aucs) for aucs in each["standings"])}) for each in kept]
+
+
+def write_results(results: Iterable[Result], path: Path) -> None:
+    """Keep these results, a line each; AUCs in the order of `Standing`, rounded to six digits."""
+    lines = [
+        json.dumps({**vars(each), "standings": [[round(auc, 6) for auc in astuple(at)] for at in each.standings]})
+        for each in results
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    partial.replace(path)
 
 
 def summarize(
@@ -153,7 +196,8 @@ def summarize(
             f"{100 * NO_MODEL:g} % stands for no model yet.",
             "AutoGluon's image models train in PyTorch and need pandas < 2.4 and Pillow < 13, which this project's "
             "own versions exclude; it is left out.",
-            "The laps are kept: the time below is that of the last session alone.",
+            "Laps are kept, with their commits and processors, in benchmarks/race_laps.json: the time below is that of "
+            "the last session alone.",
         ),
         picture=PICTURE,
     )
@@ -273,6 +317,12 @@ def _read_lap(folder: Path) -> Lap:
 
 def _target(name: str, values: tuple[float, ...], least: float) -> Target:
     return Target(Quantity(name, "points", values), Bound(least, at_most=False))
+
+
+def _results_path(options: Options) -> Path:
+    """The file of kept results; those of a quick race are kept apart, as all its figures."""
+    folder = harness.output_folder(options) if options.quick else harness.ROOT / "benchmarks"
+    return folder / "race_laps.json"
 
 
 def _sides() -> tuple[str, ...]:

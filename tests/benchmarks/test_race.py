@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import chosen, race
 from benchmarks.chosen import KEPT, NO_MODEL, RUN, Standing
+from benchmarks.harness import Options, measure_machine
 from benchmarks.peers.race_task import (
     Epoch,
     RaceTask,
@@ -169,6 +170,25 @@ def test_ours_after_a_quarter_of_the_time_is_set_beside_each_peer_at_its_end() -
     assert [validation.is_reached, test.is_reached] == [True, True]
     assert len(measurement.targets) == 2 * len(PEERS)
     assert "2.5" in validation.quantity.name
+
+
+def test_a_lap_that_was_kept_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeds may be added on another day: what is left of the first ones is a file."""
+    standings = tuple(Standing(0.5 + share / 4, 0.9, 0.8) for share in SHARES)
+    kept = [race.Result("abc-1min", side, 0, 61.0, standings, "c0ffee", "a processor") for side in (OURS, *PEERS)]
+    path = tmp_path / "race_laps.json"
+    race.write_results(kept, path)
+    assert race.read_results(path) == kept
+    ran: list[str] = []
+    monkeypatch.setattr(race, "_store_name", lambda options: "abc-1min")
+    monkeypatch.setattr(race, "_results_path", lambda options: path)
+    monkeypatch.setattr(race, "draw", lambda found, minutes, path: None)
+    monkeypatch.setattr(race, "run_lap", lambda side, *rest: ran.append(side))
+    found = race.measure(Options(None, "none", 1, True), measure_machine())
+    assert not ran
+    ours = {each.name: each.values for each in found.others}
+    assert ours["best validation AUC after 1 min, ours"] == (75.0,)
+    assert ours["our command, with evaluation and page"] == (61.0,)
 
 
 def test_a_side_is_stopped_when_its_time_is_over(tmp_path: Path) -> None:
