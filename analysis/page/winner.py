@@ -17,6 +17,12 @@ from analysis.tables.selection import model_scores
 
 _NO_WINNER = "No trial has finished."
 
+_OF_CLASSES = (
+    "with 95 % intervals: Wilson's for accuracy, resampled patients for the others. Sensitivity and specificity are "
+    "those at a probability of 0.5."
+)
+_OF_MEANS = "means over the findings that some of its images show and some do not."
+
 
 def winner_blocks(runs: Sequence[Run]) -> list[Block]:
     """The model to pick of each run; no blocks while no run has a finished trial."""
@@ -30,9 +36,8 @@ def winner_blocks(runs: Sequence[Run]) -> list[Block]:
     blocks = [
         block(
             "Results",
-            "The exported model on every set of images, with 95 % intervals: Wilson's for accuracy, resampled patients "
-            "for the others. Sensitivity and specificity are those at a probability of 0.5. Of several findings an "
-            "image, means over those that some images show and some do not, without intervals.",
+            "The exported model on every set of images, "
+            + (_OF_MEANS if all(run.record.is_multilabel for run in runs) else _OF_CLASSES),
             _results,
         ),
         *(_panel_block(panel, chosen) for panel in TRIAL_PANELS),
