@@ -323,7 +323,7 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
             self._stop(f"Trial {name} could not be saved: {own}")
         if self._hosts.note_fault(number, node):
             line = f"host {host} is no longer used after {MOST_FAULTS} errors in a row, the last: {error}"
-            self._state.note("excluded", f"{line}. Mend it and restart Ray there.", host=host, node=node, reason=error)
+            self._state.note("excluded", f"{line}. Fix it and restart Ray there.", host=host, node=node, reason=error)
         if not self._hosts.is_any_left:
             self._stop(f"No host is left on which trials can go on. Trial {name}, on host {host}: {error}")
         self._state.fail(number, Fault(BAD_HOST, f"host {host}: {error}"))
