@@ -9,26 +9,27 @@ import io
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
-from analysis.events import TRIAL_COLUMNS, LogReader
+from analysis.events import CURVE_COLUMNS, TRIAL_COLUMNS, LogReader, scored_epochs
 from search.record import (
-    CONFIRMATIONS,
     FINAL,
-    FINISHED,
-    TRIALS,
+    EpochRecord,
     Evaluation,
     Look,
     RunFolder,
     RunRecord,
+    TrialRecord,
     Winner,
+    finite,
     readable,
     run_names,
     scan_runs,
     trial_name,
 )
+from search.record.awaited import Wanted, is_awaited
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +117,7 @@ class Run:
     @property
     def status(self) -> str:
         """`running`, `finished` (no trial is open or to come), or `interrupted` (some are, and the log is silent)."""
-        if not self._is_awaited and self.trials["status"].isin(FINAL).all():
+        if self.trials["status"].isin(FINAL).all() and not self._is_awaited:
             return "finished"
         newest = [self.curves["time"].max()] if len(self.curves) else []
         times = [self.record.created, *newest, *self.trials["started"]]
@@ -127,17 +128,25 @@ class Run:
     @property
     def _is_awaited(self) -> bool:
         """Whether the settings ask for trials, or confirmations of trials, that have not begun."""
-        own = self.trials[self.trials["confirms"].isna()]
-        clock, budget = self._log.clock, self.record.config.get("search", {}).get("time_budget")
-        wanted = 0 if clock.is_closed(TRIALS, budget) else planned_trials(self.record)
-        if len(own) < max(1, wanted):
+        if self.trials.empty:
             return True
-        if clock.is_closed(CONFIRMATIONS, budget):
-            return False
-        finished = own[own["status"] == FINISHED]
-        configurations = len(finished[[*self.hyperparameters, "max_epochs"]].astype(str).drop_duplicates())
-        confirm = int(self.record.config.get("search", {}).get("confirm", 0))
-        return len(self.trials) - len(own) < min(confirm, configurations)
+        search = self.record.config.get("search", {})
+        confirm, budget = int(search.get("confirm", 0)), search.get("time_budget")
+        wanted = Wanted(planned_trials(self.record), confirm, budget, self.metric, self.weights)
+        begun = int(self.trials.index.max()) + 1 - int(self.trials["confirms"].notna().sum())
+        return is_awaited(begun, self._judged_trials(), self._log.clock, wanted)
+
+    def _judged_trials(self) -> Iterator[TrialRecord]:
+        """The trials, each with no epoch but the one that it is judged by."""
+        judged = scored_epochs(self.curves, self.metric, self.weights)[list(CURVE_COLUMNS)]
+        epochs = dict(zip(judged.index, judged.to_dict("records"), strict=True))
+        parameters: list[dict[str, Any]] = self.trials[list(self.hyperparameters)].to_dict("records")  # type: ignore[assignment]
+        lengths, states = self.trials["max_epochs"].tolist(), self.trials["status"].tolist()
+        confirmed = [None if number < 0 else number for number in self.trials["confirms"].fillna(-1).tolist()]
+        rows = zip(self.trials.index.tolist(), parameters, lengths, states, confirmed, strict=True)
+        for number, values, length, status, confirms in rows:
+            known = [EpochRecord(**finite(epochs[number]))] if number in epochs else []
+            yield TrialRecord(number, values, 0, length, confirms=confirms, status=status, epochs=known)
 
     def predictions(self, trial: int) -> "pd.DataFrame":
         """One row an image: `dataset`, `image_id`, `label`, `p_<class>`, `patient`; no rows where the trial has none.

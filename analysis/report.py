@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from analysis.command import exit_code
 from analysis.load import Run, load
 from analysis.page.render import report_html
-from search.record import PACKED, RunFolder
+from search.record import PACKED, RunFolder, Storage
 
 __all__ = ["main", "report_html", "write_report"]
 
@@ -22,7 +22,7 @@ def write_report(runs: Sequence[Run], path: str) -> str:
         OSError: the file cannot be written.
     """
     folder, _, name = path.replace("\\", "/").rpartition("/")
-    RunFolder(folder or ".").write(report_html(runs).encode(), name)
+    Storage(folder or ".").write(report_html(runs).encode(), name)
     return path
 
 

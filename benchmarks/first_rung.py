@@ -1,9 +1,12 @@
-"""How well a trial's first epochs foretell its end: today's score and batch norm, and those of before.
+"""How well a trial's first epochs foretell its end, by two scores.
+
+One way has the default score and batch norm ("now"), the other the validation loss and Keras' batch norm ("before").
 
 `python -m benchmarks.first_rung --root FOLDER`; on 2 cores about an hour and a half with the full set, a third of it
 without `--root`, on the sample alone. Every trial is trained to its last epoch and none is compared on the way. The
 searches stay in `build/first_rung/`, so that an interrupted benchmark resumes and nothing is trained twice (remove the
-folder when training itself has changed). Of the full set, today's trials are the first ones of `benchmarks.curves`.
+folder when training itself has changed). Of the full set, the default's trials are
+the first ones of `benchmarks.curves`.
 
 No test image is opened: evaluation is off.
 """
@@ -85,8 +88,8 @@ def summarize(found: Mapping[str, Mapping[str, Curves]]) -> Measurement:
         comparisons=tuple(comparisons),
         others=tuple(others),
         notes=(
-            "Brackets hold the 95 % interval over resampled trials. Compared are the first rung of today's `auto` and "
-            "that of before, which came after epoch 1.",
+            "Brackets hold the 95 % interval over resampled trials. Compared are the first rung of `auto` and, of "
+            "before, one after epoch 1.",
         ),
         limited_by="the noise of the ends: one configuration with two seeds does not end twice at the same score.",
         physical_limit="1, if the first epoch told the end.",

@@ -41,7 +41,7 @@ from search.plan.words import (
     value_of,
     without,
 )
-from search.record import RunFolder
+from search.record import RunFolder, Storage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -157,7 +157,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None, earlier
         say_onednn(resumed, console)
         say = partial(console.print, markup=False, soft_wrap=True)
         folder = found.patient(settings.run.patience, say)
-        check_storage(RunFolder(found.url.rpartition("/")[0] or ".").patient(settings.run.patience, say))
+        check_storage(Storage(found.url.rpartition("/")[0] or ".").patient(settings.run.patience, say))
         dataset = prepare(settings, console)
         meaning = check_prepared(space, settings, dataset)
         if "none" in backbone_weights(space, settings).values():

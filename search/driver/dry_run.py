@@ -19,7 +19,7 @@ from search.plan.scheduler import build_scheduler, epochs_line
 from search.plan.settings import UNLIMITED, SearchSettings, Settings
 from search.plan.spaces import Space, combinations_of, count_trials
 from search.plan.warm import EarlierRun, warm_start
-from search.record import RunFolder
+from search.record import Storage
 
 
 def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()) -> int:
@@ -34,7 +34,7 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     console = Console(highlight=False)
     if settings.cluster.mode != "submit":
         check_machine(lambda line: console.print(line, markup=False, soft_wrap=True))
-        check_storage(RunFolder(settings.run.storage))
+        check_storage(Storage(settings.run.storage))
     dataset = prepare(settings, console)
     manifest, split = dataset.manifest, dataset.split
     meaning = check_prepared(space, settings, dataset)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search.plan.settings import SettingsError
-from search.record import RunFolder
+from search.record import Storage
 
 _LEAST_BYTES = 200e6  # of logs and of Ray's own files
 _FULL = 0.95  # share of a disk from which on Ray puts no more objects on it
@@ -110,7 +110,7 @@ def is_anothers_ray() -> bool:
     return owner not in (os.getuid(), 0)
 
 
-def check_storage(storage: RunFolder) -> None:
+def check_storage(storage: Storage) -> None:
     """Raise SettingsError unless files can be written to the folder that holds runs; nothing stays there.
 
     Args:
@@ -133,7 +133,7 @@ def check_storage(storage: RunFolder) -> None:
         ) from error
 
 
-def probe(folder: RunFolder) -> None:
+def probe(folder: Storage) -> None:
     """Write a file of 1 MiB to a folder and remove it.
 
     Raises:

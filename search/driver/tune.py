@@ -34,7 +34,7 @@ from search.driver.preflight import probe
 from search.driver.session import Session
 from search.driver.state import SearchState
 from search.driver.waiting import Patience, WorkerWatch, launch_reasons
-from search.record import RunFolder, TrialRecord
+from search.record import Storage, TrialRecord
 from search.trial.trainable import ImageTrial, TrialContext
 
 _MOST_IN_VAIN = 5  # retries of a trial in a row because of what trials share
@@ -318,12 +318,12 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
         """Try a trial again elsewhere that met an error of the system, which is its host's if the driver can write."""
         name = record.trial_name(number)
         try:
-            probe(RunFolder(self._state.folder.url))  # without its patience: the trial has waited
+            probe(Storage(self._state.folder.url))  # without its patience: the trial has waited
         except OSError as own:
             self._stop(f"Trial {name} could not be saved: {own}")
         if self._hosts.note_fault(number, node):
             line = f"host {host} is no longer used after {MOST_FAULTS} errors in a row, the last: {error}"
-            self._state.note("excluded", f"{line}. Mend it and restart Ray there.", host=host, node=node, reason=error)
+            self._state.note("excluded", f"{line}. Fix it and restart Ray there.", host=host, node=node, reason=error)
         if not self._hosts.is_any_left:
             self._stop(f"No host is left on which trials can go on. Trial {name}, on host {host}: {error}")
         self._state.fail(number, Fault(BAD_HOST, f"host {host}: {error}"))

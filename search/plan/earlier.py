@@ -8,6 +8,7 @@ from search.plan.settings import Settings
 from search.plan.spaces import count_trials, read_space
 from search.plan.words import Word, parse_words, resume_settings, value_of
 from search.record import RunFolder, RunRecord, scan_runs
+from search.record.awaited import Wanted, is_awaited
 
 _CACHE = ("cache", "cache_gb")  # of settings.data: which files of this user are written and removed
 
@@ -127,19 +128,17 @@ def is_complete(folder: RunFolder, words: Sequence[str | Word] = ()) -> bool:
         SettingsError: as `resume_settings`.
     """
     settings = resumed_settings(folder, words)
-    wanted = count_trials(read_space(settings), settings)
-    log, budget = folder.read_log(), settings.search.time_budget
-    trials, clock = log.trials, log.clock
-    if clock.is_closed(record.TRIALS, budget):
-        wanted = 0
-    confirmations = sum(trial.confirms is not None for trial in trials.values())
-    if max(trials, default=-1) + 1 - confirmations < wanted or not all(trial.is_final for trial in trials.values()):
-        return False
-    search = settings.search
-    is_closed = clock.is_closed(record.CONFIRMATIONS, budget)
-    if not is_closed and any(
-        record.to_confirm(trials.values(), search.confirm, search.metric, settings.evaluate.weights)
-    ):
+    log, search = folder.read_log(), settings.search
+    trials = log.trials
+    wanted = Wanted(
+        count_trials(read_space(settings), settings),
+        search.confirm,
+        search.time_budget,
+        search.metric,
+        settings.evaluate.weights,
+    )
+    begun = max(trials, default=-1) + 1 - sum(trial.confirms is not None for trial in trials.values())
+    if not all(trial.is_final for trial in trials.values()) or is_awaited(begun, trials.values(), log.clock, wanted):
         return False
     finished = {trial.number for trial in trials.values() if trial.status == record.FINISHED}
     if not (settings.evaluate.enabled and finished):

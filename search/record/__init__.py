@@ -7,7 +7,7 @@ can be read anywhere, also while it is going on.
 
 from search.record.clock import CLOCK, CLOSED, CONFIRMATIONS, TRIALS, ClockRecord, fold_clock
 from search.record.events import apply_event, fold, is_sound, read_event, seal
-from search.record.folder import PACKED, RunFolder, RunLog, read_evaluation
+from search.record.folder import RunFolder, RunLog, read_evaluation
 from search.record.log import EventLog
 from search.record.looks import EVALUATED, Look, fold_looks, looks_words
 from search.record.names import inside
@@ -45,6 +45,7 @@ from search.record.schema import (
     to_json,
     trial_name,
 )
+from search.record.storage import PACKED, Storage
 
 __all__ = [
     "CLOCK",
@@ -81,6 +82,7 @@ __all__ = [
     "RunLog",
     "RunRecord",
     "Scan",
+    "Storage",
     "TrialRecord",
     "WarmStart",
     "Winner",

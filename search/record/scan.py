@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from search.record.folder import RunFolder
 from search.record.schema import RecordError
+from search.record.storage import Storage
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ class Scan(Generic[T]):
 
 def run_names(storage: str) -> list[str]:
     """The names of the folders in a storage that hold a run.json."""
-    parent = RunFolder(storage)
+    parent = Storage(storage)
     return [name for name in parent.names() if parent.exists(name, "run.json")]
 
 

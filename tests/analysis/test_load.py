@@ -9,7 +9,7 @@ import pytest
 import analysis
 from analysis.load import load_runs, run_labels
 from benchmarks.analysis_data import write_run
-from search.record import Evaluation, RecordError, RunFolder, Winner, to_json
+from search.record import Evaluation, RecordError, RunFolder, Winner, rank_configurations, to_json
 from tests.analysis.logs import assert_folds_alike, epoch_event, suggested_event, write_log
 
 ROOT = Path(__file__).parents[2]
@@ -208,6 +208,21 @@ def test_importing_the_analysis_imports_nothing_heavy():
     code = f"import sys, analysis; print([name for name in {heavy} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_run_that_has_to_confirm_its_best_trials_is_interrupted_until_it_has(folder):
+    record = folder.read_run()
+    record.config["search"] = {"confirm": 2}
+    folder.write_run(record)
+    run = analysis.load(folder.url)
+    assert run.status == "interrupted"
+    first, second = (group[0] for group in rank_configurations(folder.read_trials().values(), run.metric)[:2])
+    for number, confirmed in ((40, second), (41, first)):
+        assert analysis.load(folder.url).status == "interrupted"
+        again = suggested_event(number, **confirmed.parameters) | {"confirms": confirmed.number}
+        ended = {"event": "ended", "time": 1.0, "trial": number, "status": "failed", "reason": ""}
+        write_log(folder, [again, ended], f"{number}.jsonl")
+    assert analysis.load(folder.url).status == "finished"
 
 
 def test_a_run_that_its_clock_has_closed_is_finished(folder):

@@ -159,8 +159,8 @@ def test_a_run_is_evaluated_again_on_an_outside_set(
     for name in ("NORMAL", "PNEUMONIA"):
         shutil.copytree(SAMPLE / "test" / name, outside / name)
     before, model = folder.read_winner(), folder.read("winner", "model.keras")
-    mended = ["evaluate.ensemble=2", "evaluate.operating_point={sensitivity: 0.9}", f"data.cache={image_cache}"]
-    done = run([folder.url, f"data.extra_tests={{elsewhere: {outside}}}", *mended], "search.evaluate")
+    words = ["evaluate.ensemble=2", "evaluate.operating_point={sensitivity: 0.9}", f"data.cache={image_cache}"]
+    done = run([folder.url, f"data.extra_tests={{elsewhere: {outside}}}", *words], "search.evaluate")
     assert done.returncode == 0, done.stderr
     kept = folder.read_winner()
     assert kept is not None
@@ -169,8 +169,8 @@ def test_a_run_is_evaluated_again_on_an_outside_set(
     assert folder.read("winner", "model.keras") == model
     assert (kept.trials, kept.operating_point) == (before.trials, before.operating_point)
     assert [entry.dataset for entry in kept.evaluations] == ["validation", "test", "elsewhere"]
-    mended = ["evaluate.replace_winner=true", "evaluate.calibrate=true", f"data.cache={image_cache}"]
-    done = run([folder.url, *mended], "search.evaluate")
+    words = ["evaluate.replace_winner=true", "evaluate.calibrate=true", f"data.cache={image_cache}"]
+    done = run([folder.url, *words], "search.evaluate")
     assert done.returncode == 0, done.stderr
     by_set = {(e.trial, e.dataset): e for e in folder.read_evaluations()}
     pairs = [(n, d) for n, d in by_set if d == "elsewhere"]

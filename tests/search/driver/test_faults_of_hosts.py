@@ -2,7 +2,6 @@
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -25,6 +24,7 @@ from search.plan.spaces import read_space
 from search.plan.words import load_settings
 from search.record import RunFolder
 from search.trial.training import TrialModel
+from tests import waiting
 
 GB = 2**30
 
@@ -37,8 +37,8 @@ class WaitingModel(NoOpModel):
         self._folder = folder
 
     def run_epoch(self) -> None:
-        while self.history and not self._folder.exists("go"):
-            time.sleep(0.05)
+        if self.history:
+            waiting.wait_until(lambda: self._folder.exists("go"), "leave to train on")
         super().run_epoch()
 
 
@@ -56,7 +56,8 @@ class FaultyTrial(NoOpTrial):
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head without a CPU for trials; each test adds its workers."""
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    for module in (sys.modules[__name__], waiting):  # workers cannot import tests
+        cloudpickle.register_pickle_by_value(module)
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
         cluster = Cluster()

@@ -9,7 +9,7 @@ import pytest
 
 from search.driver.preflight import check_machine, check_storage, is_anothers_ray, use_ray_folder
 from search.plan.settings import SettingsError
-from search.record import RunFolder
+from search.record import Storage
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -110,22 +110,22 @@ def test_a_full_disk_is_refused_and_a_nearly_full_one_is_said(monkeypatch: pytes
 
 
 def test_a_storage_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
-    check_storage(RunFolder(str(tmp_path)))
-    check_storage(RunFolder(str(tmp_path / "to/be/made")))
+    check_storage(Storage(str(tmp_path)))
+    check_storage(Storage(str(tmp_path / "to/be/made")))
     assert list(tmp_path.iterdir()) == []
-    check_storage(RunFolder("memory://preflight/runs"))
-    assert RunFolder("memory://preflight/runs").names() == []
+    check_storage(Storage("memory://preflight/runs"))
+    assert Storage("memory://preflight/runs").names() == []
 
 
 def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     for storage in ("file", "file/runs"):
         with pytest.raises(SettingsError, match=r"written to run.storage. Received: .*run.storage=FOLDER"):
-            check_storage(RunFolder(str(tmp_path / storage)))
+            check_storage(Storage(str(tmp_path / storage)))
 
-    def refuse(folder: RunFolder, content: bytes, *parts: str) -> None:
+    def refuse(folder: Storage, content: bytes, *parts: str) -> None:
         raise PermissionError("An error occurred (AccessDenied) when calling the PutObject operation")
 
-    monkeypatch.setattr(RunFolder, "write", refuse)
+    monkeypatch.setattr(Storage, "write", refuse)
     with pytest.raises(SettingsError, match=r"Received: memory://preflight/runs \(.*AccessDenied"):
-        check_storage(RunFolder("memory://preflight/runs"))
+        check_storage(Storage("memory://preflight/runs"))

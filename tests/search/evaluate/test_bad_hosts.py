@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from search.evaluate import score
-from search.record import TrialRecord
+from search.evaluate.scorers import export_winner, score_all
+from search.record import RunFolder, TrialRecord
 
 TRIALS = [TrialRecord(number, {}, 0, 1) for number in range(4)]
 
@@ -42,14 +42,14 @@ def played_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_trial_is_scored_by_a_process_whose_host_works() -> None:
     bad, good = Scorer(works=False), Scorer(works=True)
-    assert list(score._score_all([bad, good], TRIALS)) == [[1]] * 4
+    assert list(score_all([bad, good], TRIALS)) == [[1]] * 4
     assert sorted(trial.number for trial in good.done) == [0, 1, 2, 3]
-    score._export_anywhere([bad, good], TRIALS, None)  # type: ignore[arg-type]
+    export_winner([bad, good], RunFolder("."), TRIALS, None)  # type: ignore[arg-type]
     assert good.done[-1] is TRIALS
 
 
 def test_an_error_that_every_host_meets_is_the_storages() -> None:
     with pytest.raises(OSError, match="No such mount"):
-        list(score._score_all([Scorer(works=False), Scorer(works=False)], TRIALS))
+        list(score_all([Scorer(works=False), Scorer(works=False)], TRIALS))
     with pytest.raises(OSError, match="No such mount"):
-        score._export_anywhere([Scorer(works=False), Scorer(works=False)], TRIALS, None)  # type: ignore[arg-type]
+        export_winner([Scorer(works=False), Scorer(works=False)], RunFolder("."), TRIALS, None)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 from data_pipeline.dataset import Dataset, DataSettings
 from models.registry import Findings, build_model
 from models.transfer import trainable_part
-from search.evaluate import score
+from search.evaluate import scorers
 from search.evaluate.exported import open_winner
 from search.evaluate.predictions import (
     prediction_table,
@@ -20,7 +20,8 @@ from search.evaluate.predictions import (
     read_predictions,
     write_predictions,
 )
-from search.evaluate.score import EvaluationContext, Scorer, keep_winner, known_evaluations, scoring_source
+from search.evaluate.score import keep_winner, known_evaluations, scoring_source
+from search.evaluate.scorers import EvaluationContext, Scorer
 from search.evaluate.sets import EvaluationSet, evaluation_sets
 from search.evaluate.signature import SIGNATURE, make_signature
 from search.evaluate.winner import make_winner, propose_winner
@@ -71,7 +72,7 @@ def make_scorer(
 ) -> Scorer:
     """A scorer in this process, without Ray."""
     patch.setattr("ray.get", lambda reference: reference)
-    patch.setattr(score, "prepare_process", lambda *given: None)
+    patch.setattr(scorers, "prepare_process", lambda *given: None)
     source = scoring_source(which, sets)
     classes = ("normal", "pneumonia")
     default = EvaluationContext(folder.url, 0.0, TRAIN, classes, sets, Backbones({}), which, source, 1)

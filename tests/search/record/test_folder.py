@@ -14,36 +14,6 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
     return RunFolder(str(tmp_path / "run") if request.param == "disk" else f"memory://bucket/{tmp_path.name}/run")
 
 
-def test_files_are_written_listed_read_and_removed(folder: RunFolder) -> None:
-    assert folder.name == "run"
-    assert folder.names("winner") == []
-    folder.write(b"b", "winner", "b.txt")
-    folder.write(b"first", "winner", "a.txt")
-    folder.write(b"second", "winner", "a.txt")
-    folder.write(b"", "winner", "gallery", "0.png")
-    assert folder.names("winner") == ["a.txt", "b.txt", "gallery"]
-    assert folder.read("winner", "a.txt") == b"second"
-    folder.remove("winner", "a.txt")
-    folder.remove("winner", "a.txt")
-    assert not folder.exists("winner", "a.txt")
-    with pytest.raises(FileNotFoundError):
-        folder.read("winner", "a.txt")
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = RunFolder(str(tmp_path))
-    folder.write(b"old", "a", "file")
-
-    def full(*args: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("search.record.folder.os.replace", full)
-    with pytest.raises(OSError, match="No space"):
-        folder.write(b"new", "a", "file")
-    assert folder.read("a", "file") == b"old"
-    assert folder.names("a") == ["file"]
-
-
 def test_records_are_read_as_they_were_written(folder: RunFolder) -> None:
     run = RunRecord(
         "run", 1.5, "-m search.run", "val_loss", ("a", "b"), {"data": {"size": 32}}, {}, {"fingerprint": "f"}
@@ -89,18 +59,6 @@ def test_a_run_record_that_is_no_json_or_of_another_schema_is_refused(tmp_path: 
     (tmp_path / "run.json").write_text('{"schema": 99}')
     with pytest.raises(RecordError, match="schema 99"):
         RunFolder(str(tmp_path)).read_run()
-
-
-def test_a_packed_run_that_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "cut.zip").write_bytes(b"PK")
-    for name in ("cut.zip", "missing.zip"):
-        with pytest.raises(RecordError, match=rf"search\.pack wrote\. Received: .*{name}"):
-            RunFolder(str(tmp_path / name))
-
-
-def test_a_kind_of_storage_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(RecordError, match=r"Received: nowhere://bucket/run .*Check the URL"):
-        RunFolder("nowhere://bucket/run")
 
 
 @pytest.mark.parametrize("content", [b"{cut short", b"\xff\xfe", b"[1, 2]", b'{"schema": 1, "name": "x"}'])
