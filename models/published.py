@@ -15,7 +15,9 @@ TRAINING_READ = (
     "Learning rate, batch size and augmentation are not printed; 0.001 (Adam's default), 32 and none are our reading."
 )
 DROPOUT_READ = "The annex prints a dropout layer without its rate; 0.5 is our reading."
-PROSE_DROPOUT_READ = "The dropout's rate and number are not told; one layer of 0.5 before the classifier is our reading."
+PROSE_DROPOUT_READ = (
+    "The dropout's rate and number are not told; one layer of 0.5 before the classifier is our reading."
+)
 PROSE_READ = "Told in words; a learning rate of 2.8e-5, that of the models that follow it, is our reading."
 PROSE_RATE_READ = "Of the rates that the report tried, its table prints four; this one is our reading."
 FROZEN_READ = "That the whole backbone is frozen is read from the 262,401 trainable parameters of ResNet152."

@@ -308,7 +308,7 @@ def _image_scores(side: pd.DataFrame, runs: Sequence[Run], metric: str) -> "pd.S
 
 def _search_evidence(groups: SearchGroups, relation: str, runs: Sequence[Run]) -> Evidence:
     """Two groups of a search's trials by validation accuracy; every other hyperparameter varies in both."""
-    bearing = [run for run in runs if groups.hyperparameter in run.trials and not (run.trials["row"] != "").any()]
+    bearing = [run for run in runs if groups.hyperparameter in run.trials and not run.is_replay]
     parts: list[pd.DataFrame] = []
     for run in bearing:
         ended = run.trials[
