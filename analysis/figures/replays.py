@@ -225,12 +225,11 @@ def _name(run: Run, row: Any, own: "pd.DataFrame") -> str:
 
 def _setting(row: Any) -> str:
     """The training that the report prints of a model; empty where it prints none."""
-    parts = (
-        [f"learning rate {row.learning_rate:.2g}".replace("e-0", "e-")]
-        if row.learning_rate == row.learning_rate
-        else []
-    )
-    parts += [f"batch {row.batch_size:.0f}"] if np.isfinite(row.batch_size) else []
+    parts = []
+    if np.isfinite(row.learning_rate):
+        parts.append(f"learning rate {row.learning_rate:.2g}".replace("e-0", "e-"))
+    if np.isfinite(row.batch_size):
+        parts.append(f"batch {row.batch_size:.0f}")
     return ", ".join(parts + (["augmented"] if row.augment == "report" else []))
 
 
@@ -257,20 +256,28 @@ _IS_REPLAY = operator.attrgetter("is_replay")
 
 RUN_PANELS = (
     RunPanel(
-        "replay-loss", "published", "The loss of each of the report's models", _CURVES_CAPTION, _curves("loss"),
+        "replay-loss",
+        "published",
+        "The loss of each of the report's models",
+        f"{_CURVES_CAPTION} Each model has a scale of its own, as in the annex.",
+        _curves("loss"),
         fits=_IS_REPLAY,
     ),
     RunPanel(
-        "replay-accuracy", "published", "The accuracy of each of the report's models", _CURVES_CAPTION,
-        _curves("accuracy"), fits=_IS_REPLAY,
+        "replay-accuracy",
+        "published",
+        "The accuracy of each of the report's models",
+        f"{_CURVES_CAPTION} One scale.",
+        _curves("accuracy"),
+        fits=_IS_REPLAY,
     ),
     RunPanel(
         "replay-confusion",
         "published",
         "The confusion of each of the report's models on the test set",
         "Images by true and predicted class, coloured by the share of the true class: as the report prints them, where "
-        "it does, and measured, the mean over the repeats with the fewest and the most. Above each its accuracy.",
+        "it does, and measured, the mean over the repeats with the fewest and the most. Above each is its accuracy.",
         _heat_maps,
         fits=_IS_REPLAY,
     ),
-)  # fmt: skip
+)
