@@ -223,7 +223,7 @@ def _replay_evidence(claim: Claim, runs: Sequence[Run]) -> Evidence:
 def _with_curve_measures(runs: Sequence[Run]) -> pd.DataFrame:
     """The trials of all runs with the columns of `curve_measures`."""
     measures = pd.concat([curve_measures(run.curves).reindex(run.trials.index) for run in runs])
-    return all_trials(runs).assign(**{name: measures[name].to_numpy() for name in measures})
+    return all_trials(runs).assign(**{name: measures[name].to_numpy() for name in (GAP, SWING)})
 
 
 def curve_measures(curves: pd.DataFrame) -> pd.DataFrame:

@@ -91,7 +91,7 @@ def add_heat_map(
     texts: Sequence[Sequence[str]],
     classes: Sequence[str],
     row: int,
-    column: int,
+    col: int,
     size: int = 14,
 ) -> None:
     """Draw a confusion matrix into a panel of a figure.
@@ -102,7 +102,7 @@ def add_heat_map(
         texts: what stands in each cell, of `size` pixels.
         classes: their K names; rows are true classes, columns predicted ones.
         row: of the panel, from 1.
-        column: of the panel, from 1.
+        col: of the panel, from 1.
         size: of the letters.
     """
     import plotly.graph_objects as go
@@ -121,7 +121,7 @@ def add_heat_map(
         hovertemplate="true %{y}, predicted %{x}: %{text}<extra></extra>",
         text=texts,
     )
-    drawn.add_trace(heat, row=row, col=column)
+    drawn.add_trace(heat, row=row, col=col)
     for i, line in enumerate(texts):
         for j, words in enumerate(line):
             drawn.add_annotation(
@@ -131,7 +131,7 @@ def add_heat_map(
                 bgcolor="rgba(0,0,0,0)",
                 font={"size": size, **({"color": "#ffffff"} if shares[i, j] > 0.6 else {})},
                 row=row,
-                col=column,
+                col=col,
             )
 
 

@@ -91,9 +91,9 @@ def replay_curves(run: Run, trials: "pd.DataFrame", score: str) -> list[ReplayCu
 def draw_replay_curves(found: Sequence[ReplayCurve], score: str) -> "go.Figure":
     """Small multiples, losses each on a scale of its own: the mean over the repeats thick, each repeat thin."""
     titles = [_title(curve.name, curve.setting) for curve in found]
-    drawn, columns, rows = _grid(titles, 150, "all" if score == "accuracy" else False)
+    drawn = _grid(titles, 150, "all" if score == "accuracy" else False)
     for place, curve in enumerate(found):
-        cell = {"row": place // columns + 1, "col": place % columns + 1}
+        cell = _cell(place)
         for side, name, color in SIDES:
             own = {"name": name, "legendgroup": name, **cell}
             if curve.repeats[side].shape[1] > 1:
@@ -102,7 +102,7 @@ def draw_replay_curves(found: Sequence[ReplayCurve], score: str) -> "go.Figure":
         drawn.update_xaxes(**epoch_axis(max(len(values) for values in curve.repeats.values())), **cell)
         known = np.concatenate([values.ravel() for values in curve.repeats.values()])
         drawn.update_yaxes(**value_axis(score == "loss" and value_scale(known) == "log"), **cell)
-    drawn.update_xaxes(title_text="epoch", row=rows)
+    drawn.update_xaxes(title_text="epoch", row=_cell(len(found) - 1)["row"])
     drawn.update_yaxes(title_text=score, col=1)
     return drawn.update_layout(
         legend={"y": 1 + 42 / (drawn.layout.height - drawn.layout.margin.t - drawn.layout.margin.b)}
@@ -165,38 +165,44 @@ def _accuracy(counts: NDArray[np.float64]) -> str:
 def draw_heat_maps(found: Sequence[HeatMap], classes: Sequence[str]) -> "go.Figure":
     """Heat maps coloured by the share of the true class; in each cell the images, mean and range over the repeats."""
     titles = [_title(each.name, each.setting, each.what) for each in found]
-    drawn, columns, rows = _grid(titles, 50 + 44 * len(classes), False)
+    drawn = _grid(titles, 50 + 44 * len(classes), False)
     for place, each in enumerate(found):
         mean = each.counts.mean(axis=0)
         shares = mean / np.maximum(mean.sum(axis=1, keepdims=True), 1)
-        texts = [[_cell(each.counts[:, i, j]) for j in range(len(classes))] for i in range(len(classes))]
-        add_heat_map(drawn, shares, texts, classes, place // columns + 1, place % columns + 1, size=12)
+        texts = [[_images(each.counts[:, i, j]) for j in range(len(classes))] for i in range(len(classes))]
+        add_heat_map(drawn, shares, texts, classes, **_cell(place), size=12)
     drawn.update_xaxes(showgrid=False, showline=False, ticks="", type="category")
-    drawn.update_xaxes(title_text="predicted", row=rows)
+    drawn.update_xaxes(title_text="predicted", row=_cell(len(found) - 1)["row"])
     drawn.update_yaxes(autorange="reversed", showgrid=False, showline=False, ticks="", type="category")
     drawn.update_yaxes(title_text="true", col=1)
     return drawn
 
 
-def _cell(counts: NDArray[np.float64]) -> str:
+def _images(counts: NDArray[np.float64]) -> str:
     """A cell's images in words: the mean, and below it the range over the repeats."""
     if len(counts) == 1:
         return f"{counts[0]:.0f}"
     return f"{counts.mean():.0f}<br>{_small(f'{counts.min():.0f} to {counts.max():.0f}')}"
 
 
-def _grid(titles: Sequence[str], height: int, shared: str | bool) -> "tuple[go.Figure, int, int]":
-    """An empty figure with a panel of so many pixels for each title, its columns and its rows."""
-    columns, rows = COLUMNS, -(-len(titles) // COLUMNS)
-    cells = [[{} if row * columns + column < len(titles) else None for column in range(columns)] for row in range(rows)]
+def _grid(titles: Sequence[str], height: int, shared: str | bool) -> "go.Figure":
+    """An empty figure with a panel of so many pixels for each title, at most `COLUMNS` side by side."""
+    rows = -(-len(titles) // COLUMNS)
+    free = rows * COLUMNS - len(titles)
+    cells: list[Any] = [[{}] * COLUMNS] * (rows - 1) + [[{}] * (COLUMNS - free) + [None] * free]
     title = 17 * max(text.count("<br>") + 1 for text in titles)
     between, top, bottom = title + 52, title + 56, 52  # pixels: between two rows are ticks and titles
     inner = rows * height + (rows - 1) * between
     spacing = between / inner if rows > 1 else 0
     options = {"shared_yaxes": shared, "horizontal_spacing": 0.04 if shared else 0.07, "vertical_spacing": spacing}
-    drawn = style.panels(rows, columns, titles, narrowest=220, specs=cells, **options)
+    drawn = style.panels(rows, COLUMNS, titles, narrowest=220, specs=cells, **options)
     drawn.update_annotations(align="left")
-    return drawn.update_layout(height=inner + top + bottom, margin={"t": top, "b": bottom}), columns, rows
+    return drawn.update_layout(height=inner + top + bottom, margin={"t": top, "b": bottom})
+
+
+def _cell(place: int) -> dict[str, int]:
+    """The row and the column of a panel, each from 1."""
+    return {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
 
 
 def _title(name: str, *more: str) -> str:
