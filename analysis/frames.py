@@ -1,7 +1,7 @@
 """Frames and arrays of one or several runs that tables, claims, figures and pages start from."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,32 @@ from numpy.typing import NDArray
 from analysis import statistics
 from analysis.load import Run, run_labels
 from analysis.scored import ScoredImages, images_of
+from models.registry import FAMILIES
 from search.record import lower_is_better
 
 BOOTSTRAPS = 1000  # resamples of the test images behind a trial's intervals
 
 
 def all_trials(runs: Sequence[Run]) -> pd.DataFrame:
-    """The trials of all runs, with the column `run` in front; indexed by trial, which is not unique."""
+    """The trials of all runs, with the column `run` in front; indexed by trial, which is not unique.
+
+    `random_weights` says of each whether its backbone began with random weights in place of pretrained ones.
+    """
     frames = []
     for label, run in zip(run_labels(runs), runs, strict=True):
-        frame = run.trials.copy()
+        frame = run.trials.assign(random_weights=random_weights(run))
         frame.insert(0, "run", label)
         frames.append(frame)
     return pd.concat(frames)
+
+
+def random_weights(run: Run) -> "pd.Series[bool]":
+    """Of each trial whether its backbone began with random weights in place of pretrained ones."""
+    given = run.record.config.get("weights")
+    of_backbones = given if isinstance(given, Mapping) else dict.fromkeys(FAMILIES, given)
+    without = {name for name, family in FAMILIES.items() if family.pretrained and of_backbones.get(name) == "none"}
+    backbones = run.trials.get("backbone", pd.Series("", run.trials.index))
+    return backbones.isin(without)
 
 
 def confusions_on_test(runs: Sequence[Run]) -> dict[tuple[str, int], Any]:

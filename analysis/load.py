@@ -115,6 +115,11 @@ class Run:
         return tuple(name for name in self.trials.columns if name not in ours)
 
     @property
+    def is_replay(self) -> bool:
+        """Whether some trial replays a row of the report."""
+        return bool(self.trials["row"].ne("").any())
+
+    @property
     def status(self) -> str:
         """`running`, `finished` (no trial is open or to come), or `interrupted` (some are, and the log is silent)."""
         if self.trials["status"].isin(FINAL).all() and not self._is_awaited:

@@ -1,7 +1,8 @@
 """The rows of the report as exact configurations: model and training of each published result, as far as is known.
 
-Parameter counts come from the report's tables and annex. What the report does not print is our reading, which the
-row's note states.
+Parameter counts come from the report's tables and annex. The rows of "prose" are models of section 3.1 whose results
+the report tells in words, without a row in a table. What the report does not print is our reading, which the row's note
+states.
 """
 
 from dataclasses import dataclass, replace
@@ -14,6 +15,11 @@ TRAINING_READ = (
     "Learning rate, batch size and augmentation are not printed; 0.001 (Adam's default), 32 and none are our reading."
 )
 DROPOUT_READ = "The annex prints a dropout layer without its rate; 0.5 is our reading."
+PROSE_DROPOUT_READ = (
+    "The dropout's rate and number are not told; one layer of 0.5 before the classifier is our reading."
+)
+PROSE_READ = "Told in words; a learning rate of 2.8e-5, that of the models that follow it, is our reading."
+PROSE_RATE_READ = "Of the rates that the report tried, its table prints four; this one is our reading."
 FROZEN_READ = "That the whole backbone is frozen is read from the 262,401 trainable parameters of ResNet152."
 
 
@@ -22,11 +28,11 @@ class PublishedRow:
     """One result row of the report, with the model and training that should reproduce it.
 
     Attributes:
-        row_id: Table and place in it, for example "table2/6".
+        row_id: Table and place in it, for example "table2/6"; "prose/1" is of no table.
         model: The model's name as printed.
         classes: 2 (normal, pneumonia) or 3 (normal, bacterial, viral).
         config: The model.
-        published_parameters: The parameter count as printed, with typing errors corrected.
+        published_parameters: The parameter count as printed, with typing errors corrected; None where none is printed.
         learning_rate: Of Adam.
         batch_size: Images in a step.
         epochs: Passes over the training images.
@@ -41,7 +47,7 @@ class PublishedRow:
     model: str
     classes: int
     config: CnnConfig | TransferConfig
-    published_parameters: int
+    published_parameters: int | None
     learning_rate: float
     batch_size: int = 32
     epochs: int = 10
@@ -53,7 +59,8 @@ class PublishedRow:
 
 
 ONE_CONV = CnnConfig(filters=8, kernel=4, batch_norm="conv")
-ONE_CONV_TWO_DENSE = replace(ONE_CONV, batch_norm="conv+classifier", dense=(16, 8))
+ONE_CONV_NORM = replace(ONE_CONV, batch_norm="conv+classifier")
+ONE_CONV_TWO_DENSE = replace(ONE_CONV_NORM, dense=(16, 8))
 TWO_CONV_ONE_DENSE = CnnConfig(layers=2, filters=16, kernel=4, batch_norm="conv+flatten+classifier", dense=(8,))
 THREE_CONV_ONE_DENSE = replace(TWO_CONV_ONE_DENSE, layers=3)
 
@@ -195,6 +202,37 @@ _ROWS = (
         published_trainable=262_401,
         note=f"The annex shows that it is version 2 of ResNet152. {TRAINING_READ} {DROPOUT_READ}",
     ),
+    PublishedRow("prose/1", "1conv", 2, ONE_CONV, None, learning_rate=1e-3, note=PROSE_RATE_READ),
+    PublishedRow(
+        "prose/2",
+        "1conv",
+        2,
+        ONE_CONV,
+        None,
+        learning_rate=1e-4,
+        note='The rate of the order of which "gives better results".',
+    ),
+    PublishedRow("prose/3", "1conv", 2, ONE_CONV, None, learning_rate=2.8e-5, note=PROSE_READ),
+    PublishedRow("prose/4", "1conv", 2, ONE_CONV, None, learning_rate=2.8e-5, augment="report", note=PROSE_READ),
+    PublishedRow(
+        "prose/5",
+        "1conv, dropout",
+        2,
+        replace(ONE_CONV, dropout=0.5),
+        None,
+        learning_rate=2.8e-5,
+        note=f"{PROSE_READ} {PROSE_DROPOUT_READ}",
+    ),
+    PublishedRow("prose/6", "1conv, batch norm", 2, ONE_CONV_NORM, None, learning_rate=2.8e-5, note=PROSE_READ),
+    PublishedRow(
+        "prose/7",
+        "1conv, dropout, batch norm",
+        2,
+        replace(ONE_CONV_NORM, dropout=0.5),
+        None,
+        learning_rate=2.8e-5,
+        note=f"{PROSE_READ} {PROSE_DROPOUT_READ}",
+    ),
 )
 
 # Every published row by its row_id, in the report's order.
@@ -202,7 +240,7 @@ PUBLISHED: dict[str, PublishedRow] = {row.row_id: row for row in _ROWS}
 
 
 def published_rows(table: str) -> tuple[PublishedRow, ...]:
-    """The rows of one table of the report, for example "table2", in its order.
+    """The rows of one table of the report, for example "table2", in its order; "prose": those of no table.
 
     Raises:
         ValueError: When the report has no such table.

@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+_WHOLE = ("parameters", "batch_size")  # whole numbers, of which some rows print none
+
 
 @functools.cache
 def read_published() -> Mapping[str, Any]:
@@ -17,8 +19,11 @@ def read_published() -> Mapping[str, Any]:
 
 
 def published_rows() -> pd.DataFrame:
-    """The report's rows, indexed by row id (`table2/6`); scores are fractions, NaN where none is printed."""
-    return pd.DataFrame(read_published()["rows"]).set_index("row").astype({"batch_size": "Int64"})
+    """The report's rows, indexed by row id (`table2/6`); scores are fractions, NaN where none is printed.
+
+    Those of `prose` are models of section 3.1 without a row in a table; `figure` is a letter of the annex, or NaN.
+    """
+    return pd.DataFrame(read_published()["rows"]).set_index("row").astype(dict.fromkeys(_WHOLE, "Int64"))
 
 
 def published_counts(classes: int) -> pd.DataFrame:

@@ -26,6 +26,7 @@ REPORT_TABLES = {
     "table2": ("table2",),
     "table3": ("table3",),
     "table4": ("table4",),
+    "prose": ("prose",),
     "report2": ("table1",),
     "report3": ("table2",),
     "report_transfer": ("table3", "table4"),
@@ -41,7 +42,7 @@ _TRANSFER_FR = {"model": "modèle", "parameters": "Nb param.", "epochs": "epochs
 
 # The columns that the report prints in each of its tables, in its order, with its own headings, which differ between
 # tables.
-HEADINGS_FR: Mapping[str, Mapping[str, str]] = {
+_TABLES_FR: Mapping[str, Mapping[str, str]] = {
     "table1": {
         "model": "Modèle",
         "augment": "Data Augmentation",
@@ -63,6 +64,7 @@ HEADINGS_FR: Mapping[str, Mapping[str, str]] = {
     "table3": _TRANSFER_FR,
     "table4": _TRANSFER_FR,
 }
+HEADINGS_FR = {**_TABLES_FR, "prose": _TABLES_FR["table1"]}  # these are models of table 1's section
 
 
 def report_table(name: str, trials: pd.DataFrame, confusions: Mapping[tuple[str, int], Any]) -> pd.DataFrame:
@@ -117,6 +119,8 @@ def _replay_status(replays: pd.DataFrame, done: int, matrices: Sequence[Any]) ->
         return NOT_RUN
     parts = [f"{done} repeat{'s' if done != 1 else ''}"]
     parts += [f"{count} {status}" for status, count in replays["status"].value_counts().items() if status != FINISHED]
+    if replays["random_weights"].any():
+        parts.append("from random weights, not ImageNet's")
     if done and not matrices:
         parts.append("not evaluated")
     images = sorted({int(np.sum(matrix)) for matrix in matrices} - {REPORT_TEST_IMAGES})
@@ -158,6 +162,11 @@ TABLES = (
     _entry("table2", "Table 2 of the report: CNN, 3 classes", "Tableau 2 du rapport : modèle CNN à 3 classes"),
     _entry("table3", "Table 3 of the report: VGG16, 2 classes", "Tableau 3 du rapport : modèle VGG16 N à 2 classes"),
     _entry("table4", "Table 4 of the report: ResNet, 2 classes", "Tableau 4 du rapport : modèle ResNet N à 2 classes"),
+    _entry(
+        "prose",
+        "Models that the report tells of without a row in a table",
+        "Modèles du rapport sans ligne dans un tableau",
+    ),
     _entry(
         "report2",
         "The report's two-class CNNs, run again",

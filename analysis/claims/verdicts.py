@@ -3,14 +3,15 @@
 A verdict rests on the first of these that the runs hold:
 
 1. replays of the claim's rows with several seeds: the difference of the paired seeds (Student's interval);
-2. replays with fewer seeds: the paired bootstrap over the patients of the test images. Its interval covers the
-   sampling of patients, but not that another seed gives another model; the basis says so;
+2. replays with fewer seeds, where the claim is about test scores: the paired bootstrap over the patients of the test
+   images. Its interval covers the sampling of patients, but not that another seed gives another model; the basis says
+   so;
 3. trials of a search, where the claim says which: the difference of two groups by validation (Welch's interval).
 
-A claim is *undecided* where the interval covers its border, and with too few trials or images. So many claims are
-tested that some would be decided by chance: a claim is decided only where its p value, corrected by Holm's procedure
-for all claims tested together, is below 0.05. Only runs with the
-report's classes bear on it, all on one set of images: the largest, where runs were made on several.
+A claim is *undecided* where the interval covers its border, with too few trials or images, and where a backbone began
+with random weights in place of ImageNet's. So many claims are tested that some would be decided by chance: a claim is
+decided only where its p value, corrected by Holm's procedure for all claims tested together, is below 0.05. Only runs
+with the report's classes bear on it, all on one set of images: the largest, where runs were made on several.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import paired, statistics
-from analysis.claims.claims import BETTER, CLAIMS, NO_BETTER, NO_WORSE, Claim, SearchGroups
+from analysis.claims.claims import BETTER, CLAIMS, FALLING, GAP, NO_BETTER, NO_WORSE, SWING, Claim, SearchGroups
 from analysis.claims.published import published_counts, published_rows
 from analysis.frames import all_trials, scored_images
 from analysis.load import Run, run_labels
@@ -44,6 +45,8 @@ MEASURES = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss, lower is better",
     "val_accuracy": "validation accuracy",
+    GAP: "validation loss - training loss, last epoch, lower is better",
+    SWING: "change of ln(validation loss) an epoch, lower is better",
 }
 BOOTSTRAPS = 2000
 SIDES = ("first", "second")
@@ -188,7 +191,10 @@ def judge(estimate: Estimate, relation: str) -> str:
 
 def published_effect(claim: Claim) -> float:
     """The claim's effect in the report's own numbers: of the weakest pair, or the mean; NaN without rows."""
-    values = published_rows()[claim.metric]
+    rows = published_rows()
+    if claim.metric not in rows:
+        return float("nan")
+    values = rows[claim.metric]
     effects = [_gain(values[first], values[second], claim.metric) for first, second in claim.pairs]
     if not effects:
         return float("nan")
@@ -197,7 +203,7 @@ def published_effect(claim: Claim) -> float:
 
 def _gain(first: Any, second: Any, metric: str) -> Any:
     """How much better `first` is than `second`."""
-    return second - first if metric == "test_loss" else first - second
+    return second - first if metric in FALLING else first - second
 
 
 def _replay_evidence(claim: Claim, runs: Sequence[Run]) -> Evidence:
@@ -205,13 +211,32 @@ def _replay_evidence(claim: Claim, runs: Sequence[Run]) -> Evidence:
     rows = {row for pair in claim.pairs for row in pair}
     if not any(rows.intersection(run.trials["row"].unique()) for run in runs):
         return NOTHING
-    trials = all_trials(runs)
+    trials = _with_curve_measures(runs)
     ended = trials[trials["row"].isin(rows) & trials["status"].isin([FINISHED, DIVERGED])]
     if rows - set(ended["row"]):
         return NOTHING
     if claim.every:
         return _weakest(claim, [_pairs_evidence(claim, [pair], ended, runs) for pair in claim.pairs])
     return _pairs_evidence(claim, claim.pairs, ended, runs)
+
+
+def _with_curve_measures(runs: Sequence[Run]) -> pd.DataFrame:
+    """The trials of all runs with the columns of `curve_measures`."""
+    measures = pd.concat([curve_measures(run.curves).reindex(run.trials.index) for run in runs])
+    return all_trials(runs).assign(**{name: measures[name].to_numpy() for name in (GAP, SWING)})
+
+
+def curve_measures(curves: pd.DataFrame) -> pd.DataFrame:
+    """What the epochs of each trial say of it, by trial: `GAP` and `SWING`; NaN where too few are known.
+
+    Args:
+        curves: one row an epoch: trial, epoch, train_loss, val_loss.
+    """
+    ordered = curves.sort_values("epoch")
+    last = ordered.groupby("trial")[["train_loss", "val_loss"]].last()
+    logarithms = np.log(ordered["val_loss"].where(ordered["val_loss"] > 0))
+    changes = logarithms.groupby(ordered["trial"]).diff().abs()
+    return pd.DataFrame({GAP: last["val_loss"] - last["train_loss"], SWING: changes.groupby(ordered["trial"]).mean()})
 
 
 def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
@@ -227,6 +252,18 @@ def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
 
 
 def _pairs_evidence(
+    claim: Claim, pairs: Sequence[tuple[str, str]], trials: pd.DataFrame, runs: Sequence[Run]
+) -> Evidence:
+    """The mean effect over pairs of rows; random weights in place of ImageNet's leave their claim undecided."""
+    found = _paired_evidence(claim, pairs, trials, runs)
+    used = trials[trials["row"].isin([row for pair in pairs for row in pair])]
+    if not used["random_weights"].any():
+        return found
+    basis = f"{found.basis}; from random weights, which decide nothing about ImageNet's"
+    return replace(found, basis=basis, verdict=UNDECIDED, p_value=float("nan"))
+
+
+def _paired_evidence(
     claim: Claim, pairs: Sequence[tuple[str, str]], trials: pd.DataFrame, runs: Sequence[Run]
 ) -> Evidence:
     """The mean effect over pairs of rows, from seeds where there are enough of them, else from test images.
@@ -249,6 +286,9 @@ def _pairs_evidence(
         basis = f"{names}; paired over {len(effects)} seeds, Student's interval"
         p_value = statistics.mean_p(effects, BORDERS[claim.relation])
         found = Evidence(statistics.mean_interval(effects), basis, len(trials), p_value=p_value)
+    elif claim.metric in (GAP, SWING):
+        basis = f"{names}; {len(effects)} shared seeds, fewer than {MIN_SEEDS}"
+        found = Evidence(NOTHING.estimate, basis, len(trials), UNDECIDED)
     else:
         found = _image_evidence(claim, scored, runs, names, len(trials))
     for where, side in enumerate(diverged):
@@ -308,7 +348,7 @@ def _image_scores(side: pd.DataFrame, runs: Sequence[Run], metric: str) -> "pd.S
 
 def _search_evidence(groups: SearchGroups, relation: str, runs: Sequence[Run]) -> Evidence:
     """Two groups of a search's trials by validation accuracy; every other hyperparameter varies in both."""
-    bearing = [run for run in runs if groups.hyperparameter in run.trials and not (run.trials["row"] != "").any()]
+    bearing = [run for run in runs if groups.hyperparameter in run.trials and not run.is_replay]
     parts: list[pd.DataFrame] = []
     for run in bearing:
         ended = run.trials[

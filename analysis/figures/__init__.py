@@ -14,6 +14,7 @@ from analysis.figures.decision import *
 from analysis.figures.gallery import *
 from analysis.figures.parallel import *
 from analysis.figures.predictions import *
+from analysis.figures.replays import *
 from analysis.figures.scales import *
 from analysis.figures.space import *
 from analysis.figures.workers import *

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 QUANTITIES = (("loss", "loss"), ("accuracy", "accuracy"))
-_COLORS = (("train", "training", style.TRAIN), ("val", "validation", style.VALIDATION))
+SIDES = (("train", "training", style.TRAIN), ("val", "validation", style.VALIDATION))
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def learning_curve(trials: "pd.DataFrame", curves: "pd.DataFrame", trial: int) -
             "The numbers are the index of run.trials."
         )
     row: Any = trials.loc[trial]
-    columns = ["epoch", *(f"{side}_{quantity}" for quantity, _ in QUANTITIES for side, _, _ in _COLORS)]
+    columns = ["epoch", *(f"{side}_{quantity}" for quantity, _ in QUANTITIES for side, _, _ in SIDES)]
     points = curves.loc[curves["trial"] == trial, columns].sort_values("epoch").reset_index(drop=True)
     early = row["status"] in record.FINAL and len(points) < row["max_epochs"]
     return LearningCurve(
@@ -78,7 +78,7 @@ def draw_learning_curve(curve: LearningCurve) -> "go.Figure":
     """Loss and accuracy over epochs, side by side."""
     drawn = style.panels(1, len(QUANTITIES), horizontal_spacing=0.14)
     for place, (quantity, title) in enumerate(QUANTITIES, start=1):
-        for side, name, color in _COLORS:
+        for side, name, color in SIDES:
             drawn.add_scatter(
                 **_line(curve, f"{side}_{quantity}", name, color),
                 showlegend=place == 1,
@@ -89,7 +89,7 @@ def draw_learning_curve(curve: LearningCurve) -> "go.Figure":
             )
         _mark_judged(drawn, curve, quantity, place)
         drawn.update_xaxes(title_text="epoch", **_epoch_axis(curve), row=1, col=place)
-        drawn.update_yaxes(title_text=title, **_scale(_is_wide(curve.points, quantity)), row=1, col=place)
+        drawn.update_yaxes(title_text=title, **value_axis(_is_wide(curve.points, quantity)), row=1, col=place)
         if curve.stopped is not None:
             drawn.add_vline(x=curve.stopped, line={"dash": "dot", "width": 1, "color": style.MUTED}, row=1, col=place)
     return drawn.update_layout(showlegend=True)
@@ -114,13 +114,13 @@ def draw_curve_grid(found: Sequence[LearningCurve], columns: int = 3) -> "go.Fig
     )
     for place, curve in enumerate(found):
         cell = {"row": place // columns + 1, "col": place % columns + 1}
-        for side, name, color in _COLORS:
+        for side, name, color in SIDES:
             drawn.add_scatter(**_line(curve, f"{side}_loss", name, color), showlegend=place == 0, mode="lines", **cell)
         if curve.judged is not None:
             drawn.add_vline(x=curve.judged, line={"dash": "dot", "width": 1, "color": style.MUTED}, **cell)
         drawn.update_xaxes(**_epoch_axis(curve), **cell)
     drawn.update_xaxes(title_text="epoch", row=rows)
-    drawn.update_yaxes(**_scale(any(_is_wide(curve.points, "loss") for curve in found)))
+    drawn.update_yaxes(**value_axis(any(_is_wide(curve.points, "loss") for curve in found)))
     drawn.update_yaxes(title_text="loss", col=1)
     return drawn.update_layout(height=100 + 170 * rows, legend={"y": 1 + 0.13 / rows}, margin={"t": 64})
 
@@ -182,8 +182,12 @@ def _mark_judged(drawn: "go.Figure", curve: LearningCurve, quantity: str, place:
 
 
 def _epoch_axis(curve: LearningCurve) -> dict[str, Any]:
-    """An axis up to the most epochs of the trial, so that an early stop leaves empty space; whole numbers only."""
-    last = max(curve.max_epochs, len(curve.points), 1)
+    """An axis up to the most epochs of the trial, so that an early stop leaves empty space."""
+    return epoch_axis(max(curve.max_epochs, len(curve.points), 1))
+
+
+def epoch_axis(last: int) -> dict[str, Any]:
+    """Plotly axis settings of the epochs from 1 to `last`; whole numbers only."""
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, last) if last <= 6 * step or step == last)
     return {
         "range": [0.5, last + 0.5],
@@ -198,8 +202,8 @@ def _is_wide(points: "pd.DataFrame", quantity: str) -> bool:
     return quantity == "loss" and len(values) > 0 and bool(values.max() > 30 * values.min())
 
 
-def _scale(wide: bool) -> dict[str, Any]:
-    """The scale of an axis; a logarithmic one has ticks at powers of ten alone."""
+def value_axis(wide: bool) -> dict[str, Any]:
+    """Plotly axis settings of losses or accuracies; where they are `wide`, logarithmic with ticks at powers of ten."""
     return {"type": "log", "dtick": 1} if wide else {"type": "linear"}
 
 
@@ -225,5 +229,12 @@ TRIAL_PANELS = (
 )
 
 RUN_PANELS = (
-    RunPanel("grid", "search", "The best trials' losses", "Training blue, validation orange; one scale.", _best_curves),
+    RunPanel(
+        "grid",
+        "search",
+        "The best trials' losses",
+        "Training blue, validation orange; one scale.",
+        _best_curves,
+        fits=lambda run: not run.is_replay,  # whose page has the curves of all its models
+    ),
 )

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     Drawn: TypeAlias = "go.Figure | str"  # a figure, or the reason why there is none
 
+
+def _fits_all(run: Run) -> bool:
+    return True
+
+
 NO_EPOCH = "No epoch is recorded yet."
 TOO_FEW = "Too few trials, or none that differ: at least eight with a validation value are needed."
 
@@ -31,6 +36,7 @@ class RunPanel:
         title, caption: in words.
         draw: from a run and those of its trials that are chosen.
         width: of a page with room for it: `full`, `half` or `third`.
+        fits: whether it has something to say about a run; the report leaves it out where it does of none.
     """
 
     key: str
@@ -39,6 +45,7 @@ class RunPanel:
     caption: str
     draw: "Callable[[Run, pd.DataFrame], Drawn]"
     width: str = "full"
+    fits: Callable[[Run], bool] = _fits_all
 
 
 @dataclass(frozen=True)

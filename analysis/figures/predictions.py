@@ -70,47 +70,69 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> Confusion:
 
 def draw_confusion(found: Confusion) -> "go.Figure":
     """Two heat maps on one scale: counts, and shares of each true class."""
-    import plotly.graph_objects as go
-
     drawn = style.panels(1, 2, ["images", "share of the true class"], horizontal_spacing=0.1)
-    names = [style.plain(name) for name in found.classes]
     texts = (
         [[f"{count:,}" for count in row] for row in found.counts],
         [["" if share != share else f"{share:.1%}" for share in row] for row in found.shares],
     )
     for place, text in enumerate(texts, start=1):
         # Both are coloured by share: counts of classes of different size do not compare.
-        heat = go.Heatmap(
-            x=names,
-            y=names,
-            z=found.shares,
-            zmin=0,
-            zmax=1,
-            colorscale=style.SEQUENTIAL,
-            showscale=False,
-            xgap=2,
-            ygap=2,
-            hovertemplate="true %{y}, predicted %{x}: %{text}<extra></extra>",
-            text=text,
-        )
-        drawn.add_trace(heat, row=1, col=place)
-        for row, line in enumerate(text):
-            for column, words in enumerate(line):
-                strong = found.shares[row, column] > 0.6
-                drawn.add_annotation(
-                    x=names[column],
-                    y=names[row],
-                    text=words,
-                    bgcolor="rgba(0,0,0,0)",
-                    font={"size": 14, **({"color": "#ffffff"} if strong else {})},
-                    row=1,
-                    col=place,
-                )
+        add_heat_map(drawn, found.shares, text, found.classes, 1, place)
     drawn.update_xaxes(title_text="predicted", showgrid=False, showline=False, ticks="", type="category")
     drawn.update_yaxes(autorange="reversed", showgrid=False, showline=False, ticks="", type="category")
     drawn.update_yaxes(title_text="true", col=1)
     drawn.update_yaxes(showticklabels=False, col=2)
-    return drawn.update_layout(height=120 + 64 * len(names), margin={"t": 28})
+    return drawn.update_layout(height=120 + 64 * len(found.classes), margin={"t": 28})
+
+
+def add_heat_map(
+    drawn: "go.Figure",
+    shares: NDArray[np.float64],
+    texts: Sequence[Sequence[str]],
+    classes: Sequence[str],
+    row: int,
+    col: int,
+    size: int = 14,
+) -> None:
+    """Draw a confusion matrix into a panel of a figure.
+
+    Args:
+        drawn: the figure.
+        shares: float64 (K, K), in [0, 1] or NaN: how strong the colour of each cell is.
+        texts: what stands in each cell, of `size` pixels.
+        classes: their K names; rows are true classes, columns predicted ones.
+        row: of the panel, from 1.
+        col: of the panel, from 1.
+        size: of the letters.
+    """
+    import plotly.graph_objects as go
+
+    names = [style.plain(name) for name in classes]
+    heat = go.Heatmap(
+        x=names,
+        y=names,
+        z=shares,
+        zmin=0,
+        zmax=1,
+        colorscale=style.SEQUENTIAL,
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        hovertemplate="true %{y}, predicted %{x}: %{text}<extra></extra>",
+        text=texts,
+    )
+    drawn.add_trace(heat, row=row, col=col)
+    for i, line in enumerate(texts):
+        for j, words in enumerate(line):
+            drawn.add_annotation(
+                x=names[j],
+                y=names[i],
+                text=words,
+                bgcolor="rgba(0,0,0,0)",
+                font={"size": size, **({"color": "#ffffff"} if shares[i, j] > 0.6 else {})},
+                row=row,
+                col=col,
+            )
 
 
 @dataclass(frozen=True)

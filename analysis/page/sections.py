@@ -14,9 +14,34 @@ from analysis.page.winner import winner_blocks
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:
-    """The page's sections, empty ones included, from the answer to how it was made."""
+    """The page's sections, empty ones included, from the answer to how it was made.
+
+    Where all runs replay rows of the report, what was found of them comes first.
+    """
+    search, report = _search_sections(runs), _report_sections(runs)
+    found = (*report, *search) if all(run.is_replay for run in runs) else (*search, *report)
     return [
         Section("compare", "Runs", "The runs side by side", "", tuple(_comparison(runs))),
+        *found,
+        Section(
+            "data",
+            "Data",
+            "The images",
+            "Counted from the run's own split, of several from the first.",
+            _shown(runs, "data"),
+        ),
+        Section(
+            "made",
+            "Made with",
+            "How this was made",
+            "Everything needed to run it again.",
+            (*origin_blocks(runs), *table_blocks(runs, "made")),
+        ),
+    ]
+
+
+def _search_sections(runs: Sequence[Run]) -> tuple[Section, ...]:
+    return (
         Section(
             "winner",
             "Winner",
@@ -45,12 +70,17 @@ def sections(runs: Sequence[Run]) -> list[Section]:
             "Ranked by validation; test results stand beside, with their intervals.",
             (*_shown(runs, "trials"), all_trials_block(runs)),
         ),
+    )
+
+
+def _report_sections(runs: Sequence[Run]) -> tuple[Section, ...]:
+    return (
         Section(
             "published",
             "Published",
-            "The published tables, run again",
+            "The published models, run again",
             "Each row of the report beside what was measured here.",
-            _shown(runs, "published"),
+            (*table_blocks(runs, "published"), *_panel_blocks(runs, "published")),
         ),
         Section(
             "claims",
@@ -59,21 +89,7 @@ def sections(runs: Sequence[Run]) -> list[Section]:
             "Every claim of the report, tested on the trials that bear on it. Too few trials leave it undecided.",
             _shown(runs, "claims"),
         ),
-        Section(
-            "data",
-            "Data",
-            "The images",
-            "Counted from the run's own split, of several from the first.",
-            _shown(runs, "data"),
-        ),
-        Section(
-            "made",
-            "Made with",
-            "How this was made",
-            "Everything needed to run it again.",
-            (*origin_blocks(runs), *table_blocks(runs, "made")),
-        ),
-    ]
+    )
 
 
 def _shown(runs: Sequence[Run], section: str) -> tuple[Block, ...]:
@@ -90,7 +106,7 @@ def _panel_blocks(runs: Sequence[Run], section: str) -> list[Block]:
             "full" if len(runs) > 1 else panel.width,
         )
         for panel in RUN_PANELS
-        if panel.section == section
+        if panel.section == section and any(panel.fits(run) for run in runs)
     ]
 
 

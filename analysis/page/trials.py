@@ -22,7 +22,7 @@ def trial_rows(run: Run) -> dict[str, Any]:
     names = ["status", "epochs", "epoch", *scores, "parameters"]
     names += [name for name in ("test_accuracy", "test_auc") if run.trials[name].notna().any()]
     names += varying(run.trials, run.hyperparameters)
-    if run.trials["row"].ne("").any():
+    if run.is_replay:
         names.insert(0, "row")
     if run.trials["confirms"].notna().any():
         names.insert(0, "confirms")

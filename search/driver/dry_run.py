@@ -141,5 +141,5 @@ def _halved_epochs(trials: int, search: SearchSettings) -> int:
 def _row_line(row: PublishedRow, shape: tuple[int, int, int]) -> str:
     """A published row's model, and its parameters as built here, beside the printed ones where they differ."""
     count = count_parameters(row.config, shape, row.classes).total
-    printed = "" if count == row.published_parameters else f" (published: {row.published_parameters:,})"
+    printed = "" if row.published_parameters in (None, count) else f" (published: {row.published_parameters:,})"
     return f"{row.model:16} {count:>11,} parameters{printed}"

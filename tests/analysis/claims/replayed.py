@@ -34,7 +34,8 @@ def write_run(path, trials, classes=("normal", "pneumonia"), images=IMAGES, data
         )
         accuracy = trial.get("val_accuracy", 0.5)
         metrics = dict.fromkeys(("train_loss", "train_accuracy", "val_balanced_accuracy", "val_auc"), 0.5)
-        metrics |= {"epoch": 1, "seconds": 1.0, "learning_rate": 0.1, "val_loss": 0.5, "val_accuracy": accuracy}
+        metrics |= {"epoch": 1, "seconds": 1.0, "learning_rate": 0.1, "val_accuracy": accuracy}
+        metrics["val_loss"] = trial.get("val_loss", 0.5)
         events.append({"event": "epoch", "time": 2.0, "trial": number, "metrics": metrics})
         events.append({"event": "ended", "time": 3.0, "trial": number, "status": status, "reason": ""})
         if "wrong" not in trial:

@@ -69,3 +69,25 @@ def test_replayed_confusion_matrices_are_averaged(run):
     trials = all_trials([run]).assign(row=["table2/1", "table2/1", "", "", ""])
     matrices = {("hand", 0): [[3, 1], [0, 4]], ("hand", 1): [[2, 2], [0, 4]]}
     assert report_table("table2", trials, matrices).loc[0, "confusion_measured"] == "[[2.5, 1.5], [0, 4]]"
+
+
+def test_what_the_report_tells_in_prose_has_a_table_of_its_own(tmp_path):
+    events = [
+        *trial_events(0, {"backbone": "cnn"}, [0.4], "finished", row="prose/7"),
+        *trial_events(1, {"backbone": "resnet50"}, [0.4], "finished", row="table4/1"),
+    ]
+    run = analysis.load(write_run(tmp_path / "prose", events, {0: PERFECT, 1: PERFECT}))
+    table = run.table("prose").set_index("row")
+    assert list(table.index) == [f"prose/{number}" for number in range(1, 8)]
+    assert table.loc["prose/7", ["test_loss", "test_accuracy", "test_accuracy_measured"]].tolist() == [0.38, 0.84, 1.0]
+    assert table["parameters"].isna().all()  # the report prints none of them
+    assert "random" not in table.loc["prose/7", "status"]
+
+
+def test_random_weights_are_told_beside_the_published_ones(tmp_path):
+    events = list(trial_events(0, {"backbone": "resnet50"}, [0.4], "finished", row="table4/1"))
+    run = analysis.load(write_run(tmp_path / "random", events, {0: PERFECT}))
+    trials = all_trials([run])
+    assert not trials["random_weights"].any()  # of a run that does not say, pretrained ones
+    told = report_table("table4", trials.assign(random_weights=True), {}).loc[0, "status"]
+    assert told == "1 repeat, from random weights, not ImageNet's, not evaluated"

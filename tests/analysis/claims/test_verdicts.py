@@ -1,15 +1,17 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.claims import CLAIMS
-from analysis.claims.claims import BETTER, NO_BETTER, NO_WORSE
+from analysis.claims.claims import BETTER, GAP, NO_BETTER, NO_WORSE, SWING
 from analysis.claims.verdicts import (
     FAILS,
     HOLDS,
     UNDECIDED,
     bearing_runs,
+    curve_measures,
     judge,
     judge_claim,
     judge_claims,
@@ -157,6 +159,49 @@ def test_a_claim_on_every_pair_needs_them_all(tmp_path):
     assert (verdict.verdict, verdict.effect) == (FAILS, pytest.approx(-0.29))
     missing = replays("table4/1", [0.5]) + replays("table4/2", [0.3])
     assert judge_claim(claim, [write_run(tmp_path / "missing", missing)]).basis == "no trial bears on it"
+
+
+def test_what_the_epochs_of_a_trial_say():
+    curves = pd.DataFrame(
+        {
+            "trial": [0, 1, 0, 1, 0, 2],
+            "epoch": [3, 1, 1, 2, 2, 1],
+            "train_loss": [0.1, 0.9, 0.8, 0.8, 0.4, 0.5],
+            "val_loss": [0.5, 1.0, 1.0, np.e, 0.5, 0.5],
+        }
+    )
+    found = curve_measures(curves)
+    assert found[GAP].tolist() == pytest.approx([0.4, np.e - 0.8, 0.0])
+    assert found.loc[[0, 1], SWING].tolist() == pytest.approx([np.log(2) / 2, 1.0])  # 1.0, 0.5, 0.5 and 1.0, e
+    assert np.isnan(found.loc[2, SWING])  # a single epoch
+
+
+def test_a_claim_about_epochs_needs_several_seeds(tmp_path):
+    claim, classes = BY_ID["batch_norm_overfits"], ("normal", "bacterial", "viral")
+    calm = [{"row": "table2/1", "seed": seed, "val_loss": 0.6 + seed / 100} for seed in range(3)]
+    steep = [{"row": "table2/4", "seed": seed, "val_loss": 1.5} for seed in range(3)]
+    verdict = judge_claim(claim, [write_run(tmp_path / "three", calm + steep, classes)])
+    # The training loss is the same in both: gaps differ by 0.90, 0.89 and 0.88.
+    assert (verdict.verdict, verdict.effect) == (HOLDS, pytest.approx(0.89))
+    assert np.isnan(verdict.published)
+    verdict = judge_claim(claim, [write_run(tmp_path / "two", calm[:2] + steep[:2], classes)])
+    assert (verdict.verdict, verdict.trials) == (UNDECIDED, 4)
+    assert "2 shared seeds, fewer than 3" in verdict.basis
+
+
+def test_random_weights_decide_nothing(tmp_path):
+    backbone = {"parameters": {"backbone": "resnet152v2"}}
+    complex_one = [trial | backbone for trial in replays("table4/3", [0.3, 0.3, 0.31])]
+    trials = replays("table1/6", [0.1, 0.11, 0.1]) + complex_one
+    run = write_run(tmp_path / "run", trials)
+    claim = BY_ID["simple_model_matches_resnet"]
+    assert judge_claim(claim, [run]).verdict == HOLDS
+    random = replace(run, record=replace(run.record, config={"weights": "none"}))
+    verdict = judge_claim(claim, [random])
+    assert (verdict.verdict, verdict.trials) == (UNDECIDED, 6)
+    assert verdict.effect == pytest.approx(0.2, abs=0.01)
+    assert np.isnan(verdict.p_value)
+    assert "random weights" in verdict.basis
 
 
 def test_the_mean_over_pairs_counts_where_one_would_do(tmp_path):
