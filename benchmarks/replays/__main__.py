@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import harness
+from benchmarks import first_rung, harness
 from benchmarks.curves.table import read_curves, table_path
 from benchmarks.curves.training import TRIALS
 from benchmarks.harness import Bound, Grid, Machine, Measurement, Options, Quantity, Target
@@ -25,6 +25,7 @@ WORKERS = (2, 8, 32)
 SEEDS = 200
 PICTURE = "replays.svg"
 _MOMENTS = np.geomspace(1, MOST, 60)  # of the picture, in full trainings
+_METRICS = ("shifted_calibrated_loss", "shifted_auc", "val_calibrated_loss", "val_loss", "val_auc")
 
 
 def measure(options: Options, machine: Machine) -> Measurement:
@@ -37,6 +38,7 @@ def measure(options: Options, machine: Machine) -> Measurement:
     panels: list[Panel] = []
     for space, file in find_tables().items():
         table = table_of(read_curves(file))
+        grids.append(foretold(f"{space}: rank correlation with the final score", table))
         courses = {workers: run_courses(file, ways, workers, options.repeats) for workers in WORKERS}
         regrets = {
             workers: _regrets(table, each, np.array(BUDGETS, float), workers) for workers, each in courses.items()
@@ -80,6 +82,26 @@ def rank_grid(title: str, regrets: Mapping[str, Floats]) -> Grid:
         for name in order
     ]
     return Grid(title, tuple(f"{budget} trainings" for budget in BUDGETS), tuple(rows))
+
+
+def foretold(title: str, table: Table) -> Grid:
+    """How well the best score so far ranks the rows as the final score of the table's own metric does (Spearman).
+
+    Args:
+        title: of the grid.
+        table: of the curves; the columns are its epochs 1, 2, 4 and so on, its rows the metrics that it knows.
+    """
+    epochs = [2**power for power in range(table.epochs.bit_length()) if 2**power < table.epochs]
+    last = table.scores(table.metric)[:, -1]
+
+    def quantity(metric: str, epoch: int) -> Quantity:
+        early = table.scores(metric)[:, epoch - 1]
+        low, high = first_rung.interval(early, last)
+        return Quantity(metric, "", (low, first_rung.correlation(early, last), high))
+
+    known = [metric for metric in _METRICS if np.isfinite(table.scores(metric)).any()]
+    rows = tuple(tuple(quantity(metric, epoch) for epoch in epochs) for metric in known)
+    return Grid(title, tuple(f"after {epoch} of {table.epochs} epochs" for epoch in epochs), rows)
 
 
 def rank_targets(where: str, regrets: Mapping[str, Floats], ways: Sequence[Way]) -> list[Target]:
@@ -144,7 +166,7 @@ def summarize(grids: Sequence[Grid], targets: Sequence[Target], ways: Sequence[W
         limited_by="one seed a configuration: a choice is judged by the same training that it was made by.",
         physical_limit="a regret of 0.",
         notes=(
-            "Brackets hold the 95 % bootstrap interval over seeds. Ranks are among all ways, 1 the best; equals share "
+            "Brackets hold the 95 % bootstrap interval over seeds, of rank correlations over configurations. Ranks are among all ways, 1 the best; equals share "
             "theirs. In the figures to reach they are among our default and the peers.",
             "A way that has tried every row of the table only trains on, or ends.",
             "Peers are told the best score of a trial's epochs so far, with their libraries' defaults.",

@@ -119,6 +119,7 @@ WAYS = (
     _ours("ours: factor 4", factor=4.0),
     _ours("ours: first rung at 1/16", grace=1 / 16),
     _ours("ours: first rung at 1/4", grace=1 / 4),
+    _ours("ours: first rung at 1/2", grace=1 / 2),
     _ours("ours: by val_calibrated_loss", metric="val_calibrated_loss"),
     _ours("ours: by val_loss", metric="val_loss"),
     _ours("ours: by val_auc", metric="val_auc"),

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import BenchmarkRecord, Circumstances, Machine, Options, read_record, section, write_record
-from benchmarks.replays.__main__ import drawn, rank_grid, rank_targets, summarize
+from benchmarks.replays.__main__ import drawn, foretold, rank_grid, rank_targets, summarize
 from benchmarks.replays.figures import BUDGETS, estimate, ranks, regrets_at
 from benchmarks.replays.simulation import Course
 from benchmarks.replays.ways import OURS, PLAIN, WAYS
+from tests.benchmarks.replays.made_up import made_up_table
 
 PEER = "Optuna: TPE, Hyperband"
 USED = [way for way in WAYS if way.name in (OURS, PLAIN, PEER, "Optuna: TPE, median")]
@@ -58,6 +59,15 @@ def test_the_grid_has_the_best_first_and_a_target_names_the_best_peer() -> None:
 
 def test_the_picture_has_ours_plain_search_and_each_librarys_best() -> None:
     assert drawn([regrets(), regrets(seeds=20)], USED) == [OURS, PLAIN, PEER]
+
+
+def test_what_the_first_epochs_foretell_grows_with_them() -> None:
+    grid = foretold("correlation", made_up_table(30))
+    assert grid.columns[0] == "after 1 of 8 epochs"
+    of_loss = {row[0].name: [each.median for each in row] for row in grid.rows}["val_loss"]
+    assert of_loss[-1] > of_loss[0]
+    assert of_loss[-1] > 0.9
+    assert all(each.values[0] <= each.median <= each.values[2] for row in grid.rows for each in row)
 
 
 def test_the_page_says_what_was_not_there() -> None:
