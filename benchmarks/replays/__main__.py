@@ -166,8 +166,9 @@ def summarize(grids: Sequence[Grid], targets: Sequence[Target], ways: Sequence[W
         limited_by="one seed a configuration: a choice is judged by the same training that it was made by.",
         physical_limit="a regret of 0.",
         notes=(
-            "Brackets hold the 95 % bootstrap interval over seeds, of rank correlations over configurations. Ranks are among all ways, 1 the best; equals share "
-            "theirs. In the figures to reach they are among our default and the peers.",
+            "Brackets hold the 95 % bootstrap interval over seeds, of rank correlations over configurations. Ranks are "
+            "among all ways, 1 the best; equals share theirs. In the figures to reach they are among our default and "
+            "the peers.",
             "A way that has tried every row of the table only trains on, or ends.",
             "Peers are told the best score of a trial's epochs so far, with their libraries' defaults.",
             "Ours and Optuna's, Ray's and Syne Tune's learn the configuration of the row; DEHB and SMAC know their own "
