@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 COLUMNS = 4
+PAGE_WIDTH = 1080  # pixels, of a page with room
 NONE_REPLAYED = "No trial replays a row of the report."
 
 
@@ -91,7 +92,7 @@ def replay_curves(run: Run, trials: "pd.DataFrame", score: str) -> list[ReplayCu
 def draw_replay_curves(found: Sequence[ReplayCurve], score: str) -> "go.Figure":
     """Small multiples, losses each on a scale of its own: the mean over the repeats thick, each repeat thin."""
     titles = [_title(curve.name, curve.setting) for curve in found]
-    drawn = _grid(titles, 150, "all" if score == "accuracy" else False)
+    drawn = _grid(titles, 150, 44, "all" if score == "accuracy" else False)
     for place, curve in enumerate(found):
         cell = _cell(place)
         for side, name, color in SIDES:
@@ -104,9 +105,7 @@ def draw_replay_curves(found: Sequence[ReplayCurve], score: str) -> "go.Figure":
         drawn.update_yaxes(**value_axis(score == "loss" and value_scale(known) == "log"), **cell)
     drawn.update_xaxes(title_text="epoch", row=_cell(len(found) - 1)["row"])
     drawn.update_yaxes(title_text=score, col=1)
-    return drawn.update_layout(
-        legend={"y": 1 + 42 / (drawn.layout.height - drawn.layout.margin.t - drawn.layout.margin.b)}
-    )
+    return drawn
 
 
 def _thin_lines(values: NDArray[np.float64], color: str) -> dict[str, Any]:
@@ -165,7 +164,7 @@ def _accuracy(counts: NDArray[np.float64]) -> str:
 def draw_heat_maps(found: Sequence[HeatMap], classes: Sequence[str]) -> "go.Figure":
     """Heat maps coloured by the share of the true class; in each cell the images, mean and range over the repeats."""
     titles = [_title(each.name, each.setting, each.what) for each in found]
-    drawn = _grid(titles, 50 + 44 * len(classes), False)
+    drawn = _grid(titles, 50 + 44 * len(classes), 72)
     for place, each in enumerate(found):
         mean = each.counts.mean(axis=0)
         shares = mean / np.maximum(mean.sum(axis=1, keepdims=True), 1)
@@ -185,8 +184,15 @@ def _images(counts: NDArray[np.float64]) -> str:
     return f"{counts.mean():.0f}<br>{_small(f'{counts.min():.0f} to {counts.max():.0f}')}"
 
 
-def _grid(titles: Sequence[str], height: int, shared: str | bool) -> "go.Figure":
-    """An empty figure with a panel of so many pixels for each title, at most `COLUMNS` side by side."""
+def _grid(titles: Sequence[str], height: int, beside: int, shared: str | bool = False) -> "go.Figure":
+    """An empty figure with a panel for each title, at most `COLUMNS` side by side.
+
+    Args:
+        titles: of the panels.
+        height: of a panel, in pixels.
+        beside: pixels between two panels of a row, for the labels of the right one.
+        shared: `all` where the panels have one y axis.
+    """
     rows = -(-len(titles) // COLUMNS)
     free = rows * COLUMNS - len(titles)
     cells: list[Any] = [[{}] * COLUMNS] * (rows - 1) + [[{}] * (COLUMNS - free) + [None] * free]
@@ -194,10 +200,12 @@ def _grid(titles: Sequence[str], height: int, shared: str | bool) -> "go.Figure"
     between, top, bottom = title + 52, title + 56, 52  # pixels: between two rows are ticks and titles
     inner = rows * height + (rows - 1) * between
     spacing = between / inner if rows > 1 else 0
-    options = {"shared_yaxes": shared, "horizontal_spacing": 0.04 if shared else 0.07, "vertical_spacing": spacing}
-    drawn = style.panels(rows, COLUMNS, titles, narrowest=220, specs=cells, **options)
+    options = {"shared_yaxes": shared, "horizontal_spacing": beside / PAGE_WIDTH, "vertical_spacing": spacing}
+    drawn = style.panels(rows, COLUMNS, titles, narrowest=190 + beside, specs=cells, **options)
     drawn.update_annotations(align="left")
-    return drawn.update_layout(height=inner + top + bottom, margin={"t": top, "b": bottom})
+    drawn.update_layout(height=inner + top + bottom, margin={"t": top, "b": bottom})
+    drawn.update_layout(legend={"yref": "container", "y": 1, "yanchor": "top"})
+    return drawn.update_layout(meta=drawn.layout.meta | {"between": between, "beside": beside})
 
 
 def _cell(place: int) -> dict[str, int]:
@@ -208,7 +216,7 @@ def _cell(place: int) -> dict[str, int]:
 def _title(name: str, *more: str) -> str:
     """A panel's title: its model, and below it in a softer colour what more there is to say."""
     lines = "<br>".join(style.plain(text) for text in more if text)
-    return f'{name}<br><span style="color:{style.MUTED}">{lines}</span>'
+    return f'{name}<br><span style="color:{style.MUTED};font-size:11px">{lines}</span>'
 
 
 def _small(text: str) -> str:

@@ -22,14 +22,15 @@
     const names = Object.keys(layout).filter((name) => /^xaxis\d*$/.test(name));
     const rows = Math.ceil(names.length / columns);
     const height = Math.max(190, layout.height / meta.rows);
-    const gap = 64 / (height * rows);
+    const gap = (meta.between || 64) / (height * rows);
+    const side = meta.beside ? meta.beside / width : 0.06;
     names.forEach((name, place) => {
       const column = place % columns;
       const row = Math.floor(place / columns);
       const yName = name.replace("x", "y");
       const top = 1 - row * (1 / rows);
       layout[name] = Object.assign({}, layout[name], {
-        domain: [column / columns + (column ? 0.06 : 0), (column + 1) / columns],
+        domain: [column / columns + (column ? side : 0), (column + 1) / columns],
       });
       layout[yName] = Object.assign({}, layout[yName], {
         domain: [top - 1 / rows + (row < rows - 1 ? gap : 0), top - (row ? gap / 4 : 0)],
