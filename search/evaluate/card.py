@@ -12,6 +12,7 @@ from search.record import (
     VALIDATION,
     Decisions,
     Evaluation,
+    FindingScore,
     Look,
     Rate,
     RunRecord,
@@ -213,7 +214,7 @@ def _limit_lines(facts: Mapping[str, str], looks: Sequence[Look]) -> list[str]:
 def _finding_lines(run: RunRecord, winner: Winner) -> list[str]:
     """The scores of a winner that tells several findings an image: their means, then a row a finding."""
     rows = [
-        f"| {name} | {entry.dataset} | {found.positives} of {entry.images} | {_cell(found.auc)} | "
+        f"| {name} | {entry.dataset} | {_shown_words(found, entry)} | {_cell(found.auc)} | "
         f"{_cell(found.average_precision)} | {point.words} |"
         for entry in winner.evaluations
         for name, found, point in zip(run.classes, entry.findings, winner.finding_points, strict=True)
@@ -226,6 +227,11 @@ def _finding_lines(run: RunRecord, winner: Winner) -> list[str]:
         *rows,
         "",
     ]
+
+
+def _shown_words(found: FindingScore, entry: Evaluation) -> str:
+    """How many images show a finding."""
+    return "not known" if found.positives is None else f"{found.positives} of {entry.images}"
 
 
 def _cell(value: float | None) -> str:

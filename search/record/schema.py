@@ -29,6 +29,7 @@ TEST = "test"
 
 
 MULTILABEL = "multilabel"  # the value of data.task for images that may show several findings
+UNKNOWN = -1  # in place of 0 or 1 where the labels do not say whether an image shows a finding
 
 
 class RecordError(ValueError):
@@ -156,11 +157,11 @@ class FindingScore:
     """The scores of one finding on a set of images, of which each may show several findings.
 
     Attributes:
-        positives: how many images show it.
+        positives: how many images show it; `None` where their labels do not say of any.
         auc, average_precision: in [0, 1]; `None` where no image or each shows it.
     """
 
-    positives: int
+    positives: int | None
     auc: float | None
     average_precision: float | None
 

@@ -15,11 +15,12 @@ from analysis.tables.findings import COLUMNS, findings_table
 from search.evaluate.predictions import evaluation, prediction_table, write_predictions
 from search.evaluate.winner import make_winner
 from search.plan.settings import EvaluateSettings
-from search.record import RunFolder, RunRecord, TrialRecord, to_json
+from search.record import UNKNOWN, RunFolder, RunRecord, TrialRecord, to_json
 from tests.analysis.hand_made import trial_events
 
 NAMES = ("mass", "edema", "hernia")  # no validation image shows the last one
-IMAGES = {"validation": 80, "test": 60}
+OUTSIDE = "elsewhere"  # its labels do not tell of the last one
+IMAGES = {"validation": 80, "test": 60, OUTSIDE: 50}
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,8 @@ def told(tmp_path_factory):
     rng, tables, entries, known = np.random.default_rng(0), [], [], {}
     for dataset, images in IMAGES.items():
         shown = (rng.random((images, 3)) < (0.3, 0.1, 0.1 * (dataset == "test"))).astype(np.int64)
+        if dataset == OUTSIDE:
+            shown[:, 2] = UNKNOWN
         p = np.clip(rng.normal(0.4 + 0.2 * shown, 0.15), 0.01, 0.99).astype(np.float32)
         patients = np.arange(images) // 2
         names = [f"{dataset}-{number:03d}" for number in range(images)]
@@ -53,7 +56,7 @@ def test_each_finding_has_its_scores_at_its_threshold(told):
     table = findings_table(run)
     assert list(table.columns) == [*COLUMNS]
     assert table[["dataset", "finding"]].to_numpy().tolist() == [
-        [dataset, name] for dataset in ("test", "validation") for name in NAMES
+        [dataset, name] for dataset in ("test", "validation", OUTSIDE) for name in NAMES
     ]
     shown, p = known["test"]
     for place, row in enumerate(table[table["dataset"] == "test"].itertuples()):
@@ -66,9 +69,11 @@ def test_each_finding_has_its_scores_at_its_threshold(told):
         called = scores.astype(np.float64) >= row.threshold
         assert row.sensitivity == pytest.approx(called[own == 1].mean())
         assert row.specificity == pytest.approx((~called[own == 0]).mean())
-    unknown = table.iloc[-1]
-    assert unknown[["auc", "sensitivity"]].isna().all()
-    assert (unknown["threshold"], unknown["set_on"]) == (0.5, "")
+    unjudged, unknown = (table[table["dataset"] == name].iloc[-1] for name in ("validation", OUTSIDE))
+    assert unjudged[["auc", "sensitivity"]].isna().all()
+    assert (unjudged["positive_images"], unjudged["threshold"], unjudged["set_on"]) == (0, 0.5, "")
+    assert unjudged["specificity"] > 0
+    assert unknown[["positive_images", "auc", "sensitivity", "specificity"]].isna().all()
 
 
 def test_what_needs_one_class_an_image_is_left_out(told):
