@@ -29,6 +29,7 @@ from search.evaluate.exported import ExportedWinner, open_winner
 from search.evaluate.similar import open_training_images
 from search.evaluate.winner import best_member
 from search.plan.settings import SettingsError
+from search.record import FindingCalibration
 from search.trial.process import prepare_process
 
 if TYPE_CHECKING:
@@ -210,9 +211,11 @@ def describe(winner: ExportedWinner, shares: Sequence[float] | None) -> Iterator
         words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in zip(classes, signature.shares, strict=True))
         yield f"Probabilities hold at the class shares of the training images ({words}); --prevalence re-weights them."
     if signature.is_multilabel:
-        yield "Each finding has a probability by itself, not calibrated, and is called present at its threshold:"
-        for name, point in zip(classes, winner.finding_points, strict=True):
-            yield f"  {name}: {point.words if point.chosen_on else 'at 0.5, since validation tells no threshold'}"
+        yield "Each finding has a probability by itself, and is called present at its threshold:"
+        calibrations = winner.finding_calibrations or (FindingCalibration(),) * len(classes)
+        for name, point, calibration in zip(classes, winner.finding_points, calibrations, strict=True):
+            rule = point.words if point.chosen_on else "at 0.5, since validation tells no threshold"
+            yield f"  {name}: {rule}; {'' if calibration.changes else 'not '}calibrated"
     elif len(classes) == 2:
         yield f"Decision between {classes[0]} and {classes[1]}: {winner.point.words}."
     if signature.typical is None:

@@ -150,13 +150,29 @@ def _output_words(run: RunRecord) -> str:
 
 def _probability_lines(run: RunRecord, winner: Winner) -> list[str]:
     if run.is_multilabel:
-        return ["- not calibrated; what is called present stands beside each finding below"]
+        return [
+            f"- {_calibration_words(winner)}",
+            *_finding_calibration_lines(run, winner),
+            "- what is called present stands beside each finding below",
+        ]
     return [
         f"- {_calibration_words(winner)}",
         *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
         f"- class shares: {_shares_words(run, winner)}",
         *_example(run, winner),
         *([f"- operating point: {winner.operating_point.words}"] if run.positive else []),
+    ]
+
+
+def _finding_calibration_lines(run: RunRecord, winner: Winner) -> list[str]:
+    """What becomes of the probabilities of each finding that is calibrated."""
+    named = zip(run.classes, winner.finding_calibrations, strict=False)  # none where calibration was not tried
+    formulas = [f"{name} {each.slope:.3f} logit p {each.bias:+.3f}" for name, each in named if each.changes]
+    if not formulas:
+        return []
+    return [
+        f"- probabilities p become the sigmoid of: {'; '.join(formulas)}; those of other findings stay as they are",
+        f"- calibrated probabilities hold where a finding is as frequent as on {winner.calibrated_on}",
     ]
 
 
@@ -239,7 +255,7 @@ def _cell(value: float | None) -> str:
 
 
 def _calibration_words(winner: Winner) -> str:
-    done = f"calibrated on {winner.calibrated_on}" if winner.calibrated_on else "not calibrated"
+    done = winner.how_calibrated or "not calibrated"
     return f"{done}: {winner.why_calibrated}" if winner.why_calibrated else done
 
 

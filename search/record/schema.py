@@ -228,6 +228,25 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class FindingCalibration:
+    """The calibration of one of several findings: probabilities p become sigmoid(slope * logit p + bias).
+
+    Attributes:
+        slope, bias: 1 and 0 where it is not calibrated.
+        held_out_losses: as in `Winner`; empty where calibration was not tried, because no image or each shows it.
+    """
+
+    slope: float = 1.0
+    bias: float = 0.0
+    held_out_losses: tuple[float, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is calibrated."""
+        return (self.slope, self.bias) != (1.0, 0.0)
+
+
+@dataclass(frozen=True)
 class Rate:
     """A share in [0, 1] with its 95 % interval; `None` where it is undefined."""
 
@@ -279,6 +298,8 @@ class Winner:
         decisions: at its operating point, of two classes: for each set of images at the set's own prevalence, then at
             the stated one.
         finding_points: with several findings an image, where each is called present, in the order of the classes.
+        finding_calibrations: of these, in the same order, in place of slope and bias; their probabilities hold where a
+            finding is as frequent as among the images that they were fitted on.
     """
 
     trials: tuple[int, ...]
@@ -292,24 +313,36 @@ class Winner:
     prevalence: float | None = None
     decisions: tuple[Decisions, ...] = ()
     finding_points: tuple[OperatingPoint, ...] = ()
+    finding_calibrations: tuple[FindingCalibration, ...] = ()
 
     @property
     def what(self) -> str:
         """What it is, in words: `trial 0007, calibrated on validation`."""
         names = [trial_name(number) for number in self.trials]
         what = f"trial {names[0]}" if len(names) == 1 else f"the mean of trials {', '.join(names)}"
-        return what + (f", calibrated on {self.calibrated_on}" if self.calibrated_on else "")
+        return what + (f", {self.how_calibrated}" if self.calibrated_on else "")
+
+    @property
+    def how_calibrated(self) -> str:
+        """Whether and on what it is calibrated, in words; empty where it is not."""
+        calibrated = sum(each.changes for each in self.finding_calibrations)
+        which = f"{calibrated} of {len(self.finding_calibrations)} findings " if calibrated else ""
+        return f"{which}calibrated on {self.calibrated_on}" if self.calibrated_on else ""
 
     @property
     def why_calibrated(self) -> str:
         """The losses that decided on calibration, in words; empty where calibration was not tried."""
-        if not self.held_out_losses:
+        tried = [each for each in self.finding_calibrations if each.held_out_losses]
+        if not self.held_out_losses and not tried:
             return ""
-        as_is, calibrated = self.held_out_losses
         shifted = any(entry.dataset == SHIFTED for entry in self.evaluations)
         where = (
             "on images changed in a way that it was not fitted on" if shifted else "on patients it was not fitted on"
         )
+        if tried:
+            lowers = sum(each.changes for each in tried)
+            return f"{where}, calibration clearly lowers the loss of {lowers} of {len(tried)} findings with images"
+        as_is, calibrated = self.held_out_losses
         return f"{where}, calibration takes the loss from {as_is:.4f} to {calibrated:.4f}"
 
 

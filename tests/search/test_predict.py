@@ -154,7 +154,9 @@ def findings_run(tmp_path_factory: pytest.TempPathFactory, findings_dataset: Dat
         build_model(CnnConfig(filters=2), DATA.image.shape, Findings(3)).save(path)
     folder.write(make_signature(findings_dataset, DATA, ()).to_json().encode(), SIGNATURE)
     points = [{"name": "any", "threshold": threshold, "chosen_on": "validation"} for threshold in (0.0, 1.1, 0.0)]
-    folder.write(json.dumps({"finding_points": points}).encode(), RECORD)
+    calibrations = [{"slope": slope, "bias": 0.0, "held_out_losses": []} for slope in (1.0, 1.0, 0.5)]
+    record = {"finding_points": points, "finding_calibrations": calibrations}
+    folder.write(json.dumps(record).encode(), RECORD)
     return folder
 
 
@@ -168,7 +170,8 @@ def test_several_findings_are_told_of_an_image(
     assert all(0 < float(first[f"p_{name}"]) < 1 for name in ("pneumonia", "rare", "dark"))
     assert (last["p_dark"], last["decision"]) == ("", "")
     shown = capfd.readouterr().out
-    assert "rare: positive at 1.1 or above (any on validation)" in shown
+    assert "rare: positive at 1.1 or above (any on validation); not calibrated" in shown
+    assert "dark: positive at 0 or above (any on validation); calibrated" in shown
     assert "4 files: pneumonia 2, dark 2, with warnings" in shown
     assert f"dark {float(first['p_dark']):.3f}" in shown
 

@@ -47,7 +47,7 @@ def told(tmp_path_factory):
     write_predictions(folder, pa.concat_tables(tables), "0000")
     folder.write("".join(to_json(entry) + "\n" for entry in entries).encode(), "evaluation.jsonl")
     member = TrialRecord(0, {"backbone": "cnn"}, seed=0, max_epochs=2, status="finished")
-    folder.write_winner(make_winner(folder, [member], EvaluateSettings(), {}, {}))
+    folder.write_winner(make_winner(folder, [member], EvaluateSettings(calibrate=False), {}, {}))
     return load(folder.url), known
 
 

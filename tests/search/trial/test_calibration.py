@@ -128,6 +128,18 @@ def test_the_calibrated_loss_needs_every_class_and_numbers() -> None:
     assert calibrated_loss(np.array([0, 1]), np.array([[np.nan, 0.6], [0.3, 0.7]])) is None
 
 
+def test_where_images_count_the_same_probabilities_hold_at_their_own_share() -> None:
+    labels, p = overconfident(2000, 2.0)
+    found = fit_calibration(labels, p, is_balanced=False)
+    assert found.apply(p)[:, 1].mean() == pytest.approx(labels.mean(), abs=0.002)
+    logit = np.log(p[:, 1:] / p[:, :1])
+    peer = LogisticRegression(C=1e6).fit(logit, labels)
+    assert found.slope == pytest.approx(peer.coef_[0, 0], rel=0.01)
+    held_out = hold_out(labels, p, np.array([*"abcde"] * 400), False)
+    assert held_out.losses[0] == pytest.approx(log_loss(labels, p))
+    assert held_out.losses[1] == pytest.approx(log_loss(labels, held_out.calibrated))
+
+
 def test_a_gain_within_its_error_is_none() -> None:
     labels, p = overconfident(1400, 2.0)
     groups, patients = np.array([*"abcdefg"] * 200), np.arange(1400).astype(str)
