@@ -131,9 +131,6 @@ class DataSettings:
         return Path(self.cache).expanduser()
 
 
-_ONE_SPLIT = "has one split for all repeats, so that there is no refit"
-
-
 def _check_task(data: DataSettings) -> None:
     """Raise DataError unless the task is known and the other settings fit it."""
     if data.task not in TASKS:
@@ -145,8 +142,6 @@ def _check_task(data: DataSettings) -> None:
         (not is_table(data.labels), "takes its labels from a table", f"data.labels={data.labels}"),
         (data.positive != AUTO, "has no positive class: every finding is one", f"data.positive={data.positive}"),
         (method != "stratified", "draws validation by finding (stratified)", f"data.split.method={method}"),
-        (data.split.redraw, _ONE_SPLIT, "data.split.redraw=true"),
-        (data.split.folds is not None, _ONE_SPLIT, f"data.split.folds={data.split.folds}"),
     ):
         if is_wrong:
             raise DataError(f"data.task=multilabel {rule}. Received: {received}. Leave out one of the two.")

@@ -520,8 +520,6 @@ def test_uncertain_findings_of_several(tmp_path: Path, uncertain: str, expected:
         ({"labels": "two_class"}, "takes its labels from a table. Received: data.labels=two_class"),
         ({"positive": "Mass"}, "has no positive class"),
         ({"split": SplitSettings("balanced")}, r"by finding \(stratified\). Received: data.split.method=balanced"),
-        ({"split": SplitSettings(folds=5)}, "there is no refit. Received: data.split.folds=5"),
-        ({"split": SplitSettings(redraw=True)}, "there is no refit. Received: data.split.redraw=true"),
     ],
 )
 def test_what_does_not_go_with_several_findings_is_refused(given: dict[str, Any], message: str) -> None:
