@@ -26,6 +26,7 @@ from search.driver.screen import chatter_to, image_progress
 from search.evaluate.answers import JOINT, Answer, Predictor
 from search.evaluate.explain import EXPLAINED, Explainer
 from search.evaluate.exported import ExportedWinner, open_winner
+from search.evaluate.signature import Signature
 from search.evaluate.similar import open_training_images
 from search.evaluate.winner import best_member
 from search.plan.settings import SettingsError
@@ -59,6 +60,12 @@ def _build_parser() -> argparse.ArgumentParser:
         help="write each image as the model saw it, Grad-CAM over it, and explained.json, which names the pictures",
     )
     parser.add_argument(
+        "--finding",
+        metavar="NAME",
+        help="with --explain, of a winner that tells several findings: the one that Grad-CAM is of (default: the most "
+        "probable one of each image)",
+    )
+    parser.add_argument(
         "--similar",
         metavar="N",
         type=int,
@@ -78,15 +85,19 @@ def _build_parser() -> argparse.ArgumentParser:
 def _predict(given: argparse.Namespace) -> int:
     winner = open_winner(given.winner)
     signature = winner.signature
-    if signature.is_multilabel:
-        _refuse_with_findings(given)
+    finding = "" if given.finding is None else read_finding(given.finding, signature)
+    if signature.is_multilabel and given.prevalence is not None:
+        raise SettingsError(
+            "--prevalence is for winners that give an image one class. Received: --prevalence with a winner that tells "
+            "several findings. Leave it out."
+        )
     shares = None if given.prevalence is None else read_shares(given.prevalence, signature.classes, signature.shares)
     files = list_files(given.paths)
     if given.out and not Path(given.out).absolute().parent.is_dir():
         raise SettingsError(f"--out names a file in a folder that exists. Received: {given.out}. Make the folder.")
     with tempfile.TemporaryDirectory() as scratch, chatter_to(Path(scratch, "predict.log")) as console:
         predictor = _load(winner, shares, console)
-        explainer = _open_explainer(given, winner, predictor) if given.explain else None
+        explainer = _open_explainer(given, winner, predictor, finding) if given.explain else None
         answers = list(_answers(predictor, files, explainer, console))
         for line in describe(winner, shares):
             console.print(line, markup=False, soft_wrap=True)
@@ -104,14 +115,18 @@ def _predict(given: argparse.Namespace) -> int:
     return 0 if any(answer.probabilities for answer in answers) else 1
 
 
-def _refuse_with_findings(given: argparse.Namespace) -> None:
-    """Raise SettingsError for an option that needs one class an image."""
-    for option, is_given in (("--prevalence", given.prevalence is not None), ("--explain", bool(given.explain))):
-        if is_given:
-            raise SettingsError(
-                f"{option} is for winners that give an image one class. Received: {option} with a winner that tells "
-                "several findings. Leave it out."
-            )
+def read_finding(name: str, signature: Signature) -> str:
+    """The finding that `--finding` names, whatever its case.
+
+    Raises:
+        SettingsError: the winner tells no such finding.
+    """
+    findings = signature.classes if signature.is_multilabel else ()
+    for finding in findings:
+        if finding.casefold() == name.casefold():
+            return finding
+    told = f"which tells {', '.join(findings)}. Choose one." if findings else "which gives an image one class."
+    raise SettingsError(f"--finding names one of several findings of a winner. Received: {name} with one {told}")
 
 
 def read_shares(text: str, classes: Sequence[str], held: Sequence[float]) -> tuple[float, ...]:
@@ -172,7 +187,7 @@ def _load(winner: ExportedWinner, shares: Sequence[float] | None, console: "Cons
         return Predictor(winner.load_model(), winner.signature, winner.point, shares, winner.finding_points)
 
 
-def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, predictor: Predictor) -> Explainer:
+def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, predictor: Predictor, finding: str) -> Explainer:
     folder, signature = Path(given.explain), winner.signature
     folder.mkdir(parents=True, exist_ok=True)
     training = None
@@ -180,7 +195,9 @@ def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, predictor
         training = open_training_images(winner.folder, signature.training_images, Path(given.cache).expanduser())
     shares = predictor.shares or signature.shares
     member = best_member(predictor.model)
-    return Explainer(folder, member, signature.classes, shares, winner.point, training, given.similar)
+    points = winner.finding_points if signature.is_multilabel else ()
+    about = signature.classes, shares, winner.point, training, given.similar
+    return Explainer(folder, member, *about, points, finding)
 
 
 def _answers(

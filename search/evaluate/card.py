@@ -202,16 +202,18 @@ def _subgroup_lines(subgroups: Sequence[Subgroup]) -> list[str]:
     """The table of subgroups, or that there are none."""
     if not subgroups:
         return ["Neither files nor tables state age, sex or view of the test images."]
+    of_findings = any(each.finding for each in subgroups)
     rows = [
-        f"| {each.dataset} | {each.by} | {each.group} | {each.images} | {_rate(each.accuracy)} | "
-        f"{_rate(each.sensitivity)} | {_rate(each.specificity)} |"
+        f"| {each.dataset} | {each.by} | {each.group} | {each.images} | "
+        f"{each.finding if of_findings else _rate(each.accuracy)} | {_rate(each.sensitivity)} | "
+        f"{_rate(each.specificity)} |"
         for each in subgroups
     ]
     return [
         f"95 % intervals over patients; scores of fewer than {FEWEST} images have none. Groups are small and many: a "
         "difference between two of them is a question, not a finding.",
         "",
-        "| images of | by | group | number | accuracy | sensitivity | specificity |",
+        f"| images of | by | group | number | {'finding' if of_findings else 'accuracy'} | sensitivity | specificity |",
         "|---|---|---|---|---|---|---|",
         *rows,
     ]

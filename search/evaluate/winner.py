@@ -38,7 +38,7 @@ from search.record import (
     rank,
     rank_configurations,
 )
-from search.trial.calibration import MOST_SLOPE, Calibration, fit_calibration, hold_out, two_columns
+from search.trial.calibration import LEAST_SLOPE, MOST_SLOPE, Calibration, fit_calibration, hold_out, two_columns
 
 if TYPE_CHECKING:
     import keras
@@ -132,7 +132,8 @@ def winner_documents(folder: RunFolder, members: Sequence[TrialRecord], winner: 
     """The model card and the filled checklists of a winner, by file name."""
     run, looks = folder.read_run(), folder.read_log().looks
     predicted = folder.exists("predictions", f"{WINNER}.parquet")
-    subgroups = score_subgroups(read_predictions(folder, WINNER), winner.operating_point) if predicted else []
+    points = winner.operating_point, winner.finding_points
+    subgroups = score_subgroups(read_predictions(folder, WINNER), *points) if predicted else []
     return {
         CARD: winner_card(run, members, winner, looks, subgroups),
         CHECKLIST: fill_checklist(list_facts(run, members, winner, looks, subgroups)),
@@ -302,7 +303,7 @@ def _choose_calibration(
     """The calibration of predictions, which changes nothing unless it helps, and the losses that decide on it."""
     held_out = hold_out(labels, p, groups, is_balanced)
     if held_out.clearly_helps(patients):
-        return fit_calibration(labels, p, MOST_SLOPE, is_balanced), held_out.losses
+        return fit_calibration(labels, p, MOST_SLOPE, is_balanced, LEAST_SLOPE), held_out.losses
     return Calibration.none(p.shape[1]), held_out.losses
 
 

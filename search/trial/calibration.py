@@ -39,6 +39,7 @@ def fit_calibration(
     probabilities: NDArray[np.floating],
     most_slope: float = math.inf,
     is_balanced: bool = True,
+    least_slope: float = 0.0,
 ) -> Calibration:
     """The calibration with the least cross-entropy, every class counting the same however many images it has.
 
@@ -51,6 +52,7 @@ def fit_calibration(
         probabilities: float (N, K), rows sum to 1.
         most_slope: the largest slope allowed; 1 never makes a model more sure than it is.
         is_balanced: False where every image counts the same: the probabilities then hold at the shares of these images.
+        least_slope: the smallest slope allowed; above 0 the order of images stays, whatever these ones say.
 
     Source: Platt 1999 (two classes); Guo et al. 2017, 'On Calibration of Modern Neural Networks'.
     """
@@ -61,7 +63,7 @@ def fit_calibration(
     inputs[:, :, 0] = log_p
     inputs[:, range(1, classes), range(1, classes)] = 1.0
     theta = _newton(labels, inputs, weights, np.zeros((len(labels), classes)), neutral=np.eye(classes)[0])
-    slope = float(np.clip(theta[0], 0.0, most_slope))
+    slope = float(np.clip(theta[0], least_slope, most_slope))
     if slope != theta[0]:  # convex: the best of those allowed lies on the bound
         theta = np.append(slope, _newton(labels, inputs[:, :, 1:], weights, slope * log_p, np.zeros(classes - 1)))
     return Calibration(slope, (0.0, *map(float, theta[1:])))
@@ -140,6 +142,8 @@ def _newton(
 # The winner's calibration never makes a model more confident. A slope above 1 is what label smoothing asks for on
 # images like those of training; on images from elsewhere it made every exported winner worse.
 MOST_SLOPE = 1.0
+# Where a model orders the images by chance or worse, little of its confidence is left, and the order as it is.
+LEAST_SLOPE = 0.01
 # How many standard errors the gain on held-out images must exceed: the one-sided 95 % bound of a normal error.
 _MARGIN = 1.645
 
@@ -205,7 +209,7 @@ def hold_out(
     for group in np.unique(groups):
         own = groups == group
         if set(labels[~own]) == set(labels):
-            others = fit_calibration(labels[~own], probabilities[~own], MOST_SLOPE, is_balanced)
+            others = fit_calibration(labels[~own], probabilities[~own], MOST_SLOPE, is_balanced, LEAST_SLOPE)
             calibrated[own] = others.apply(probabilities[own])
     return HeldOut(labels, probabilities, calibrated, is_balanced)
 

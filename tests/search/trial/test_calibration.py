@@ -6,6 +6,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from sklearn.utils.class_weight import compute_sample_weight
 
 from search.trial.calibration import (
+    LEAST_SLOPE,
+    MOST_SLOPE,
     Calibration,
     balanced_loss,
     calibrated_loss,
@@ -138,6 +140,16 @@ def test_where_images_count_the_same_probabilities_hold_at_their_own_share() -> 
     held_out = hold_out(labels, p, np.array([*"abcde"] * 400), False)
     assert held_out.losses[0] == pytest.approx(log_loss(labels, p))
     assert held_out.losses[1] == pytest.approx(log_loss(labels, held_out.calibrated))
+
+
+def test_the_order_stays_where_these_images_speak_against_it() -> None:
+    labels, p = overconfident(200, 0.0)
+    wrong = p[:, ::-1]
+    assert fit_calibration(labels, wrong).slope == 0
+    found = fit_calibration(labels, wrong, MOST_SLOPE, False, LEAST_SLOPE)
+    assert found.slope == LEAST_SLOPE
+    assert roc_auc_score(labels, found.apply(wrong)[:, 1]) == pytest.approx(roc_auc_score(labels, wrong[:, 1]))
+    assert found.apply(wrong)[:, 1].mean() == pytest.approx(labels.mean(), abs=1e-3)
 
 
 def test_a_gain_within_its_error_is_none() -> None:
