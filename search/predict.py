@@ -231,8 +231,7 @@ def describe(winner: ExportedWinner, shares: Sequence[float] | None) -> Iterator
         yield "Each finding has a probability by itself, and is called present at its threshold:"
         calibrations = winner.finding_calibrations or (FindingCalibration(),) * len(classes)
         for name, point, calibration in zip(classes, winner.finding_points, calibrations, strict=True):
-            rule = point.words if point.chosen_on else "at 0.5, since validation tells no threshold"
-            yield f"  {name}: {rule}; {'' if calibration.changes else 'not '}calibrated"
+            yield f"  {name}: {point.finding_words}; {'' if calibration.changes else 'not '}calibrated"
     elif len(classes) == 2:
         yield f"Decision between {classes[0]} and {classes[1]}: {winner.point.words}."
     if signature.typical is None:

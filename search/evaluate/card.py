@@ -172,7 +172,7 @@ def _finding_calibration_lines(run: RunRecord, winner: Winner) -> list[str]:
         return []
     return [
         f"- probabilities p become the sigmoid of: {'; '.join(formulas)}; those of other findings stay as they are",
-        f"- calibrated probabilities hold where a finding is as frequent as on {winner.calibrated_on}",
+        "- calibrated probabilities hold where a finding is as frequent as in validation",
     ]
 
 
@@ -233,7 +233,7 @@ def _finding_lines(run: RunRecord, winner: Winner) -> list[str]:
     """The scores of a winner that tells several findings an image: their means, then a row a finding."""
     rows = [
         f"| {name} | {entry.dataset} | {_shown_words(found, entry)} | {_cell(found.auc)} | "
-        f"{_cell(found.average_precision)} | {point.words} |"
+        f"{_cell(found.average_precision)} | {point.finding_words} |"
         for entry in winner.evaluations
         for name, found, point in zip(run.classes, entry.findings, winner.finding_points, strict=True)
     ]

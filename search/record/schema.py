@@ -226,6 +226,11 @@ class OperatingPoint:
         reason = f"{self.name} on {where}" if where else "the more probable class"
         return f"positive at {self.threshold:.3g} or above ({reason})"
 
+    @property
+    def finding_words(self) -> str:
+        """The rule of one of several findings in words: without images that tell, it is 0.5."""
+        return self.words if self.chosen_on else "at 0.5, since validation tells no threshold"
+
 
 @dataclass(frozen=True)
 class FindingCalibration:

@@ -256,5 +256,5 @@ def test_a_winner_of_several_findings_is_scored_and_exported(
     np.testing.assert_allclose(p, probabilities_of(own)[np.array(own["dataset"].to_pylist()) == TEST], atol=1e-6)
     card = folder.read("winner", "card.md").decode()
     assert "- findings, in the order of the outputs: pneumonia, rare, dark" in card
-    assert f"| rare | test | 0 of {len(sets[1].rows)} |  |  | positive at 0.5 or above" in card
+    assert f"| rare | test | 0 of {len(sets[1].rows)} |  |  | at 0.5, since validation tells no threshold |" in card
     assert "over 2 of 3 findings" in card
