@@ -27,11 +27,12 @@ from data_pipeline.manifest import (
     Manifest,
 )
 from data_pipeline.manifest_file import write_bad_files
+from data_pipeline.outside import OutsideSet, list_shared
 from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
 from data_pipeline.shards import ArraySource, HostDisks, open_images
 from data_pipeline.sources import SAMPLE_NOTICE, locate
 from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
-from data_pipeline.tables import TableSettings, is_table, scan_table
+from data_pipeline.tables import TableSettings, is_table, scan_outside_table, scan_table
 
 _SHOWN = 10  # of what a rule sets aside
 _MISSING = {  # said of findings, by the part that has no image of them
@@ -67,7 +68,8 @@ class DataSettings:
         accept: Kinds of DICOM images that are used and not set aside: names of `data_pipeline.dicom_tags.REASONS`.
         cache: Folder of the prepared images, and of features.
         cache_gb: Of features on disk, and as many of images copied to a host, in GB.
-        extra_tests: Outside test sets, name to folder.
+        extra_tests: Outside test sets, from a name to a folder with one folder a class, or to a table of labels in the
+            folder of its images.
 
     Raises:
         DataError: A value breaks its rule.
@@ -129,9 +131,6 @@ class DataSettings:
         return Path(self.cache).expanduser()
 
 
-_ONE_SPLIT = "has one split for all repeats, so that there is no refit"
-
-
 def _check_task(data: DataSettings) -> None:
     """Raise DataError unless the task is known and the other settings fit it."""
     if data.task not in TASKS:
@@ -143,9 +142,6 @@ def _check_task(data: DataSettings) -> None:
         (not is_table(data.labels), "takes its labels from a table", f"data.labels={data.labels}"),
         (data.positive != AUTO, "has no positive class: every finding is one", f"data.positive={data.positive}"),
         (method != "stratified", "draws validation by finding (stratified)", f"data.split.method={method}"),
-        (data.split.redraw, _ONE_SPLIT, "data.split.redraw=true"),
-        (data.split.folds is not None, _ONE_SPLIT, f"data.split.folds={data.split.folds}"),
-        (bool(data.extra_tests), "takes no outside test set yet, whose folders name a class", "data.extra_tests"),
     ):
         if is_wrong:
             raise DataError(f"data.task=multilabel {rule}. Received: {received}. Leave out one of the two.")
@@ -161,19 +157,19 @@ class Dataset:
         pool: The images training and validation are drawn from.
         test: The test images: prepared, so that bad files show before the search, but opened only by the
             evaluation.
-        extra_tests: The rows and images of each outside test set, by its name; prepared and opened likewise.
+        extra_tests: The outside test sets by name; prepared and opened likewise.
     """
 
     manifest: Manifest
     split: Split
     pool: PreparedImages
     test: PreparedImages
-    extra_tests: Mapping[str, tuple[tuple[ImageRow, ...], PreparedImages]]
+    extra_tests: Mapping[str, OutsideSet]
 
     @property
     def all_images(self) -> tuple[PreparedImages, ...]:
         """The pool, the test set and the outside test sets."""
-        return (self.pool, self.test, *(images for _, images in self.extra_tests.values()))
+        return (self.pool, self.test, *(outside.images for outside in self.extra_tests.values()))
 
 
 def list_dataset(settings: DataSettings) -> Manifest:
@@ -231,8 +227,8 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
     _check_bad(manifest, settings)
     check_classes(manifest, TABLE_ADVICE if is_table(settings.labels) else EXPECTED_LAYOUT)
     extra_tests = {
-        name: prepare_extra_test(name, folder, manifest.classes, settings, progress)
-        for name, folder in settings.extra_tests.items()
+        name: prepare_extra_test(name, given, manifest.classes, settings, progress)
+        for name, given in settings.extra_tests.items()
     }
     return Dataset(manifest, split_pool(manifest, settings.split), pool, test, extra_tests)
 
@@ -267,6 +263,14 @@ def _readable(rows: Sequence[ImageRow], prepared: PreparedImages) -> list[ImageR
     if len(rows) == prepared.count:
         return list(rows)
     return [row for row, fact in zip(rows, prepared.facts, strict=True) if not fact.error]
+
+
+def outside_notices(dataset: Dataset, settings: DataSettings) -> Iterator[str]:
+    """What a user should be told of outside test sets, a line each: what they share with the pool comes last."""
+    by_pattern = settings.patient not in (None, AUTO)
+    for name, outside in dataset.extra_tests.items():
+        yield from outside.notes
+        yield from list_shared(name, outside, dataset.manifest, dataset.pool, by_pattern)
 
 
 def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tuple[str, ...]:
@@ -381,40 +385,64 @@ def _list_rules(bad: Sequence[BadFile]) -> Iterator[str]:
 
 
 def prepare_extra_test(
-    name: str, folder: str, classes: Sequence[str], settings: DataSettings, progress: Progress | None = None
-) -> tuple[tuple[ImageRow, ...], PreparedImages]:
-    """The rows and prepared images of an outside test set, labelled with the run's own classes.
+    name: str, given: str, classes: Sequence[str], settings: DataSettings, progress: Progress | None = None
+) -> OutsideSet:
+    """An outside test set, prepared and labelled with the run's own classes.
 
     Args:
         name: What the test set is called in the results, for the messages.
-        folder: One folder a class, such as NORMAL and PNEUMONIA; below `test` if it has train and test
-            folders.
+        given: A folder with one folder a class, such as NORMAL and PNEUMONIA, or a table of labels in the folder of its
+            images. If these are divided into train and test, the set is its test images.
         classes: The classes of the run, in the order of its labels.
         settings: The run's data settings.
         progress: As in `prepare_dataset`.
 
     Raises:
-        DataError: The folder does not exist, its images cannot be labelled with these classes, or too many
+        DataError: The folder or table does not exist, its images cannot be labelled with these classes, or too many
         are bad.
     """
-    top = Path(folder).expanduser()
-    if not top.is_dir():
-        raise DataError(f"The outside test set {name!r} is an existing folder. Received: {folder!r}. Check the path.")
+    path = Path(given).expanduser()
+    if not (path.is_file() if is_table(given) else path.is_dir()):
+        raise DataError(
+            f"The outside test set {name!r} is an existing folder, or a table of labels. Received: {given!r}. Check "
+            "the path."
+        )
     try:
-        scheme = "folders" if is_table(settings.labels) else settings.labels
-        listed = _in_order(scan_folder(top.resolve(), scheme, positive=None, rules=settings.file_rules), classes)
-        if listed.classes != tuple(classes):
-            raise DataError(f"It has the classes {', '.join(listed.classes)}.")
+        listed, unknown = _list_outside(path, classes, settings)
     except DataError as error:
         raise DataError(
-            f"The outside test set {name!r} ({folder}) must be labelled with the run's classes "
+            f"The outside test set {name!r} ({given}) must be labelled with the run's classes "
             f"{', '.join(classes)} (data.labels={settings.labels}). {error}"
         ) from error
-    candidates = listed.test_rows or listed.pool_rows
-    prepared = prepare_images(candidates, settings.image, settings.cache_dir, progress)
-    rows, bad = _apply_facts(candidates, prepared)
-    _check_bad(replace(listed, rows=tuple(rows), bad=(*listed.bad, *bad)), settings)
-    return tuple(replace(row, pool=TEST) for row in rows), prepared
+    prepared = prepare_images(listed.rows, settings.image, settings.cache_dir, progress)
+    rows, bad = _apply_facts(listed.rows, prepared)
+    checked = replace(listed, rows=tuple(replace(row, pool=TEST) for row in rows), bad=(*listed.bad, *bad))
+    _check_bad(checked, settings)
+    notes = [*listed.notes, *_list_rules(checked.bad)]
+    if unknown:
+        notes.append(f"No row of its table has {', '.join(unknown)}: these are not scored there.")
+    return OutsideSet(checked.rows, prepared, unknown, tuple(f"Outside set {name}: {note}" for note in notes))
+
+
+def _list_outside(path: Path, classes: Sequence[str], settings: DataSettings) -> tuple[Manifest, tuple[str, ...]]:
+    """The images of an outside test set with these classes, and the findings of which its labels say nothing."""
+    rules, unknown = settings.file_rules, tuple[str, ...]()
+    if is_table(path.name):
+        about = settings.classes, settings.columns, settings.table, settings.patient, rules, settings.task
+        listed, unknown = scan_outside_table(path, classes, *about)
+    elif settings.is_multilabel:
+        raise DataError("Folders name one class an image. Give a table: .csv, .tsv or .parquet.")
+    else:
+        scheme = "folders" if is_table(settings.labels) else settings.labels
+        patient = settings.patient or AUTO
+        found = scan_folder(path.resolve(), scheme, patient, positive=None, rules=rules, is_other=True)
+        listed = _in_order(found, classes)
+        if listed.classes != tuple(classes):
+            raise DataError(f"It has the classes {', '.join(listed.classes)}.")
+    candidates = replace(listed, rows=listed.test_rows or listed.pool_rows)
+    if not (candidates.rows and settings.is_multilabel):
+        check_classes(replace(candidates, rows=tuple(replace(row, pool=POOL) for row in candidates.rows)), TABLE_ADVICE)
+    return candidates, unknown
 
 
 def _in_order(manifest: Manifest, classes: Sequence[str]) -> Manifest:

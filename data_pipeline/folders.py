@@ -64,6 +64,7 @@ def scan_folder(
     patient: str | None = AUTO,
     positive: str | None = AUTO,
     rules: FileRules | None = None,
+    is_other: bool = False,
 ) -> Manifest:
     """The manifest of the images under `root`, sorted by image id, with the unusable files set aside.
 
@@ -76,6 +77,7 @@ def scan_folder(
             path says, but after a regular expression.
         positive: The positive one of two classes, as `data_pipeline.classes.order_classes`.
         rules: Which DICOM images are used, and what hides their patients; by default `FileRules()`.
+        is_other: Whether `patient` is the pattern of another set: where it matches no path here, it is AUTO.
 
     With three_class, pneumonia files whose name does not say either bacteria or virus are set aside.
 
@@ -97,8 +99,10 @@ def scan_folder(
     classes = order_classes(names, positive) if labels == "folders" or positive not in (None, AUTO) else names
 
     files, bad = _list_files(top, folders, folder_classes)
-    inner = ((file.class_folder, file.image_id[len(file.class_folder) + 1 :]) for file in files)
+    inner = [(file.class_folder, file.image_id[len(file.class_folder) + 1 :]) for file in files]
     patients = read_patients(patient, inner)
+    if is_other and patients.is_told and not any(patients.pattern.search(file.image_id) for file in files):
+        patients = read_patients(AUTO, inner)
     rows = []
     for found in _read_files(files, classes, patients, rules):
         if isinstance(found, ImageRow):

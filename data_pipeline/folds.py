@@ -1,5 +1,7 @@
 """Deals sets of images that stay together into folds with the same share of each class, as nearly as they allow."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,3 +29,39 @@ def deal_folds(unit_counts: NDArray[np.int64], folds: int, seed: int) -> NDArray
         fold_of[unit] = np.lexsort((filled.sum(axis=1), crowding))[0]
         filled[fold_of[unit]] += unit_counts[unit]
     return fold_of
+
+
+def deal_findings(
+    units: Sequence[Sequence[int]], labels: NDArray[np.int64], shares: Sequence[float], seed: int
+) -> NDArray[np.int64]:
+    """The part of each unit, int64 (U,), where images show several findings: parts get their share of each finding.
+
+    The rarest finding that is left is divided first: each unit with it, the one with most images of it first, goes to
+    the part that lacks more images of it, or where several lack as many to the one that lacks more images. Images
+    without a finding count as one of their own.
+
+    Args:
+        units: Positions of images that stay together.
+        labels: 0 or 1, int64 (N, K).
+        shares: Of each part, in (0, 1); they add up to 1.
+        seed: Of the order of units.
+
+    Source: Sechidis, Tsoumakas, Vlahavas 2011, 'On the Stratification of Multi-Label Data', on units.
+    """
+    outcomes = np.column_stack([labels, labels.sum(axis=1) == 0])  # (N, K + 1)
+    counts = np.array([outcomes[unit].sum(axis=0) for unit in units])  # (U, K + 1)
+    sizes = np.array([len(unit) for unit in units])
+    order = np.random.default_rng(seed).permutation(len(units))
+    parts = np.array(shares)
+    lacking, room = parts[:, None] * counts.sum(axis=0), parts * sizes.sum()  # (P, K + 1), (P,)
+    left, part_of = np.ones(len(units), bool), np.zeros(len(units), np.int64)
+    while left.any():
+        remaining = counts[left].sum(axis=0)
+        rarest = int(np.argmin(np.where(remaining > 0, remaining, np.iinfo(np.int64).max)))
+        holding = order[left[order] & (counts[order, rarest] > 0)]
+        for unit in holding[np.argsort(-counts[holding, rarest], kind="stable")]:
+            part = max(range(len(parts)), key=lambda each: (lacking[each, rarest], room[each]))
+            lacking[part] -= counts[unit]
+            room[part] -= sizes[unit]
+            left[unit], part_of[unit] = False, part
+    return part_of

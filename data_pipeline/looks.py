@@ -64,14 +64,34 @@ def group_looks(looks: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.asarray(firsts[groups], np.int64)
 
 
+def find_alike(looks: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """For each image, the first of some others that looks like it, or -1: int64 (N,).
+
+    Args:
+        looks: uint8 (N, 32).
+        others: uint8 (M, 32). Where both together are more than MOST_IMAGES, nothing is compared.
+    """
+    found = np.full(len(looks), -1, np.int64)
+    if not len(others) or len(looks) + len(others) > MOST_IMAGES:
+        return found
+    signs, least = _signs(others), 8 * _BYTES - 2 * MOST_BITS
+    for start in range(0, len(looks), _BLOCK):
+        alike = _signs(looks[start : start + _BLOCK]) @ signs.T >= least  # (B, M)
+        found[start : start + _BLOCK] = np.where(alike.any(axis=1), alike.argmax(axis=1), -1)
+    return found
+
+
+def _signs(looks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The bits of looks (N, 32) as -1 or 1, (N, 256): a product of two is 256 less twice the bits that differ."""
+    return np.unpackbits(looks, axis=1).astype(np.float32) * 2 - 1
+
+
 def _alike(looks: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """The pairs of images whose looks differ in MOST_BITS at most, a block of images at a time."""
-    signs = np.unpackbits(looks, axis=1).astype(np.float32) * 2 - 1  # (N, 256), -1 or 1
+    signs = _signs(looks)
     least = signs.shape[1] - 2 * MOST_BITS
     for start in range(0, len(signs), _BLOCK):
-        products = (
-            signs[start : start + _BLOCK] @ signs[start:].T
-        )  # (B, N - start): 256 less twice the bits that differ
+        products = signs[start : start + _BLOCK] @ signs[start:].T  # (B, N - start)
         ones, others = np.nonzero(products >= least)
         later = others > ones
         yield ones[later] + start, others[later] + start

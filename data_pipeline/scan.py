@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from data_pipeline.dataset import Dataset, DataSettings, list_notices, prepare_dataset
 from data_pipeline.folders import KINDS, LABEL_SCHEMES
-from data_pipeline.manifest import DataError, ImageRow, Manifest
+from data_pipeline.manifest import MULTICLASS, MULTILABEL, TASKS, DataError, ImageRow, Manifest
 from data_pipeline.outliers import find_outliers
 from data_pipeline.patients import AUTO
 from data_pipeline.shortcuts import PROPERTIES, shortcut_aucs
@@ -21,6 +23,8 @@ from data_pipeline.split import Split
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+_MOST_COLUMNS = 8
 
 
 def print_scan(arguments: Sequence[str] | None = None) -> int:
@@ -41,8 +45,9 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
             labels=options.labels,
             classes=_read_setting("classes", options.classes),
             columns=_read_setting("columns", options.columns),
+            task=options.task,
             patient=options.patient,
-            positive=None,  # here no class is looked at alone
+            positive=AUTO if options.task == MULTILABEL else None,  # here no class is looked at alone
             cache=options.cache,
             max_bad_fraction=1.0,
         )
@@ -72,6 +77,9 @@ def _build_parser(cache: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--classes", default="{}", help="with a table: '{pneumonia: [Pneumonia], normal: [No Finding]}'"
     )
+    parser.add_argument(
+        "--task", choices=TASKS, default=MULTICLASS, help=f"with a table: {MULTILABEL} for images of several findings"
+    )
     parser.add_argument("--columns", default="{}", help="of a table of no known set: '{image: COLUMN, label: COLUMN}'")
     parser.add_argument(
         "--patient",
@@ -98,30 +106,42 @@ def _read_setting(name: str, text: str) -> dict[str, Any]:
 
 def _count_table(manifest: Manifest, split: Split) -> "Table":
     """Images per split and class with each split's share of all images: the report's figures 1 to 4."""
+    sizes, lines = split.sizes(manifest), []
+    for part, counts in split.counts(manifest).items():
+        lines.append([part, *map(str, counts), str(sizes[part]), f"{sizes[part] / len(manifest.rows):.1%}"])
+    return _table(["split", *manifest.classes, "images", "share"], lines, "Images")
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], title: str) -> "Table":
+    """A table with numbers in all columns but the first; one that would be too wide is turned on its side."""
     from rich.table import Table
 
-    table = Table("split", *manifest.classes, "images", "share", title="Images")
+    if len(heads) > _MOST_COLUMNS:
+        heads, *lines = [list(line) for line in zip(heads, *lines, strict=True)]
+    table = Table(*heads, title=title)
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, counts in split.counts(manifest).items():
-        table.add_row(name, *map(str, counts), str(sum(counts)), f"{sum(counts) / len(manifest.rows):.1%}")
+    for line in lines:
+        table.add_row(*line)
     return table
 
 
 def _shortcut_table(dataset: Dataset) -> "Table":
     """How well properties that are no sign of a disease separate the classes, in the pool and in the test set."""
-    from rich.table import Table
-
     manifest = dataset.manifest
     # of two classes, one is enough
-    shown = range(len(manifest.classes)) if len(manifest.classes) > 2 else (1,)
+    shown = range(len(manifest.classes)) if len(manifest.classes) > 2 or manifest.is_multilabel else (1,)
     parts = {"train": (manifest.pool_rows, dataset.pool), "test": (manifest.test_rows, dataset.test)}
     found = {name: shortcut_aucs(rows, images.open(), manifest.classes) for name, (rows, images) in parts.items()}
-    headings = [f"{manifest.classes[place]}, {name}" for place in shown for name in parts]
-    table = Table("shortcut", *headings, title="AUC of what is no sign of a disease (0.5: tells nothing)")
-    for name in PROPERTIES:
-        table.add_row(name, *(f"{found[part][name][place]:.2f}" for place in shown for part in parts))
-    return table
+    heads = ["shortcut", *(f"{manifest.classes[place]}, {name}" for place in shown for name in parts)]
+    lines = [
+        [name, *(_two_digits(found[part][name][place]) for place in shown for part in parts)] for name in PROPERTIES
+    ]
+    return _table(heads, lines, "AUC of what is no sign of a disease (0.5: tells nothing)")
+
+
+def _two_digits(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2f}"
 
 
 def list_remarks(manifest: Manifest) -> Iterator[str]:

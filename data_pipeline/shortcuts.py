@@ -24,27 +24,29 @@ PROPERTIES: dict[str, Callable[[ImageRow, NDArray[np.uint8]], float]] = {
 def shortcut_aucs(
     rows: Sequence[ImageRow], images: NDArray[np.uint8], classes: Sequence[str]
 ) -> dict[str, tuple[float, ...]]:
-    """For each of `PROPERTIES`, the AUC with which it alone separates each class from all others.
+    """For each of `PROPERTIES`, the AUC with which it alone separates images of each class or finding from all others.
 
     0.5 means not at all; above 0.5, images of the class have more of the property; below, less.
 
     Args:
-        rows: N images, each class among them.
+        rows: N images.
         images: uint8 (M, H, W, C); `row.index` is the position of a row's image.
         classes: K names.
 
     Returns:
-        K numbers in [0, 1] for each property.
+        K numbers in [0, 1] for each property; NaN for a class that no image or each is of.
     """
     from scipy.stats import mannwhitneyu
 
-    labels = np.array([row.label for row in rows])
+    places = range(len(classes))
+    shown = np.array([[row.label == place or place in row.findings for place in places] for row in rows])  # (N, K)
     found = {}
     for name, measure in PROPERTIES.items():
         values = np.array([measure(row, images[row.index]) for row in rows])
         aucs = []
-        for place in range(len(classes)):
-            own, others = values[labels == place], values[labels != place]
-            aucs.append(float(mannwhitneyu(own, others).statistic) / (len(own) * len(others)))
+        for of_class in shown.T:
+            own, others = values[of_class], values[~of_class]
+            pairs = len(own) * len(others)
+            aucs.append(float(mannwhitneyu(own, others).statistic) / pairs if pairs else np.nan)
         found[name] = tuple(aucs)
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from data_pipeline.folds import deal_folds
+from data_pipeline.folds import deal_findings, deal_folds
 from data_pipeline.manifest import POOL, TEST, VALIDATION, DataError, ImageRow, Manifest, count_labels
 
 SPLIT_METHODS = ("stratified", "patient", "balanced")
@@ -107,7 +107,7 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
     patient of a class has more images than its share, "stratified" takes up to a third of it. `Split.counts` gives the
     number reached. With folds it is the first of them.
 
-    Of several findings an image, about the same share of each validates (`_draw_findings`).
+    Of several findings an image, about the same share of each validates (`deal_findings`).
 
     Raises:
         DataError: A class has too few images, or too few patients, to be split.
@@ -244,16 +244,17 @@ def _fold_splits(manifest: Manifest, folds: int, seed: int) -> tuple[Split, ...]
     """The splits by which each fold of the pool validates once.
 
     Raises:
-        DataError: A fold has no image of a class, or a table states the split.
+        DataError: A fold has no image of a class, or with several findings an image of any, or a table states the
+            split.
     """
     if _is_stated(manifest):
         raise _stated_already("folds", "null")
-    units = tie_rows(manifest.pool_rows, by_looks=True)
-    unit_counts = _count_units(units, manifest.pool_labels, len(manifest.classes))
-    fold_of = np.empty(len(manifest.pool_rows), np.int64)
-    for unit, fold in zip(units, deal_folds(unit_counts, folds, seed), strict=True):
-        fold_of[unit] = fold
-    splits = tuple(Split(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(folds))
+    units, labels = tie_rows(manifest.pool_rows, by_looks=True), manifest.pool_labels
+    if manifest.is_multilabel:
+        fold_of_unit = deal_findings(units, labels, (1 / folds,) * folds, seed)
+        return tuple(_checked_findings(split, manifest) for split in _splits_of(units, fold_of_unit, folds))
+    unit_counts = _count_units(units, labels, len(manifest.classes))
+    splits = _splits_of(units, deal_folds(unit_counts, folds, seed), folds)
     for label, name in enumerate(manifest.classes):
         if any(split.counts(manifest)["validation"][label] == 0 for split in splits):
             raise DataError(
@@ -262,6 +263,14 @@ def _fold_splits(manifest: Manifest, folds: int, seed: int) -> tuple[Split, ...]
                 "look alike counted as one. Lower data.split.folds, or add patients."
             )
     return splits
+
+
+def _splits_of(units: Sequence[Sequence[int]], fold_of_unit: NDArray[np.int64], folds: int) -> tuple[Split, ...]:
+    """The splits by which each fold validates once."""
+    fold_of = np.empty(sum(map(len, units)), np.int64)
+    for unit, fold in zip(units, fold_of_unit, strict=True):
+        fold_of[unit] = fold
+    return tuple(Split(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(folds))
 
 
 def _count_units(units: Sequence[Sequence[int]], labels: NDArray[np.int64], class_count: int) -> NDArray[np.int64]:
@@ -368,34 +377,6 @@ def _draw(
 def _draw_findings(
     units: Sequence[Sequence[int]], labels: NDArray[np.int64], share: float, seed: int
 ) -> NDArray[np.int64]:
-    """Sorted positions of units drawn at random as a whole, with about the same share of the images of each finding.
-
-    The rarest finding that is left is divided first: each unit with it, the one with most images of it first, goes to
-    the side that lacks more images of it, or where both lack as many to the one that lacks more images. Images without
-    a finding count as one of their own.
-
-    Args:
-        units: Positions of images that stay together.
-        labels: 0 or 1, int64 (N, K).
-        share: Of the images that are drawn, in (0, 1).
-        seed: Of the order of units.
-
-    Source: Sechidis, Tsoumakas, Vlahavas 2011, 'On the Stratification of Multi-Label Data', on units.
-    """
-    outcomes = np.column_stack([labels, labels.sum(axis=1) == 0])  # (N, K + 1)
-    counts = np.array([outcomes[unit].sum(axis=0) for unit in units])  # (U, K + 1)
-    sizes = np.array([len(unit) for unit in units])
-    order = np.random.default_rng(seed).permutation(len(units))
-    sides = np.array([1 - share, share])
-    lacking, room = sides[:, None] * counts.sum(axis=0), sides * sizes.sum()  # (2, K + 1), (2,)
-    left, drawn = np.ones(len(units), bool), np.zeros(len(units), bool)
-    while left.any():
-        remaining = counts[left].sum(axis=0)
-        rarest = int(np.argmin(np.where(remaining > 0, remaining, np.iinfo(np.int64).max)))
-        holding = order[left[order] & (counts[order, rarest] > 0)]
-        for unit in holding[np.argsort(-counts[holding, rarest], kind="stable")]:
-            side = int((lacking[1, rarest], room[1]) > (lacking[0, rarest], room[0]))
-            lacking[side] -= counts[unit]
-            room[side] -= sizes[unit]
-            left[unit], drawn[unit] = False, side == 1
-    return np.array(sorted(at for unit in np.flatnonzero(drawn).tolist() for at in units[unit]), np.int64)
+    """Sorted positions of units drawn at random as a whole, about the same share of the images of each finding."""
+    drawn = np.flatnonzero(deal_findings(units, labels, (1 - share, share), seed) == 1)
+    return np.array(sorted(at for unit in drawn.tolist() for at in units[unit]), np.int64)

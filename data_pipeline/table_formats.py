@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NO_FINDING = "No Finding"
 COLUMNS = ("image", "label", "patient", "split", "view", "age", "sex")  # what `data.columns` may name
+_NEEDED = {"image", "label"}
 _CHEXPERT = (
     "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation",
     "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture", "Support Devices",
@@ -64,18 +65,23 @@ class LabelTable:
     notes: tuple[str, ...] = ()
 
 
-def read_table(file: Path, columns: Mapping[str, str]) -> LabelTable:
+def read_table(file: Path, columns: Mapping[str, str], is_other: bool = False) -> LabelTable:
     """The rows of a table of labels.
 
     Args:
         file: .csv, .tsv or .parquet; .gz may follow.
         columns: `COLUMNS` to the table's own names; empty for a format that is recognised.
+        is_other: Whether `columns` are those of another table: what this one lacks of them is left out, and without
+            the image's or the label's its format is to be recognised.
 
     Raises:
         DataError: The file cannot be read, lacks a named column, or is of no known format.
     """
     frame = _read_frame(file)
     names = set(frame.columns)
+    if is_other:
+        own = {key: column for key, column in columns.items() if column in names}
+        columns = own if own.keys() >= _NEEDED else {}
     if columns:
         return LabelTable("columns named by data.columns", _read_named(frame, columns, file), is_public=False)
     for known in _FORMATS:
@@ -115,7 +121,7 @@ def _read_named(frame: "pd.DataFrame", columns: Mapping[str, str], file: Path) -
                 f"data.columns gives {', '.join(COLUMNS)} a column of {file.name}, which has "
                 f"{', '.join(map(str, frame.columns[:20]))}. Received: {key}: {column}. Correct it."
             )
-    if not {"image", "label"} <= columns.keys():
+    if not columns.keys() >= _NEEDED:
         raise DataError(
             f"data.columns names at least image and label. Received: {dict(columns)}. Add the missing one of "
             f"{', '.join(map(str, frame.columns[:20]))}."

@@ -137,6 +137,94 @@ def scan_table(
     table = read_table(file, columns)
     is_multilabel = task == MULTILABEL
     known = read_findings(table, classes) if is_multilabel else read_classes(table, classes, positive)
+    return _label_images(root, file, table, known, settings, patient, rules, task)
+
+
+def scan_outside_table(
+    file: Path,
+    names: Sequence[str],
+    classes: Mapping[str, Any],
+    columns: Mapping[str, str],
+    settings: TableSettings,
+    patient: str | None,
+    rules: FileRules,
+    task: str = MULTICLASS,
+) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest of an outside set: the images below a table's own folder, labelled with the classes of a run.
+
+    Args:
+        file: The table, as `read_table`.
+        names: The run's classes or findings, in the order of its labels.
+        classes: From these to the findings that make them, as in `scan_table`; one that is not there is made of the
+            finding of its name, and a class that reads as normal of all such findings (No Finding).
+        columns: Of the run's own table; another one is read by those of them that it has, or recognised.
+        settings: As the other arguments, those of `scan_table`.
+        patient: As there.
+        rules: As there.
+        task: As there.
+
+    Returns:
+        The manifest, and the findings that no row of the table has: which images show them is not known.
+
+    Raises:
+        DataError: The table cannot be read, or lacks the findings of a class; of several findings an image, of each.
+    """
+    table = read_table(file, columns, is_other=True)
+    known, unknown = _outside_classes(table, names, classes, task)
+    root = file.parent.resolve()
+    return _label_images(root, file, table, known, settings, patient, rules, task, of_run=True), unknown
+
+
+def _outside_classes(
+    table: LabelTable, names: Sequence[str], classes: Mapping[str, Any], task: str
+) -> tuple[Classes, tuple[str, ...]]:
+    """Which findings of an outside table make which class of a run, and the findings that it does not have."""
+    counts, listing = _count_findings(table)
+    given = {str(name): findings for name, findings in classes.items()}
+    made_of = {name: _listed(given.get(name, _of_name(name, counts, task))) for name in names}
+    present = {ANY, *map(_key, counts)}
+    unknown = [name for name, findings in made_of.items() if not present.intersection(map(_key, findings))]
+    if task == MULTILABEL and len(unknown) < len(names):
+        made_of = {name: findings for name, findings in made_of.items() if name not in unknown}
+    by_finding = _named_classes(made_of, counts, listing, "data.classes={pneumonia: [Pneumonia, Consolidation]}")
+    return _with_labels(tuple(names), by_finding, made_of), tuple(unknown)
+
+
+def _of_name(name: str, findings: Iterable[str], task: str) -> list[str]:
+    """The findings that make a class of this name; Normal is also made of those that read as normal."""
+    is_normal = task == MULTICLASS and reads_as_normal(name)
+    others = [each for each in findings if _key(each) != _key(name) and reads_as_normal(each)]
+    return [name, *(others if is_normal else [])]
+
+
+def _label_images(
+    root: Path,
+    file: Path,
+    table: LabelTable,
+    known: Classes,
+    settings: TableSettings,
+    patient: str | None,
+    rules: FileRules,
+    task: str,
+    of_run: bool = False,
+) -> Manifest:
+    """The manifest of the images below `root` that a table labels.
+
+    Args:
+        root: As the other arguments, those of `scan_table`.
+        file: As there.
+        table: As it was read.
+        known: Which findings make which class.
+        settings: As there.
+        patient: As there.
+        rules: As there.
+        task: As there.
+        of_run: Whether the classes are those of a run; otherwise findings that no image of the pool shows are left out.
+
+    Raises:
+        DataError: Rows or images are unmatched, and that is to stop.
+    """
+    is_multilabel = task == MULTILABEL
     rules = replace(rules, keeps_names=table.is_public)
     patients = read_patients(patient, ())
     matched, bad = _match(table, root, rules)
@@ -155,7 +243,7 @@ def scan_table(
         else:
             labelled.append((row, path, label if isinstance(label, frozenset) else frozenset({label})))
     missing: tuple[str, ...] = ()
-    if is_multilabel:
+    if is_multilabel and not of_run:
         known, labelled, missing = _shown_only(known, labelled)
     rows = []
     reads = read_image_files(((str(root / path), path) for _, path, _ in labelled), rules)
@@ -173,7 +261,7 @@ def scan_table(
             rows.append(with_facts(image, read, rules, bool(row.patient) or patients.is_told))
     rows.sort(key=lambda row: row.image_id)
     notes = _notes(table, file, known, len(matched), rows, is_multilabel)
-    if is_multilabel:
+    if is_multilabel and not of_run:
         notes += _finding_notes(known, missing)
     bad.sort(key=lambda each: each.path)
     return Manifest(str(root), known.names, tuple(rows), tuple(bad), notes=notes, task=task)
@@ -186,8 +274,7 @@ def read_classes(table: LabelTable, classes: Mapping[str, Any], positive: str | 
         DataError: A finding is in two classes or not in the table, without data.classes an image has several, or the
         positive class cannot be told.
     """
-    counts = Counter(finding for row in table.rows for finding in row.present | row.uncertain)
-    listing = ", ".join(f"{finding} ({count:,})" for finding, count in counts.most_common(30))
+    counts, listing = _count_findings(table)
     example = "data.classes={pneumonia: [Pneumonia, Consolidation], normal: [No Finding]}"
     if not classes:
         if len(counts) > _MOST_CLASSES or any(len(row.present) > 1 for row in table.rows):
@@ -210,8 +297,7 @@ def read_findings(table: LabelTable, classes: Mapping[str, Any]) -> Classes:
     Raises:
         DataError: A finding is in two of data.classes or not in the table, or there are fewer than two.
     """
-    counts = Counter(finding for row in table.rows for finding in row.present | row.uncertain)
-    listing = ", ".join(f"{finding} ({count:,})" for finding, count in counts.most_common(30))
+    counts, listing = _count_findings(table)
     if not classes:
         classes = {name: [name] for name in sorted(counts) if not reads_as_normal(name)}
     if len(classes) < 2:
@@ -223,12 +309,23 @@ def read_findings(table: LabelTable, classes: Mapping[str, Any]) -> Classes:
     return _with_labels(tuple(map(str, classes)), by_finding, classes)
 
 
+def _count_findings(table: LabelTable) -> tuple[Counter[str], str]:
+    """How many rows have each finding, certain or not; the most frequent in words."""
+    counts = Counter(finding for row in table.rows for finding in row.present | row.uncertain)
+    return counts, ", ".join(f"{finding} ({count:,})" for finding, count in counts.most_common(30))
+
+
+def _listed(findings: Any) -> list[str]:
+    """The findings that data.classes gives a class, one or a list of them."""
+    return [str(finding) for finding in (findings if isinstance(findings, (list, tuple)) else [findings])]
+
+
 def _named_classes(classes: Mapping[str, Any], counts: Mapping[str, int], listing: str, example: str) -> dict[str, str]:
     """From each finding, as `_key` writes it, to the class of data.classes that it makes."""
     by_finding: dict[str, str] = {}
     present = {_key(finding) for finding in counts}
     for name, listed in classes.items():
-        findings = [str(finding) for finding in (listed if isinstance(listed, (list, tuple)) else [listed])]
+        findings = _listed(listed)
         twice = [finding for finding in findings if _key(finding) in by_finding]
         if twice or not any(finding == ANY or _key(finding) in present for finding in findings):
             raise DataError(

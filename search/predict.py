@@ -26,9 +26,11 @@ from search.driver.screen import chatter_to, image_progress
 from search.evaluate.answers import JOINT, Answer, Predictor
 from search.evaluate.explain import EXPLAINED, Explainer
 from search.evaluate.exported import ExportedWinner, open_winner
+from search.evaluate.signature import Signature
 from search.evaluate.similar import open_training_images
 from search.evaluate.winner import best_member
 from search.plan.settings import SettingsError
+from search.record import FindingCalibration
 from search.trial.process import prepare_process
 
 if TYPE_CHECKING:
@@ -58,6 +60,12 @@ def _build_parser() -> argparse.ArgumentParser:
         help="write each image as the model saw it, Grad-CAM over it, and explained.json, which names the pictures",
     )
     parser.add_argument(
+        "--finding",
+        metavar="NAME",
+        help="with --explain, of a winner that tells several findings: the one that Grad-CAM is of (default: the most "
+        "probable one of each image)",
+    )
+    parser.add_argument(
         "--similar",
         metavar="N",
         type=int,
@@ -77,15 +85,19 @@ def _build_parser() -> argparse.ArgumentParser:
 def _predict(given: argparse.Namespace) -> int:
     winner = open_winner(given.winner)
     signature = winner.signature
-    if signature.is_multilabel:
-        _refuse_with_findings(given)
+    finding = "" if given.finding is None else read_finding(given.finding, signature)
+    if signature.is_multilabel and given.prevalence is not None:
+        raise SettingsError(
+            "--prevalence is for winners that give an image one class. Received: --prevalence with a winner that tells "
+            "several findings. Leave it out."
+        )
     shares = None if given.prevalence is None else read_shares(given.prevalence, signature.classes, signature.shares)
     files = list_files(given.paths)
     if given.out and not Path(given.out).absolute().parent.is_dir():
         raise SettingsError(f"--out names a file in a folder that exists. Received: {given.out}. Make the folder.")
     with tempfile.TemporaryDirectory() as scratch, chatter_to(Path(scratch, "predict.log")) as console:
         predictor = _load(winner, shares, console)
-        explainer = _open_explainer(given, winner, predictor) if given.explain else None
+        explainer = _open_explainer(given, winner, predictor, finding) if given.explain else None
         answers = list(_answers(predictor, files, explainer, console))
         for line in describe(winner, shares):
             console.print(line, markup=False, soft_wrap=True)
@@ -103,14 +115,18 @@ def _predict(given: argparse.Namespace) -> int:
     return 0 if any(answer.probabilities for answer in answers) else 1
 
 
-def _refuse_with_findings(given: argparse.Namespace) -> None:
-    """Raise SettingsError for an option that needs one class an image."""
-    for option, is_given in (("--prevalence", given.prevalence is not None), ("--explain", bool(given.explain))):
-        if is_given:
-            raise SettingsError(
-                f"{option} is for winners that give an image one class. Received: {option} with a winner that tells "
-                "several findings. Leave it out."
-            )
+def read_finding(name: str, signature: Signature) -> str:
+    """The finding that `--finding` names, whatever its case.
+
+    Raises:
+        SettingsError: the winner tells no such finding.
+    """
+    findings = signature.classes if signature.is_multilabel else ()
+    for finding in findings:
+        if finding.casefold() == name.casefold():
+            return finding
+    told = f"which tells {', '.join(findings)}. Choose one." if findings else "which gives an image one class."
+    raise SettingsError(f"--finding names one of several findings of a winner. Received: {name} with one {told}")
 
 
 def read_shares(text: str, classes: Sequence[str], held: Sequence[float]) -> tuple[float, ...]:
@@ -171,7 +187,7 @@ def _load(winner: ExportedWinner, shares: Sequence[float] | None, console: "Cons
         return Predictor(winner.load_model(), winner.signature, winner.point, shares, winner.finding_points)
 
 
-def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, predictor: Predictor) -> Explainer:
+def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, predictor: Predictor, finding: str) -> Explainer:
     folder, signature = Path(given.explain), winner.signature
     folder.mkdir(parents=True, exist_ok=True)
     training = None
@@ -179,7 +195,9 @@ def _open_explainer(given: argparse.Namespace, winner: ExportedWinner, predictor
         training = open_training_images(winner.folder, signature.training_images, Path(given.cache).expanduser())
     shares = predictor.shares or signature.shares
     member = best_member(predictor.model)
-    return Explainer(folder, member, signature.classes, shares, winner.point, training, given.similar)
+    points = winner.finding_points if signature.is_multilabel else ()
+    about = signature.classes, shares, winner.point, training, given.similar
+    return Explainer(folder, member, *about, points, finding)
 
 
 def _answers(
@@ -210,9 +228,10 @@ def describe(winner: ExportedWinner, shares: Sequence[float] | None) -> Iterator
         words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in zip(classes, signature.shares, strict=True))
         yield f"Probabilities hold at the class shares of the training images ({words}); --prevalence re-weights them."
     if signature.is_multilabel:
-        yield "Each finding has a probability by itself, not calibrated, and is called present at its threshold:"
-        for name, point in zip(classes, winner.finding_points, strict=True):
-            yield f"  {name}: {point.words if point.chosen_on else 'at 0.5, since validation tells no threshold'}"
+        yield "Each finding has a probability by itself, and is called present at its threshold:"
+        calibrations = winner.finding_calibrations or (FindingCalibration(),) * len(classes)
+        for name, point, calibration in zip(classes, winner.finding_points, calibrations, strict=True):
+            yield f"  {name}: {point.finding_words}; {'' if calibration.changes else 'not '}calibrated"
     elif len(classes) == 2:
         yield f"Decision between {classes[0]} and {classes[1]}: {winner.point.words}."
     if signature.typical is None:

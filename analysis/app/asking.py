@@ -36,11 +36,13 @@ class Reply:
         classes: in the order of the probabilities.
         shares: the class shares at which they hold; empty where these are not known.
         point, threshold: of two classes, the operating point and the probability from which on class 1 is decided on.
-        probabilities: of each class; empty where there is no answer.
-        decision: a class.
+        probabilities: of each class or finding; empty where there is no answer.
+        decision: a class, or the findings that are called present, with commas between.
         warnings: why the answer may be worth less.
         reason: why there is no answer.
         picture, cam: `data:` URLs of the image as the model saw it, and of Grad-CAM over it.
+        cam_of: the class or finding that Grad-CAM is of.
+        thresholds: of several findings an image, the probability from which on each is called present; else empty.
         similar: training images; empty where they are not in the cache.
     """
 
@@ -55,6 +57,8 @@ class Reply:
     reason: str = ""
     picture: str = ""
     cam: str = ""
+    cam_of: str = ""
+    thresholds: tuple[float, ...] = ()
     similar: tuple[Similar, ...] = field(default_factory=tuple)
 
     def to_store(self) -> dict[str, Any]:
@@ -67,7 +71,7 @@ class Reply:
         return cls(**{**content, "similar": tuple(Similar(**each) for each in content["similar"])})
 
 
-def ask(run_url: str, name: str, content: bytes, cache: str = "") -> Reply:
+def ask(run_url: str, name: str, content: bytes, cache: str = "", finding: str = "") -> Reply:
     """The answer of a run's winner about an image file.
 
     Args:
@@ -75,12 +79,14 @@ def ask(run_url: str, name: str, content: bytes, cache: str = "") -> Reply:
         name: of the file; it is shown and no path is made of it.
         content: of the file.
         cache: folder of the prepared images; empty for the default.
+        finding: of several, the one that Grad-CAM is of; empty for the most probable one.
     """
     with tempfile.TemporaryDirectory(prefix="xray-ask-") as scratch:
         image, pictures = Path(scratch, "image"), Path(scratch, "pictures")
         image.write_bytes(content)
         words = [sys.executable, *["-P"] * sys.flags.safe_path, "-m", "search.predict", run_url, str(image)]
         words += ["--explain", str(pictures), "--similar", str(_SIMILAR), *(["--cache", cache] if cache else [])]
+        words += ["--finding", finding] if finding else []
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=_SECONDS)
         except subprocess.TimeoutExpired:
@@ -103,11 +109,13 @@ def read_reply(name: str, pictures: Path) -> Reply:
         point=point["name"],
         threshold=point["threshold"],
         probabilities=tuple(answer["probabilities"]),
-        decision=answer["decision"],
+        thresholds=tuple(each["threshold"] for each in content["finding_points"]),
+        decision=answer["decision"].replace("|", ", "),
         warnings=tuple(answer["warnings"]),
         reason=answer["reason"],
         picture=_data_url(pictures, found["picture"]),
         cam=_data_url(pictures, found["cam"]),
+        cam_of=found["cam_of"],
         similar=tuple(
             Similar(**{**each, "picture": _data_url(pictures, each["picture"])}) for each in found["similar"]
         ),

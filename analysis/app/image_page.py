@@ -23,32 +23,35 @@ def image_page(run: Run) -> list[Component]:
     if not run.folder.exists("winner", "model.keras"):
         said = "This run has no exported model: it gets one at its end, or from python -m search.evaluate RUN."
         return [title, html.P(said, className="problem")]
-    if run.record.is_multilabel:
-        said = (
-            f"The model tells several findings: python -m search.predict {run.folder.url} FILES answers about images."
-        )
-        return [title, html.P(said)]
     drop = dcc.Upload(
         html.Div(["Drop an X-ray here, or ", html.Span("choose a file", className="link"), " (JPEG, PNG, DICOM, ...)"]),
         id="image-drop",
         className="drop",
         max_size=MOST_BYTES,
     )
-    positive = run.record.positive
+    positive, findings = run.record.positive, run.classes if run.record.is_multilabel else ()
+    # the callbacks read both in any case
+    hidden = {"display": "none"}
     asked = html.Label(
         [
             f"Share of {positive} among your patients, %: ",
             dcc.Input(id="image-prevalence", type="number", min=0.01, max=99.99, step="any", debounce=True),
         ],
-        # the callback reads it in any case
-        style={} if positive else {"display": "none"},
+        style={} if positive else hidden,
+    )
+    shown = html.Label(
+        [
+            "Show what speaks for ",
+            dcc.Dropdown([*findings], id="image-finding", placeholder="the most probable finding"),
+        ],
+        style={} if findings else hidden,
     )
     live: dict[str, Any] = {"aria-live": "polite"}
     return [
         title,
         html.P("The run's exported model answers. The image stays on this machine and is not kept.", className="soft"),
         drop,
-        html.Div(asked, className="controls"),
+        html.Div([asked, shown], className="controls"),
         dcc.Loading(
             [dcc.Store(id="image-reply"), html.Div(id="image-answer", **live)],
             custom_spinner=html.P("The model is loaded and asked, which takes some seconds ...", role="status"),
@@ -70,7 +73,7 @@ def answer_parts(reply: Reply, prevalence: float | None) -> list[Component]:
     return [
         html.H2(f"{reply.name}: {reply.decision}"),
         *(html.P(f"{warning[:1].upper()}{warning[1:]}.", className="problem") for warning in reply.warnings),
-        _scores(reply),
+        _findings(reply) if reply.thresholds else _scores(reply),
         *(html.P(sentence) for sentence in meaning(reply, prevalence)),
         html.Section(_pictures(reply)),
         html.Section(_similar(reply.similar)),
@@ -85,6 +88,11 @@ def meaning(reply: Reply, prevalence: float | None) -> list[str]:
         reply: with probabilities.
         prevalence: as in `answer_parts`.
     """
+    if reply.thresholds:
+        return [
+            "Each finding is told by itself, and called present where its probability reaches its threshold, which was "
+            "set on validation images. A probability says what it says where a finding is as frequent as there."
+        ]
     two = len(reply.classes) == 2
     name = reply.classes[1] if two else reply.decision
     p = reply.probabilities[reply.classes.index(name)]
@@ -126,12 +134,28 @@ def _scores(reply: Reply) -> Component:
     return html.Dl(parts, className="scores")
 
 
+def _findings(reply: Reply) -> Component:
+    """The findings that are called present, then the others, each by its probability."""
+    rows = sorted(
+        zip(reply.classes, reply.probabilities, reply.thresholds, strict=True),
+        key=lambda row: (row[1] < row[2], -row[1]),
+    )
+    head = html.Tr([html.Th(name) for name in ("finding", "probability", "threshold", "called present")])
+    lines = [
+        html.Tr(
+            [html.Td(name), html.Td(f"{p:.3f}"), html.Td(f"{threshold:.3g}"), html.Td("yes" if p >= threshold else "")]
+        )
+        for name, p, threshold in rows
+    ]
+    return html.Table([html.Thead(head), html.Tbody(lines)])
+
+
 def _pictures(reply: Reply) -> Component:
     shown = [
         html.Img(src=reply.picture, alt="The image as the model saw it"),
-        html.Img(src=reply.cam, alt=f"Grad-CAM over it, of {reply.decision}"),
+        html.Img(src=reply.cam, alt=f"Grad-CAM over it, of {reply.cam_of}"),
     ]
-    caption = f"The image as the model saw it, and what in it speaks for {reply.decision} (Grad-CAM)."
+    caption = f"The image as the model saw it, and what in it speaks for {reply.cam_of} (Grad-CAM)."
     return html.Figure([html.Div(shown, className="pair"), html.Figcaption(caption)])
 
 

@@ -217,16 +217,17 @@ def _add_image(app: "Dash", library: Library, cache: str) -> None:
     @app.callback(
         Output("image-reply", "data"),
         Input("image-drop", "contents"),
+        Input("image-finding", "value"),
         State("image-drop", "filename"),
         State("url", "search"),
         prevent_initial_call=True,
     )
-    def ask_winner(contents: str | None, name: str, query: str) -> Any:
+    def ask_winner(contents: str | None, finding: str | None, name: str, query: str) -> Any:
         if not contents:
             return no_update
         run = library.run(_with_run(read_address(query), library).run)
         content = base64.b64decode(contents.partition(",")[2])
-        return ask(run.folder.url, name, content, cache).to_store()
+        return ask(run.folder.url, name, content, cache, finding or "").to_store()
 
     @app.callback(Output("image-answer", "children"), Input("image-reply", "data"), Input("image-prevalence", "value"))
     def show_answer(stored: dict[str, Any] | None, percent: float | None) -> Any:

@@ -84,6 +84,8 @@ def _net_benefit(
 def draw_decision_curves(curves: Sequence[DecisionCurve]) -> "go.Figure":
     """Net benefit against the threshold, up to where a model is of no more use; dotted: treat all, and treat none."""
     legend = {"orientation": "v", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"}
+    if len(curves) > 1:  # one would lie on the other's curve
+        legend |= {"x": 1.02, "xanchor": "left"}
     drawn = style.figure(height=340, showlegend=True, legend=legend, margin={"t": 16})
     for place, curve in enumerate(curves):
         color = style.ACCENT if len(curves) == 1 else style.series_color(place)

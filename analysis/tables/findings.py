@@ -28,7 +28,8 @@ def findings_table(run: Run) -> pd.DataFrame:
     Returns:
         `COLUMNS`, a row a set and finding. Sensitivity and specificity are those at the finding's threshold, which was
         set on validation; `set_on` is empty where it is 0.5 because validation could not tell. What no image or each
-        shows has no AUC. No rows before the winner is scored, and where an image has one class.
+        shows has no AUC; what the labels of a set do not tell of has no scores there. No rows before the winner is
+        scored, and where an image has one class.
     """
     model = scored_winner(run)
     if not run.record.is_multilabel or model is None or model.exported is None:
@@ -40,7 +41,7 @@ def findings_table(run: Run) -> pd.DataFrame:
             zip(run.classes, entry.findings, model.exported.finding_points, strict=True)
         ):
             line = {"dataset": dataset, "finding": name, "images": entry.images} | _recorded(score, point)
-            if len(images):
+            if len(images) and score.positives is not None:
                 own = images.labels[:, place] == 1, images.probabilities[:, place].astype(np.float64)
                 line |= _measured(*own, images.patients, point.threshold)
             lines.append(line)

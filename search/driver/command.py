@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_pipeline.dataset import Dataset, DataSettings, list_notices, prepare_dataset
-from data_pipeline.manifest import DataError, Manifest
+from data_pipeline.dataset import Dataset, DataSettings, list_notices, outside_notices, prepare_dataset
+from data_pipeline.manifest import DataError, Manifest, count_labels
 from data_pipeline.split import Split, repeat_splits
 from models.registry import WeightsError
 from search.driver.environment import recorded_onednn, set_onednn
@@ -24,6 +24,7 @@ from search.record import RecordError, RunFolder
 if TYPE_CHECKING:
     from rich.console import Console
 
+_MOST_COLUMNS = 6  # classes that have a column each; more have a row
 _USER_ERRORS = (SettingsError, DataError, RecordError, WeightsError, OSError)
 
 
@@ -83,7 +84,7 @@ def prepare(settings: Settings, console: "Console") -> Dataset:
     data = settings.data
     with image_progress(console) as progress:
         dataset = prepare_dataset(data, progress)
-    print_images(console, dataset.manifest, dataset.split, data)
+    print_images(console, dataset, data)
     console.print(f"{len(dataset.manifest.rows):,} images ready in {time.monotonic() - started:.1f} s")
     return dataset
 
@@ -111,19 +112,40 @@ def fold_line(manifest: Manifest, folds: Sequence[Split]) -> str:
     )
 
 
-def print_images(console: "Console", manifest: Manifest, split: Split, data: DataSettings) -> None:
-    """Print the notices on the images, and how many there are of each class in each part."""
+def print_images(console: "Console", dataset: Dataset, data: DataSettings) -> None:
+    """Print the notices on the images, and how many there are of each class in each part and outside set."""
     from rich.table import Table
 
-    for notice in list_notices(manifest, split, data):
+    manifest = dataset.manifest
+    for notice in (*list_notices(manifest, dataset.split, data), *outside_notices(dataset, data)):
         console.print(notice, markup=False, soft_wrap=True)
+    counts = _image_counts(dataset)
+    names = (*manifest.classes, "all")
+    heads, lines = names, [[part, *numbers] for part, numbers in counts.items()]
+    if len(manifest.classes) > _MOST_COLUMNS:
+        heads = tuple(counts)
+        lines = [list(line) for line in zip(names, *counts.values(), strict=True)]
     table = Table(title=f"Images in {manifest.root}", title_justify="left")
     table.add_column("")
-    for name in (*manifest.classes, "all"):
+    for name in heads:
         table.add_column(name, justify="right")
-    for part, numbers in split.counts(manifest).items():
-        table.add_row(part, *(f"{number:,}" for number in (*numbers, split.sizes(manifest)[part])))
+    for line in lines:
+        table.add_row(*line)
     console.print(table)
+
+
+def _image_counts(dataset: Dataset) -> dict[str, list[str]]:
+    """Images of each class and all, for each part and outside set; `-` for a finding that it does not tell of."""
+    manifest, split = dataset.manifest, dataset.split
+    sizes, found = split.sizes(manifest), {}
+    for part, numbers in split.counts(manifest).items():
+        found[part] = [f"{number:,}" for number in (*numbers, sizes[part])]
+    for name, outside in dataset.extra_tests.items():
+        numbers = count_labels(manifest.labels_of(outside.rows), len(manifest.classes))
+        named = zip(manifest.classes, numbers, strict=True)
+        told = ["-" if finding in outside.unknown else f"{number:,}" for finding, number in named]
+        found[name] = [*told, f"{len(outside.rows):,}"]
+    return found
 
 
 def say_onednn(run: RunFolder | None, console: "Console") -> None:

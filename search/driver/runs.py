@@ -92,7 +92,13 @@ def check_same_data(folder: RunFolder, dataset: Dataset) -> None:
     Raises:
         DataError: names what differs.
     """
-    if folder.read_run().data["fingerprint"] == dataset.manifest.fingerprint:
+    run, manifest = folder.read_run(), dataset.manifest
+    if run.classes != manifest.classes:
+        raise DataError(
+            f"A run goes on with its classes, {', '.join(run.classes)}. Received: {', '.join(manifest.classes)}. Name "
+            "them in data.classes as the run did; an outside set's findings may be added to each."
+        )
+    if run.data["fingerprint"] == manifest.fingerprint:
         return
     stored, _ = read_manifest(io.BytesIO(folder.read("manifest.parquet")))
     then = {row.image_id: (row.content_hash, row.label_text, row.pool) for row in stored.rows}

@@ -12,6 +12,7 @@ from search.record import (
     VALIDATION,
     Decisions,
     Evaluation,
+    FindingScore,
     Look,
     Rate,
     RunRecord,
@@ -149,13 +150,29 @@ def _output_words(run: RunRecord) -> str:
 
 def _probability_lines(run: RunRecord, winner: Winner) -> list[str]:
     if run.is_multilabel:
-        return ["- not calibrated; what is called present stands beside each finding below"]
+        return [
+            f"- {_calibration_words(winner)}",
+            *_finding_calibration_lines(run, winner),
+            "- what is called present stands beside each finding below",
+        ]
     return [
         f"- {_calibration_words(winner)}",
         *(["- its probabilities p become " + _formula(winner)] if winner.calibrated_on else []),
         f"- class shares: {_shares_words(run, winner)}",
         *_example(run, winner),
         *([f"- operating point: {winner.operating_point.words}"] if run.positive else []),
+    ]
+
+
+def _finding_calibration_lines(run: RunRecord, winner: Winner) -> list[str]:
+    """What becomes of the probabilities of each finding that is calibrated."""
+    named = zip(run.classes, winner.finding_calibrations, strict=False)  # none where calibration was not tried
+    formulas = [f"{name} {each.slope:.3f} logit p {each.bias:+.3f}" for name, each in named if each.changes]
+    if not formulas:
+        return []
+    return [
+        f"- probabilities p become the sigmoid of: {'; '.join(formulas)}; those of other findings stay as they are",
+        "- calibrated probabilities hold where a finding is as frequent as in validation",
     ]
 
 
@@ -185,16 +202,18 @@ def _subgroup_lines(subgroups: Sequence[Subgroup]) -> list[str]:
     """The table of subgroups, or that there are none."""
     if not subgroups:
         return ["Neither files nor tables state age, sex or view of the test images."]
+    of_findings = any(each.finding for each in subgroups)
     rows = [
-        f"| {each.dataset} | {each.by} | {each.group} | {each.images} | {_rate(each.accuracy)} | "
-        f"{_rate(each.sensitivity)} | {_rate(each.specificity)} |"
+        f"| {each.dataset} | {each.by} | {each.group} | {each.images} | "
+        f"{each.finding if of_findings else _rate(each.accuracy)} | {_rate(each.sensitivity)} | "
+        f"{_rate(each.specificity)} |"
         for each in subgroups
     ]
     return [
         f"95 % intervals over patients; scores of fewer than {FEWEST} images have none. Groups are small and many: a "
         "difference between two of them is a question, not a finding.",
         "",
-        "| images of | by | group | number | accuracy | sensitivity | specificity |",
+        f"| images of | by | group | number | {'finding' if of_findings else 'accuracy'} | sensitivity | specificity |",
         "|---|---|---|---|---|---|---|",
         *rows,
     ]
@@ -213,8 +232,8 @@ def _limit_lines(facts: Mapping[str, str], looks: Sequence[Look]) -> list[str]:
 def _finding_lines(run: RunRecord, winner: Winner) -> list[str]:
     """The scores of a winner that tells several findings an image: their means, then a row a finding."""
     rows = [
-        f"| {name} | {entry.dataset} | {found.positives} of {entry.images} | {_cell(found.auc)} | "
-        f"{_cell(found.average_precision)} | {point.words} |"
+        f"| {name} | {entry.dataset} | {_shown_words(found, entry)} | {_cell(found.auc)} | "
+        f"{_cell(found.average_precision)} | {point.finding_words} |"
         for entry in winner.evaluations
         for name, found, point in zip(run.classes, entry.findings, winner.finding_points, strict=True)
     ]
@@ -228,12 +247,17 @@ def _finding_lines(run: RunRecord, winner: Winner) -> list[str]:
     ]
 
 
+def _shown_words(found: FindingScore, entry: Evaluation) -> str:
+    """How many images show a finding."""
+    return "not known" if found.positives is None else f"{found.positives} of {entry.images}"
+
+
 def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
 def _calibration_words(winner: Winner) -> str:
-    done = f"calibrated on {winner.calibrated_on}" if winner.calibrated_on else "not calibrated"
+    done = winner.how_calibrated or "not calibrated"
     return f"{done}: {winner.why_calibrated}" if winner.why_calibrated else done
 
 

@@ -37,13 +37,16 @@ class Explanation:
     Attributes:
         answer: about the file.
         picture: the image as the model saw it.
-        cam: Grad-CAM over it, of the class that was decided on.
+        cam: Grad-CAM over it.
+        cam_of: what Grad-CAM is of: the class that was decided on; of several findings the one that was asked for, else
+            the most probable one.
         similar: training images, the most similar first.
     """
 
     answer: Answer
     picture: str = ""
     cam: str = ""
+    cam_of: str = ""
     similar: tuple[SimilarPicture, ...] = ()
 
 
@@ -59,6 +62,8 @@ class Explainer:
         point: where the decision between two classes changes.
         training: the training images; None where they are not at hand or not asked for.
         most: similar training images an answer.
+        finding_points: of several findings an image, where each is called present.
+        finding: of these, the one that Grad-CAM is of; empty for the most probable one of each image.
         explained: what was written.
     """
 
@@ -69,6 +74,8 @@ class Explainer:
     point: OperatingPoint
     training: TrainingImages | None = None
     most: int = 0
+    finding_points: Sequence[OperatingPoint] = ()
+    finding: str = ""
     explained: list[Explanation] = field(default_factory=list)
 
     def explain(self, answered: Answered) -> None:
@@ -78,9 +85,12 @@ class Explainer:
             self.explained.append(Explanation(answer))
             return
         name = f"{len(self.explained):05d}-{_plain_name(answer.file)}"
-        heat = grad_cam(self.model, pixels[None], np.array([self.classes.index(answer.decision)]))[0]
+        cam_of = answer.decision
+        if self.finding_points:
+            cam_of = self.finding or self.classes[int(np.argmax(answer.probabilities))]
+        heat = grad_cam(self.model, pixels[None], np.array([self.classes.index(cam_of)]))[0]
         picture, cam = self._write(name, pixels), self._write(f"{name}-cam", overlay(pixels, heat))
-        self.explained.append(Explanation(answer, picture, cam, self._similar(name, pixels)))
+        self.explained.append(Explanation(answer, picture, cam, cam_of, self._similar(name, pixels)))
 
     def close(self) -> None:
         """Write `explained.json`, which names the pictures of each file."""
@@ -88,6 +98,7 @@ class Explainer:
             "classes": list(self.classes),
             "shares": list(self.shares),
             "operating_point": asdict(self.point),
+            "finding_points": [asdict(point) for point in self.finding_points],
             "files": [asdict(each) for each in self.explained],
         }
         (self.folder / EXPLAINED).write_text(to_json(content))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.evaluate.signature import SIGNATURE, Signature, recorded_signature
-from search.record import OperatingPoint, RecordError, RunFolder, RunRecord, from_json
+from search.record import FindingCalibration, OperatingPoint, RecordError, RunFolder, RunRecord, from_json
 
 if TYPE_CHECKING:
     import keras
@@ -25,6 +25,7 @@ class ExportedWinner:
         signature: what it takes and gives.
         point: of two classes, where the decision between them changes.
         finding_points: of several findings an image, where each is called present.
+        finding_calibrations: of these, how each is calibrated; empty where that was not tried.
         run: its run's record; None where only the winner's files are there.
     """
 
@@ -33,6 +34,7 @@ class ExportedWinner:
     signature: Signature
     point: OperatingPoint
     finding_points: tuple[OperatingPoint, ...]
+    finding_calibrations: tuple[FindingCalibration, ...]
     run: RunRecord | None
 
     def load_model(self) -> "keras.Model":
@@ -89,15 +91,19 @@ def _read_signature(folder: RunFolder, inside: tuple[str, ...], run: RunRecord |
 
 def _read_points(
     folder: RunFolder, inside: tuple[str, ...], signature: Signature
-) -> tuple[OperatingPoint, tuple[OperatingPoint, ...]]:
-    """The operating point in the winner's record and those of its findings; a probability of 0.5 where it has none."""
+) -> tuple[OperatingPoint, tuple[OperatingPoint, ...], tuple[FindingCalibration, ...]]:
+    """The operating point in the winner's record, those of its findings, and how these are calibrated.
+
+    A point is a probability of 0.5 where the record has none.
+    """
     equal = (OperatingPoint(),) * len(signature.classes) if signature.is_multilabel else ()
     if not folder.exists(*inside, RECORD):
-        return OperatingPoint(), equal
+        return OperatingPoint(), equal, ()
     try:
         content = json.loads(folder.read(*inside, RECORD))
         points = tuple(from_json(OperatingPoint, entry) for entry in content.get("finding_points", ()))
-        return from_json(OperatingPoint, content.get("operating_point", {})), points or equal
+        calibrations = tuple(from_json(FindingCalibration, each) for each in content.get("finding_calibrations", ()))
+        return from_json(OperatingPoint, content.get("operating_point", {})), points or equal, calibrations
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(
             f"A {RECORD} holds the winner's record. Received: a damaged one in {folder.url} ({error!r}). Restore it, "

@@ -102,7 +102,7 @@ def _facts_of_results(winner: Winner, looks: Sequence[Look], subgroups: Sequence
     return {
         "patients": f"Patients: {patients}." if patients else "",
         "output": f"It gives the probability of each {'finding' if winner.finding_points else 'class'}.",
-        "calibration": _calibration(winner.calibrated_on),
+        "calibration": _calibration(winner),
         "threshold": ""
         if winner.finding_points or len(winner.bias) != 2
         else f"Decision: {winner.operating_point.words}.",
@@ -134,9 +134,13 @@ def _scores(each: Evaluation) -> str:
     return f"{each.dataset}, {each.images:,} images: accuracy {each.accuracy:.3f}{between}{area}."
 
 
-def _calibration(fitted_on: str) -> str:
-    where = "the shifted copy of validation" if fitted_on == SHIFTED else fitted_on
-    return f"Its probabilities are calibrated on {where}." if where else "Its probabilities are not calibrated."
+def _calibration(winner: Winner) -> str:
+    if not winner.calibrated_on:
+        return "Its probabilities are not calibrated."
+    where = "the shifted copy of validation" if winner.calibrated_on == SHIFTED else winner.calibrated_on
+    calibrated, findings = sum(each.changes for each in winner.finding_calibrations), len(winner.finding_calibrations)
+    which = f" of {calibrated} of {findings} findings" if findings else ""
+    return f"Its probabilities{which} are calibrated on {where}."
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -27,12 +27,12 @@ def prediction_table(
 ) -> pa.Table:
     """Predictions on one set of images, one row an image: `dataset`, `image_id`, `label`, `p_<class>`, others.
 
-    Of several findings an image, each has its `label_<finding>`, 0 or 1, in place of `label`.
+    Of several findings an image, each has its `label_<finding>`, 0, 1 or UNKNOWN, in place of `label`.
 
     Args:
         dataset: the set's name.
         image_ids: N names, as in the manifest.
-        labels: int64 (N,), in [0, K); or of several findings an image 0 or 1, (N, K).
+        labels: int64 (N,), in [0, K); or of several findings an image 0, 1 or UNKNOWN, (N, K).
         probabilities: float32 (N, K).
         classes: K names.
         others: N values each by name: `patient`, and the traits of `search.evaluate.sets.EvaluationSet`.
@@ -115,7 +115,7 @@ def _label_columns(table: pa.Table) -> list[str]:
 
 
 def labels_of(table: pa.Table) -> NDArray[np.int64]:
-    """The labels of predictions: int64 (N,), or of several findings an image 0 or 1, (N, K)."""
+    """The labels of predictions: int64 (N,), or of several findings an image 0, 1 or UNKNOWN, (N, K)."""
     names = _label_columns(table)
     if names == [_LABEL]:
         return np.asarray(table[_LABEL].to_numpy(), np.int64)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from data_pipeline.dataset import Dataset, read_images
 from data_pipeline.manifest import ImageRow, Manifest
-from data_pipeline.preprocess import PreparedImages
+from data_pipeline.outside import OutsideSet
 from data_pipeline.shards import ArraySource, HostDisks, open_images
 from data_pipeline.shift import shift_ways, shifted_copy, shifted_fingerprint
 from data_pipeline.split import Split
-from search.record import SHIFTED, TEST, VALIDATION
+from search.record import SHIFTED, TEST, UNKNOWN, VALIDATION
 from search.record.subgroups import TRAITS
 
 _FOLDS = 10  # of patients
@@ -28,7 +28,7 @@ class EvaluationSet:
         name: `VALIDATION`, `SHIFTED`, `TEST`, or the name of an outside test set.
         images: uint8 (N, H, W, C), 0 black to 255 white.
         rows: the images that are scored, int64 (n,).
-        labels: theirs, int64 (n,); of several findings an image 0 or 1, (n, K).
+        labels: theirs, int64 (n,); of several findings an image 0, 1 or UNKNOWN, (n, K).
         image_ids: their n names, as in the manifest.
         patients: a number for the patient of each, int64 (n,), the same in all sets of one pool.
         fingerprint: equal for equal `images`.
@@ -63,9 +63,8 @@ def evaluation_sets(
     pool = open_images(dataset.pool, disks)  # once: the sets of all repeats share it in the object store
     sets = [each for repeat, split in splits for each in _validation_sets(dataset, pool, split, with_shifted, repeat)]
     manifest = dataset.manifest
-    sets.append(_test_set(TEST, manifest, manifest.test_rows, dataset.test, disks))
-    others = dataset.extra_tests.items()
-    return sets + [_test_set(name, manifest, rows, images, disks) for name, (rows, images) in others]
+    sets.append(_test_set(TEST, manifest, OutsideSet(manifest.test_rows, dataset.test), disks))
+    return sets + [_test_set(name, manifest, outside, disks) for name, outside in dataset.extra_tests.items()]
 
 
 def calibration_groups(dataset: Dataset, with_shifted: bool) -> dict[str, str]:
@@ -98,13 +97,13 @@ def _validation_sets(
     return sets
 
 
-def _test_set(
-    name: str, manifest: Manifest, rows: Sequence[ImageRow], prepared: PreparedImages, disks: HostDisks | None
-) -> EvaluationSet:
-    labels = manifest.labels_of(rows)
-    (images, places), ids = read_images(prepared, rows, disks), tuple(row.image_id for row in rows)
+def _test_set(name: str, manifest: Manifest, test: OutsideSet, disks: HostDisks | None) -> EvaluationSet:
+    rows, labels = test.rows, manifest.labels_of(test.rows)
+    if test.unknown:
+        labels[:, [manifest.classes.index(finding) for finding in test.unknown]] = UNKNOWN
+    (images, places), ids = read_images(test.images, rows, disks), tuple(row.image_id for row in rows)
     patients = number_patients(rows)
-    return EvaluationSet(name, images, places, labels, ids, patients, prepared.fingerprint, traits=_traits(rows))
+    return EvaluationSet(name, images, places, labels, ids, patients, test.images.fingerprint, traits=_traits(rows))
 
 
 def number_patients(rows: Sequence[ImageRow]) -> NDArray[np.int64]:

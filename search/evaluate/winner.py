@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ from search.record import (
     SHIFTED,
     VALIDATION,
     Decisions,
-    OperatingPoint,
+    FindingCalibration,
     RunFolder,
     RunRecord,
     TrialRecord,
@@ -37,7 +38,7 @@ from search.record import (
     rank,
     rank_configurations,
 )
-from search.trial.calibration import MOST_SLOPE, Calibration, fit_calibration, hold_out
+from search.trial.calibration import LEAST_SLOPE, MOST_SLOPE, Calibration, fit_calibration, hold_out, two_columns
 
 if TYPE_CHECKING:
     import keras
@@ -131,7 +132,8 @@ def winner_documents(folder: RunFolder, members: Sequence[TrialRecord], winner: 
     """The model card and the filled checklists of a winner, by file name."""
     run, looks = folder.read_run(), folder.read_log().looks
     predicted = folder.exists("predictions", f"{WINNER}.parquet")
-    subgroups = score_subgroups(read_predictions(folder, WINNER), winner.operating_point) if predicted else []
+    points = winner.operating_point, winner.finding_points
+    subgroups = score_subgroups(read_predictions(folder, WINNER), *points) if predicted else []
     return {
         CARD: winner_card(run, members, winner, looks, subgroups),
         CHECKLIST: fill_checklist(list_facts(run, members, winner, looks, subgroups)),
@@ -164,31 +166,25 @@ def choose_winner(
         groups: as there.
         patients: as there.
     """
-    classes, labels = len(probability_columns(table)), labels_of(table)
-    is_multilabel = labels.ndim == 2
-    calibrated_on, calibration = "", Calibration.none(classes)
-    losses: tuple[float, ...] = ()
-    if settings.calibrate and not is_multilabel:
-        calibrated_on, calibration, losses = _choose_calibration(table, groups, patients)
-    point, points = OperatingPoint(), tuple[OperatingPoint, ...]()
     name, own = _chosen_on(table)
-    p = _calibrated(table, calibrated_on, calibration)[own]
-    if is_multilabel:
-        points = finding_points(labels[own], p, settings.operating_point, name)
-    elif classes == 2:
-        point = choose_point(labels[own], p[:, 1], settings.operating_point, name)
-    return Winner(
+    labels, classes = labels_of(table)[own], len(probability_columns(table))
+    unchanged = Calibration.none(classes)
+    winner = Winner(
         trials=tuple(trial.number for trial in members),
-        calibrated_on=calibrated_on,
-        slope=calibration.slope,
-        bias=calibration.bias,
+        calibrated_on="",
+        slope=unchanged.slope,
+        bias=unchanged.bias,
         evaluations=(),
-        held_out_losses=losses,
-        shares=held_shares(run, members, calibrated_on),
-        operating_point=point,
         prevalence=settings.prevalence,
-        finding_points=points,
     )
+    if settings.calibrate:
+        winner = _with_calibration(winner, table, groups, patients)
+    p = _calibrated(table, winner)[own]
+    if labels.ndim == 2:
+        return replace(winner, finding_points=finding_points(labels, p, settings.operating_point, name))
+    if classes == 2:
+        winner = replace(winner, operating_point=choose_point(labels, p[:, 1], settings.operating_point, name))
+    return replace(winner, shares=held_shares(run, members, winner.calibrated_on))
 
 
 def score_winner(winner: Winner, table: pa.Table, settings: EvaluateSettings) -> ScoredWinner:
@@ -200,7 +196,7 @@ def score_winner(winner: Winner, table: pa.Table, settings: EvaluateSettings) ->
         settings: which weights were scored.
     """
     labels, datasets = labels_of(table), np.array(table["dataset"].to_pylist())
-    p, patients = _calibrated(table, winner.calibrated_on, Calibration(winner.slope, winner.bias)), patients_of(table)
+    p, patients = _calibrated(table, winner), patients_of(table)
     places = {str(name): datasets == name for name in dict.fromkeys(datasets)}
     evaluations = [
         evaluation(winner.trials[0], name, settings.weights, 0, labels[own], p[own], patients[own])
@@ -226,9 +222,11 @@ def is_same_model(first: Winner, second: Winner) -> bool:
 
     def numbers(winner: Winner) -> tuple[float, ...]:
         points = winner.operating_point, *winner.finding_points
-        return winner.slope, *winner.bias, *(point.threshold for point in points)
+        of_findings = [number for each in winner.finding_calibrations for number in (each.slope, each.bias)]
+        return winner.slope, *winner.bias, *of_findings, *(point.threshold for point in points)
 
-    return names(first) == names(second) and bool(np.allclose(numbers(first), numbers(second)))
+    same = len(numbers(first)) == len(numbers(second)) and np.allclose(numbers(first), numbers(second))
+    return names(first) == names(second) and bool(same)
 
 
 def held_shares(run: RunRecord, members: Sequence[TrialRecord], calibrated_on: str) -> tuple[float, ...]:
@@ -248,10 +246,20 @@ def held_shares(run: RunRecord, members: Sequence[TrialRecord], calibrated_on: s
     return ()
 
 
-def _calibrated(table: pa.Table, calibrated_on: str, calibration: Calibration) -> NDArray[np.floating]:
-    """The probabilities (N, K) of predictions, calibrated if that was fitted."""
+def _calibrated(table: pa.Table, winner: Winner) -> NDArray[np.floating]:
+    """The probabilities (N, K) of predictions as the winner gives them."""
     p: NDArray[np.floating] = probabilities_of(table)
-    return calibration.apply(p) if calibrated_on else p
+    if not winner.calibrated_on:
+        return p
+    if winner.finding_calibrations:
+        of_each = zip(p.T, map(_of_two, winner.finding_calibrations), strict=True)
+        return np.column_stack([calibration.apply(two_columns(own))[:, 1] for own, calibration in of_each])
+    return Calibration(winner.slope, winner.bias).apply(p)
+
+
+def _of_two(calibration: FindingCalibration) -> Calibration:
+    """The same calibration, of a finding's absence and presence as two classes."""
+    return Calibration(calibration.slope, (0.0, calibration.bias))
 
 
 def _chosen_on(table: pa.Table) -> tuple[str, NDArray[np.bool_]]:
@@ -262,30 +270,57 @@ def _chosen_on(table: pa.Table) -> tuple[str, NDArray[np.bool_]]:
     return name, datasets == name
 
 
-def _choose_calibration(
-    table: pa.Table, groups: Mapping[str, str], patients: Mapping[str, str]
-) -> tuple[str, Calibration, tuple[float, float]]:
-    """The set of images that predictions are calibrated on, their calibration, and the losses that decide on it.
+def _with_calibration(
+    winner: Winner, table: pa.Table, groups: Mapping[str, str], patients: Mapping[str, str]
+) -> Winner:
+    """A winner calibrated where that lowers the loss on groups that were held out by more than the sampling error.
 
-    The set is empty, and the calibration changes nothing, where it does not lower the loss on groups that were held
-    out by more than the sampling error.
+    It has the losses that decide on this, and the set of images that it was fitted on.
     """
     fitted_on, own = _chosen_on(table)
     labels, p = labels_of(table)[own], probabilities_of(table)[own]
-    own_names = table["image_id"].filter(pa.array(own)).to_pylist()
-    own_groups = np.array([groups[name] for name in own_names])
-    own_patients = np.array([patients[name] for name in own_names])
-    held_out = hold_out(labels, p, own_groups)
-    if held_out.clearly_helps(own_patients):
-        return fitted_on, fit_calibration(labels, p, MOST_SLOPE), held_out.losses
-    return "", Calibration.none(p.shape[1]), held_out.losses
+    names = table["image_id"].filter(pa.array(own)).to_pylist()
+    own_groups, own_patients = (np.array([of[name] for name in names]) for of in (groups, patients))
+    if labels.ndim == 1:
+        calibration, losses = _choose_calibration(labels, p, own_groups, own_patients)
+        changed = calibration != Calibration.none(p.shape[1])
+        calibrated = replace(winner, slope=calibration.slope, bias=calibration.bias, held_out_losses=losses)
+    else:
+        of_each = zip(labels.T, p.T, strict=True)
+        found = tuple(_calibrate_finding(shown, own_p, own_groups, own_patients) for shown, own_p in of_each)
+        changed = any(each.changes for each in found)
+        calibrated = replace(winner, finding_calibrations=found)
+    return replace(calibrated, calibrated_on=fitted_on if changed else "")
+
+
+def _choose_calibration(
+    labels: NDArray[np.int64],
+    p: NDArray[np.floating],
+    groups: NDArray[np.str_],
+    patients: NDArray[np.str_],
+    is_balanced: bool = True,
+) -> tuple[Calibration, tuple[float, float]]:
+    """The calibration of predictions, which changes nothing unless it helps, and the losses that decide on it."""
+    held_out = hold_out(labels, p, groups, is_balanced)
+    if held_out.clearly_helps(patients):
+        return fit_calibration(labels, p, MOST_SLOPE, is_balanced, LEAST_SLOPE), held_out.losses
+    return Calibration.none(p.shape[1]), held_out.losses
+
+
+def _calibrate_finding(
+    shown: NDArray[np.int64], p: NDArray[np.floating], groups: NDArray[np.str_], patients: NDArray[np.str_]
+) -> FindingCalibration:
+    """The calibration of one of several findings, at its share of these images."""
+    if shown.all() or not shown.any():
+        return FindingCalibration()
+    calibration, losses = _choose_calibration(shown, two_columns(p), groups, patients, is_balanced=False)
+    return FindingCalibration(calibration.slope, calibration.bias[1], losses)
 
 
 def winner_model(members: Sequence["keras.Model"], winner: Winner) -> "keras.Model":
     """One model from images to the mean of the members' probabilities, calibrated; it has Keras' own layers only."""
     import keras
 
-    calibration = Calibration(winner.slope, winner.bias)
     if len(members) == 1 and not winner.calibrated_on:
         return members[0]
     image = keras.Input(members[0].input_shape[1:], name="image")
@@ -294,7 +329,7 @@ def winner_model(members: Sequence["keras.Model"], winner: Winner) -> "keras.Mod
     renamed = [keras.Model(each.input, each.output, name=name) for each, name in zip(members, names, strict=True)]
     outputs = [each(image) for each in renamed]
     p = keras.layers.Average(dtype="float32")(outputs) if len(outputs) > 1 else outputs[0]
-    return keras.Model(image, _attach_calibration(p, calibration) if winner.calibrated_on else p, name="winner")
+    return keras.Model(image, _attach_calibration(p, winner) if winner.calibrated_on else p, name="winner")
 
 
 def best_member(model: "keras.Model") -> "keras.Model":
@@ -303,13 +338,17 @@ def best_member(model: "keras.Model") -> "keras.Model":
     return next(found, model)
 
 
-def _attach_calibration(p: "keras.KerasTensor", calibration: Calibration) -> "keras.KerasTensor":
-    """`calibration.apply` as layers, on the probability of class 1, (B, 1), or of every class, (B, K)."""
+def _attach_calibration(p: "keras.KerasTensor", winner: Winner) -> "keras.KerasTensor":
+    """The winner's calibration as layers: on the probability of class 1, (B, 1), of each class or finding, (B, K)."""
     import keras
 
     clipped = keras.ops.clip(p, 1e-7, 1.0 - 1e-7)
     log_p = keras.ops.log(clipped)
-    if p.shape[-1] == 1:
-        odds = log_p - keras.ops.log(1.0 - clipped)
-        return keras.ops.sigmoid(calibration.slope * odds + calibration.bias[1])
-    return keras.ops.softmax(calibration.slope * log_p + keras.ops.convert_to_tensor(calibration.bias, "float32"))
+    if p.shape[-1] > 1 and not winner.finding_calibrations:
+        return keras.ops.softmax(winner.slope * log_p + keras.ops.convert_to_tensor(winner.bias, "float32"))
+    odds = log_p - keras.ops.log(1.0 - clipped)
+    if not winner.finding_calibrations:
+        return keras.ops.sigmoid(winner.slope * odds + winner.bias[1])
+    slopes, biases = zip(*((each.slope, each.bias) for each in winner.finding_calibrations), strict=True)
+    as_tensor = partial(keras.ops.convert_to_tensor, dtype="float32")
+    return keras.ops.sigmoid(odds * as_tensor(slopes) + as_tensor(biases))

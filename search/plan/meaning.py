@@ -46,7 +46,7 @@ def check_meaning(space: Space, settings: Settings, classes: Sequence[str]) -> l
     unflipped = settings.train.flip is None and any(policy_name(name, None, classes) != name for name in policies)
     said = ["augmentation mirrors no image: a class names a side; train.flip=true mirrors"] if unflipped else []
     if is_multilabel:
-        said.append(f"trials are judged by {settings.search.metric}, a mean over the findings; no calibration is tried")
+        said.append(f"trials are judged by {settings.search.metric}, a mean over the findings")
     return said
 
 

@@ -41,7 +41,8 @@ _OPEN = (
     "data.columns",
     "evaluate.operating_point",
 )
-# What a resumed run may change, beside resources.*, evaluate.* and run.*.
+# What a resumed run may change, beside resources.*, evaluate.* and run.*. Classes and columns read other outside sets;
+# `search.driver.runs.check_same_data` holds the run's own labels to those that it began with.
 _MAY_CHANGE = (
     "search.num_trials",
     "search.time_budget",
@@ -52,6 +53,8 @@ _MAY_CHANGE = (
     "data.cache",
     "data.cache_gb",
     "data.extra_tests",
+    "data.classes",
+    "data.columns",
 )
 _MAY_CHANGE_GROUPS = ("resources", "evaluate", "run")
 # What a setting takes, by OmegaConf's node for its type; any other node takes text.
@@ -222,7 +225,8 @@ def _parse_word(text: str) -> Word:
 
 def _may_change(key: str) -> bool:
     group = key.partition(".")[0]
-    return group in _MAY_CHANGE_GROUPS or key in _MAY_CHANGE or key.startswith("data.extra_tests.") or key == "resume"
+    is_of_one = any(key.startswith(f"{name}.") for name in _MAY_CHANGE if name in _OPEN)
+    return group in _MAY_CHANGE_GROUPS or key in _MAY_CHANGE or is_of_one or key == "resume"
 
 
 def _refuse_change(word: Word, had: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from search.record.schema import (
     Decisions,
     EarlierTrial,
     Evaluation,
+    FindingCalibration,
     FindingScore,
     OperatingPoint,
     Rate,
@@ -172,6 +173,7 @@ class RunFolder(Storage):
             "decisions": tuple(map(_read_decisions, content.get("decisions", ()))),
             "operating_point": from_json(OperatingPoint, content.get("operating_point", {})),
             "finding_points": tuple(points),
+            "finding_calibrations": tuple(map(_read_calibration, content.get("finding_calibrations", ()))),
         }
         return from_json(Winner, content | parts)
 
@@ -180,6 +182,10 @@ def read_evaluation(content: Mapping[str, Any]) -> Evaluation:
     """The evaluation that a JSON object holds."""
     findings = tuple(from_json(FindingScore, entry) for entry in content.get("findings") or ())
     return from_json(Evaluation, {**content, "findings": findings})
+
+
+def _read_calibration(content: Mapping[str, Any]) -> FindingCalibration:
+    return from_json(FindingCalibration, {**content, "held_out_losses": tuple(content["held_out_losses"])})
 
 
 def _read_decisions(content: Mapping[str, Any]) -> Decisions:

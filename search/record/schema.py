@@ -29,6 +29,7 @@ TEST = "test"
 
 
 MULTILABEL = "multilabel"  # the value of data.task for images that may show several findings
+UNKNOWN = -1  # in place of 0 or 1 where the labels do not say whether an image shows a finding
 
 
 class RecordError(ValueError):
@@ -156,11 +157,11 @@ class FindingScore:
     """The scores of one finding on a set of images, of which each may show several findings.
 
     Attributes:
-        positives: how many images show it.
+        positives: how many images show it; `None` where their labels do not say of any.
         auc, average_precision: in [0, 1]; `None` where no image or each shows it.
     """
 
-    positives: int
+    positives: int | None
     auc: float | None
     average_precision: float | None
 
@@ -225,6 +226,30 @@ class OperatingPoint:
         reason = f"{self.name} on {where}" if where else "the more probable class"
         return f"positive at {self.threshold:.3g} or above ({reason})"
 
+    @property
+    def finding_words(self) -> str:
+        """The rule of one of several findings in words: without images that tell, it is 0.5."""
+        return self.words if self.chosen_on else "at 0.5, since validation tells no threshold"
+
+
+@dataclass(frozen=True)
+class FindingCalibration:
+    """The calibration of one of several findings: probabilities p become sigmoid(slope * logit p + bias).
+
+    Attributes:
+        slope, bias: 1 and 0 where it is not calibrated.
+        held_out_losses: as in `Winner`; empty where calibration was not tried, because no image or each shows it.
+    """
+
+    slope: float = 1.0
+    bias: float = 0.0
+    held_out_losses: tuple[float, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is calibrated."""
+        return (self.slope, self.bias) != (1.0, 0.0)
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -278,6 +303,8 @@ class Winner:
         decisions: at its operating point, of two classes: for each set of images at the set's own prevalence, then at
             the stated one.
         finding_points: with several findings an image, where each is called present, in the order of the classes.
+        finding_calibrations: of these, in the same order, in place of slope and bias; their probabilities hold where a
+            finding is as frequent as among the images that they were fitted on.
     """
 
     trials: tuple[int, ...]
@@ -291,24 +318,36 @@ class Winner:
     prevalence: float | None = None
     decisions: tuple[Decisions, ...] = ()
     finding_points: tuple[OperatingPoint, ...] = ()
+    finding_calibrations: tuple[FindingCalibration, ...] = ()
 
     @property
     def what(self) -> str:
         """What it is, in words: `trial 0007, calibrated on validation`."""
         names = [trial_name(number) for number in self.trials]
         what = f"trial {names[0]}" if len(names) == 1 else f"the mean of trials {', '.join(names)}"
-        return what + (f", calibrated on {self.calibrated_on}" if self.calibrated_on else "")
+        return what + (f", {self.how_calibrated}" if self.calibrated_on else "")
+
+    @property
+    def how_calibrated(self) -> str:
+        """Whether and on what it is calibrated, in words; empty where it is not."""
+        calibrated = sum(each.changes for each in self.finding_calibrations)
+        which = f"{calibrated} of {len(self.finding_calibrations)} findings " if calibrated else ""
+        return f"{which}calibrated on {self.calibrated_on}" if self.calibrated_on else ""
 
     @property
     def why_calibrated(self) -> str:
         """The losses that decided on calibration, in words; empty where calibration was not tried."""
-        if not self.held_out_losses:
+        tried = [each for each in self.finding_calibrations if each.held_out_losses]
+        if not self.held_out_losses and not tried:
             return ""
-        as_is, calibrated = self.held_out_losses
         shifted = any(entry.dataset == SHIFTED for entry in self.evaluations)
         where = (
             "on images changed in a way that it was not fitted on" if shifted else "on patients it was not fitted on"
         )
+        if tried:
+            lowers = sum(each.changes for each in tried)
+            return f"{where}, calibration clearly lowers the loss of {lowers} of {len(tried)} findings with images"
+        as_is, calibrated = self.held_out_losses
         return f"{where}, calibration takes the loss from {as_is:.4f} to {calibrated:.4f}"
 
 

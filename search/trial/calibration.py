@@ -35,7 +35,11 @@ class Calibration:
 
 
 def fit_calibration(
-    labels: NDArray[np.int64], probabilities: NDArray[np.floating], most_slope: float = math.inf
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+    most_slope: float = math.inf,
+    is_balanced: bool = True,
+    least_slope: float = 0.0,
 ) -> Calibration:
     """The calibration with the least cross-entropy, every class counting the same however many images it has.
 
@@ -47,20 +51,30 @@ def fit_calibration(
         labels: int64 (N,), in [0, K), every class there.
         probabilities: float (N, K), rows sum to 1.
         most_slope: the largest slope allowed; 1 never makes a model more sure than it is.
+        is_balanced: False where every image counts the same: the probabilities then hold at the shares of these images.
+        least_slope: the smallest slope allowed; above 0 the order of images stays, whatever these ones say.
 
     Source: Platt 1999 (two classes); Guo et al. 2017, 'On Calibration of Modern Neural Networks'.
     """
     classes = probabilities.shape[1]
-    weights = (1.0 / np.bincount(labels, minlength=classes))[labels] / classes  # (N,), sums to 1
+    weights = _weights(labels, is_balanced)
     log_p = _logarithm(probabilities)
     inputs = np.zeros((len(labels), classes, classes))  # (N, K, parameters): of slope and of the biases but the first
     inputs[:, :, 0] = log_p
     inputs[:, range(1, classes), range(1, classes)] = 1.0
     theta = _newton(labels, inputs, weights, np.zeros((len(labels), classes)), neutral=np.eye(classes)[0])
-    slope = float(np.clip(theta[0], 0.0, most_slope))
+    slope = float(np.clip(theta[0], least_slope, most_slope))
     if slope != theta[0]:  # convex: the best of those allowed lies on the bound
         theta = np.append(slope, _newton(labels, inputs[:, :, 1:], weights, slope * log_p, np.zeros(classes - 1)))
     return Calibration(slope, (0.0, *map(float, theta[1:])))
+
+
+def _weights(labels: NDArray[np.int64], is_balanced: bool) -> NDArray[np.float64]:
+    """What each image counts, (N,), sums to 1: the same, or where balanced as much as its class has few."""
+    if not is_balanced:
+        return np.full(len(labels), 1 / max(len(labels), 1))
+    counts = np.bincount(labels)
+    return np.asarray((1.0 / np.maximum(counts, 1))[labels] / np.count_nonzero(counts), np.float64)
 
 
 def calibrated_loss(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float | None:
@@ -128,6 +142,8 @@ def _newton(
 # The winner's calibration never makes a model more confident. A slope above 1 is what label smoothing asks for on
 # images like those of training; on images from elsewhere it made every exported winner worse.
 MOST_SLOPE = 1.0
+# Where a model orders the images by chance or worse, little of its confidence is left, and the order as it is.
+LEAST_SLOPE = 0.01
 # How many standard errors the gain on held-out images must exceed: the one-sided 95 % bound of a normal error.
 _MARGIN = 1.645
 
@@ -140,19 +156,20 @@ class HeldOut:
         labels: int64 (N,), in [0, K).
         probabilities: float (N, K), rows sum to 1.
         calibrated: float64 (N, K), rows sum to 1.
+        is_balanced: as in `fit_calibration`, for the losses too.
     """
 
     labels: NDArray[np.int64]
     probabilities: NDArray[np.floating]
     calibrated: NDArray[np.float64]
+    is_balanced: bool = True
 
     @property
     def losses(self) -> tuple[float, float]:
-        """The cross-entropy as it is, and the one to expect for images of a group that calibration was not fitted on.
-
-        Every class has the same weight.
-        """
-        return balanced_loss(self.labels, self.probabilities), balanced_loss(self.labels, self.calibrated)
+        """The cross-entropy as it is, and the one to expect for a group that calibration was not fitted on."""
+        weights = _weights(self.labels, self.is_balanced)
+        as_is, calibrated = (weights @ _losses(self.labels, p) for p in (self.probabilities, self.calibrated))
+        return float(as_is), float(calibrated)
 
     def clearly_helps(self, patients: NDArray[np.str_]) -> bool:
         """Whether calibration lowers the loss by more than its sampling error, patients being drawn.
@@ -163,22 +180,27 @@ class HeldOut:
         Source: the cluster-robust standard error of a mean, Liang and Zeger 1986.
         """
         gains = _losses(self.labels, self.probabilities) - _losses(self.labels, self.calibrated)  # (N,)
-        counts = np.bincount(self.labels)
-        means = np.bincount(self.labels, gains) / np.maximum(counts, 1)  # (K,)
-        present = counts > 0
-        errors = (gains - means[self.labels]) / (counts[self.labels] * present.sum())  # (N,) shares of the error
+        weights = _weights(self.labels, self.is_balanced)
+        means = np.bincount(self.labels, gains) / np.maximum(np.bincount(self.labels), 1)  # (K,)
+        errors = weights * (gains - means[self.labels])  # (N,) shares of the error
         _, places = np.unique(patients, return_inverse=True)
         standard_error = float(np.sqrt((np.bincount(places, errors) ** 2).sum()))
-        return bool(means[present].mean() > _MARGIN * standard_error)
+        return bool(weights @ gains > _MARGIN * standard_error)
 
 
-def hold_out(labels: NDArray[np.int64], probabilities: NDArray[np.floating], groups: NDArray[np.str_]) -> HeldOut:
+def hold_out(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+    groups: NDArray[np.str_],
+    is_balanced: bool = True,
+) -> HeldOut:
     """The predictions with the images of each group calibrated on those of all other groups.
 
     Args:
         labels: int64 (N,), in [0, K).
         probabilities: float (N, K), rows sum to 1.
         groups: the group of each image, (N,). The images of a group without which a class is missing stay as they are.
+        is_balanced: as in `fit_calibration`.
 
     Source: leave-one-domain-out cross-validation, Gulrajani and Lopez-Paz 2021, 'In Search of Lost Domain
     Generalization'.
@@ -187,9 +209,15 @@ def hold_out(labels: NDArray[np.int64], probabilities: NDArray[np.floating], gro
     for group in np.unique(groups):
         own = groups == group
         if set(labels[~own]) == set(labels):
-            others = fit_calibration(labels[~own], probabilities[~own], MOST_SLOPE)
+            others = fit_calibration(labels[~own], probabilities[~own], MOST_SLOPE, is_balanced, LEAST_SLOPE)
             calibrated[own] = others.apply(probabilities[own])
-    return HeldOut(labels, probabilities, calibrated)
+    return HeldOut(labels, probabilities, calibrated, is_balanced)
+
+
+def two_columns(p: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The probabilities that an image does not show a finding and that it does, float64 (N, 2); from (N,)."""
+    shown = p.astype(np.float64)
+    return np.column_stack([1 - shown, shown])
 
 
 def balanced_loss(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:

@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from search.record import FindingScore
+from search.record import UNKNOWN, FindingScore
 from search.trial.calibration import calibrated_loss
 
 
@@ -42,14 +42,14 @@ def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Sco
     """The scores of predictions against the truth.
 
     Args:
-        labels: int64 (N,), in [0, K); or of several findings an image 0 or 1, (N, K).
+        labels: int64 (N,), in [0, K); or of several findings an image 0, 1 or UNKNOWN, (N, K).
         probabilities: float (N, K); of classes, rows sum to 1.
 
     Returns:
         NaN as the loss if a probability is NaN; accuracies count such an image as wrong.
     """
     if labels.ndim == 2:
-        return _score_findings(labels == 1, probabilities.astype(np.float64))
+        return _score_findings(labels, probabilities.astype(np.float64))
     count, classes = probabilities.shape
     p = probabilities.astype(np.float64)
     broken = ~np.isfinite(p).all(axis=1)  # (N,)
@@ -74,18 +74,18 @@ def score(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Sco
     )
 
 
-def _score_findings(shown: NDArray[np.bool_], p: NDArray[np.float64]) -> Scores:
-    """The scores of the probabilities (N, K) of findings that images show, bool (N, K)."""
-    known = np.isfinite(p)
-    right = known & ((p >= 0.5) == shown)
+def _score_findings(labels: NDArray[np.int64], p: NDArray[np.float64]) -> Scores:
+    """The scores of the probabilities (N, K) of findings, over the labels that are known, 0 or 1."""
+    shown, known, finite = labels == 1, labels != UNKNOWN, np.isfinite(p)
+    right = finite & ((p >= 0.5) == shown)
     with np.errstate(invalid="ignore"):
-        found, kept = ((right & own).sum(axis=0) / own.sum(axis=0) for own in (shown, ~shown))  # (K,)
-    findings = tuple(_score_finding(shown[:, k], p[:, k]) for k in range(p.shape[1]))
+        found, kept = ((right & own).sum(axis=0) / own.sum(axis=0) for own in (shown, known & ~shown))  # (K,)
+    findings = tuple(_score_finding(shown[own, k], p[own, k]) for k, own in enumerate(known.T))
     judged = np.array([finding.auc is not None for finding in findings])
-    ranked = bool(known.all() and judged.any())
+    ranked = bool(finite.all() and judged.any())
     return Scores(
-        loss=float(-np.log(np.clip(np.where(shown, p, 1 - p), 1e-7, 1 - 1e-7)).mean()),
-        accuracy=float(right.mean()),
+        loss=float(-np.log(np.clip(np.where(shown, p, 1 - p), 1e-7, 1 - 1e-7))[known].mean()),
+        accuracy=float(right[known].mean()),
         balanced_accuracy=float(((found + kept) / 2)[np.isfinite(found + kept)].mean()) if judged.any() else math.nan,
         auc=_mean_of(findings, "auc") if ranked else None,
         sensitivity=None,
@@ -98,6 +98,8 @@ def _score_findings(shown: NDArray[np.bool_], p: NDArray[np.float64]) -> Scores:
 
 def _score_finding(shown: NDArray[np.bool_], p: NDArray[np.float64]) -> FindingScore:
     """The scores of one finding; AUC and average precision need images with it and without it."""
+    if not len(shown):
+        return FindingScore(None, None, None)
     positives = int(shown.sum())
     if not 0 < positives < len(shown) or not np.isfinite(p).all():
         return FindingScore(positives, None, None)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dash import dcc
+from dash import dcc, html
 
 from analysis import load
 from analysis.app import asking
@@ -75,6 +75,30 @@ def test_more_classes_have_the_words_of_the_one_that_is_decided_on() -> None:
     three = replace(REPLY, classes=("a", "b", "c"), shares=(1 / 3,) * 3, probabilities=(0.2, 0.3, 0.5), decision="c")
     (words,) = meaning(three, None)
     assert "50 in 100 images with this answer show c" in words
+
+
+def test_findings_are_shown_with_their_thresholds_those_called_present_first() -> None:
+    told = replace(
+        REPLY,
+        classes=("mass", "edema", "hernia"),
+        probabilities=(0.5, 0.2, 0.3),
+        thresholds=(0.6, 0.1, 0.2),
+        decision="edema, hernia",
+        cam_of="mass",
+        shares=(),
+    )
+    parts = answer_parts(told, None)
+    table = next(part for part in parts if isinstance(part, html.Table))
+    assert [text_of(row).split() for row in table.children[1].children] == [
+        ["hernia", "0.300", "0.2", "yes"],
+        ["edema", "0.200", "0.1", "yes"],
+        ["mass", "0.500", "0.6"],
+    ]
+    shown = text_of(parts)
+    assert "a.png: edema, hernia" in shown
+    assert "what in it speaks for mass (Grad-CAM)" in shown
+    assert "no known class shares" not in shown
+    assert Reply.from_store(told.to_store()) == told
 
 
 def test_warnings_and_missing_pictures_are_said() -> None:

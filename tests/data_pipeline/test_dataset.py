@@ -169,10 +169,10 @@ def test_what_is_known_of_patients_is_told(tmp_path: Path) -> None:
 
 def test_outside_test_set_takes_the_labels_of_the_run(root: Path, cache: str) -> None:
     settings = DataSettings(cache=cache)
-    rows, prepared = prepare_extra_test("clinic", str(root), ("normal", "pneumonia"), settings)
-    assert {row.pool for row in rows} == {TEST}
-    assert [row.label for row in rows] == [0] * 40 + [1] * 80
-    images, places = read_images(prepared, rows[:3])
+    found = prepare_extra_test("clinic", str(root), ("normal", "pneumonia"), settings)
+    assert {row.pool for row in found.rows} == {TEST}
+    assert [row.label for row in found.rows] == [0] * 40 + [1] * 80
+    images, places = read_images(found.images, found.rows[:3])
     assert images[places].shape == (3, 224, 224, 1)
 
 
@@ -182,14 +182,16 @@ def test_outside_test_set_without_kinds_of_pneumonia_is_refused_for_three_classe
     settings = DataSettings(cache=cache, labels="three_class")
     with pytest.raises(DataError, match=r"'clinic' .* normal, bacterial, viral .*none of: bacterial, viral"):
         prepare_extra_test("clinic", str(root), ("normal", "bacterial", "viral"), settings)
-    assert prepare_extra_test("clinic", str(root), ("normal", "pneumonia"), DataSettings(cache=cache))[0]
+    assert prepare_extra_test("clinic", str(root), ("normal", "pneumonia"), DataSettings(cache=cache)).rows
 
 
 def test_outside_test_set_of_other_classes_is_refused(root: Path, cache: str) -> None:
     settings = DataSettings(cache=cache, labels="folders")
     with pytest.raises(DataError, match=r"run's classes cat, dog .*It has the classes NORMAL, PNEUMONIA"):
         prepare_extra_test("clinic", str(root), ("cat", "dog"), settings)
-    with pytest.raises(DataError, match=r"outside test set 'clinic' is an existing folder. Received: '/nowhere'"):
+    with pytest.raises(
+        DataError, match=r"set 'clinic' is an existing folder, or a table of labels. Received: '/nowhere'"
+    ):
         prepare_extra_test("clinic", "/nowhere", ("cat", "dog"), settings)
 
 

@@ -61,3 +61,25 @@ def test_command_reads_a_table(root: Path, tmp_path: Path, capsys: pytest.Captur
     assert "Classes, healthy: well; other: all others." in printed
     assert print_scan([*words, *columns, "--classes", "[1"]) == 1
     assert "--classes is a dictionary" in capsys.readouterr().out
+
+
+def test_command_counts_the_findings_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("Mass", "Edema", "Nodule", "Hernia", "Fibrosis", "Effusion", "Infiltration")
+    lines = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"]
+    (tmp_path / "data").mkdir()
+    for number, image in enumerate(NORMAL[:35]):
+        shutil.copyfile(image, tmp_path / "data" / f"{number}.jpeg")
+        shown = sorted({names[number % 7], names[number % 5]}) if number % 6 else ["No Finding"]
+        lines.append(f"{number}.jpeg,{'|'.join(shown)},0,{number},50,F,PA")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(lines))
+    words = [str(tmp_path / "data"), "--cache", str(tmp_path / "cache"), "--labels", str(table)]
+    assert print_scan([*words, "--task", "multilabel"]) == 0
+    printed = capsys.readouterr().out
+    cells = [[cell.strip() for cell in line.split("│")] for line in printed.splitlines() if "│" in line]
+    counted = {row[1]: row[2:-1] for row in cells}
+    assert sum(map(int, counted["images"])) == 35
+    shown = sum("Mass" in line for line in lines[1:])
+    assert sum(map(int, counted["Mass"])) == shown < 35
+    assert 0 <= float(counted["Mass, train"][0]) <= 1
+    assert [row[1] for row in cells[:7]] == sorted(names)

@@ -278,6 +278,29 @@ def test_each_finding_has_its_share_in_validation(fraction: float | None) -> Non
     assert split.sizes(manifest) == {"train": len(split.train), "validation": len(split.validation), "test": 0}
 
 
+def test_each_fold_has_its_share_of_every_finding_and_whole_patients() -> None:
+    manifest, settings = findings_of((0.3, 0.1, 0.03, 0.01)), SplitSettings(folds=5)
+    splits = repeat_splits(manifest, settings, repeats=1)
+    assert len(splits) == 5
+    whole = np.array(manifest.counts()[POOL])
+    shares = np.array([split.counts(manifest)["validation"] for split in splits]) / whole
+    np.testing.assert_allclose(shares, 0.2, atol=0.04)
+    np.testing.assert_array_equal(np.sort(np.concatenate([split.validation for split in splits])), np.arange(3000))
+    for split in splits:
+        sides = [{manifest.pool_rows[at].group for at in side} for side in (split.train, split.validation)]
+        assert not sides[0] & sides[1]
+    np.testing.assert_array_equal(split_pool(manifest, settings).validation, splits[0].validation)
+    drawn = repeat_splits(manifest, SplitSettings(redraw=True), repeats=2)
+    assert set(drawn[0].validation) != set(drawn[1].validation)
+
+
+def test_a_fold_without_a_finding_to_judge_is_refused() -> None:
+    manifest = findings_of((0.5, 0.0), images=60)
+    few = replace(manifest, rows=tuple(replace(row, findings=()) for row in manifest.rows[1:]) + manifest.rows[:1])
+    with pytest.raises(DataError, match="Trials are judged by findings that train"):
+        repeat_splits(few, SplitSettings(folds=3), repeats=3)
+
+
 def test_a_test_set_of_findings_is_held_out_by_patient() -> None:
     manifest = hold_out_test(findings_of((0.3, 0.02)), seed=1)
     assert not {row.group for row in manifest.pool_rows} & {row.group for row in manifest.test_rows}

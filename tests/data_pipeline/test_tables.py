@@ -440,8 +440,8 @@ def test_dicom_files_are_labelled_by_a_table(tmp_path: Path) -> None:
 def test_an_outside_set_has_a_folder_for_each_class(split_set: DataSettings, tmp_path: Path) -> None:
     put(tmp_path / "out" / "HEALTHY", ["a.png", "b.png"])
     shutil.copytree(tmp_path / "out" / "HEALTHY", tmp_path / "out" / "sick")
-    rows, _ = prepare_extra_test("out", str(tmp_path / "out"), ("healthy", "sick"), split_set)
-    assert {(Path(row.image_id).parts[0], row.label) for row in rows} == {("HEALTHY", 0), ("sick", 1)}
+    found = prepare_extra_test("out", str(tmp_path / "out"), ("healthy", "sick"), split_set)
+    assert {(Path(row.image_id).parts[0], row.label) for row in found.rows} == {("HEALTHY", 0), ("sick", 1)}
     with pytest.raises(DataError, match="has the classes"):
         prepare_extra_test("out", str(tmp_path / "out"), ("a", "b"), replace(split_set))
 
@@ -520,9 +520,6 @@ def test_uncertain_findings_of_several(tmp_path: Path, uncertain: str, expected:
         ({"labels": "two_class"}, "takes its labels from a table. Received: data.labels=two_class"),
         ({"positive": "Mass"}, "has no positive class"),
         ({"split": SplitSettings("balanced")}, r"by finding \(stratified\). Received: data.split.method=balanced"),
-        ({"split": SplitSettings(folds=5)}, "there is no refit. Received: data.split.folds=5"),
-        ({"split": SplitSettings(redraw=True)}, "there is no refit. Received: data.split.redraw=true"),
-        ({"extra_tests": {"other": "/x"}}, "takes no outside test set yet"),
     ],
 )
 def test_what_does_not_go_with_several_findings_is_refused(given: dict[str, Any], message: str) -> None:

@@ -154,7 +154,9 @@ def findings_run(tmp_path_factory: pytest.TempPathFactory, findings_dataset: Dat
         build_model(CnnConfig(filters=2), DATA.image.shape, Findings(3)).save(path)
     folder.write(make_signature(findings_dataset, DATA, ()).to_json().encode(), SIGNATURE)
     points = [{"name": "any", "threshold": threshold, "chosen_on": "validation"} for threshold in (0.0, 1.1, 0.0)]
-    folder.write(json.dumps({"finding_points": points}).encode(), RECORD)
+    calibrations = [{"slope": slope, "bias": 0.0, "held_out_losses": []} for slope in (1.0, 1.0, 0.5)]
+    record = {"finding_points": points, "finding_calibrations": calibrations}
+    folder.write(json.dumps(record).encode(), RECORD)
     return folder
 
 
@@ -168,14 +170,34 @@ def test_several_findings_are_told_of_an_image(
     assert all(0 < float(first[f"p_{name}"]) < 1 for name in ("pneumonia", "rare", "dark"))
     assert (last["p_dark"], last["decision"]) == ("", "")
     shown = capfd.readouterr().out
-    assert "rare: positive at 1.1 or above (any on validation)" in shown
+    assert "rare: positive at 1.1 or above (any on validation); not calibrated" in shown
+    assert "dark: positive at 0 or above (any on validation); calibrated" in shown
     assert "4 files: pneumonia 2, dark 2, with warnings" in shown
     assert f"dark {float(first['p_dark']):.3f}" in shown
 
 
-@pytest.mark.parametrize("option", [["--prevalence", "0.1"], ["--explain", "pictures"]])
-def test_what_needs_one_class_an_image_is_refused(
-    findings_run: RunFolder, images: Path, option: list[str], capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("words", "cam_of"), [([], ""), (["--finding", "RARE"], "rare")])
+def test_one_of_several_findings_is_explained(
+    findings_run: RunFolder, images: Path, tmp_path: Path, words: list[str], cam_of: str
 ) -> None:
-    assert predict.main([findings_run.url, str(images), *option]) == 2
-    assert f"{option[0]} is for winners that give an image one class" in capfd.readouterr().err
+    assert predict.main([findings_run.url, str(images), "--explain", str(tmp_path / "x"), *words]) == 0
+    content = json.loads((tmp_path / "x" / "explained.json").read_text())
+    assert [point["threshold"] for point in content["finding_points"]] == [0.0, 1.1, 0.0]
+    read = [each for each in content["files"] if each["cam"]]
+    assert len(read) == 2
+    for each in read:
+        probabilities = each["answer"]["probabilities"]
+        most = ("pneumonia", "rare", "dark")[probabilities.index(max(probabilities))]
+        assert each["cam_of"] == (cam_of or most)
+
+
+def test_what_a_winner_cannot_be_asked_is_refused(
+    findings_run: RunFolder, exported_run: RunFolder, images: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for run, option, message in (
+        (findings_run, ["--prevalence", "0.1"], "--prevalence is for winners that give an image one class"),
+        (findings_run, ["--finding", "mass"], "Received: mass with one which tells pneumonia, rare, dark"),
+        (exported_run, ["--finding", "mass"], "Received: mass with one which gives an image one class"),
+    ):
+        assert predict.main([run.url, str(images), *option]) == 2
+        assert message in capfd.readouterr().err

@@ -58,3 +58,6 @@ def test_a_run_does_not_continue_on_other_images(folder: RunFolder, small_datase
     others = dataclasses.replace(small_dataset.manifest, rows=(changed, *rows[2:]))
     with pytest.raises(DataError, match=rf"1 gone \(such as {rows[0].image_id}\), 1 changed"):
         check_same_data(folder, dataclasses.replace(small_dataset, manifest=others))
+    renamed = dataclasses.replace(small_dataset.manifest, classes=("normal", "opacity"))
+    with pytest.raises(DataError, match=r"with its classes, normal, pneumonia. Received: normal, opacity"):
+        check_same_data(folder, dataclasses.replace(small_dataset, manifest=renamed))

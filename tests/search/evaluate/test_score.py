@@ -22,7 +22,7 @@ from search.evaluate.predictions import (
 )
 from search.evaluate.score import keep_winner, known_evaluations, scoring_source
 from search.evaluate.scorers import EvaluationContext, Scorer
-from search.evaluate.sets import EvaluationSet, evaluation_sets
+from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_sets
 from search.evaluate.signature import SIGNATURE, make_signature
 from search.evaluate.winner import make_winner, propose_winner
 from search.plan.settings import EvaluateSettings, Settings, TrainSettings
@@ -235,8 +235,9 @@ def test_a_winner_of_several_findings_is_scored_and_exported(
     scorer = make_scorer(folder, sets, monkeypatch, classes=manifest.classes, is_multilabel=True)
     for trial in members:
         assert [entry.findings[1].auc is None for entry in scorer.score(trial)] == [True, True]
-    winner = make_winner(folder, members, EvaluateSettings(), {}, {})
-    assert winner.calibrated_on == ""
+    groups = calibration_groups(findings_dataset, with_shifted=False)
+    winner = make_winner(folder, members, EvaluateSettings(), groups, groups)
+    assert [len(each.held_out_losses) for each in winner.finding_calibrations] == [2, 0, 2]
     assert [point.chosen_on for point in winner.finding_points] == [VALIDATION, "", VALIDATION]
     assert (winner.shares, winner.decisions) == ((), ())
     with warnings.catch_warnings():
@@ -255,5 +256,5 @@ def test_a_winner_of_several_findings_is_scored_and_exported(
     np.testing.assert_allclose(p, probabilities_of(own)[np.array(own["dataset"].to_pylist()) == TEST], atol=1e-6)
     card = folder.read("winner", "card.md").decode()
     assert "- findings, in the order of the outputs: pneumonia, rare, dark" in card
-    assert f"| rare | test | 0 of {len(sets[1].rows)} |  |  | positive at 0.5 or above" in card
+    assert f"| rare | test | 0 of {len(sets[1].rows)} |  |  | at 0.5, since validation tells no threshold |" in card
     assert "over 2 of 3 findings" in card

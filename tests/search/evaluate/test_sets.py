@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 
 from data_pipeline.dataset import Dataset
+from data_pipeline.manifest import MULTILABEL
+from data_pipeline.outside import OutsideSet
 from data_pipeline.shift import WAYS, shifted
 from data_pipeline.split import SplitSettings, repeat_splits
 from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_sets
-from search.record import SHIFTED, TEST, VALIDATION
+from search.record import SHIFTED, TEST, UNKNOWN, VALIDATION
 
 
 @pytest.fixture(scope="module")
 def with_outside(small_dataset: Dataset) -> Dataset:
     """The sample, with half of its test set as an outside test set."""
     rows = small_dataset.manifest.test_rows[::2]
-    return dataclasses.replace(small_dataset, extra_tests={"elsewhere": (rows, small_dataset.test)})
+    return dataclasses.replace(small_dataset, extra_tests={"elsewhere": OutsideSet(rows, small_dataset.test)})
 
 
 def images_of(each: EvaluationSet) -> np.ndarray:
@@ -37,6 +39,19 @@ def test_weights_are_scored_on_validation_test_and_outside_sets(with_outside: Da
         assert each.images.dtype == np.uint8
         assert each.images.shape[1:] == (32, 32, 1)
         assert len(each.rows) == len(each.labels) == len(each.image_ids) > 0
+
+
+def test_what_the_labels_of_an_outside_set_do_not_tell_of_is_unknown(small_dataset: Dataset) -> None:
+    rows = tuple(
+        dataclasses.replace(row, label=-1, findings=(n % 2,)) for n, row in enumerate(small_dataset.manifest.rows)
+    )
+    manifest = dataclasses.replace(small_dataset.manifest, rows=rows, task=MULTILABEL)
+    outside = OutsideSet(manifest.test_rows, small_dataset.test, unknown=(manifest.classes[1],))
+    told = dataclasses.replace(small_dataset, manifest=manifest, extra_tests={"elsewhere": outside})
+    *_, test, elsewhere = evaluation_sets(told, with_shifted=False)
+    assert set(test.labels[:, 1].tolist()) == {0, 1}
+    assert set(elsewhere.labels[:, 1].tolist()) == {UNKNOWN}
+    np.testing.assert_array_equal(elsewhere.labels[:, 0], test.labels[:, 0])
 
 
 def test_validation_holds_no_image_of_the_test_set(small_dataset: Dataset) -> None:

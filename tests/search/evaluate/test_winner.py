@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.metrics import log_loss, roc_auc_score
 
 from data_pipeline.split import SplitSettings
+from models.head import Findings
 from search.evaluate.card import winner_lines
 from search.evaluate.predictions import (
+    prediction_table,
     probabilities_of,
     read_predictions,
     write_predictions,
@@ -16,7 +19,17 @@ from search.evaluate.predictions import (
 from search.evaluate.winner import best_trials, held_shares, is_same_model, make_winner, winner_model
 from search.plan.settings import EvaluateSettings
 from search.plan.words import load_settings
-from search.record import SHIFTED, TEST, VALIDATION, Evaluation, RunFolder, RunRecord, TrialRecord, Winner
+from search.record import (
+    SHIFTED,
+    TEST,
+    VALIDATION,
+    Evaluation,
+    FindingCalibration,
+    RunFolder,
+    RunRecord,
+    TrialRecord,
+    Winner,
+)
 from search.trial.calibration import MOST_SLOPE, Calibration, fit_calibration
 from tests.conftest import make_epoch
 
@@ -178,6 +191,76 @@ def test_calibration_that_does_not_help_with_a_way_it_has_not_seen_is_left_out(t
     assert line.startswith("not calibrated: on images changed in a way that it was not fitted on")
     assert f"from {as_is:.4f} to {calibrated:.4f}" in line
     assert line in folder.read("winner", "card.md").decode()
+
+
+FINDINGS = ("mass", "edema", "hernia")  # the second is calibrated as it is, the third on no validation image
+
+
+def findings_folder(path: Path) -> RunFolder:
+    """A run folder with random predictions of findings; the first is called far too surely and too often."""
+    folder = RunFolder(str(path))
+    config = {"data": {"size": 8, "channels": 1, "task": "multilabel"}, "train": {"class_weights": "none"}}
+    folder.write_run(RunRecord("one", 0.0, "", "val_auc", FINDINGS, config, {}, {"fingerprint": "f"}))
+    draws, tables = np.random.default_rng(0), []
+    for dataset, count in (("validation", 1000), ("test", 400)):
+        shown = (draws.random((count, 3)) < (0.3, 0.3, 0.3 * (dataset == TEST))).astype(np.int64)
+        odds = draws.normal(2 * shown - 1, 1.0) * 2 + np.log(0.3 / 0.7)  # of the probability, by Bayes
+        p = 1 / (1 + np.exp(-(odds * (3, 1, 1) + (1, 0, 0))))
+        names = [f"{dataset}-{number}" for number in range(count)]
+        tables.append(prediction_table(dataset, names, shown, p.astype(np.float32), FINDINGS))
+    write_predictions(folder, pa.concat_tables(tables), "0000")
+    return folder
+
+
+def test_a_finding_is_calibrated_where_that_helps_images_it_was_not_fitted_on(tmp_path: Path) -> None:
+    folder = findings_folder(tmp_path)
+    names = read_predictions(folder, "0000")["image_id"].to_pylist()
+    folds = {name: str(number % 5) for number, name in enumerate(names)}
+    winner = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(), folds, {name: name for name in names})
+    folder.write_winner(winner)
+    assert folder.read_winner() == winner
+    mass, edema, hernia = winner.finding_calibrations
+    assert (mass.slope, mass.bias) == (pytest.approx(1 / 3, rel=0.1), pytest.approx(-1 / 3, abs=0.2))
+    assert mass.held_out_losses[1] < mass.held_out_losses[0] - 0.1
+    assert not edema.changes
+    assert len(edema.held_out_losses) == 2
+    assert hernia == FindingCalibration()
+    assert winner.what == "trial 0000, 1 of 3 findings calibrated on validation"
+    card = folder.read("winner", "card.md").decode()
+    assert "calibration clearly lowers the loss of 1 of 2 findings with images" in card
+    assert f"the sigmoid of: mass {mass.slope:.3f} logit p" in card
+    before, after = (read_predictions(folder, name) for name in ("0000", "winner"))
+    own = np.array(before["dataset"].to_pylist()) == TEST
+    shown = before["label_mass"].to_numpy()[own]
+    as_is, calibrated = (log_loss(shown, each["p_mass"].to_numpy()[own]) for each in (before, after))
+    assert calibrated < as_is - 0.1
+    np.testing.assert_allclose(after["p_edema"], before["p_edema"], atol=1e-6)
+    assert by_dataset(winner)[TEST].findings[0].auc == pytest.approx(
+        roc_auc_score(shown, before["p_mass"].to_numpy()[own])
+    )
+    as_it_was = make_winner(folder, [make_trial(0, 0.1)], EvaluateSettings(calibrate=False), {}, {})
+    assert as_it_was.finding_calibrations == ()
+    assert not is_same_model(winner, as_it_was)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras', while it saves
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_exported_model_calibrates_each_finding(count: int, tmp_path: Path) -> None:
+    import keras
+
+    from models.cnn import CnnConfig, build_cnn
+    from search.trial.training import predict
+
+    members = [build_cnn(CnnConfig(1, 2, normalize=True), (16, 16, 1), Findings(3), seed) for seed in range(count)]
+    calibrations = FindingCalibration(0.4, -1.0), FindingCalibration(), FindingCalibration(1.0, 2.0)
+    winner = Winner(tuple(range(count)), VALIDATION, 1.0, (0.0,) * 3, (), finding_calibrations=calibrations)
+    file = tmp_path / "model.keras"
+    winner_model(members, winner).save(file)
+    loaded = keras.models.load_model(file, safe_mode=True)
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1), np.uint8)
+    mean = np.mean([predict(model, images, np.arange(5)) for model in members], axis=0)
+    odds = np.log(mean / (1 - mean)) * [each.slope for each in calibrations] + [each.bias for each in calibrations]
+    np.testing.assert_allclose(predict(loaded, images, np.arange(5)), 1 / (1 + np.exp(-odds)), atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras', while it saves

@@ -25,11 +25,11 @@ def make_trial(
     return TrialRecord(number, parameters, seed=number, max_epochs=max_epochs, status=status, epochs=epochs)
 
 
-def make_run(folder: RunFolder, trials: Sequence[TrialRecord]) -> RunFolder:
+def make_run(folder: RunFolder, trials: Sequence[TrialRecord], others: Sequence[str] = ()) -> RunFolder:
     """A run of robust3 as its records tell of it: images of 96 pixels, elsewhere, on another machine."""
     words = ["space=robust3", "data.size=96", "search.metric=val_loss", "train.precision=mixed_bfloat16"]
     place = ["run.storage=elsewhere", "resources.cpus_per_trial=2", "evaluate.enabled=false"]
-    config = load_settings([*words, *place]).to_dict()
+    config = load_settings([*words, *place, *others]).to_dict()
     folder.write_run(RunRecord("one", 0.0, "", "val_loss", ("a", "b", "c"), config, {}, {}))
     events: list[dict[str, Any]] = []
     for trial in trials:
@@ -110,6 +110,14 @@ def test_a_refit_has_folds_unless_other_splits_are_wanted(
 ) -> None:
     settings = refit_settings([f"refit={run.url}", *words])
     assert (settings.data.split, settings.search.repeats) == (split, repeats)
+
+
+def test_a_run_of_several_findings_is_trained_again_on_folds(tmp_path: Path) -> None:
+    told = ["data.task=multilabel", "data.root=/x", "data.labels=/x/a.csv", "data.split.method=stratified"]
+    run = make_run(RunFolder(str(tmp_path / "one")), [make_trial(0, GOOD, 0.3)], told)
+    settings = refit_settings([f"refit={run.url}"])
+    assert settings.data.is_multilabel
+    assert (settings.search.metric, settings.data.split.folds, settings.search.repeats) == ("val_loss", 5, 5)
 
 
 def test_a_refit_of_before_is_resumed_with_the_splits_that_it_drew(run: RunFolder) -> None:

@@ -104,6 +104,10 @@ def test_a_resumed_run_may_grow_but_not_change() -> None:
     stored["data"]["extra_tests"] = {"a": "/a", "b": "/b"}
     assert resume_settings(stored, ["data.extra_tests={a: /c}"]).data.extra_tests == {"a": "/c"}
     assert resume_settings(stored, ["data.extra_tests.a=/c"]).data.extra_tests == {"a": "/c", "b": "/b"}
+    # an outside set may call findings otherwise
+    assert resume_settings(stored, ["data.classes.a=[b, c]", "data.columns={image: x}"]).data.classes == {
+        "a": ["b", "c"]
+    }
     with pytest.raises(SettingsError, match=r"train\.batch_size"):
         resume_settings(stored, ["train.batch_size=64"])
     with pytest.raises(SettingsError, match="space"):

@@ -6,6 +6,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from sklearn.utils.class_weight import compute_sample_weight
 
 from search.trial.calibration import (
+    LEAST_SLOPE,
+    MOST_SLOPE,
     Calibration,
     balanced_loss,
     calibrated_loss,
@@ -126,6 +128,28 @@ def test_the_calibrated_loss_is_blind_to_calibration_and_sees_the_order() -> Non
 def test_the_calibrated_loss_needs_every_class_and_numbers() -> None:
     assert calibrated_loss(np.array([1, 1]), np.array([[0.4, 0.6], [0.3, 0.7]])) is None
     assert calibrated_loss(np.array([0, 1]), np.array([[np.nan, 0.6], [0.3, 0.7]])) is None
+
+
+def test_where_images_count_the_same_probabilities_hold_at_their_own_share() -> None:
+    labels, p = overconfident(2000, 2.0)
+    found = fit_calibration(labels, p, is_balanced=False)
+    assert found.apply(p)[:, 1].mean() == pytest.approx(labels.mean(), abs=0.002)
+    logit = np.log(p[:, 1:] / p[:, :1])
+    peer = LogisticRegression(C=1e6).fit(logit, labels)
+    assert found.slope == pytest.approx(peer.coef_[0, 0], rel=0.01)
+    held_out = hold_out(labels, p, np.array([*"abcde"] * 400), False)
+    assert held_out.losses[0] == pytest.approx(log_loss(labels, p))
+    assert held_out.losses[1] == pytest.approx(log_loss(labels, held_out.calibrated))
+
+
+def test_the_order_stays_where_these_images_speak_against_it() -> None:
+    labels, p = overconfident(200, 0.0)
+    wrong = p[:, ::-1]
+    assert fit_calibration(labels, wrong).slope == 0
+    found = fit_calibration(labels, wrong, MOST_SLOPE, False, LEAST_SLOPE)
+    assert found.slope == LEAST_SLOPE
+    assert roc_auc_score(labels, found.apply(wrong)[:, 1]) == pytest.approx(roc_auc_score(labels, wrong[:, 1]))
+    assert found.apply(wrong)[:, 1].mean() == pytest.approx(labels.mean(), abs=1e-3)
 
 
 def test_a_gain_within_its_error_is_none() -> None:

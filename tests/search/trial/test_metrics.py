@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
 
-from search.record import FindingScore
+from search.record import UNKNOWN, FindingScore
 from search.trial.metrics import judge, mean_auc, score
 
 
@@ -77,6 +77,16 @@ def test_scores_of_findings_agree_with_scikit_learn() -> None:
     assert found.findings[2] == FindingScore(0, None, None)
     assert found.findings[3] == FindingScore(200, None, None)
     assert judge(shown, p).calibrated_loss is None
+
+
+def test_a_finding_that_labels_do_not_tell_of_has_no_part_in_the_scores() -> None:
+    shown, p = finding_predictions()
+    alone, untold = score(shown[:, :2], p[:, :2]), shown.copy()
+    untold[:, 2:] = UNKNOWN
+    found = score(untold, p)
+    assert found.findings == (*alone.findings, *[FindingScore(None, None, None)] * 2)
+    for name in ("loss", "accuracy", "balanced_accuracy", "auc", "average_precision"):
+        assert getattr(found, name) == pytest.approx(getattr(alone, name)), name
 
 
 def test_a_finding_without_a_number_has_no_rank() -> None:
