@@ -96,7 +96,7 @@ def run_ours(trials: int, folder: str) -> Course:
     from search.driver.state import SearchState
     from search.driver.tune import run_search
     from search.plan.searcher import build_searcher
-    from search.plan.spaces import read_space
+    from search.plan.space_file import read_space
     from search.plan.words import load_settings
     from search.record import RunFolder
 
@@ -184,7 +184,7 @@ def run_way(way: str, trials: int) -> Course:
 def suggestion_seconds(searcher: str, trials: int) -> list[float]:
     """How long each suggestion of a searcher takes when all trials before it have ended, without any driver."""
     from search.plan.searcher import build_searcher
-    from search.plan.spaces import read_space
+    from search.plan.space_file import read_space
     from search.plan.words import load_settings
 
     settings = load_settings(["space=plain2", f"search.num_trials={trials}", f"search.searcher={searcher}"])

@@ -99,7 +99,7 @@ def _run(workers: int, folder: str, rounds: int) -> Load:
     from search.driver.state import SearchState
     from search.driver.tune import run_search
     from search.plan.searcher import build_searcher
-    from search.plan.spaces import read_space
+    from search.plan.space_file import read_space
     from search.plan.words import load_settings
     from search.record import RunFolder
 
@@ -125,7 +125,7 @@ def state_seconds(searcher: str, trials: int) -> list[float]:
     from models.counts import ParameterCount
     from search.driver.state import SearchState
     from search.plan.searcher import build_searcher
-    from search.plan.spaces import read_space
+    from search.plan.space_file import read_space
     from search.plan.words import load_settings
     from search.record import FINISHED, RunFolder
 

@@ -29,7 +29,8 @@ from search.plan.priors import prior_lines
 from search.plan.refit import refit_settings
 from search.plan.scheduler import expected_epochs
 from search.plan.settings import ClusterSettings, Settings
-from search.plan.spaces import Space, backbone_weights, check_unused, count_trials, read_space
+from search.plan.space_file import check_unused, read_space
+from search.plan.spaces import Space, backbone_weights, count_trials
 from search.plan.warm import EarlierRun, read_earlier, warm_start
 from search.plan.words import (
     Word,

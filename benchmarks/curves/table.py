@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from benchmarks import harness
 from search.plan.domains import Choice, Integer
 from search.plan.settings import AshaSettings, SearchSettings, Settings, SpaceSettings, TrainSettings
-from search.plan.spaces import Space, read_space, train_settings
+from search.plan.space_file import read_space
+from search.plan.spaces import Space, train_settings
 from search.record import DIVERGED, FINISHED, EpochRecord, RunRecord, TrialRecord, from_json
 from search.record.passes import steps_of_epoch
 

@@ -11,7 +11,7 @@ from benchmarks.peers.task import Task, listing
 from data_pipeline.dataset import prepare_dataset
 from search.plan.domains import Choice, Domain
 from search.plan.lengths import with_lengths
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings
 
 EPOCHS = "epochs.jsonl"

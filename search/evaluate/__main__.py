@@ -15,7 +15,7 @@ from search.driver.screen import chatter_to
 from search.driver.session import open_session
 from search.evaluate.score import evaluate_run
 from search.evaluate.summary import print_summary
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

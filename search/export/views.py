@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from search import record
 from search.plan.searcher import distributions, study_parameters
-from search.plan.spaces import Space, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import Space
 from search.plan.words import resume_settings
 from search.record import EpochRecord, RunFolder, RunRecord, TrialRecord, to_json
 

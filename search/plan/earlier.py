@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from search import record
 from search.plan.settings import Settings
-from search.plan.spaces import count_trials, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import count_trials
 from search.plan.words import Word, parse_words, resume_settings, value_of
 from search.record import RunFolder, RunRecord, scan_runs
 from search.record.awaited import Wanted, is_awaited

@@ -1,19 +1,7 @@
-"""Reads a space file's parameters as typed domains, and lists the configurations that they allow.
+"""A search space, and the configurations that it allows.
 
-A space file gives each hyperparameter its domain:
-
-```yaml
-backbone: {choice: [cnn, vgg16]}
-learning_rate: {log_uniform: [1.0e-5, 1.0e-2]}
-layers: {integer: [1, 3], when: {backbone: cnn}}
-dense: {choice: [[], [16], [16, 8]]}
-pooling: average
-```
-
-A bare value is a constant. `when` makes a parameter conditional on earlier ones. `resolve` walks the
-parameters in order and asks a function for each value, so that a sampler, a grid and a size estimate
-share the same conditional space. `space.guess` may name the value of each parameter that is thought best, as
-`{learning_rate: 0.003, layers: 2}`: `search.plan.priors` says what a search makes of it.
+`resolve` walks the parameters in order and asks a function for each value, so that a sampler, a grid and a size
+estimate share the same conditional space.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,19 +9,16 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from models.checks import nearest
-from models.registry import FAMILIES, PUBLISHED, ModelConfig, model_config, model_parameters, model_values
+from models.registry import FAMILIES, PUBLISHED, ModelConfig, model_config, model_values
 from search.plan.domains import (
     Choice,
-    Domain,
-    Integer,
     Parameter,
     Uniform,
     count_combinations,
     expand,
-    is_number,
     representatives,
 )
-from search.plan.settings import UNLIMITED, Settings, SettingsError, SpaceSettings, TrainSettings, check_train
+from search.plan.settings import UNLIMITED, Settings, SettingsError, TrainSettings
 
 _OF_A_RUN = ("epoch_images", "shuffle", "precision", "deterministic")  # trials are compared at equal epochs
 TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name not in _OF_A_RUN)
@@ -62,50 +47,6 @@ class Plan:
     row: str = ""
     repeat: int = 0
     listed: bool = False  # a row or a configuration of a grid, not one that a sampler chose
-
-
-def read_space(settings: Settings) -> Space:
-    """The space of the settings, every name, domain and condition checked.
-
-    Raises:
-        SettingsError: an unknown parameter, domain, backbone or row; a condition that cannot hold; a guess outside the
-            space.
-    """
-    choice = settings.space
-    if bool(choice.parameters) == bool(choice.rows):
-        raise SettingsError(
-            f"A space has either parameters or rows. Received: space {choice.name!r} with "
-            f"{'both' if choice.rows else 'neither'}. See search/conf/space/cnn2.yaml for an example."
-        )
-    if choice.rows:
-        _check_guess(choice, [])
-        return Space(choice.name, rows=_read_rows(choice.rows))
-    parameters = [_read_parameter(name, entry) for name, entry in choice.parameters.items()]
-    _check_names(parameters)
-    for parameter in parameters:
-        if parameter.name in TRAINING_PARAMETERS:
-            _check_training(parameter, settings.train)
-    _check_guess(choice, parameters)
-    return Space(choice.name, parameters=tuple(parameters), guess=dict(choice.guess))
-
-
-def check_unused(space: Space, settings: Settings) -> None:
-    """Refuse settings that the space's own values would silently replace.
-
-    Raises:
-        SettingsError: a training default is set for which every trial of the space has its own value.
-    """
-    default = TrainSettings()
-    sampled = [name for row in space.rows for name in _row_parameters(row)]
-    for name in dict.fromkeys([*sampled, *(parameter.name for parameter in space.parameters if not parameter.when)]):
-        if name in TRAINING_PARAMETERS and getattr(settings.train, name) != getattr(default, name):
-            instead = "Published rows are trained as the report says"
-            if space.parameters:
-                instead = f"Use space.parameters.{name}={getattr(settings.train, name)}"
-            raise SettingsError(
-                f"train.{name} is for spaces that do not set {name}, and space {space.name!r} does. "
-                f"Received: train.{name}={getattr(settings.train, name)}. {instead}."
-            )
 
 
 def resolve(space: Space, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
@@ -184,7 +125,7 @@ def model_variants(space: Space) -> Iterator[dict[str, Any]]:
     A range of numbers is represented by its ends: see `search.plan.domains.representatives`.
     """
     if space.rows:
-        yield from (_row_parameters(row) for row in space.rows)
+        yield from (row_parameters(row) for row in space.rows)
         return
     shaping = [parameter for parameter in space.parameters if parameter.name not in TRAINING_PARAMETERS]
     yield from expand(shaping, representatives(shaping))
@@ -201,7 +142,7 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
     """
     search = settings.search
     if space.rows:
-        configurations = [(_row_parameters(row), row, PUBLISHED[row].epochs) for row in space.rows]
+        configurations = [(row_parameters(row), row, PUBLISHED[row].epochs) for row in space.rows]
     elif search.searcher == "grid":
         _check_grid(space)
         configurations = [(parameters, "", search.max_epochs) for parameters in grid(space)]
@@ -223,7 +164,7 @@ def listed_plans(space: Space, settings: Settings) -> list[Plan] | None:
 
 def largest_batch(space: Space, settings: Settings) -> int:
     """The largest batch size of a trial of the space."""
-    sizes = [_row_parameters(row).get("batch_size", settings.train.batch_size) for row in space.rows]
+    sizes = [row_parameters(row).get("batch_size", settings.train.batch_size) for row in space.rows]
     for parameter in space.parameters:
         if parameter.name == "batch_size":
             domain = parameter.domain
@@ -233,7 +174,7 @@ def largest_batch(space: Space, settings: Settings) -> int:
 
 def augmentations_of(space: Space, settings: Settings) -> set[str]:
     """The augmentations that a trial of the space may have, "none" left out."""
-    names = {_row_parameters(row).get("augment", settings.train.augment) for row in space.rows}
+    names = {row_parameters(row).get("augment", settings.train.augment) for row in space.rows}
     sampled = [each.domain for each in space.parameters if each.name == "augment" and isinstance(each.domain, Choice)]
     names |= {name for domain in sampled for name in domain.values} or {settings.train.augment}
     return names - {"none"}
@@ -279,7 +220,12 @@ def _check_grid(space: Space) -> None:
         )
 
 
-def _row_parameters(row_id: str) -> dict[str, Any]:
+def row_parameters(row_id: str) -> dict[str, Any]:
+    """The hyperparameters of a published row, by name.
+
+    Raises:
+        KeyError: there is no such row.
+    """
     row = PUBLISHED[row_id]
     return {
         **model_values(row.config),
@@ -288,146 +234,6 @@ def _row_parameters(row_id: str) -> dict[str, Any]:
         "augment": row.augment,
         "class_weights": row.class_weights,
     }
-
-
-def _read_rows(wanted: list[str]) -> tuple[str, ...]:
-    """Row ids; a table's name stands for all its rows."""
-    rows: list[str] = []
-    for name in wanted:
-        found = [row for row in PUBLISHED if row == name or row.startswith(f"{name}/")]
-        if not found:
-            raise SettingsError(f"Unknown published row. Received: {name!r}. {nearest(name, tuple(PUBLISHED))}")
-        rows += found
-    return tuple(rows)
-
-
-_DOMAINS = ("choice", "uniform", "log_uniform", "integer", "log_integer", "value")
-
-
-def _read_parameter(name: str, entry: Any) -> Parameter:
-    if not isinstance(entry, Mapping):
-        return Parameter(name, Choice((entry,)))
-    when = tuple(
-        (key, tuple(values) if isinstance(values, list) else (values,))
-        for key, values in dict(entry.get("when", {})).items()
-    )
-    kinds = [key for key in entry if key != "when"]
-    if len(kinds) != 1 or kinds[0] not in _DOMAINS:
-        given = ", ".join(map(str, kinds)) or "nothing"
-        hint = nearest(str(kinds[0]), _DOMAINS) if kinds else f"Valid are: {', '.join(_DOMAINS)}."
-        raise SettingsError(f"space.parameters.{name} needs one domain. Received: {given}. {hint}")
-    return Parameter(name, _read_domain(name, kinds[0], entry[kinds[0]]), when)
-
-
-def _read_domain(name: str, kind: str, given: Any) -> Domain:
-    if kind == "value":
-        return Choice((given,))
-    if kind == "choice":
-        if not isinstance(given, list) or not given:
-            raise SettingsError(
-                f"space.parameters.{name}: choice takes a list of values. Received: {given!r}. Try [1, 2]."
-            )
-        return Choice(tuple(given))
-    if not isinstance(given, list) or len(given) != 2 or not all(is_number(bound) for bound in given):
-        raise SettingsError(
-            f"space.parameters.{name}: {kind} takes [low, high]. Received: {given!r}. Give two numbers."
-        )
-    low, high = given
-    log = kind.startswith("log")
-    if low > high or (log and low <= 0):
-        rule = "0 < low <= high" if log else "low <= high"
-        raise SettingsError(f"space.parameters.{name}: {kind} needs {rule}. Received: {given!r}. Change its ends.")
-    if kind.endswith("integer"):
-        if not all(isinstance(bound, int) for bound in given):
-            raise SettingsError(
-                f"space.parameters.{name}: {kind} takes whole numbers. Received: {given!r}. Round its ends."
-            )
-        return Integer(low, high, log)
-    return Uniform(float(low), float(high), log)
-
-
-def _check_names(parameters: list[Parameter]) -> None:
-    """Refuse a parameter that belongs neither to training nor to every backbone that it is active for."""
-    by_name = {parameter.name: parameter for parameter in parameters}
-    if "backbone" not in by_name or not isinstance(by_name["backbone"].domain, Choice):
-        given = "a range" if "backbone" in by_name else "none"
-        raise SettingsError(
-            f"A space lists its backbones. Received: {given}. Give 'backbone: cnn' or 'backbone: {{choice: [...]}}'."
-        )
-    backbones = by_name["backbone"].domain.values
-    for backbone in backbones:
-        if backbone not in FAMILIES:
-            raise SettingsError(f"Unknown backbone. Received: {backbone!r}. {nearest(str(backbone), FAMILIES)}")
-    seen: dict[str, Parameter] = {}
-    for parameter in parameters:
-        _check_conditions(parameter, seen)
-        seen[parameter.name] = parameter
-        if parameter.name != "backbone" and parameter.name not in TRAINING_PARAMETERS:
-            _check_owners(parameter, backbones)
-
-
-def _check_conditions(parameter: Parameter, earlier: Mapping[str, Parameter]) -> None:
-    """Refuse a condition on a parameter that does not stand before, or on a value that it cannot have."""
-    for name, values in parameter.when:
-        if name not in earlier:
-            raise SettingsError(
-                f"space.parameters.{parameter.name}: 'when' names parameters that stand before it. "
-                f"Received: {name!r}. Move {name!r} up, or correct its name."
-            )
-        domain = earlier[name].domain
-        if isinstance(domain, Uniform):
-            continue
-        never = [each for each in values if each not in domain.values]
-        if never:
-            is_range = isinstance(domain, Integer)
-            valid = f"Valid: {domain.values[0]} to {domain.values[-1]}." if is_range else None
-            raise SettingsError(
-                f"space.parameters.{parameter.name}: 'when' needs values that {name} can have. "
-                f"Received: {name}={never[0]!r}. {valid or nearest(never[0], map(str, domain.values))}"
-            )
-
-
-def _check_owners(parameter: Parameter, backbones: tuple[Any, ...]) -> None:
-    """Refuse a parameter of the model that a backbone it is active for does not have."""
-    condition = dict(parameter.when).get("backbone", backbones)
-    for backbone in (backbone for backbone in backbones if backbone in condition):
-        valid = tuple(name for name in model_parameters(backbone) if name != "backbone")
-        if parameter.name not in valid:
-            raise SettingsError(
-                f"A parameter belongs to training or to its backbone. Received: {parameter.name!r}, which is no "
-                f"parameter of {backbone} or of training. "
-                f"{nearest(parameter.name, valid + TRAINING_PARAMETERS)} "
-                "A parameter of only some backbones needs 'when: {backbone: [...]}'."
-            )
-
-
-def _check_training(parameter: Parameter, defaults: TrainSettings) -> None:
-    """Refuse values of a training parameter, or ends of its domain, outside the setting's type and range."""
-    domain = parameter.domain
-    default = getattr(defaults, parameter.name)
-    kind = "text" if isinstance(default, str) else "a number" if isinstance(default, float) else "a whole number"
-    for value in domain.values if isinstance(domain, Choice) else (domain.low, domain.high):
-        number = int | float if isinstance(default, float) else type(default)
-        if isinstance(value, bool) or not isinstance(value, number):
-            raise SettingsError(
-                f"space.parameters.{parameter.name} takes {kind}. Received: {value!r}. Its default is {default!r}."
-            )
-        check_train(train_settings(defaults, {parameter.name: value}), "space.parameters")
-
-
-def _check_guess(choice: SpaceSettings, parameters: list[Parameter]) -> None:
-    """Refuse a guess of what is no parameter, or outside its parameter's domain."""
-    domains = {parameter.name: parameter.domain for parameter in parameters}
-    for name, value in choice.guess.items():
-        if name not in domains:
-            hint = nearest(str(name), domains) if domains else "A space of rows takes no guess."
-            raise SettingsError(f"space.guess names parameters of the space. Received: {name!r}. {hint}")
-        if value not in domains[name]:
-            raise SettingsError(
-                f"space.guess.{name} must lie in the parameter's domain. Received: {value!r}; "
-                f"space.parameters.{name} is {choice.parameters[name]}. Change one of them, or leave {name} out of "
-                "space.guess."
-            )
 
 
 def combinations_of(space: Space) -> str:

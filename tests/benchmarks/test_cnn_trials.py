@@ -13,7 +13,8 @@ from benchmarks.peers.task import Task, load_images, make_task, read_outcome, re
 from benchmarks.searches import fixed_words, listed_words
 from data_pipeline.dataset import Dataset, DataSettings
 from data_pipeline.share import training_data
-from search.plan.spaces import listed_plans, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import listed_plans
 from search.plan.words import load_settings
 
 MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)

@@ -23,7 +23,8 @@ from benchmarks.joint_search import (
 )
 from search.plan.asha import halving_epochs
 from search.plan.settings import AshaSettings, SearchSettings
-from search.plan.spaces import listed_plans, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import listed_plans
 from search.plan.words import load_settings
 from search.record import Evaluation, TrialRecord
 from tests.conftest import make_epoch

@@ -27,7 +27,7 @@ from data_pipeline.dataset import Dataset
 from search.evaluate.sets import evaluation_sets
 from search.plan.domains import Choice, Integer, Uniform
 from search.plan.settings import TrainSettings
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from search.record import FINISHED, RunFolder
 from search.record.log import EventLog

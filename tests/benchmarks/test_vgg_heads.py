@@ -6,7 +6,8 @@ from benchmarks import vgg_heads
 from benchmarks.harness import Machine
 from benchmarks.searches import fixed_words, listed_words
 from benchmarks.vgg_heads import EPOCHS, FIXED, GRID, SIZE, Epoch, Ours, Plan
-from search.plan.spaces import listed_plans, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import listed_plans
 from search.plan.words import load_settings
 
 MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)

@@ -14,7 +14,7 @@ from search.driver.state import SearchState
 from search.plan.earlier import is_complete
 from search.plan.searcher import build_searcher
 from search.plan.settings import UNLIMITED
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from search.record import RunFolder, RunRecord, TrialRecord
 from tests.conftest import make_epoch

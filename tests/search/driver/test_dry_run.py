@@ -10,7 +10,7 @@ from search.driver import session
 from search.driver.dry_run import budget_lines, dry_run, plan_lines
 from search.driver.machine import Host
 from search.plan.settings import SettingsError
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from search.record import RunFolder, RunRecord, to_json
 from search.run import main

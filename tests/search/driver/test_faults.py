@@ -13,7 +13,7 @@ from search import record
 from search.driver.faults import LOST_HOST, SERVICE, Fault, fault_of
 from search.driver.state import SearchState
 from search.plan.searcher import build_searcher
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from search.record import OWN_FAULT, RunFolder
 from search.trial.checkpoint import Checkpoint, configuration_hash, write_checkpoint

@@ -20,7 +20,7 @@ from search.driver.session import open_session
 from search.driver.state import SearchState
 from search.driver.tune import StorageError, run_search
 from search.plan.searcher import build_searcher
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from search.record import RunFolder
 from search.trial.training import TrialModel

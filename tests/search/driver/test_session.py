@@ -19,7 +19,8 @@ from search.driver.resources import TrialResources
 from search.driver.session import Session, check_models, known_hosts, open_session, ray_session
 from search.plan.domains import Choice, Parameter
 from search.plan.settings import ClusterSettings, Settings, SettingsError
-from search.plan.spaces import Space, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import Space
 from search.plan.words import load_settings
 from search.trial.features import Backbones
 

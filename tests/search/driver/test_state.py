@@ -13,7 +13,8 @@ from search.driver.faults import Fault
 from search.driver.state import SearchState
 from search.plan.searcher import StudySearcher, build_searcher
 from search.plan.seeds import confirmation_seed, trial_seed
-from search.plan.spaces import Plan, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import Plan
 from search.plan.words import load_settings
 from search.record import RunFolder
 from search.trial.checkpoint import Checkpoint, write_checkpoint

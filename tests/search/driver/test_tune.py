@@ -16,7 +16,7 @@ from search.driver.state import SearchState
 from search.driver.tune import run_search, tune_config
 from search.plan.lengths import with_lengths
 from search.plan.searcher import build_searcher
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from search.record import RunFolder, TrialRecord
 from tests.conftest import make_epoch

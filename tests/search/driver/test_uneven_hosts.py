@@ -16,7 +16,7 @@ from search.driver.machine import find_hosts
 from search.driver.resources import plan_resources
 from search.driver.session import known_hosts
 from search.plan.settings import Settings, SettingsError
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from tests.waiting import LIMIT
 

@@ -2,7 +2,7 @@ import pytest
 
 from search.plan.meaning import check_meaning
 from search.plan.settings import SettingsError
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings, resume_settings
 
 OTHERS = ("cat", "dog", "eel")

@@ -8,7 +8,8 @@ from search import record
 from search.plan.priors import Prior, build_prior, complete, near, prior_lines
 from search.plan.searcher import build_searcher
 from search.plan.settings import SettingsError
-from search.plan.spaces import Space, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import Space
 from search.plan.words import load_settings, resume_settings
 from search.record import TrialRecord, WarmStart
 from tests.conftest import make_epoch

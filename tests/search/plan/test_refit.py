@@ -9,7 +9,8 @@ from data_pipeline.split import SplitSettings
 from search.pack import packed
 from search.plan.refit import best_configuration, refit_settings
 from search.plan.settings import Settings, SettingsError
-from search.plan.spaces import check_unused, listed_plans, read_space
+from search.plan.space_file import check_unused, read_space
+from search.plan.spaces import listed_plans
 from search.plan.words import load_settings, resume_settings
 from search.record import FINISHED, STOPPED, RecordError, RunFolder, RunRecord, TrialRecord, to_json
 from tests.conftest import make_epoch

@@ -4,7 +4,8 @@ from search import record
 from search.plan import scheduler, settings
 from search.plan.asha import Asha
 from search.plan.scheduler import build_scheduler, epochs_line, expected_epochs
-from search.plan.spaces import last_epochs, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import last_epochs
 from search.plan.words import load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch

@@ -11,7 +11,7 @@ from search.plan.searcher import (
     study_parameters,
     told_values,
 )
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from search.record import TrialRecord
 from tests.conftest import make_epoch

@@ -1,7 +1,7 @@
 import pytest
 
 from search.plan.settings import Settings, SettingsError
-from search.plan.spaces import read_space
+from search.plan.space_file import read_space
 from search.plan.words import changed_settings, load_settings, resume_settings, space_names
 
 

@@ -14,7 +14,8 @@ from search.plan.priors import build_prior, prior_lines
 from search.plan.refit import refit_settings
 from search.plan.searcher import StudySearcher, build_searcher
 from search.plan.settings import Settings, SettingsError
-from search.plan.spaces import Space, read_space
+from search.plan.space_file import read_space
+from search.plan.spaces import Space
 from search.plan.warm import read_earlier, warm_runs, warm_start
 from search.plan.words import load_settings, resume_settings
 from search.record import (
