@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from benchmarks.curves.table import Curves
 from search.plan.domains import Choice, Parameter
+from search.plan.lengths import BATCH
 from search.plan.settings import Settings
 from search.plan.spaces import Space
 from search.record import DIVERGED, TrialRecord, lower_is_better
+from search.record.passes import steps_of_epoch
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class Table:
         space: that all were drawn from.
         settings: of the search that trained them.
         trials: one a row, N of them, each with E epochs or, if it diverged, fewer.
+        steps: of an epoch, each of 32 images.
     """
 
     space: Space
     settings: Settings
     trials: tuple[TrialRecord, ...]
+    steps: int
 
     @property
     def epochs(self) -> int:
@@ -90,7 +94,9 @@ class Table:
 
 def table_of(curves: Curves) -> Table:
     """The table of all curves that do not repeat another trial's configuration."""
-    return Table(curves.space, curves.about.settings, tuple(t for t in curves.trials if t.confirms is None))
+    trials = tuple(trial for trial in curves.trials if trial.confirms is None)
+    about = curves.about
+    return Table(curves.space, about.settings, trials, steps_of_epoch(about.images, BATCH, about.train["epoch_images"]))
 
 
 class Untried:

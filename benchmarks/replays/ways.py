@@ -8,6 +8,8 @@ from typing import Any
 from benchmarks.replays.ours import OurRule
 from benchmarks.replays.simulation import Rule
 from benchmarks.replays.table import Table
+from search.plan.lengths import first_rung
+from search.plan.settings import AshaSettings
 
 OURS, PLAIN = "ours: the default", "ours: random without ASHA"
 
@@ -55,11 +57,9 @@ def _ours(name: str, grace: float = 0, factor: float = 0, **search: Any) -> Way:
     """
 
     def build(table: Table, seed: int, workers: int) -> Rule:
-        asha = table.settings.search.asha
-        asha = replace(
-            asha,
-            grace_period=max(1, round(grace * table.epochs)) if grace else asha.grace_period,
-            reduction_factor=factor or asha.reduction_factor,
+        asha = AshaSettings(
+            grace_period=max(1, round(grace * table.epochs)) if grace else first_rung(table.epochs, table.steps),
+            reduction_factor=factor or AshaSettings().reduction_factor,
         )
         defaults = {"searcher": "tpe", "scheduler": "asha", "prior_share": 0.5}  # the table's own search had none
         changes = {**defaults, **search, "seed": seed, "asha": asha}
@@ -118,6 +118,7 @@ WAYS = (
     _ours("ours: factor 3", factor=3.0),
     _ours("ours: factor 4", factor=4.0),
     _ours("ours: first rung at 1/16", grace=1 / 16),
+    _ours("ours: first rung at 1/8", grace=1 / 8),
     _ours("ours: first rung at 1/4", grace=1 / 4),
     _ours("ours: first rung at 1/2", grace=1 / 2),
     _ours("ours: by val_calibrated_loss", metric="val_calibrated_loss"),

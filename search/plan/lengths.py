@@ -11,18 +11,16 @@ from dataclasses import replace
 from search.plan.settings import AUTO, Settings, check_settings
 from search.record.passes import epochs_of_pass, steps_of_epoch, steps_of_pass
 
-_BATCH = 32  # steps are counted in batches of this size, whatever a trial's own is
+BATCH = 32  # steps are counted in batches of this size, whatever a trial's own is
 # On the full set one search with trials of 2,200 steps reached a shifted calibrated loss of 0.137; the best of thirty
-# single trials of 1,400 to 4,200 steps had 0.132. Fewest and most bound the time of large and of small sets; they and
-# the steps before the first rung are judgement, not measurement.
+# single trials of 1,400 to 4,200 steps had 0.132. Fewest and most bound the time of large and of small sets; they are
+# judgement, not measurement.
 _STEPS, _FEWEST, _MOST = 2_400, 8, 40  # fewest and most are passes
-_GRACE_STEPS = 72
-# With a reduction factor of 2 the rungs lie at an eighth, a quarter and a half of a trial. Passes are a multiple of it:
-# of 17, the last rung came after 16, and stopped trials that had all but ended.
+# RESULTS
+_GRACE_SHARE, _GRACE_STEPS = 1 / 4, 556
+# Passes are a multiple of it: of 17, the last rung came after 16, and stopped trials that had all but ended.
 _SHARE = 8
-# 256 steps. On the full set the score after an epoch of 139 steps foretold the end with a rank correlation of 0.86
-# (docs/method.md).
-_EPOCH_IMAGES = 8_192
+_EPOCH_IMAGES = 8_192  # 256 steps
 
 
 def with_lengths(settings: Settings, train: int, validation: int) -> tuple[Settings, list[str]]:
@@ -39,24 +37,27 @@ def with_lengths(settings: Settings, train: int, validation: int) -> tuple[Setti
     search, reasons = settings.search, []
     scored = validation * (2 if search.judges_by_shifted else 1)
     limit = _epoch_images(settings, scored)
-    parts, steps = epochs_of_pass(train, limit), steps_of_epoch(train, _BATCH, limit)
+    parts, steps = epochs_of_pass(train, limit), steps_of_epoch(train, BATCH, limit)
     if parts > 1:
         reasons.append(f"epoch_images {limit:,}: {_part(parts, steps, train, scored)}")
     if search.max_epochs == AUTO:
-        passes = min(_MOST, max(_FEWEST, _SHARE * round(_STEPS / _SHARE / steps_of_pass(train, _BATCH))))
+        passes = min(_MOST, max(_FEWEST, _SHARE * round(_STEPS / _SHARE / steps_of_pass(train, BATCH))))
         epochs = passes * parts
         search = replace(search, max_epochs=epochs)
         of_passes = f" ({passes} passes)" if parts > 1 else ""
-        reasons.append(f"max_epochs {epochs}{of_passes}: {epochs * steps:,} steps of {_BATCH} images, {steps} an epoch")
+        reasons.append(f"max_epochs {epochs}{of_passes}: {epochs * steps:,} steps of {BATCH} images, {steps} an epoch")
     if search.asha.grace_period == AUTO:
-        # A part of a pass is cut to be long enough for the first rung.
-        least = 1 if parts > 1 else search.max_epochs // _SHARE
-        grace = max(1, min(max(math.ceil(_GRACE_STEPS / steps), least), search.max_epochs // 2))
+        grace = first_rung(search.max_epochs, steps)
         search = replace(search, asha=replace(search.asha, grace_period=grace))
         if search.scheduler != "none":
             reasons.append(f"grace_period {grace}: trials are first compared after {grace * steps:,} steps")
     resolved = replace(settings, search=search, train=replace(settings.train, epoch_images=limit))
     return check_settings(resolved), reasons
+
+
+def first_rung(epochs: int, steps: int) -> int:
+    """The epoch after which trials of so many epochs, each of so many steps of 32 images, are first compared."""
+    return max(1, min(int(_GRACE_SHARE * epochs), math.ceil(_GRACE_STEPS / steps)))
 
 
 def _epoch_images(settings: Settings, scored: int) -> int | None:
@@ -77,6 +78,6 @@ def _epoch_images(settings: Settings, scored: int) -> int | None:
 def _part(parts: int, steps: int, train: int, scored: int) -> str:
     """An epoch that is a part of a pass, in words."""
     return (
-        f"an epoch is one of {parts} parts of a pass, about {min(steps * _BATCH, train):,} of {train:,} images; "
+        f"an epoch is one of {parts} parts of a pass, about {min(steps * BATCH, train):,} of {train:,} images; "
         f"{scored:,} are scored after it"
     )

@@ -13,13 +13,13 @@ def resolved(words: list[str], train: int, validation: int) -> Settings:
 @pytest.mark.parametrize(
     ("train", "validation", "epochs", "grace"),
     [
-        (20, 2, 40, 20),
-        (384, 96, 40, 6),
-        (480, 120, 40, 5),
-        (4_434, 782, 16, 2),
-        (8_192, 910, 8, 1),
-        (20_000, 2_222, 3 * 8, 1),
-        (100_000, 1_000, 13 * 8, 1),
+        (20, 2, 40, 10),
+        (384, 96, 40, 10),
+        (480, 120, 40, 10),
+        (4_434, 782, 16, 4),
+        (8_192, 910, 8, 2),
+        (20_000, 2_222, 3 * 8, 3),
+        (100_000, 1_000, 13 * 8, 3),
         (100_000, 11_111, 5 * 8, 1),
     ],
 )
@@ -60,7 +60,7 @@ def test_what_is_set_stays() -> None:
     assert resolved(["search.max_epochs=1"], 384, 96).search.asha.grace_period == 1
     parts = resolved(["search.max_epochs=20", "train.epoch_images=100"], 384, 96)
     # 4 epochs of 3 steps make a pass.
-    assert (parts.train.epoch_images, parts.search.max_epochs, parts.search.asha.grace_period) == (100, 20, 10)
+    assert (parts.train.epoch_images, parts.search.max_epochs, parts.search.asha.grace_period) == (100, 20, 5)
 
 
 def test_auto_is_a_word_of_the_command_line_and_of_a_space() -> None:
