@@ -36,6 +36,7 @@ soak: setup
 
 # The licences of all that is installed, each an allowed one, and what is known against the pinned versions: pip-audit
 # names those that the index knows nothing of. namex (a part of Keras) and mlcroissant are Apache 2.0 and do not say so.
+# Not for an environment with the extras `gpu` or `replays`: CUDA, and the NCCL of a peer, have NVIDIA's own licences.
 audit: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[audit]"
 	$(BIN)/pip-licenses --partial-match --ignore-packages namex mlcroissant --allow-only "$(LICENCES)"

@@ -212,7 +212,14 @@ def ending_line(state: SearchState) -> str:
 
 
 def ranked_table(trials: Sequence[TrialRecord], metric: str, weights: str, most: int = 10) -> Table:
-    """The best finished trials by validation, with the hyperparameters that differ between them."""
+    """The best finished trials by validation, with the hyperparameters that differ between them.
+
+    Args:
+        trials: of the run.
+        metric: the validation score that they are ranked by.
+        weights: the epoch that each is judged by, `best` or `last`.
+        most: how many are shown.
+    """
     ranked = rank([trial for trial in trials if trial.status == record.FINISHED], metric, weights)
     table = Table(title=f"Finished trials, best {metric} first", title_justify="left")
     scores = tuple(dict.fromkeys((metric, "val_balanced_accuracy", "val_auc", "val_accuracy", "val_loss")))

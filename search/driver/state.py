@@ -377,7 +377,14 @@ class SearchState:
         self._append("started", number)
 
     def add_epoch(self, number: int, metrics: dict[str, Any], host: str = "", process: int = 0) -> None:
-        """Record an epoch; one that is already known (a restarted trial repeats its last) is skipped."""
+        """Record an epoch; one that is already known (a restarted trial repeats its last) is skipped.
+
+        Args:
+            number: of the trial.
+            metrics: the fields of an `EpochRecord` by name.
+            host: where it was trained; empty where it is read from a checkpoint.
+            process: that trained it; 0 where it is read from a checkpoint.
+        """
         if metrics["epoch"] == len(self.trials[number].epochs) + 1:
             self._append("epoch", number, metrics=metrics, host=host, process=process)
             # Compares one trial, not all of them: the driver's work at an event must not grow with the trials.

@@ -116,7 +116,14 @@ def connect_client(address: str) -> Any:
 
 
 def follow(client: Any, job: str, show: Callable[[str], None], pause: float = _POLL_SECONDS) -> str:
-    """Show a job's output as it comes, over lost connections too; returns its final status, such as "SUCCEEDED"."""
+    """Show a job's output as it comes, over lost connections too; returns its final status, such as "SUCCEEDED".
+
+    Args:
+        client: Ray's of the cluster.
+        job: its id.
+        show: called with each new part of the output.
+        pause: seconds between two looks.
+    """
     shown, lost = 0, False
     while True:
         try:

@@ -114,7 +114,14 @@ def scoring_source(which: str, sets: Sequence[EvaluationSet]) -> str:
 def known_evaluations(
     folder: RunFolder, trials: Sequence[TrialRecord], which: str, source: str
 ) -> dict[tuple[int, str], Evaluation]:
-    """Evaluations that still hold, by trial and set: those whose predictions were made from the same source."""
+    """Evaluations that still hold, by trial and set: those whose predictions were made from the same source.
+
+    Args:
+        folder: the run's.
+        trials: finished ones.
+        which: the weights that are scored, `best` or `last`.
+        source: of `scoring_source`.
+    """
     sound = {trial.number for trial in trials if predictions_source(folder, trial.name) == source}
     return {(e.trial, e.dataset): e for e in folder.read_evaluations() if e.trial in sound and e.weights == which}
 

@@ -115,7 +115,11 @@ def count_combinations(parameters: Sequence[Parameter], chosen: Mapping[str, Any
 
 
 def value_groups(parameter: Parameter, later: Iterable[Parameter]) -> list[Sequence[Any]]:
-    """The values of a parameter that is not continuous, in groups that make the same later parameters active."""
+    """The values of a parameter that is not continuous, in groups that make the same later parameters active.
+
+    Raises:
+        ValueError: it is continuous.
+    """
     domain = parameter.domain
     if isinstance(domain, Uniform):
         raise ValueError(f"A continuous parameter has no list of values. Received: {parameter.name}. Leave it out.")

@@ -83,16 +83,29 @@ class Pace:
 
 
 def evaluation_seconds(pace: Pace, budget: float, trials: int, at_a_time: int) -> float:
-    """The part of a time budget that is kept to evaluate so many trials and to export the winner.
+    """The seconds of a time budget that are kept to evaluate trials and to export the winner.
 
     Scoring a trial takes less than an epoch, which trains on more images than are scored.
+
+    Args:
+        pace: of the search so far.
+        budget: in seconds.
+        trials: how many are scored.
+        at_a_time: how many of them at a time.
     """
     seconds = _WINNER_SECONDS + pace.start + pace.epoch() * math.ceil(trials / at_a_time)
     return min(seconds, _MOST_EVALUATION * budget) if pace.has_epochs else min(_WINNER_SECONDS, budget / 4)
 
 
 def confirmation_seconds(pace: Pace, budget: float, search: SearchSettings, at_a_time: int) -> float:
-    """The part of a time budget that is kept for confirmations: whole rounds of them, in at most a third of it."""
+    """The seconds of a time budget that are kept for confirmations: whole rounds of them, in at most a third of it.
+
+    Args:
+        pace: of the search so far.
+        budget: in seconds.
+        search: how many configurations are confirmed, and over how many epochs.
+        at_a_time: how many train at a time.
+    """
     each = MARGIN * (pace.start + search.max_epochs * pace.slowest)
     if not each or not search.confirm:
         return 0.0
