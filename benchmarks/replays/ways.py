@@ -23,12 +23,14 @@ class Way:
         build: makes its rule from a table, a seed and the number of workers.
         package: that must be installed.
         metric: that it is told and chooses by; the table's own where empty.
+        most_workers: that it is replayed with, where more would take too long.
     """
 
     name: str
     build: Callable[[Table, int, int], Rule]
     package: str = "optuna"
     metric: str = ""
+    most_workers: int = 32
 
     @property
     def is_installed(self) -> bool:
@@ -132,6 +134,6 @@ WAYS = (
     Way("Ray: HyperBand", _ray("HyperBandScheduler"), "ray"),
     Way("Syne Tune: ASHA", _syne_tune("ASHA"), "syne_tune"),
     Way("Syne Tune: BOHB", _syne_tune("BOHB"), "syne_tune"),
-    Way("SMAC: multi-fidelity", _smac, "smac"),
+    Way("SMAC: multi-fidelity", _smac, "smac", most_workers=8),
     Way("DEHB", _dehb, "dehb"),
 )

@@ -59,6 +59,9 @@ def test_the_grid_has_the_best_first_and_a_target_names_the_best_peer() -> None:
 
 def test_the_picture_has_ours_plain_search_and_each_librarys_best() -> None:
     assert drawn([regrets(), regrets(seeds=20)], USED) == [OURS, PLAIN, PEER]
+    fewer = {name: each for name, each in regrets().items() if name != PEER}  # not replayed with so many workers
+    assert drawn([regrets(), fewer], USED) == [OURS, PLAIN, "Optuna: TPE, median"]
+    assert PEER not in "".join(target.quantity.name for target in rank_targets("here", fewer, USED))
 
 
 def test_what_the_first_epochs_foretell_grows_with_them() -> None:
