@@ -132,13 +132,11 @@ def drawn(regrets: Sequence[Mapping[str, Floats]], ways: Sequence[Way]) -> list[
         ways: all that were replayed.
     """
     place = BUDGETS.index(20)
-    means = {
-        way.name: np.mean([each[way.name][:, place].mean() for each in regrets if way.name in each]) for way in ways
-    }
+    peers = [way for way in ways if not way.is_ours and all(way.name in each for each in regrets)]
+    means = {way.name: np.mean([each[way.name][:, place].mean() for each in regrets]) for way in peers}
     best: dict[str, str] = {}
-    for way in ways:
-        if not way.is_ours and all(way.name in each for each in regrets):
-            best[way.library] = min(best.get(way.library, way.name), way.name, key=lambda name: float(means[name]))
+    for way in peers:
+        best[way.library] = min(best.get(way.library, way.name), way.name, key=lambda name: float(means[name]))
     return [OURS, PLAIN, *best.values()]
 
 
