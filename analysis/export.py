@@ -41,6 +41,7 @@ _ENGLISH = {
     "p_value": "p",
     "p_holm": "p (Holm)",
     "holm": "p (Holm)",
+    "false_discovery": "FDR",
     "ppv": "PPV",
     "npv": "NPV",
     "gib": "GiB",
@@ -51,6 +52,7 @@ _ENGLISH = {
 _FRENCH_STATUS = {
     r"not run": "non exécuté",
     r"not evaluated": "non évalué",
+    r"from random weights, not ImageNet's": "à partir de poids aléatoires, non ceux d'ImageNet",
     r"on (.+) test images, not (\d+)": r"sur \1 images de test au lieu de \2",
     r" and ": " et ",
     r"repeat": "répétition",

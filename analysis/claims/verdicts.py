@@ -389,10 +389,11 @@ def bears_on_report(runs: Sequence[Run]) -> bool:
 
 
 def _arrange(frame: pd.DataFrame) -> pd.DataFrame:
-    """The claims as pages show them: decided ones first, each sentence with its place in the report."""
+    """The claims as pages show them: decided ones first, each sentence with its place, each basis with its measure."""
     pairs = zip(frame["sentence"], frame["place"], strict=True)
     frame["sentence"] = [f"{str(sentence).rstrip('.')} ({place})." for sentence, place in pairs]
-    shown = ("sentence", "verdict", "effect", "p_holm", "false_discovery", "published", "measure", "trials", "basis")
+    frame["basis"] = [f"{measure}: {basis}" for measure, basis in zip(frame["measure"], frame["basis"], strict=True)]
+    shown = ("sentence", "verdict", "effect", "p_holm", "false_discovery", "published", "trials", "basis")
     frame = frame[[name for name in shown if name in frame]]
     return frame.sort_values("verdict", key=lambda verdicts: verdicts == UNDECIDED, kind="stable")
 
@@ -414,9 +415,9 @@ TABLES = (
         },
         fits=bears_on_report,
         section="claims",
-        caption="The effect is in units of its measure, with its 95 % interval; the report's own effect stands beside. "
-        "The basis says what was compared, and how many trials bear on it. A claim is decided where p, corrected for "
-        "all claims tested (Holm), is below 0.05; the false discovery rate (Benjamini and Hochberg) stands beside it. "
+        caption="The effect is how much better the first is than the second, with its 95 % interval; published is the "
+        "report's own. The basis says by which measure, and what was compared. A claim is decided where p, corrected for all claims "
+        "tested (Holm), is below 0.05; the false discovery rate (FDR, Benjamini and Hochberg) stands beside it. "
         f"That something does not help, or suffices, is judged with a margin of {ACCURACY_MARGIN}.",
         texts=("sentence", "measure", "basis"),
         arrange=_arrange,
