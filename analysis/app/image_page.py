@@ -90,8 +90,9 @@ def meaning(reply: Reply, prevalence: float | None) -> list[str]:
     """
     if reply.thresholds:
         return [
-            "Each finding is told by itself, and called present where its probability reaches its threshold, which was "
-            "set on validation images. A probability says what it says where a finding is as frequent as there."
+            "Each finding is told by itself, and called present where its probability reaches its threshold: the one "
+            "set on validation images, or 0.5 where these cannot tell. The model card says which probabilities are "
+            "calibrated."
         ]
     two = len(reply.classes) == 2
     name = reply.classes[1] if two else reply.decision
