@@ -21,7 +21,6 @@ from search.evaluate.winner import (
     best_trials,
     held_shares,
     is_same_model,
-    make_winner,
     propose_winner,
     read_members,
     record_winner,
@@ -148,12 +147,12 @@ def _settle_winner(
         return
     groups = calibration_groups(session.dataset, settings.search.judges_by_shifted)
     patients = {row.image_id: row.group for row in session.dataset.manifest.pool_rows}
+    proposed = propose_winner(folder, members, settings.evaluate, groups, patients)
     kept = folder.read_winner()
     if kept is not None:
-        proposed = propose_winner(folder, members, settings.evaluate, groups, patients).winner
-        keep_winner(folder, kept, proposed, trials, settings.evaluate, say)
+        keep_winner(folder, kept, proposed.winner, trials, settings.evaluate, say)
         return
-    winner = make_winner(folder, members, settings.evaluate, groups, patients)
+    winner = record_winner(folder, members, proposed)
     export_winner(scorers, folder, members, winner)
     signature = make_signature(session.dataset, settings.data, winner.shares)
     folder.write(signature.to_json().encode(), "winner", SIGNATURE)

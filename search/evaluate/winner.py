@@ -77,20 +77,6 @@ class ScoredWinner:
     predictions: pa.Table
 
 
-def make_winner(
-    folder: RunFolder,
-    members: Sequence[TrialRecord],
-    settings: EvaluateSettings,
-    groups: Mapping[str, str],
-    patients: Mapping[str, str],
-) -> Winner:
-    """The winner that some trials make, with its scores on every set of images; its predictions and card are written.
-
-    Its record is not, because it must follow the exported model. Arguments and errors are those of `propose_winner`.
-    """
-    return record_winner(folder, members, propose_winner(folder, members, settings, groups, patients))
-
-
 def propose_winner(
     folder: RunFolder,
     members: Sequence[TrialRecord],
@@ -98,7 +84,7 @@ def propose_winner(
     groups: Mapping[str, str],
     patients: Mapping[str, str],
 ) -> ScoredWinner:
-    """As `make_winner`; nothing is written.
+    """The winner that some trials make, with its scores on every set of images; nothing is written.
 
     Args:
         folder: the run's, with the predictions of every member.
@@ -116,7 +102,10 @@ def propose_winner(
 
 
 def record_winner(folder: RunFolder, members: Sequence[TrialRecord], scored: ScoredWinner) -> Winner:
-    """Write a winner's predictions and documents; returns the winner."""
+    """Write a winner's predictions and documents; returns the winner.
+
+    Its record is not written, because it must follow the exported model.
+    """
     write_predictions(folder, scored.predictions, WINNER)
     write_card(folder, members, scored.winner)
     return scored.winner

@@ -9,10 +9,10 @@ from analysis.load import load
 from analysis.scored import finished_by_metric
 from benchmarks.analysis_data import write_run
 from search.evaluate.predictions import read_predictions
-from search.evaluate.winner import make_winner
 from search.plan.settings import EvaluateSettings
 from tests.analysis.hand_made import PERFECT, TWO_WRONG, trial_events
 from tests.analysis.hand_made import write_run as write_by_hand
+from tests.winners import make_winner
 
 
 @pytest.fixture(scope="session")

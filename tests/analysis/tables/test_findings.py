@@ -14,10 +14,10 @@ from analysis.tables.command import printed
 from analysis.tables.findings import COLUMNS, findings_table
 from analysis.tables.subgroups import FINDING_COLUMNS, finding_subgroup_table
 from search.evaluate.predictions import evaluation, prediction_table, write_predictions
-from search.evaluate.winner import make_winner
 from search.plan.settings import EvaluateSettings
 from search.record import UNKNOWN, RunFolder, RunRecord, TrialRecord, to_json
 from tests.analysis.hand_made import trial_events
+from tests.winners import make_winner
 
 NAMES = ("mass", "edema", "hernia")  # no validation image shows the last one
 OUTSIDE = "elsewhere"  # its labels do not tell of the last one

@@ -1,21 +1,16 @@
 """Whose fault it was, and what counts against a trial; without Ray's processes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, OwnerDiedError, RayTaskError
 
-from models.counts import ParameterCount
 from search import record
 from search.driver.faults import LOST_HOST, SERVICE, Fault, fault_of
 from search.driver.state import SearchState
-from search.plan.searcher import build_searcher
-from search.plan.space_file import read_space
-from search.plan.words import load_settings
-from search.record import OWN_FAULT, RunFolder
+from search.record import OWN_FAULT
 from search.trial.checkpoint import Checkpoint, configuration_hash, write_checkpoint
 from tests.conftest import make_epoch
 
@@ -57,25 +52,12 @@ def test_only_what_a_trial_did_itself_is_its_fault(error: BaseException | None, 
     assert "\n" not in fault.reason
 
 
-@pytest.fixture
-def open_state(tmp_path: Path) -> Iterator[Callable[[], SearchState]]:
-    """Opens the state of one and the same run, of one trial that may fail twice; each call is a session."""
-    opened = []
-
-    def open_session() -> SearchState:
-        words = ["space=plain2", "search.num_trials=1", "search.max_epochs=4", "search.scheduler=none"]
-        settings = load_settings([*words, "search.max_failures=2"])
-        searcher = build_searcher(read_space(settings), settings)
-        opened.append(SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(10, 9)))
-        return opened[-1]
-
-    yield open_session
-    for state in opened:
-        state.close()
+# One trial that may fail twice.
+ONE_TRIAL = (1, "search.max_epochs=4", "search.scheduler=none", "search.max_failures=2")
 
 
-def test_faults_of_others_never_count_and_the_trial_is_handed_out_again(open_state: Callable[[], SearchState]) -> None:
-    state = open_state()
+def test_faults_of_others_never_count_and_the_trial_is_handed_out_again(open_state: Callable[..., SearchState]) -> None:
+    state = open_state(*ONE_TRIAL)
     assert state.next_trial() is not None
     for cause in [LOST_HOST, SERVICE] * 5:
         state.fail(0, Fault(cause, "lost"))
@@ -86,16 +68,16 @@ def test_faults_of_others_never_count_and_the_trial_is_handed_out_again(open_sta
     assert state.folder.read_trials() == state.trials
 
 
-def test_a_trials_own_failures_count_over_stretches_and_sessions(open_state: Callable[[], SearchState]) -> None:
+def test_a_trials_own_failures_count_over_stretches_and_sessions(open_state: Callable[..., SearchState]) -> None:
     own = Fault(OWN_FAULT, "killed")
-    state = open_state()
+    state = open_state(*ONE_TRIAL)
     state.next_trial()
     state.fail(0, own)
     state.next_trial()
     state.add_epoch(0, asdict(make_epoch(1, 0.5)))
     state.wait(0)
     state.close()
-    state = open_state()
+    state = open_state(*ONE_TRIAL)
     state.restore()
     state.next_trial()
     state.fail(0, own)
@@ -107,8 +89,8 @@ def test_a_trials_own_failures_count_over_stretches_and_sessions(open_state: Cal
     assert state.folder.read_trials() == state.trials
 
 
-def test_epochs_of_another_configuration_are_not_adopted(open_state: Callable[[], SearchState]) -> None:
-    state = open_state()
+def test_epochs_of_another_configuration_are_not_adopted(open_state: Callable[..., SearchState]) -> None:
+    state = open_state(*ONE_TRIAL)
     trial = state.next_trial()
     assert trial is not None
     state.add_epoch(0, asdict(make_epoch(1, 0.5)))
@@ -120,7 +102,7 @@ def test_epochs_of_another_configuration_are_not_adopted(open_state: Callable[[]
 
     save(2, configuration_hash(trial))
     save(3, configuration_hash(replace(trial, seed=trial.seed + 1)))
-    state = open_state()
+    state = open_state(*ONE_TRIAL)
     state.restore()
     assert [epoch.val_loss for epoch in state.trials[0].epochs] == [0.5, 0.1]
     assert len(state.news) == 1

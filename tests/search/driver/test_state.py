@@ -1,7 +1,7 @@
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,22 +20,6 @@ from search.record import RunFolder
 from search.trial.checkpoint import Checkpoint, write_checkpoint
 from tests.conftest import make_epoch
 from tests.waiting import LIMIT
-
-
-@pytest.fixture
-def open_state(tmp_path: Path) -> Iterator[Callable[..., SearchState]]:
-    """Opens the state of one and the same run, as often as it is called; each call is a session."""
-    opened = []
-
-    def open_session(num_trials: int = 3, *words: str) -> SearchState:
-        settings = load_settings(["space=plain2", f"search.num_trials={num_trials}", "search.max_epochs=2", *words])
-        searcher = build_searcher(read_space(settings), settings)
-        opened.append(SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(10, 9)))
-        return opened[-1]
-
-    yield open_session
-    for state in opened:
-        state.close()
 
 
 def test_memory_and_log_agree_at_every_step(open_state: Callable[..., SearchState]) -> None:

@@ -24,7 +24,7 @@ from search.evaluate.score import keep_winner, known_evaluations, scoring_source
 from search.evaluate.scorers import EvaluationContext, Scorer
 from search.evaluate.sets import EvaluationSet, calibration_groups, evaluation_sets
 from search.evaluate.signature import SIGNATURE, make_signature
-from search.evaluate.winner import make_winner, propose_winner
+from search.evaluate.winner import propose_winner
 from search.plan.settings import EvaluateSettings, Settings, TrainSettings
 from search.record import (
     EVALUATED,
@@ -43,6 +43,7 @@ from search.trial.features import Backbones
 from search.trial.training import predict, trial_config
 from tests.conftest import make_epoch
 from tests.search.evaluate.test_winner import make_folder
+from tests.winners import make_winner
 
 TRAIN = TrainSettings(precision="float32")
 SHAPE = (32, 32, 1)

@@ -16,7 +16,7 @@ from search.evaluate.predictions import (
     read_predictions,
     write_predictions,
 )
-from search.evaluate.winner import best_trials, held_shares, is_same_model, make_winner, winner_model
+from search.evaluate.winner import best_trials, held_shares, is_same_model, winner_model
 from search.plan.settings import EvaluateSettings
 from search.plan.words import load_settings
 from search.record import (
@@ -32,6 +32,7 @@ from search.record import (
 )
 from search.trial.calibration import MOST_SLOPE, Calibration, fit_calibration
 from tests.conftest import make_epoch
+from tests.winners import make_winner
 
 IMAGES = {VALIDATION: 200, TEST: 80}
 FOLDS = {str(number): str(number % 5) for number in range(sum(IMAGES.values()))}
