@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks import harness
+from benchmarks.curves.table import read_curves, table_path
 from benchmarks.curves.training import SIZE, full_length_words, train_curves
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
 from benchmarks.searches import data_words, kept_search
 from search.plan.settings import KERAS_NORM_MOMENTUM
+from search.plan.lengths import BATCH, first_rung
 from search.record import TrialRecord, lower_is_better
+from search.record.passes import steps_of_epoch
 
 TRIALS, QUICK_TRIALS = 60, 6
 NOW, BEFORE = "shifted_calibrated_loss", "val_loss"
@@ -132,6 +135,8 @@ def _curves(way: Way, root: str | None, quick: bool) -> Curves:
     """The curves of one search, trained or read."""
     count = QUICK_TRIALS if quick else TRIALS
     if way.name == "now" and root and not quick:
+        if kept := _kept_curves(root, count):
+            return kept
         folder = train_curves("cnn2", root, count)
     else:
         store = harness.ROOT / "build" / "first_rung" / f"{harness.data_fingerprint(root)}-{count}"
@@ -140,6 +145,16 @@ def _curves(way: Way, root: str | None, quick: bool) -> Curves:
         folder = kept_search([*words, *data_words(root, store / "cache")], store, way.name)
     grace = folder.read_run().config["search"]["asha"]["grace_period"]
     return Curves(tuple(folder.read_trials().values())[:count], grace)
+
+
+def _kept_curves(root: str, count: int) -> Curves | None:
+    """The first trials of the table that `benchmarks.curves` made, if it is of these images and has so many."""
+    kept = read_curves(table_path("cnn2")) if table_path("cnn2").is_file() else None
+    if kept is None or len(kept.trials) < count or kept.about.fingerprint[:12] != harness.data_fingerprint(root):
+        return None
+    about = kept.about
+    steps = steps_of_epoch(about.images, BATCH, about.train["epoch_images"])
+    return Curves(kept.trials[:count], first_rung(about.settings.search.max_epochs, steps))
 
 
 if __name__ == "__main__":
