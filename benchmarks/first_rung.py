@@ -5,8 +5,8 @@ One way has the default score and batch norm ("now"), the other the validation l
 `python -m benchmarks.first_rung --root FOLDER`; on 2 cores about an hour and a half with the full set, a third of it
 without `--root`, on the sample alone. Every trial is trained to its last epoch and none is compared on the way. The
 searches stay in `build/first_rung/`, so that an interrupted benchmark resumes and nothing is trained twice (remove the
-folder when training itself has changed). Of the full set, the default's trials are
-the first ones of `benchmarks.curves`.
+folder when training itself has changed). Of the full set, the default's trials are the first ones of
+`benchmarks.curves`, whose table is read where it has enough of them.
 
 No test image is opened: evaluation is off.
 """
@@ -24,8 +24,8 @@ from benchmarks.curves.table import read_curves, table_path
 from benchmarks.curves.training import SIZE, full_length_words, train_curves
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
 from benchmarks.searches import data_words, kept_search
-from search.plan.settings import KERAS_NORM_MOMENTUM
 from search.plan.lengths import BATCH, first_rung
+from search.plan.settings import KERAS_NORM_MOMENTUM
 from search.record import TrialRecord, lower_is_better
 from search.record.passes import steps_of_epoch
 
