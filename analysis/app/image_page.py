@@ -141,14 +141,19 @@ def _findings(reply: Reply) -> Component:
         zip(reply.classes, reply.probabilities, reply.thresholds, strict=True),
         key=lambda row: (row[1] < row[2], -row[1]),
     )
-    head = html.Tr([html.Th(name) for name in ("finding", "probability", "threshold", "called present")])
+    head = [html.Th("finding"), html.Th("probability", className="number"), html.Th("threshold", className="number")]
     lines = [
         html.Tr(
-            [html.Td(name), html.Td(f"{p:.3f}"), html.Td(f"{threshold:.3g}"), html.Td("yes" if p >= threshold else "")]
+            [
+                html.Td(name),
+                html.Td(f"{p:.3f}", className="number"),
+                html.Td(f"{threshold:.3g}", className="number"),
+                html.Td("yes" if p >= threshold else ""),
+            ]
         )
         for name, p, threshold in rows
     ]
-    return html.Table([html.Thead(head), html.Tbody(lines)])
+    return html.Table([html.Thead(html.Tr([*head, html.Th("called present")])), html.Tbody(lines)])
 
 
 def _pictures(reply: Reply) -> Component:
