@@ -416,9 +416,9 @@ TABLES = (
         fits=bears_on_report,
         section="claims",
         caption="The effect is how much better the first is than the second, with its 95 % interval; published is the "
-        "report's own. The basis says by which measure, and what was compared. A claim is decided where p, corrected for all claims "
-        "tested (Holm), is below 0.05; the false discovery rate (FDR, Benjamini and Hochberg) stands beside it. "
-        f"That something does not help, or suffices, is judged with a margin of {ACCURACY_MARGIN}.",
+        "report's own. The basis says by which measure, and what was compared. A claim is decided where p, corrected "
+        "for all claims tested (Holm), is below 0.05. Beside it is the false discovery rate (FDR, Benjamini and "
+        f"Hochberg). That something does not help, or suffices, is judged with a margin of {ACCURACY_MARGIN}.",
         texts=("sentence", "measure", "basis"),
         arrange=_arrange,
     ),
