@@ -16,8 +16,8 @@ BATCH = 32  # steps are counted in batches of this size, whatever a trial's own 
 # single trials of 1,400 to 4,200 steps had 0.132. Fewest and most bound the time of large and of small sets; they are
 # judgement, not measurement.
 _STEPS, _FEWEST, _MOST = 2_400, 8, 40  # fewest and most are passes
-# Before that, a score does not foretell the end: over 63 configurations of cnn2 on the full set, trained for 16 epochs of
-# 139 steps, the rank correlation with it is 0.02 after 2 epochs and 0.46 after 4 (docs/method.md).
+# Before that, a score does not foretell the end: over 63 configurations of cnn2 on the full set, trained for 16 epochs
+# of 139 steps, the rank correlation with it is 0.02 after 2 epochs and 0.46 after 4 (docs/method.md).
 _GRACE_SHARE, _GRACE_STEPS = 1 / 4, 556
 # Passes are a multiple of it: of 17, the last rung came after 16, and stopped trials that had all but ended.
 _SHARE = 8
