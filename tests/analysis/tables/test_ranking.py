@@ -4,6 +4,7 @@ import pytest
 from analysis import load
 from analysis.page.trials import trial_rows
 from search.record import to_json
+from search.record.ranking import to_confirm
 from tests.analysis.hand_made import trial_events
 
 
@@ -56,6 +57,8 @@ def test_a_run_goes_on_until_what_is_asked_for_is_confirmed(folder, run):
     record.config["search"] = {"confirm": 1}
     folder.write_run(record)
     assert load(folder.url).status == "interrupted"
-    events = list(trial_events(9, {"layers": 1}, (0.05,), "finished", repeat=1))
-    folder.write("".join(to_json({**event, "confirms": 1}) + "\n" for event in events).encode(), "log", "2.jsonl")
+    trials = folder.read_trials()
+    (best,) = to_confirm(trials.values(), 1, run.metric)
+    events = list(trial_events(len(trials), {"layers": 1}, (0.05,), "finished", repeat=1))
+    folder.write("".join(to_json({**event, "confirms": best.number}) + "\n" for event in events).encode(), "log", "2.jsonl")
     assert load(folder.url).status == "finished"
