@@ -59,6 +59,7 @@ def test_a_run_goes_on_until_what_is_asked_for_is_confirmed(folder, run):
     assert load(folder.url).status == "interrupted"
     trials = folder.read_trials()
     (best,) = to_confirm(trials.values(), 1, run.metric)
-    events = list(trial_events(len(trials), {"layers": 1}, (0.05,), "finished", repeat=1))
-    folder.write("".join(to_json({**event, "confirms": best.number}) + "\n" for event in events).encode(), "log", "2.jsonl")
+    events = trial_events(len(trials), {"layers": 1}, (0.05,), "finished", repeat=1)
+    lines = [to_json({**event, "confirms": best.number}) + "\n" for event in events]
+    folder.write("".join(lines).encode(), "log", "2.jsonl")
     assert load(folder.url).status == "finished"
