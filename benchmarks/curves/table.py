@@ -113,7 +113,9 @@ def complete_trials(trials: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
 
 
 def write_curves(curves: Curves, path: Path) -> None:
-    """Write the curves of a search into a table, whole or not at all; those of other searches in it stay.
+    """Write the curves of a search into a table, whole or not at all; other trials in it stay.
+
+    Those of the same seed stay too: a search that began anew on another machine has not come to them yet.
 
     Raises:
         ValueError: the table holds curves of another space, of other images or of other training.
@@ -128,7 +130,8 @@ def write_curves(curves: Curves, path: Path) -> None:
                 f"Received curves of another {', '.join(different)} for {path}. Move it away to begin another table."
             )
         kept = table.to_pandas()
-        kept = kept[kept["search_seed"] != about.search["seed"]].astype(dict.fromkeys(_labels(kept), object))
+        is_old = (kept["search_seed"] == about.search["seed"]) & kept["trial"].isin({t.number for t in curves.trials})
+        kept = kept[~is_old].astype(dict.fromkeys(_labels(kept), object))
         if len(kept):
             frame = pd.concat([kept, frame]).sort_values([*_KEY, "epoch"])
             processors = sorted({*earlier.processor.split("; "), about.processor})

@@ -90,12 +90,13 @@ def test_searches_with_other_seeds_add_to_a_table(curves: Curves, tmp_path: Path
     other = replace(curves.about, search={**curves.about.search, "seed": 1, "num_trials": 9}, processor="another")
     write_curves(curves, path)
     write_curves(Curves(other, curves.trials[1:]), path)
-    write_curves(Curves(other, (curves.trials[0], *curves.trials[2:])), path)  # later it knows others
+    write_curves(Curves(other, (curves.trials[0], replace(curves.trials[1], status=FINISHED))), path)
     again = read_curves(path)
-    assert [trial.number for trial in again.trials] == [0, 1, 2, 3, 4]
-    assert [trial.status for trial in again.trials] == [FINISHED, DIVERGED, FINISHED, FINISHED, FINISHED]
-    assert [trial.parameters for trial in again.trials[3:]] == [curves.trials[place].parameters for place in (0, 2)]
-    assert [trial.confirms for trial in again.trials] == [None, None, 0, None, 3]
+    assert [trial.number for trial in again.trials] == list(range(6))
+    # What the same search tells of a trial again replaces it; of what it no longer tells, the table still knows.
+    assert [trial.status for trial in again.trials] == [FINISHED, DIVERGED, *4 * [FINISHED]]
+    assert [trial.parameters for trial in again.trials] == 2 * [trial.parameters for trial in curves.trials]
+    assert [trial.confirms for trial in again.trials] == [None, None, 0, None, None, 3]
     assert again.about.processor == "a processor; another"
 
 
