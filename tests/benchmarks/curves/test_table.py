@@ -73,12 +73,8 @@ def test_the_columns_are_small_and_count_steps(curves: Curves, tmp_path: Path) -
 
 def test_test_scores_lie_apart(tmp_path: Path) -> None:
     entry = Evaluation(3, TEST, "best", 2, 10, 0.5, 0.75, 0.75, None, 0.5, 1.0, [[5, 0], [2, 3]], 0.875)
-    for seed, losses in (
-        (1, [0.5]),
-        (0, [0.5, 0.25]),
-        (0, [0.125]),
-    ):  # a search's later scores replace its earlier ones
-        write_test_scores([replace(entry, loss=loss) for loss in losses], seed, tmp_path / "cnn2_test.parquet")
+    for seed, loss in ((1, 0.5), (0, 0.25), (0, 0.125)):  # a trial's later scores replace its earlier ones
+        write_test_scores([replace(entry, loss=loss)], seed, tmp_path / "cnn2_test.parquet")
     other, row = pq.read_table(tmp_path / "cnn2_test.parquet").to_pylist()
     assert (row["search_seed"], row["trial"], row["loss"]) == (1, 3, 0.5)
     assert (row["epoch"], row["auc"], row["average_precision"]) == (2, None, 0.875)
