@@ -24,10 +24,9 @@ from benchmarks.curves.table import read_curves, table_path
 from benchmarks.curves.training import SIZE, full_length_words, train_curves
 from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
 from benchmarks.searches import data_words, kept_search
-from search.plan.lengths import BATCH, first_rung
+from search.plan.lengths import first_rung
 from search.plan.settings import KERAS_NORM_MOMENTUM
 from search.record import TrialRecord, lower_is_better
-from search.record.passes import steps_of_epoch
 
 TRIALS, QUICK_TRIALS = 60, 6
 NOW, BEFORE = "shifted_calibrated_loss", "val_loss"
@@ -152,9 +151,7 @@ def _kept_curves(root: str, count: int) -> Curves | None:
     kept = read_curves(table_path("cnn2")) if table_path("cnn2").is_file() else None
     if kept is None or len(kept.trials) < count or kept.about.fingerprint[:12] != harness.data_fingerprint(root):
         return None
-    about = kept.about
-    steps = steps_of_epoch(about.images, BATCH, about.train["epoch_images"])
-    return Curves(kept.trials[:count], first_rung(about.settings.search.max_epochs, steps))
+    return Curves(kept.trials[:count], first_rung(kept.about.settings.search.max_epochs, kept.about.steps))
 
 
 if __name__ == "__main__":

@@ -99,23 +99,27 @@ def measure(options: Options, machine: Machine) -> Measurement:
     picture = harness.picture_path(options, PICTURE)
     draw({}, _minutes(options), picture)  # without a browser to draw with, this fails now and not in hours
     race, path = _store_name(options), _results_path(options)
-    results = {(each.race, each.seed, each.side): each for each in read_results(path)}
+    kept = read_results(path)
+    others = [each for each in kept if each.race != race]
+    results = {(each.seed, each.side): each for each in kept if each.race == race}
     store = harness.ROOT / "build" / "race" / race
     # Seed after seed: an interrupted race has whole seeds, enough for fewer repeats.
-    laps = [(race, seed, side) for seed in range(options.repeats) for side in _sides()]
-    folders = {lap: store / f"{_slug(lap[2])}-{lap[1]}" for lap in laps if lap not in results}
-    for (_, seed, side), folder in folders.items():
+    laps = [(seed, side) for seed in range(options.repeats) for side in _sides()]
+    folders = {(seed, side): store / f"{_slug(side)}-{seed}" for seed, side in laps if (seed, side) not in results}
+    for (seed, side), folder in folders.items():
         if not (folder / _ENDED).is_file():
             print(f"{side}, seed {seed}", flush=True)
             run_lap(side, seed, folder, options)
     commit = harness.code_commit()
-    for lap, folder in folders.items():
-        seconds, there = _read_lap(folder).seconds, tuple(_standings(_read_lap(folder), folder, options))
-        results[lap] = Result(race, lap[2], lap[1], seconds, there, commit, machine.processor)
-        write_results(results.values(), path)
-    found = {side: [results[lap].standings for lap in laps if lap[2] == side] for side in _sides()}
+    for (seed, side), folder in folders.items():
+        lap = _read_lap(folder)
+        there = tuple(_standings(lap, folder, options))
+        results[seed, side] = Result(race, side, seed, lap.seconds, there, commit, machine.processor)
+        write_results([*others, *results.values()], path)
+    seeds = range(options.repeats)
+    found = {side: [results[seed, side].standings for seed in seeds] for side in _sides()}
     draw(found, _minutes(options), picture)
-    return summarize(found, [results[lap].seconds for lap in laps if lap[2] == OURS], _minutes(options))
+    return summarize(found, [results[seed, OURS].seconds for seed in seeds], _minutes(options))
 
 
 def read_results(path: Path) -> list[Result]:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import harness
 from search.plan.domains import Choice, Integer
+from search.plan.lengths import BATCH
 from search.plan.settings import AshaSettings, SearchSettings, Settings, SpaceSettings, TrainSettings
 from search.plan.space_file import read_space
 from search.plan.spaces import Space, train_settings
@@ -57,6 +58,11 @@ class About:
         search = {name: self.search[name] for name in ("metric", "max_epochs")}
         data = {"size": self.size, "images": self.images, "fingerprint": self.fingerprint}
         return {"space": dict(self.space), "train": dict(self.train), **search, **data}
+
+    @property
+    def steps(self) -> int:
+        """The steps of an epoch, each of `BATCH` images."""
+        return steps_of_epoch(self.images, BATCH, self.train["epoch_images"])
 
     @property
     def settings(self) -> Settings:

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from benchmarks.curves.table import Curves
 from search.plan.domains import Choice, Parameter
-from search.plan.lengths import BATCH
 from search.plan.settings import Settings
 from search.plan.spaces import Space
 from search.record import DIVERGED, TrialRecord, lower_is_better
-from search.record.passes import steps_of_epoch
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,7 @@ class Table:
 def table_of(curves: Curves) -> Table:
     """The table of all curves that do not repeat another trial's configuration."""
     trials = tuple(trial for trial in curves.trials if trial.confirms is None)
-    about = curves.about
-    return Table(curves.space, about.settings, trials, steps_of_epoch(about.images, BATCH, about.train["epoch_images"]))
+    return Table(curves.space, curves.about.settings, trials, curves.about.steps)
 
 
 class Untried:

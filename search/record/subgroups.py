@@ -33,7 +33,7 @@ def divide_images(traits: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, st
     """The groups of every trait that an image states: the trait, the group and its images, bool (N,).
 
     Args:
-        traits: N values each by name, as `group_images`; columns that are none of `TRAITS` are passed over.
+        traits: N values each by name, as `group_images`; only those of `TRAITS` count.
     """
     for trait in TRAITS:
         groups = group_images(trait, traits[trait]) if trait in traits else []
