@@ -168,8 +168,14 @@ class SearchView:
         budget = "" if deadline is None else f", {_clock(max(0.0, deadline.budget - deadline.elapsed))} to the deadline"
         if not fresh or budget:
             return f"{done} epochs{budget}"
-        left = max(0.0, self._expected - done) * elapsed / fresh
+        left = max((self._expected - done) * elapsed / fresh, *map(self._seconds_to_target, trials), 0.0)
         return f"{done} epochs, {fresh / elapsed * 3600:.0f} an hour, about {_clock(left)} left"
+
+    def _seconds_to_target(self, trial: TrialRecord) -> float:
+        """How long a trial that runs needs to its next rung, or its end, at its own pace."""
+        if trial.status != record.RUNNING or not trial.epochs:
+            return 0.0
+        return (self._state.target(trial.number) - len(trial.epochs)) * fmean(each.seconds for each in trial.epochs)
 
     def _render(self) -> RenderableType:
         lines: list[RenderableType] = [Text(self._counts())]

@@ -40,6 +40,7 @@ def make_state(trials: dict[int, TrialRecord], best: TrialRecord) -> Any:
         settings=load_settings(["space=plain2"]),
         best=lambda: best,
         is_at_rung=lambda trial: False,
+        target=lambda number: 10,
     )
 
 
@@ -102,6 +103,19 @@ def test_a_search_without_a_worker_says_that_it_waits_for_one(monkeypatch: pytes
             view.on_change()
         said.append("nothing runs: waiting for a worker" in screen.getvalue())
     assert said == [False, True]
+
+
+def test_a_search_is_not_said_to_be_over_while_a_trial_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.driver.screen._LINE_SECONDS", 0)
+    trial = make_trial(0, record.RUNNING, 0.5)
+    trial.epochs = [make_epoch(1, 0.5, seconds=60.0)]
+    state = make_state({0: trial}, trial)
+    state.target = lambda number: 4
+    screen = io.StringIO()
+    with SearchView(Console(file=screen, width=200), state, 1.0) as view:
+        trial.epochs.append(make_epoch(2, 0.4, seconds=60.0))  # more than ASHA was expected to train
+        view.on_change()
+    assert "about 2:00 left" in screen.getvalue()
 
 
 def test_the_status_counts_what_early_stopping_saved() -> None:
