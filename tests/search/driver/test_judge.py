@@ -49,7 +49,7 @@ def test_no_trial_begins_without_the_time_to_finish_it_and_a_margin(left: float,
 
 
 def test_where_none_can_be_finished_a_trial_may_begin_that_reaches_its_first_rung() -> None:
-    trials = [make_trial(0, 1)]
+    trials = [make_trial(0, 2)]
     assert decide(make_deadline(trials, 12.0), stand(*trials, to_come=5), None) == []
     assert len(decide(make_deadline(trials, 10.0), stand(*trials, to_come=5), None)) == 1
 
