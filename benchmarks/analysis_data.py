@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from search.evaluate.predictions import evaluation, prediction_table, write_predictions
 from search.record import Evaluation, RunFolder, RunRecord, seal, to_json, trial_name
-from search.trial.metrics import score
 
 CREATED = 1_790_000_000.0
 CLASSES = {2: ("normal", "pneumonia"), 3: ("normal", "bacterial", "viral")}
@@ -215,27 +215,10 @@ def _evaluate(
         logits[np.arange(len(labels)), labels] += 1 + 2 * max(quality, 0)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
-        scores = score(labels, probabilities)
         ids = [f"{name}/{place:05d}.jpeg" for place in range(len(labels))]
-        columns: dict[str, Any] = {"dataset": pa.array([name] * len(ids)).dictionary_encode(), "image_id": ids}
-        columns |= {"label": labels}
-        columns |= {f"p_{label}": probabilities[:, place] for place, label in enumerate(record.classes)}
-        tables.append(pa.table(columns))
-        yield Evaluation(
-            trial=number,
-            dataset=name,
-            weights="best",
-            epoch=epochs,
-            images=len(labels),
-            loss=scores.loss,
-            accuracy=scores.accuracy,
-            balanced_accuracy=scores.balanced_accuracy,
-            auc=scores.auc,
-            sensitivity=scores.sensitivity,
-            specificity=scores.specificity,
-            confusion=scores.confusion.tolist(),
-        )
-    folder.write(_parquet(pa.concat_tables(tables)), "predictions", f"{trial_name(number)}.parquet")
+        tables.append(prediction_table(name, ids, labels, probabilities, record.classes))
+        yield evaluation(number, name, "best", epochs, labels, probabilities, np.arange(len(labels)))
+    write_predictions(folder, pa.concat_tables(tables), trial_name(number))
 
 
 def _manifest(classes: int) -> pa.Table:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from data_pipeline.classes import AUTO
 from data_pipeline.dicom_tags import REASONS
+from data_pipeline.findings import TableSettings
 from data_pipeline.folders import CLASSES, EXPECTED_LAYOUT, check_classes, scan_folder
 from data_pipeline.identity import CACHE, HASHED, Pseudonyms
 from data_pipeline.image_file import FileRules
@@ -32,7 +33,7 @@ from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, pr
 from data_pipeline.shards import ArraySource, HostDisks, open_images
 from data_pipeline.sources import SAMPLE_NOTICE, locate
 from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
-from data_pipeline.tables import TableSettings, is_table, scan_outside_table, scan_table
+from data_pipeline.tables import is_table, scan_outside_table, scan_table
 
 _SHOWN = 10  # of what a rule sets aside
 _MISSING = {  # said of findings, by the part that has no image of them

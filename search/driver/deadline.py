@@ -5,11 +5,11 @@ confirmations and for the evaluation, as epochs were measured so far.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from search.plan.pace import MARGIN, Pace, confirmation_seconds, evaluation_seconds
 from search.plan.settings import SearchSettings
-from search.record import TrialRecord
+from search.record import FINISHED, TrialRecord
 
 
 class Clock:
@@ -37,14 +37,15 @@ class Deadline:
     Args:
         search: with a time budget.
         clock: of the run.
+        trials: of earlier sessions.
     """
 
-    def __init__(self, search: SearchSettings, clock: Clock) -> None:
-        self._search, self._clock = search, clock
+    def __init__(self, search: SearchSettings, clock: Clock, trials: Collection[TrialRecord] = ()) -> None:
+        self.search, self._clock = search, clock
         self.budget = search.time_budget or 0.0
-        self.pace = Pace()
-        self.finished = 0  # trials, confirmations among them
-        self.confirming = 0  # confirmations that have begun
+        self.pace = Pace(trials)
+        self.finished = sum(trial.status == FINISHED for trial in trials)  # confirmations among them
+        self.confirming = sum(trial.confirms is not None for trial in trials)  # confirmations that have begun
         self._busy: dict[int, float] = {}  # by trial: when it began its current epoch, or will begin its first
 
     @property
@@ -55,7 +56,7 @@ class Deadline:
     @property
     def kept(self) -> float:
         """The time that is kept for the evaluation."""
-        trials = self.finished + len(self._busy) + max(0, self._search.confirm - self.confirming)
+        trials = self.finished + len(self._busy) + max(0, self.search.confirm - self.confirming)
         return evaluation_seconds(self.pace, self.budget, trials, self._clock.at_a_time)
 
     @property
@@ -67,7 +68,7 @@ class Deadline:
         """The time that trials have left, or confirmations, for which time is kept behind all other trials."""
         left = self.budget - self.elapsed - self.kept
         if not confirming:
-            left -= confirmation_seconds(self.pace, self.budget, self._search, self._clock.at_a_time)
+            left -= confirmation_seconds(self.pace, self.budget, self.search, self._clock.at_a_time)
         return left
 
     def allows_new(self, epochs: int) -> bool:
@@ -95,7 +96,7 @@ class Deadline:
         """
         epoch = min(seconds, self.pace.epoch(trial)) if trial.epochs else self.pace.warm(seconds)
         confirming = trial.confirms is not None
-        reserve = self.kept / 2 if confirming or not self._search.confirm else 0.0
+        reserve = self.kept / 2 if confirming or not self.search.confirm else 0.0
         return epochs * epoch <= self.left(confirming) + reserve
 
     def begin(self, number: int) -> None:

@@ -1,7 +1,7 @@
-"""Keeps a search's state in the driver: its trials, in step with the log, and the trial to run next.
+"""Plans a search in the driver: the trial to run next, and what follows from each trial's progress.
 
-Every change is appended to the log first. The code that reads a log back then applies it to memory, so that the
-state in memory is always the state that a resume would find.
+The trials are `LoggedTrials`; `search.driver.judge` decides what the time budget allows. Whatever is decided is logged
+before anything follows from it, so that a resumed search goes on from the same decisions.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,34 +13,23 @@ from models.counts import ParameterCount
 from search import record
 from search.driver.deadline import Clock, Deadline
 from search.driver.faults import Fault
+from search.driver.judge import Close, End, Standing, cut_off, decide, has_time, must_pause
+from search.driver.logged import LoggedTrials
 from search.plan.scheduler import build_scheduler
 from search.plan.searcher import Searcher
 from search.plan.seeds import confirmation_seed, trial_seed
 from search.plan.settings import Settings
 from search.plan.spaces import model_settings, train_settings
-from search.record import (
-    CLOCK,
-    CLOSED,
-    CONFIRMATIONS,
-    TRIALS,
-    ClockRecord,
-    EventLog,
-    RunFolder,
-    TrialRecord,
-    apply_event,
-    rank,
-    to_confirm,
-)
-from search.trial.checkpoint import drop_checkpoints, drop_optimizer, drop_trial, newest_epochs, unlogged_epochs
-from search.trial.feature_store import FeatureCost
+from search.record import CLOCK, CLOSED, CONFIRMATIONS, TRIALS, RunFolder, TrialRecord, to_confirm
+from search.trial.checkpoint import drop_optimizer, drop_trial, newest_epochs, unlogged_epochs
 from search.trial.plateau import should_stop
 
 _BEAT_SECONDS = 30.0  # between two records of the time spent: a killed driver loses no more of it
 _JUDGE_SECONDS = 1.0  # between two judgements by the clock, unless a trial has reported
 
 
-class SearchState:
-    """The trials of a run, ended and not, and the searcher that plans new ones.
+class SearchState(LoggedTrials):
+    """The trials of a run, and those still to come.
 
     Args:
         folder: the run's folder.
@@ -50,11 +39,7 @@ class SearchState:
         clock: of a search with a time budget.
 
     Attributes:
-        trials: by number.
-        damaged_lines: of the log's files, how many could not be read; sound files are left out.
-        ended: the numbers of the trials that have ended, in that order (of earlier sessions: by number).
-        retried: the numbers of the trials that a fault stopped in this session, once for each fault.
-        news: what the user should hear in this session, a sentence each: what the clock decided, what is waited for.
+        settings: of the run.
         deadline: of a search with a time budget; else `None`.
     """
 
@@ -66,34 +51,27 @@ class SearchState:
         count: Callable[[Any], ParameterCount],
         clock: Clock | None = None,
     ) -> None:
-        self.folder = folder
+        super().__init__(folder, settings.search.metric)
         self.settings = settings
-        known = folder.read_log()
-        self.trials: dict[int, TrialRecord] = known.trials
-        self.damaged_lines = known.damaged
-        # The error that made the run's folder unwritable; Tune hides errors that its callbacks raise.
-        self.storage_error: OSError | None = None
         self._searcher = searcher
         self._count = count
-        self._log = EventLog(folder)
         # Trials that train on before others begin, if there is time: of an earlier session, paused by the clock, or
         # stopped by a fault.
         self._interrupted: list[int] = []
         # Names of trials with checkpoints whose suggestions were lost with a bucket's last events; others get their
         # numbers, and must not train on with their weights.
         self._unknown: set[str] = set()
-        self.ended = [trial.number for trial in self.trials.values() if trial.is_final]
-        self.retried: list[int] = []
-        self.news: list[str] = []
-        self.deadline = None if clock is None else Deadline(settings.search, clock)
-        self._closed: set[str] = set()
-        self._stale, self._judged, self._beat = True, 0.0, 0.0  # of `tick`, the last two in seconds of the clock
-        if clock is not None:
-            self._restore_clock(clock, known.clock)
-        self._best = self._best_of(self.trials.values())
+        budget = settings.search.time_budget
+        self._closed = {what for what in (TRIALS, CONFIRMATIONS) if self.known_clock.is_closed(what, budget)}
         self._next = max(self.trials, default=-1) + 1
         self._confirmations = [trial.number for trial in self.trials.values() if trial.confirms is not None]
         self._scheduler = build_scheduler(settings.search, self.num_trials - len(self._confirmations))
+        self.deadline: Deadline | None = None
+        self._stale, self._judged, self._beat = True, 0.0, 0.0  # of `tick`, the last two in seconds of the clock
+        if clock is not None:
+            clock.earlier = self.known_clock.elapsed
+            self.deadline = Deadline(settings.search, clock, self.trials.values())
+            self.note_time()
 
     @property
     def num_trials(self) -> int:
@@ -197,140 +175,6 @@ class SearchState:
         confirmed = self._next_to_confirm()
         return None if confirmed is None else self._confirmation(confirmed)
 
-    @property
-    def ended_by_clock(self) -> bool:
-        """Whether the clock has kept trials or confirmations from beginning."""
-        return bool(self._closed)
-
-    def tick(self, cut: bool = False) -> None:
-        """Decide what the clock asks for; to be called several times a second.
-
-        Every decision is recorded, so that a resumed search does not take it again.
-
-        Args:
-            cut: whether trials may be ended while they train, which is the end of the search.
-        """
-        if self.deadline is None or self.is_over:
-            return
-        elapsed = self.deadline.elapsed
-        if elapsed - self._beat >= _BEAT_SECONDS:
-            self.note_time()
-        if cut and self.deadline.is_past:
-            self._cut()
-        elif self._stale or elapsed - self._judged >= _JUDGE_SECONDS:
-            self._stale, self._judged = False, elapsed
-            self._judge_by_clock(self.deadline)
-
-    def note_time(self) -> None:
-        """Record the time that a search with a time budget has spent so far."""
-        if self.deadline is not None:
-            self._beat = self.deadline.elapsed
-            self._log.append(CLOCK, elapsed=self._beat)
-
-    def must_pause(self, number: int, epoch: int, seconds: float) -> bool:
-        """Whether a trial, which has just trained an epoch in so many seconds, has no time for more of them."""
-        trial = self.trials[number]
-        if self.deadline is None or trial.is_final:
-            return False
-        last = trial.max_epochs if trial.confirms is not None or self._can_finish_one(self.deadline) else epoch + 1
-        return not self.deadline.allows_more(trial, last - epoch, seconds)
-
-    def _restore_clock(self, clock: Clock, known: ClockRecord) -> None:
-        budget = self.settings.search.time_budget
-        clock.earlier = known.elapsed
-        self._closed = {what for what in (TRIALS, CONFIRMATIONS) if known.is_closed(what, budget)}
-        if self.deadline is not None:
-            for trial in self.trials.values():
-                self.deadline.pace.add(trial)
-            self.deadline.confirming = sum(trial.confirms is not None for trial in self.trials.values())
-            self.deadline.finished = sum(trial.status == record.FINISHED for trial in self.trials.values())
-            self.note_time()
-
-    def _has_time(self, trial: TrialRecord) -> bool:
-        """Whether a trial has time to train on: to its last epoch or, if no trial can be finished, for one epoch."""
-        if self.deadline is None:
-            return True
-        ends = trial.confirms is not None or self._can_finish_one(self.deadline)
-        return self.deadline.allows(trial, trial.max_epochs if ends else len(trial.epochs) + 1)
-
-    def _can_finish_one(self, deadline: Deadline) -> bool:
-        """Whether a trial has finished, or one can be trained to its last epoch in time."""
-        if deadline.finished or (self._to_come and deadline.allows_new(self.settings.search.max_epochs)):
-            return True
-        return any(deadline.allows(trial, trial.max_epochs) for trial in self._own if not trial.is_final)
-
-    def _judge_by_clock(self, deadline: Deadline) -> None:
-        """Close what cannot begin any more, and end the resting trials that have no time to train on."""
-        if self._to_come and not self._allows_new(deadline):
-            self._close(TRIALS, "no trial begins any more, there is no time left for its epochs")
-            self._scheduler.close()
-        if self._to_come:
-            return
-        ends = self._can_finish_one(deadline)
-        resting = [trial for trial in self.trials.values() if not trial.is_final and not deadline.is_busy(trial.number)]
-        late = [trial for trial in resting if not self._has_time(trial)]
-        if ends:
-            for trial in late:
-                self._end_late(trial)
-        elif len(late) == sum(not trial.is_final for trial in self.trials.values()):
-            self._end_own()
-        confirmed = self._next_to_confirm()
-        if confirmed is not None and not deadline.allows_confirmation(confirmed):
-            self._close(CONFIRMATIONS, f"there is no time left to confirm trial {confirmed.name}")
-
-    def _allows_new(self, deadline: Deadline) -> bool:
-        """Whether a new trial has time: to be finished or, if no trial can be, to reach its first rung."""
-        most = self.settings.search.max_epochs
-        if self._can_finish_one(deadline):
-            return deadline.allows_new(most)
-        return deadline.allows_new(self._scheduler.target(TrialRecord(self._next, {}, 0, most)))
-
-    def _close(self, what: str, reason: str) -> None:
-        if self.deadline is not None and what not in self._closed:
-            elapsed, budget = self.deadline.elapsed, self.deadline.budget
-            self.note(CLOSED, f"time budget: {reason}", what=what, budget=budget, elapsed=elapsed, reason=reason)
-            self._closed.add(what)
-
-    def _end_late(self, trial: TrialRecord) -> None:
-        self._mark_ended(trial.number, record.STOPPED, "the time budget leaves no time for its last epochs")
-        if trial.confirms is None:
-            self._searcher.tell(self._as_judged(trial))
-
-    def _end_own(self) -> None:
-        """End the search's own trials; if none has finished, the best of them counts as finished where it is."""
-        open_trials = [trial for trial in self._own if not trial.is_final]
-        finished = any(trial.status == record.FINISHED for trial in self._own)
-        best = None if finished else self._best_of(open_trials)
-        if best is not None:
-            reason = "the time budget ended, and no trial could train to its last epoch"
-            self._mark_ended(best.number, record.FINISHED, reason)
-            self._log.after(partial(drop_optimizer, self.folder, best.name))
-        for trial in open_trials:
-            if trial is not best:
-                self._end_late(trial)
-
-    def _cut(self) -> None:
-        """End the search at once, trials that train included."""
-        self._close(TRIALS, "the trials are cut off, it is time to evaluate")
-        self._close(CONFIRMATIONS, "no configuration is confirmed any more")
-        self._end_own()
-        for trial in self.trials.values():
-            if not trial.is_final:
-                self._end_late(trial)
-
-    def target(self, number: int) -> int:
-        """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""
-        trial = self.trials[number]
-        return self._scheduler.target(trial) if trial.confirms is None else trial.max_epochs
-
-    def is_at_rung(self, trial: TrialRecord) -> bool:
-        """Whether a trial waits at a rung for a promotion."""
-        return trial.status == record.WAITING and self._is_judged(trial)
-
-    def _is_judged(self, trial: TrialRecord) -> bool:
-        """Whether the trial's last epoch is one at which it is compared with others."""
-        return trial.confirms is None and 0 < len(trial.epochs) == self._scheduler.judged_epochs(trial)
-
     def _new_trial(self) -> TrialRecord:
         place = self._place(self._next)
         plan = self._searcher.suggest(place)
@@ -372,26 +216,26 @@ class SearchState:
         self._append("suggested", number, **content)
         return self.trials[number]
 
-    def start(self, number: int) -> None:
-        """Record that a process has started the trial."""
-        self._append("started", number)
+    def target(self, number: int) -> int:
+        """The epoch up to which a trial trains now: the next at which it is compared with others, or its last."""
+        trial = self.trials[number]
+        return self._scheduler.target(trial) if trial.confirms is None else trial.max_epochs
 
-    def add_epoch(self, number: int, metrics: dict[str, Any], host: str = "", process: int = 0) -> None:
-        """Record an epoch; one that is already known (a restarted trial repeats its last) is skipped.
+    def is_at_rung(self, trial: TrialRecord) -> bool:
+        """Whether a trial waits at a rung for a promotion."""
+        return trial.status == record.WAITING and self._is_judged(trial)
 
-        Args:
-            number: of the trial.
-            metrics: the fields of an `EpochRecord` by name.
-            host: where it was trained; empty where it is read from a checkpoint.
-            process: that trained it; 0 where it is read from a checkpoint.
-        """
-        if metrics["epoch"] == len(self.trials[number].epochs) + 1:
-            self._append("epoch", number, metrics=metrics, host=host, process=process)
-            # Compares one trial, not all of them: the driver's work at an event must not grow with the trials.
-            self._best = self._best_of(filter(None, (self._best, self.trials[number])))
-            if self.deadline is not None:
-                self.deadline.note_epoch(self.trials[number])
-                self._stale = True
+    def _is_judged(self, trial: TrialRecord) -> bool:
+        """Whether the trial's last epoch is one at which it is compared with others."""
+        return trial.confirms is None and 0 < len(trial.epochs) == self._scheduler.judged_epochs(trial)
+
+    def add_epoch(self, number: int, metrics: dict[str, Any], host: str = "", process: int = 0) -> bool:
+        """Record an epoch as `LoggedTrials` does, and what it tells about the pace of the search."""
+        is_new = super().add_epoch(number, metrics, host, process)
+        if is_new and self.deadline is not None:
+            self.deadline.note_epoch(self.trials[number])
+            self._stale = True
+        return is_new
 
     def fail(self, number: int, fault: Fault) -> None:
         """Record that a process stopped training the trial, which goes on from its checkpoint in another process.
@@ -407,11 +251,6 @@ class SearchState:
         if self.deadline is not None:
             self.deadline.rest(number)
 
-    def note(self, event: str, line: str, **content: Any) -> None:
-        """Record an event that concerns the whole search, and tell the user in a line."""
-        self._log.append(event, **content)
-        self.news.append(line)
-
     def wait(self, number: int) -> None:
         """Record that a trial has reached its target, where it waits until the scheduler promotes or drops it."""
         self._append("paused", number)
@@ -423,6 +262,12 @@ class SearchState:
         """Record that a trial has ended, give it to the searcher, and remove its spare checkpoints."""
         self._mark_ended(number, status, reason)
         self._settle(number)
+
+    def _mark_ended(self, number: int, status: str, reason: str) -> bool:
+        is_new = super()._mark_ended(number, status, reason)
+        if is_new and self.deadline is not None:
+            self.deadline.finished += status == record.FINISHED
+        return is_new
 
     def _settle(self, number: int) -> None:
         """Give searcher and scheduler the trial's state, and end the trials that can no longer be promoted.
@@ -455,46 +300,76 @@ class SearchState:
         epochs = trial.epochs[: self._scheduler.judged_epochs(trial)]
         return replace(trial, number=self._place(trial.number), epochs=epochs)
 
-    def _mark_ended(self, number: int, status: str, reason: str) -> None:
-        is_news = not self.trials[number].is_final
-        self._append("ended", number, status=status, reason=reason)
-        if is_news:
-            self.ended.append(number)
-            if self.deadline is not None:
-                self.deadline.finished += status == record.FINISHED
-        # What trains no more needs no optimizer's state: the last epoch of a finished trial has none. Only once the log
-        # says so: a trial that a resumed search takes for an open one needs its checkpoint.
-        keep = 1 if status == record.FINISHED else 0
-        self._log.after(partial(drop_checkpoints, self.folder, self.trials[number].name, keep=keep))
+    @property
+    def ended_by_clock(self) -> bool:
+        """Whether the clock has kept trials or confirmations from beginning."""
+        return bool(self._closed)
 
-    def add_feature_costs(self, costs: Iterable[FeatureCost]) -> None:
-        """Record what the features of frozen backbones cost in this session."""
-        for cost in costs:
-            self._log.append("features", **asdict(cost))
+    def tick(self, cut: bool = False) -> None:
+        """Decide what the clock asks for; to be called several times a second.
 
-    def best(self) -> TrialRecord | None:
-        """The trial with the best validation so far."""
-        return self._best
+        Every decision is recorded, so that a resumed search does not take it again.
 
-    def _best_of(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
-        return next(iter(rank(trials, self.settings.search.metric)), None)
+        Args:
+            cut: whether trials may be ended while they train, which is the end of the search.
+        """
+        if self.deadline is None or self.is_over:
+            return
+        elapsed = self.deadline.elapsed
+        if elapsed - self._beat >= _BEAT_SECONDS:
+            self.note_time()
+        if cut and self.deadline.is_past:
+            self._carry_out(cut_off(self.deadline, self._standing))
+        elif self._stale or elapsed - self._judged >= _JUDGE_SECONDS:
+            self._stale, self._judged = False, elapsed
+            while decisions := decide(self.deadline, self._standing, self._next_to_confirm()):
+                self._carry_out(decisions)
 
-    def flush(self) -> None:
-        """Make the log durable on a storage that is not written line by line."""
-        self._log.flush()
+    def note_time(self) -> None:
+        """Record the time that a search with a time budget has spent so far."""
+        if self.deadline is not None:
+            self._beat = self.deadline.elapsed
+            self._log.append(CLOCK, elapsed=self._beat)
 
-    def close(self) -> None:
-        """Close the log."""
-        self._log.close()
+    def must_pause(self, number: int, epoch: int, seconds: float) -> bool:
+        """Whether a trial, which has just trained an epoch in so many seconds, has no time for more of them."""
+        trial = self.trials[number]
+        if self.deadline is None or trial.is_final:
+            return False
+        return must_pause(self.deadline, self._standing, trial, epoch, seconds)
 
-    def _append(self, event: str, number: int, **content: Any) -> None:
-        try:
-            entry = self._log.append(event, number, **content)
-            if event == "suggested":
-                # A bucket's log is stored in a thread, suggestions at once; those that a killed driver forgets
-                # nevertheless are made anew (`_unknown`).
-                self._log.flush(wait=False)
-        except OSError as error:
-            self.storage_error = error
-            raise
-        apply_event(self.trials, entry)
+    def _has_time(self, trial: TrialRecord) -> bool:
+        """Whether the time budget, if there is one, lets a trial train on."""
+        return self.deadline is None or has_time(self.deadline, self._standing, trial)
+
+    @property
+    def _standing(self) -> Standing:
+        first_target = self._scheduler.target(TrialRecord(self._next, {}, 0, self.settings.search.max_epochs))
+        return Standing(self.trials.values(), self._to_come, first_target)
+
+    def _carry_out(self, decisions: Iterable[Close | End]) -> None:
+        """Record what the clock asks for, and let searcher and scheduler know."""
+        for decision in decisions:
+            if isinstance(decision, Close):
+                self._close(decision)
+            else:
+                self._end_by_clock(decision)
+
+    def _close(self, decision: Close) -> None:
+        if self.deadline is None or decision.what in self._closed:
+            return
+        what, reason, budget = decision.what, decision.reason, self.deadline.budget
+        self.note(
+            CLOSED, f"time budget: {reason}", what=what, budget=budget, elapsed=self.deadline.elapsed, reason=reason
+        )
+        self._closed.add(what)
+        if what == TRIALS:
+            self._scheduler.close()
+
+    def _end_by_clock(self, decision: End) -> None:
+        trial = decision.trial
+        self._mark_ended(trial.number, decision.status, decision.reason)
+        if decision.status == record.FINISHED:
+            self._log.after(partial(drop_optimizer, self.folder, trial.name))
+        elif trial.confirms is None:
+            self._searcher.tell(self._as_judged(trial))

@@ -1,12 +1,9 @@
 """Small runs whose every number is written by hand."""
 
-import io
-
 import numpy as np
-import pandas as pd
 
-from search.record import Evaluation, RunFolder, RunRecord, to_json
-from search.trial.metrics import score
+from search.evaluate.predictions import evaluation, prediction_table, write_predictions
+from search.record import RunFolder, RunRecord, to_json
 
 CLASSES = ("normal", "pneumonia")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])  # ten test images
@@ -60,28 +57,8 @@ def write_run(path, events, probabilities, name="hand"):
     evaluations = []
     for trial, ones in probabilities.items():
         p = np.stack([1 - np.array(ones), ones], axis=1)
-        scores = score(LABELS, p)
-        evaluations.append(
-            Evaluation(
-                trial=trial,
-                dataset="test",
-                weights="best",
-                epoch=1,
-                images=len(LABELS),
-                loss=scores.loss,
-                accuracy=scores.accuracy,
-                balanced_accuracy=scores.balanced_accuracy,
-                auc=scores.auc,
-                sensitivity=scores.sensitivity,
-                specificity=scores.specificity,
-                confusion=scores.confusion.tolist(),
-            )
-        )
-        frame = pd.DataFrame(
-            {"dataset": "test", "image_id": [f"{i}.jpeg" for i in range(len(LABELS))], "label": LABELS}
-        )
-        buffer = io.BytesIO()
-        frame.assign(p_normal=p[:, 0], p_pneumonia=p[:, 1]).to_parquet(buffer)
-        folder.write(buffer.getvalue(), "predictions", f"{trial:04d}.parquet")
+        evaluations.append(evaluation(trial, "test", "best", 1, LABELS, p, np.arange(len(LABELS))))
+        names = [f"{i}.jpeg" for i in range(len(LABELS))]
+        write_predictions(folder, prediction_table("test", names, LABELS, p, CLASSES), f"{trial:04d}")
     folder.write("".join(to_json(entry) + "\n" for entry in evaluations).encode(), "evaluation.jsonl")
     return folder

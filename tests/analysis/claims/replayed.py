@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 import analysis
-from search.record import Evaluation, RunFolder, RunRecord, to_json
-from search.trial.metrics import score
+from search.evaluate.predictions import evaluation, prediction_table, write_predictions
+from search.record import RunFolder, RunRecord, to_json
 
 IMAGES = 200
 
@@ -18,7 +18,7 @@ def write_run(path, trials, classes=("normal", "pneumonia"), images=IMAGES, data
     folder.write_run(RunRecord(path.name, 1.0, "", "val_loss", classes, {}, {}, data or {}))
     events, evaluations = [], []
     labels = np.arange(images) % len(classes)
-    names = [f"{i:04d}" for i in range(images)]
+    names, patients = [f"{i:04d}" for i in range(images)], np.arange(images) // per_patient
     for number, trial in enumerate(trials):
         status = trial.get("status", "finished")
         events.append(
@@ -46,24 +46,14 @@ def write_run(path, trials, classes=("normal", "pneumonia"), images=IMAGES, data
         p = np.full((images, len(classes)), 0.2)
         p[np.arange(images), predicted] = 0.8
         p /= p.sum(axis=1, keepdims=True)
-        s = score(labels, p)
-        evaluations.append(
-            Evaluation(
-                number, "test", "best", 1, images, s.loss, s.accuracy, s.balanced_accuracy, s.auc, None, None,
-                s.confusion.tolist(),
-            )
-        )  # fmt: skip
-        frame = pd.DataFrame({"dataset": "test", "image_id": names, "label": labels})
-        frame[[f"p_{name}" for name in classes]] = p
-        buffer = io.BytesIO()
-        frame.to_parquet(buffer)
-        folder.write(buffer.getvalue(), "predictions", f"{number:04d}.parquet")
+        evaluations.append(evaluation(number, "test", "best", 1, labels, p, patients))
+        write_predictions(folder, prediction_table("test", names, labels, p, classes), f"{number:04d}")
     buffer = io.BytesIO()
     manifest = {
         "image_id": names,
         "pool": "test",
         "label": labels,
-        "group": [str(i // per_patient) for i in range(images)],
+        "group": patients.astype(str),
     }
     absent = dict.fromkeys(("content_hash", "width", "height", "split"), "")
     pd.DataFrame(manifest | absent).to_parquet(buffer)

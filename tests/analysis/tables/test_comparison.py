@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 
 import analysis
+from search.record import to_json
 from tests.analysis.hand_made import TWO_WRONG, trial_events, write_run
 
 
@@ -19,6 +22,17 @@ def test_evaluations_of_a_replay_say_of_which_row(run, tmp_path):
     events = [*trial_events(0, {"backbone": "cnn"}, [0.4], "finished", row="table1/2", repeat=3)]
     replay = analysis.load(write_run(tmp_path / "replay", events, {0: TWO_WRONG})).table("evaluations")
     assert replay[["trial", "row", "repeat", "accuracy"]].to_numpy().tolist() == [[0, "table1/2", 3, 0.8]]
+
+
+def test_older_records_get_the_intervals_that_newer_ones_hold(run):
+    newer = run.table("evaluations")
+    lines = [json.loads(line) for line in run.folder.read("evaluation.jsonl").splitlines()]
+    for line in lines:
+        line["accuracy_low"] = line["accuracy_high"] = None
+    run.folder.write("".join(to_json(line) + "\n" for line in lines).encode(), "evaluation.jsonl")
+    older = analysis.load(run.folder).table("evaluations")
+    assert (newer["accuracy_low"] < newer["accuracy"]).all()
+    assert older[["accuracy_low", "accuracy_high"]].equals(newer[["accuracy_low", "accuracy_high"]])
 
 
 def test_calibration_by_hand(run):
