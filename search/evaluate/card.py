@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from search.evaluate.checklist import FOR_THE_AUTHOR
-from search.evaluate.facts import list_facts
+from search.evaluate.facts import findings_words, list_facts
 from search.evaluate.subgroups import Subgroup
 from search.record import (
     SHIFTED,
@@ -31,7 +31,7 @@ def winner_lines(winner: Winner) -> Iterator[str]:
         yield _calibration_words(winner)
     for entry in winner.evaluations:
         if entry.findings:
-            yield _findings_words(entry)
+            yield findings_words(entry)
             continue
         ranking = "" if entry.auc is None else f", AUC {entry.auc:.3f}"
         if entry.average_precision is not None:
@@ -49,16 +49,6 @@ def winner_lines(winner: Winner) -> Iterator[str]:
             if each.dataset not in (VALIDATION, SHIFTED):
                 rates = ", ".join(f"{name} {_rate(getattr(each, key))}" for name, key in _RATE_NAMES.items())
                 yield f"{each.dataset} there, prevalence {_prevalence_words(each)}: {rates}"
-
-
-def _findings_words(entry: Evaluation) -> str:
-    """The scores of several findings an image on one set of images: means over those that it can tell."""
-    judged = sum(finding.auc is not None for finding in entry.findings)
-    return (
-        f"{entry.dataset}: mean AUC {_cell(entry.auc) or 'unknown'}, mean average precision "
-        f"{_cell(entry.average_precision) or 'unknown'}, over {judged} of {len(entry.findings)} findings; "
-        f"loss {entry.loss:.3f} ({entry.images} images of {entry.patients} patients)"
-    )
 
 
 def _interval_words(entry: Evaluation) -> str:

@@ -17,6 +17,15 @@ from search.record import (
     trial_name,
 )
 
+_METRICS_OF_CLASSES = (
+    "Loss, accuracy, balanced accuracy, AUC, average precision, and of two classes sensitivity, specificity, PPV and "
+    "NPV; the run's page draws ROC, precision-recall, calibration and decision curves."
+)
+_METRICS_OF_FINDINGS = (
+    "Of each finding AUC and average precision, with sensitivity and specificity at its threshold; of all the loss and "
+    "the means of AUC and average precision."
+)
+
 
 def list_facts(
     run: RunRecord,
@@ -46,18 +55,18 @@ def list_facts(
 def data_facts(run: RunRecord) -> dict[str, str]:
     """As `list_facts`, of the run's data alone."""
     data, counts = run.config["data"], run.data.get("counts", {})
-    parts = "; ".join(f"{part} {_class_counts(run.classes, numbers)}" for part, numbers in counts.items())
+    parts = "; ".join(f"{part} {_part_counts(run, part, numbers)}" for part, numbers in counts.items())
     aside, stated, split = run.data.get("set_aside"), run.data.get("stated_split"), data.get("split", {})
     shown, apart = "Says of each image whether it shows {}.", "Tells {} apart on an image."
     found = {
         "task": (shown if run.is_multilabel else apart).format(_listed(run.classes)),
-        "labels": f"The classes come from {_label_source(data)}.",
+        "labels": f"The {'findings' if run.is_multilabel else 'classes'} come from {_label_source(data)}.",
         "counts": f"Images: {parts}." if parts else "",
         "fingerprint": f"The data's fingerprint is `{run.data['fingerprint']}`." if "fingerprint" in run.data else "",
         "set_aside": "" if aside is None else f"{aside:,} files or rows were set aside; bad_files.csv has each reason.",
         "incomplete": "An image that cannot be read, or has no label, is set aside; nothing is imputed.",
         "de_identified": "Records hold no patient's name, birth date or PatientID of DICOM files.",
-        "partition": "The table of labels says which images train and validate." if stated else _partition(split),
+        "partition": "The table of labels says which images train and validate." if stated else _partition(run),
         "held_out": _test_origin(run.data.get("held_out")),
         "disjoint": "" if stated else _disjoint(split),
         "preprocessing": _preprocessing(data),
@@ -106,8 +115,7 @@ def _facts_of_results(winner: Winner, looks: Sequence[Look], subgroups: Sequence
         "threshold": ""
         if winner.finding_points or len(winner.bias) != 2
         else f"Decision: {winner.operating_point.words}.",
-        "metrics": "Loss, accuracy, balanced accuracy, AUC, average precision, and of two classes sensitivity, "
-        "specificity, PPV and NPV; the run's page draws ROC, precision-recall, calibration and decision curves.",
+        "metrics": _METRICS_OF_FINDINGS if winner.finding_points else _METRICS_OF_CLASSES,
         "intervals": "Intervals are of 95 %, over patients (Wilson; predictive values by Mercaldo's logit).",
         "internal": _performance(each for each in tests if each.dataset == TEST),
         "external": _performance(outside),
@@ -115,8 +123,9 @@ def _facts_of_results(winner: Winner, looks: Sequence[Look], subgroups: Sequence
         if shifted
         else "",
         "subgroups": f"The card has scores by {_listed(traits)}." if traits else "",
-        "failures": "The run's winner/gallery has the most confident mistakes on test images.",
-        "explained": "Grad-CAM, in the gallery and by search.predict --explain.",
+        "failures": "" if winner.finding_points else "The run's winner/gallery has the most confident mistakes on test "
+        "images.",
+        "explained": f"Grad-CAM, {'' if winner.finding_points else 'in the gallery and '}by search.predict --explain.",
         "looks": f"Looks at test images: {counted}." if counted else "",
         "prediction": "python -m search.predict answers about new files through the training's preprocessing.",
         "warnings": "search.predict warns of views, modalities and images unlike those of training; files that cannot "
@@ -128,7 +137,19 @@ def _performance(evaluations: Iterable[Evaluation]) -> str:
     return " ".join(_scores(each) for each in evaluations)
 
 
+def findings_words(each: Evaluation) -> str:
+    """The scores of several findings an image on one set of images: means over those that it can tell."""
+    judged = sum(finding.auc is not None for finding in each.findings)
+    auc, precision = ("unknown" if mean is None else f"{mean:.4f}" for mean in (each.auc, each.average_precision))
+    return (
+        f"{each.dataset}: mean AUC {auc}, mean average precision {precision}, over {judged} of {len(each.findings)} "
+        f"findings; loss {each.loss:.3f} ({each.images} images of {each.patients} patients)"
+    )
+
+
 def _scores(each: Evaluation) -> str:
+    if each.findings:
+        return f"{findings_words(each)}."
     between = "" if each.accuracy_low is None else f" ({each.accuracy_low:.3f} to {each.accuracy_high:.3f})"
     area = "" if each.auc is None else f", AUC {each.auc:.3f}"
     return f"{each.dataset}, {each.images:,} images: accuracy {each.accuracy:.3f}{between}{area}."
@@ -148,27 +169,31 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + list(names[-1:]))
 
 
-def _class_counts(classes: Sequence[str], counts: Sequence[int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in zip(classes, counts, strict=False))
+def _part_counts(run: RunRecord, part: str, counts: Sequence[int]) -> str:
+    """How many images of a part are of each class, or how many it has and how many show each finding."""
+    of_each = ", ".join(f"{count:,} {name}" for name, count in zip(run.classes, counts, strict=False))
+    return f"{run.images(part):,} ({of_each})" if run.is_multilabel else of_each
 
 
 def _label_source(data: Mapping[str, Any]) -> str:
     if data.get("classes"):
-        return "a table of labels, findings mapped to classes"
+        return "a table of labels, whose findings data.classes maps to them"
     return {"two_class": "folder names", "folders": "folder names", "three_class": "folder and file names"}.get(
         data.get("labels", "two_class"), "a table of labels"
     )
 
 
-def _partition(split: Mapping[str, Any]) -> str:
+def _partition(run: RunRecord) -> str:
+    split = run.config["data"].get("split", {})
+    share = "the same share of each finding, as nearly as whole patients allow" if run.is_multilabel else ""
     rules = {
-        "stratified": "the same share of each class",
+        "stratified": share or "the same share of each class",
         "patient": "the same number of each class",
         "balanced": "the same number of each class",
     }
     if split.get("folds"):
         return (
-            f"The training images are divided into {split['folds']} folds with the same share of each class, with seed "
+            f"The training images are divided into {split['folds']} folds with {rules['stratified']}, with seed "
             f"{split['seed']}; each validates in one repeat."
         )
     rule = rules.get(split.get("method", ""))

@@ -179,8 +179,8 @@ def keep_winner(
     """
     if not is_same_model(kept, proposed):
         say(
-            f"The exported winner stays as it is: {kept.what}, {kept.operating_point.words}. These settings would "
-            f"export another: {proposed.what}, {proposed.operating_point.words}. "
+            f"The exported winner stays as it is: {kept.what}, {kept.how_decided}. These settings would "
+            f"export another: {proposed.what}, {proposed.how_decided}. "
             "To replace it, add evaluate.replace_winner=true."
         )
     members = [trial for number in kept.trials for trial in trials if trial.number == number]

@@ -24,7 +24,7 @@ DESCRIPTION, TABLE = "croissant.json", "images.csv"
 # The columns of the table: name, Croissant's data type, meaning.
 _COLUMNS = (
     ("image", "sc:Text", "path of the image below the data set's folder"),
-    ("label", "sc:Text", "its class"),
+    ("label", "sc:Text", "its class, or the findings that it shows with commas between"),
     ("split", "sc:Text", "train, validation or test"),
     ("patient", "sc:Integer", "a number of the patient, which names nobody; pool and test are numbered apart"),
     ("sha256", "sc:Text", "of the file"),
@@ -121,7 +121,7 @@ def image_table(manifest: Manifest, splits: Sequence[str]) -> str:
     writer.writerow([name for name, _, _ in _COLUMNS])
     patients = number_patients(manifest.rows)
     for row, split, patient in zip(manifest.rows, splits, patients, strict=True):
-        writer.writerow([row.image_id, manifest.classes[row.label], split, patient, row.content_hash])
+        writer.writerow([row.image_id, manifest.label_name(row), split, patient, row.content_hash])
     return text.getvalue()
 
 

@@ -222,9 +222,13 @@ class OperatingPoint:
     @property
     def words(self) -> str:
         """The rule in words: `positive at 0.31 or above (sensitivity 0.95 on validation)`."""
+        return f"positive at {self.threshold:.3g} or above ({self.reason})"
+
+    @property
+    def reason(self) -> str:
+        """What it was chosen for, and on which images, in words."""
         where = "shifted validation" if self.chosen_on == SHIFTED else self.chosen_on
-        reason = f"{self.name} on {where}" if where else "the more probable class"
-        return f"positive at {self.threshold:.3g} or above ({reason})"
+        return f"{self.name} on {where}" if where else "the more probable class"
 
     @property
     def finding_words(self) -> str:
@@ -326,6 +330,14 @@ class Winner:
         names = [trial_name(number) for number in self.trials]
         what = f"trial {names[0]}" if len(names) == 1 else f"the mean of trials {', '.join(names)}"
         return what + (f", {self.how_calibrated}" if self.calibrated_on else "")
+
+    @property
+    def how_decided(self) -> str:
+        """How its probabilities become a decision, in words."""
+        reasons = dict.fromkeys(point.reason for point in self.finding_points if point.chosen_on)
+        if self.finding_points:
+            return f"each finding at its own threshold ({', '.join(reasons) or '0.5'})"
+        return self.operating_point.words if len(self.bias) == 2 else "the most probable class"
 
     @property
     def how_calibrated(self) -> str:

@@ -9,7 +9,7 @@ from search.evaluate.checklist import FOR_THE_AUTHOR, fill_checklist, read_guide
 from search.evaluate.facts import data_facts, list_facts
 from search.evaluate.subgroups import Subgroup
 from search.plan.settings import Settings
-from search.record import Evaluation, Look, Rate, RunRecord, TrialRecord, Winner
+from search.record import Evaluation, FindingScore, Look, OperatingPoint, Rate, RunRecord, TrialRecord, Winner
 
 SCORED = Evaluation(
     2, "test", "best", 1, 263, 0.5, 0.9, 0.9, 0.95, 0.9, 0.9, [[1]], patients=200, accuracy_low=0.85, accuracy_high=0.94
@@ -83,6 +83,25 @@ def test_a_split_that_a_table_states_is_not_said_to_be_drawn() -> None:
     run.data["stated_split"] = True
     assert data_facts(run)["partition"] == "The table of labels says which images train and validate."
     assert "disjoint" not in data_facts(run)
+
+
+def test_facts_on_several_findings_speak_of_findings_and_of_nothing_that_such_a_run_lacks() -> None:
+    run = make_run()
+    run.config["data"]["task"] = "multilabel"
+    run.data["images"] = {"train": 80, "validation": 15, "test": 25}
+    found = (FindingScore(20, 0.8, 0.5), FindingScore(0, None, None))
+    scored = dataclasses.replace(SCORED, auc=0.8, average_precision=0.5, findings=found)
+    winner = dataclasses.replace(WINNER, evaluations=(scored,), finding_points=(OperatingPoint(),) * 2)
+    facts = list_facts(run, MEMBERS, winner)
+    assert facts["counts"].startswith("Images: train 80 (25 normal, 75 pneumonia); validation 15 (")
+    assert facts["labels"].startswith("The findings come from ")
+    assert "the same share of each finding" in facts["partition"]
+    assert facts["internal"] == (
+        "test: mean AUC 0.8000, mean average precision 0.5000, over 1 of 2 findings; loss 0.500 (263 images of 200 "
+        "patients)."
+    )
+    assert "failures" not in facts
+    assert not {"gallery", "accuracy", "ROC", "class,"} & set(" ".join(facts.values()).split())
 
 
 def test_what_the_records_do_not_know_is_marked_for_the_author(facts: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """The data set as Croissant, validated by the reference implementation."""
 
+import csv
 import json
 import shutil
 import warnings
@@ -9,6 +10,7 @@ import pytest
 
 from data_pipeline.dataset import Dataset
 from search.export.__main__ import main
+from search.export.croissant import image_table
 from search.record import RunFolder
 from tests.data_pipeline.conftest import SAMPLE
 
@@ -41,6 +43,14 @@ def test_the_reference_implementation_reads_the_description_and_the_table(
     splits = [record["images/split"].decode() for record in records]
     counts = {part: sum(numbers) for part, numbers in small_dataset.split.counts(manifest).items()}
     assert {part: splits.count(part) for part in counts} == counts
+
+
+def test_an_image_has_the_findings_that_it_shows(findings_dataset: Dataset) -> None:
+    manifest = findings_dataset.manifest
+    table = list(csv.DictReader(image_table(manifest, ["train"] * len(manifest.rows)).splitlines()))
+    labels = {row["image"]: row["label"] for row in table}
+    assert labels == {row.image_id: manifest.label_name(row) for row in manifest.rows}
+    assert {"no finding", "pneumonia", "dark", "pneumonia, dark"} <= set(labels.values())
 
 
 def test_the_files_are_found_where_the_description_lies(described: Path, small_dataset: Dataset) -> None:

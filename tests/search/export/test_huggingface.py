@@ -1,5 +1,6 @@
 """The folder for the Hugging Face hub."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 from search.evaluate.exported import open_winner
 from search.export.__main__ import main
 from search.export.huggingface import LICENCE_LINE, card_header
-from search.record import Evaluation, RunFolder, RunRecord
+from search.record import Evaluation, FindingScore, RunFolder, RunRecord
 
 RUN = RunRecord("one", 0.0, "", "val_loss", ("normal", "pneumonia"), {}, {}, {})
 SCORED = Evaluation(2, "test", "best", 1, 263, 0.5, 0.91234, 0.9, 0.95, None, 0.75, [[100, 40], [41, 82]])
@@ -33,6 +34,14 @@ def test_a_header_lists_the_scores_on_every_set_and_leaves_the_licence_to_the_au
     assert scores == {
         "accuracy": 0.9123, "balanced_accuracy": 0.9, "roc_auc": 0.95, "specificity": 0.75, "loss": 0.5
     }  # fmt: skip
+
+
+def test_a_header_of_several_findings_has_their_means_alone() -> None:
+    run = dataclasses.replace(RUN, config={"data": {"task": "multilabel"}})
+    header = read_header(card_header(run, [dataclasses.replace(SCORED, findings=(FindingScore(9, 0.95, 0.5),) * 2)]))
+    (result,) = header["model-index"][0]["results"]
+    assert {each["name"]: each["value"] for each in result["metrics"]} == {"mean auc": 0.95, "mean loss": 0.5}
+    assert header["metrics"] == ["roc_auc", "average_precision", "loss"]
 
 
 def test_the_folder_is_a_winner_that_predict_opens(exported_run: RunFolder, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search.record import Evaluation, FindingScore, TrialRecord, Winner, from_json, to_json
+from search.record import Evaluation, FindingScore, OperatingPoint, TrialRecord, Winner, from_json, to_json
 from search.record.folder import read_evaluation
 from tests.conftest import make_epoch
 
@@ -75,3 +75,14 @@ def test_a_winner_says_what_it_is_and_why_it_is_calibrated() -> None:
     assert several.why_calibrated.endswith("from 0.5000 to 0.2500")
     by_the_copy = dataclasses.replace(several, evaluations=(make_evaluation("shifted"),))
     assert by_the_copy.why_calibrated.startswith("on images changed in a way")
+
+
+def test_a_winner_says_how_it_decides() -> None:
+    two = Winner((7,), "", 1.0, (0.0, 0.0), (), operating_point=OperatingPoint("sensitivity 0.9", 0.25, "validation"))
+    assert two.how_decided == "positive at 0.25 or above (sensitivity 0.9 on validation)"
+    three = Winner((7,), "", 1.0, (0.0, 0.0, 0.0), ())
+    assert three.how_decided == "the most probable class"
+    points = OperatingPoint("Youden's index", 0.1, "shifted"), OperatingPoint()
+    assert dataclasses.replace(two, finding_points=points).how_decided == (
+        "each finding at its own threshold (Youden's index on shifted validation)"
+    )
