@@ -7,6 +7,7 @@ that table. Source: DICOM PS3.3, C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.5.
 
 import io
 import logging
+import textwrap
 import warnings
 from dataclasses import replace
 from functools import cache
@@ -85,8 +86,7 @@ def render(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
         return _render(dataset)
     # pydicom and the codecs raise errors of many kinds for a file that breaks a rule; each means that it is unusable
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(f"cannot be decoded: {type(error).__name__}: {reason}") from error
+        raise DataError(f"cannot be decoded: {type(error).__name__}: {_in_short(error)}") from error
 
 
 @cache
@@ -104,6 +104,11 @@ def _pydicom() -> ModuleType:
     return pydicom
 
 
+def _in_short(error: Exception) -> str:
+    """An error's words on one line, cut between two of them."""
+    return textwrap.shorten(str(error), 160, placeholder=" ...")
+
+
 def _read(data: bytes, tags: list[str] | None = None) -> "Dataset":
     pydicom = _pydicom()
     try:
@@ -114,7 +119,7 @@ def _read(data: bytes, tags: list[str] | None = None) -> "Dataset":
             known = {(True, True): "ImplicitVRLittleEndian", (False, True): "ExplicitVRLittleEndian"}
             meta.TransferSyntaxUID = getattr(pydicom.uid, known.get((implicit, little), "ExplicitVRBigEndian"))
     except Exception as error:  # as in `render`
-        raise DataError(f"damaged DICOM file: {' '.join(str(error).split())[:160]}") from error
+        raise DataError(f"damaged DICOM file: {_in_short(error)}") from error
     return dataset  # type: ignore[no-any-return]
 
 

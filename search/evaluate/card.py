@@ -43,6 +43,8 @@ def winner_lines(winner: Winner) -> Iterator[str]:
             f"{entry.dataset}: balanced accuracy {entry.balanced_accuracy:.3f}{ranking}, accuracy {entry.accuracy:.3f} "
             f"({_interval_words(entry)}), loss {entry.loss:.3f}{rates}"
         )
+    if winner.finding_points:
+        yield f"called present: {winner.how_decided}"
     if winner.operating_point.chosen_on or winner.prevalence is not None:
         yield f"operating point: {winner.operating_point.words}"
         for each in winner.decisions:

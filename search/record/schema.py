@@ -334,9 +334,10 @@ class Winner:
     @property
     def how_decided(self) -> str:
         """How its probabilities become a decision, in words."""
-        reasons = dict.fromkeys(point.reason for point in self.finding_points if point.chosen_on)
         if self.finding_points:
-            return f"each finding at its own threshold ({', '.join(reasons) or '0.5'})"
+            reasons = dict.fromkeys(point.reason for point in self.finding_points if point.chosen_on)
+            rule = f"{', '.join(reasons)}, or 0.5 where that tells none" if reasons else "0.5: validation tells none"
+            return f"each finding at its own threshold ({rule})"
         return self.operating_point.words if len(self.bias) == 2 else "the most probable class"
 
     @property

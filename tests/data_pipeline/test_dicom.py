@@ -221,8 +221,8 @@ def test_several_frames_colours_and_no_pixels(tmp_path: Path) -> None:
 
 def test_a_truncated_file_is_told(tmp_path: Path) -> None:
     data = content(make_dataset(sample_pixels()), tmp_path)
-    with pytest.raises(DataError, match=r"cannot be decoded: .*less than expected"):
-        render(data[: len(data) // 2])
+    with pytest.raises(DataError, match=r"cannot be decoded: .*less than expected.*[a-z] \.\.\.$"):
+        render(data[: len(data) // 2])  # a long reason ends with a whole word
     with pytest.raises(DataError, match=r"DICOM|pixels"):
         render(data[:300])
 

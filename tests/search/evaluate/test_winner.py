@@ -227,6 +227,8 @@ def test_a_finding_is_calibrated_where_that_helps_images_it_was_not_fitted_on(tm
     assert len(edema.held_out_losses) == 2
     assert hernia == FindingCalibration()
     assert winner.what == "trial 0000, 1 of 3 findings calibrated on validation"
+    decided = "called present: each finding at its own threshold (Youden's index on validation, or 0.5 where that"
+    assert any(line.startswith(decided) for line in winner_lines(winner))
     card = folder.read("winner", "card.md").decode()
     assert "calibration clearly lowers the loss of 1 of 2 findings with images" in card
     assert f"the sigmoid of: mass {mass.slope:.3f} logit p" in card

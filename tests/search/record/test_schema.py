@@ -84,5 +84,5 @@ def test_a_winner_says_how_it_decides() -> None:
     assert three.how_decided == "the most probable class"
     points = OperatingPoint("Youden's index", 0.1, "shifted"), OperatingPoint()
     assert dataclasses.replace(two, finding_points=points).how_decided == (
-        "each finding at its own threshold (Youden's index on shifted validation)"
+        "each finding at its own threshold (Youden's index on shifted validation, or 0.5 where that tells none)"
     )
