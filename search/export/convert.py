@@ -1,6 +1,5 @@
 """A winner as an ONNX or LiteRT model, compared with the original on images before it is kept."""
 
-import importlib.util
 import io
 import tempfile
 import warnings
@@ -18,6 +17,7 @@ from search.driver.environment import recorded_onednn, set_onednn
 from search.driver.screen import chatter_to
 from search.evaluate.exported import ExportedWinner, open_winner
 from search.evaluate.signature import SIGNATURE
+from search.export.packages import check_packages
 from search.plan.settings import SettingsError
 from search.record import VALIDATION
 from search.trial.process import prepare_process
@@ -74,7 +74,7 @@ def convert_winner(target_format: Format, cache: Path, run: str, target: Path) -
         RecordError: the run has no winner.
         SettingsError: a package is missing, or the converted model answers differently; it is not kept then.
     """
-    check_packages(target_format)
+    check_packages(target_format.title, target_format.packages)
     winner = open_winner(run)
     images = parity_images(winner, cache)
     set_onednn(None if winner.run is None else recorded_onednn(winner.run.environment))
@@ -91,21 +91,6 @@ def convert_winner(target_format: Format, cache: Path, run: str, target: Path) -
         f"Compared on {len(images.pixels)} {images.source} images: the largest difference of a probability is "
         f"{difference:.1e} (at most {TOLERANCE:.0e} is accepted)",
     ]
-
-
-def check_packages(target_format: Format) -> None:
-    """Check that what a format needs is installed.
-
-    Raises:
-        SettingsError: it is not.
-    """
-    missing = [name for module, name in target_format.packages.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise SettingsError(
-            f"An export to {target_format.title} needs {' and '.join(target_format.packages.values())}. Received: an "
-            f"environment without {' and '.join(missing)}. Install them: "
-            'pip install --constraint constraints.txt --editable ".[export]"'
-        )
 
 
 def parity_images(winner: ExportedWinner, cache: Path) -> ParityImages:

@@ -24,8 +24,6 @@ _METRICS = {
     "specificity": "specificity",
     "loss": "loss",
 }
-# Of several findings an image, the means over findings; the other scores would be at a probability of 0.5.
-_OF_FINDINGS = ("auc", "average_precision", "loss")
 
 
 def write_huggingface(run: str, target: Path) -> list[str]:
@@ -65,27 +63,25 @@ def write_huggingface(run: str, target: Path) -> list[str]:
 
 def card_header(run: RunRecord, evaluations: Sequence[Evaluation]) -> str:
     """The header of a card: what the hub lists and searches, in YAML between lines of three hyphens."""
-    names = _OF_FINDINGS if run.is_multilabel else tuple(_METRICS)
     header = {
         "library_name": "keras",
         "pipeline_tag": "image-classification",
         "tags": ["keras", "image-classification", "medical-imaging", "xray-search"],
-        "metrics": [_METRICS[name] for name in names],
-        "model-index": [{"name": run.name, "results": [_result(run.name, each, names) for each in evaluations]}],
+        "metrics": list(dict.fromkeys(_METRICS[name] for each in evaluations for name in each.scores)),
+        "model-index": [{"name": run.name, "results": [_result(run.name, each) for each in evaluations]}],
     }
     text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
     return f"---\n{LICENCE_LINE}\n{text}---\n\n"
 
 
-def _result(run: str, each: Evaluation, names: Sequence[str]) -> dict[str, Any]:
-    """One entry of the hub's model-index: the scores of these names on a set of images."""
+def _result(run: str, each: Evaluation) -> dict[str, Any]:
+    """One entry of the hub's model-index: the scores on a set of images."""
     mean = "mean " if each.findings else ""
     return {
         "task": {"type": "image-classification"},
         "dataset": {"name": f"{each.dataset}, {each.images} images", "type": f"{run}-{each.dataset}"},
         "metrics": [
             {"type": _METRICS[name], "name": f"{mean}{name.replace('_', ' ')}", "value": round(value, 4)}
-            for name in names
-            if (value := getattr(each, name)) is not None
+            for name, value in each.scores.items()
         ],
     }

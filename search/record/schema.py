@@ -203,6 +203,14 @@ class Evaluation:
     accuracy_high: float | None = None
     findings: tuple[FindingScore, ...] = ()
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """The scores that are defined, by name; of several findings those whose means say something."""
+        names = ["loss", "auc", "average_precision"]
+        if not self.findings:
+            names += ["accuracy", "balanced_accuracy", "sensitivity", "specificity"]
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
 
 @dataclass(frozen=True)
 class OperatingPoint:

@@ -12,7 +12,7 @@ from data_pipeline.dataset import Dataset
 from search.evaluate.exported import open_winner
 from search.export import convert
 from search.export.__main__ import main
-from search.export.convert import LITERT, ONNX, ParityImages, check_packages, check_parity, parity_images
+from search.export.convert import LITERT, ONNX, ParityImages, check_parity, parity_images
 from search.plan.settings import SettingsError
 from search.record import RunFolder
 
@@ -69,12 +69,6 @@ def test_a_difference_above_the_tolerance_is_an_error(difference: float) -> None
     check_parity(ONNX, 1e-4, images)
     with pytest.raises(SettingsError, match=r"use model\.keras, or another format"):
         check_parity(ONNX, difference, images)
-
-
-def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
-    absent = dataclasses.replace(ONNX, packages={"no_such_module": "no-such-package", "json": "json"})
-    with pytest.raises(SettingsError, match=r"without no-such-package\. Install them: pip install .*\[export\]"):
-        check_packages(absent)
 
 
 def test_a_layer_that_the_format_does_not_have_is_one_message(exported_run: RunFolder, tmp_path: Path) -> None:

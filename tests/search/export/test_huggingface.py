@@ -41,7 +41,7 @@ def test_a_header_of_several_findings_has_their_means_alone() -> None:
     header = read_header(card_header(run, [dataclasses.replace(SCORED, findings=(FindingScore(9, 0.95, 0.5),) * 2)]))
     (result,) = header["model-index"][0]["results"]
     assert {each["name"]: each["value"] for each in result["metrics"]} == {"mean auc": 0.95, "mean loss": 0.5}
-    assert header["metrics"] == ["roc_auc", "average_precision", "loss"]
+    assert header["metrics"] == ["loss", "roc_auc"]
 
 
 def test_the_folder_is_a_winner_that_predict_opens(exported_run: RunFolder, tmp_path: Path) -> None:
