@@ -208,8 +208,28 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
             sets, while they are decoded.
 
     Raises:
-        DataError: Nothing was found, a class is missing, too many files are bad, an outside test set cannot be
-        labelled with these classes, or the cache cannot be written.
+        DataError: Nothing was found, a class is missing, too many files are bad, the images cannot be split, an outside
+        test set cannot be labelled with these classes, or the cache cannot be written.
+    """
+    manifest, pool, test = read_dataset(settings, progress)
+    extra_tests = {
+        name: prepare_extra_test(name, given, manifest.classes, settings, progress)
+        for name, given in settings.extra_tests.items()
+    }
+    return Dataset(manifest, split_pool(manifest, settings.split), pool, test, extra_tests)
+
+
+def read_dataset(
+    settings: DataSettings, progress: Progress | None = None
+) -> tuple[Manifest, PreparedImages, PreparedImages]:
+    """The images, decoded and checked, of the pool and of the test set; nothing is split yet.
+
+    Args:
+        settings: As `prepare_dataset`.
+        progress: As there.
+
+    Raises:
+        DataError: As there, but for splits and outside test sets.
     """
     listed = list_dataset(settings)
     pool, test = _prepare_pools(listed, settings, progress)
@@ -227,11 +247,7 @@ def prepare_dataset(settings: DataSettings, progress: Progress | None = None) ->
     manifest = _mark_twins(checked, pool, test)
     _check_bad(manifest, settings)
     check_classes(manifest, TABLE_ADVICE if is_table(settings.labels) else EXPECTED_LAYOUT)
-    extra_tests = {
-        name: prepare_extra_test(name, given, manifest.classes, settings, progress)
-        for name, given in settings.extra_tests.items()
-    }
-    return Dataset(manifest, split_pool(manifest, settings.split), pool, test, extra_tests)
+    return manifest, pool, test
 
 
 def _prepare_pools(

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_pipeline.dataset import Dataset, DataSettings, list_notices, prepare_dataset
+from data_pipeline.dataset import DataSettings, list_notices, read_dataset
 from data_pipeline.folders import KINDS, LABEL_SCHEMES
 from data_pipeline.manifest import MULTICLASS, MULTILABEL, TASKS, DataError, ImageRow, Manifest
 from data_pipeline.outliers import find_outliers
 from data_pipeline.patients import AUTO
+from data_pipeline.preprocess import PreparedImages
 from data_pipeline.shortcuts import PROPERTIES, shortcut_aucs
-from data_pipeline.split import Split
+from data_pipeline.split import Split, split_pool
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,19 +54,25 @@ def print_scan(arguments: Sequence[str] | None = None) -> int:
         )
         with Progress(console=console, transient=True) as bar:
             task = bar.add_task("Decoding")
-            dataset = prepare_dataset(settings, lambda done, total: bar.update(task, completed=done, total=total))
+            found = read_dataset(settings, lambda done, total: bar.update(task, completed=done, total=total))
     except DataError as error:
         console.print(str(error), style="red", markup=False)
         return 1
-    manifest = dataset.manifest
+    manifest = found[0]
     console.print(f"{manifest.root}, fingerprint {manifest.fingerprint[:12]}", markup=False)
-    console.print(_count_table(manifest, dataset.split))
-    for notice in list_notices(manifest, dataset.split, settings):
-        console.print(notice, markup=False)
-    for line in (*list_remarks(manifest), *list_outliers(dataset)):
+    status = 0
+    try:
+        split = split_pool(manifest, settings.split)
+        console.print(_count_table(manifest, split))
+        for notice in list_notices(manifest, split, settings):
+            console.print(notice, markup=False)
+    except DataError as error:  # all else can be said of the images that are too few
+        console.print(str(error), style="red", markup=False)
+        status = 1
+    for line in (*list_remarks(manifest), *list_outliers(*found)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(_shortcut_table(dataset))
-    return 0
+    console.print(_shortcut_table(*found))
+    return status
 
 
 def _build_parser(cache: str) -> argparse.ArgumentParser:
@@ -126,12 +133,11 @@ def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], title: str) -> 
     return table
 
 
-def _shortcut_table(dataset: Dataset) -> "Table":
+def _shortcut_table(manifest: Manifest, pool: PreparedImages, test: PreparedImages) -> "Table":
     """How well properties that are no sign of a disease separate the classes, in the pool and in the test set."""
-    manifest = dataset.manifest
     # of two classes, one is enough
     shown = range(len(manifest.classes)) if len(manifest.classes) > 2 or manifest.is_multilabel else (1,)
-    parts = {"train": (manifest.pool_rows, dataset.pool), "test": (manifest.test_rows, dataset.test)}
+    parts = {"train": (manifest.pool_rows, pool), "test": (manifest.test_rows, test)}
     found = {name: shortcut_aucs(rows, images.open(), manifest.classes) for name, (rows, images) in parts.items()}
     heads = ["shortcut", *(f"{manifest.classes[place]}, {name}" for place in shown for name in parts)]
     lines = [
@@ -165,10 +171,10 @@ def list_remarks(manifest: Manifest) -> Iterator[str]:
     )
 
 
-def list_outliers(dataset: Dataset) -> Iterator[str]:
+def list_outliers(manifest: Manifest, pool: PreparedImages, test: PreparedImages) -> Iterator[str]:
     """Images that do not fit the set, one line each: the pool and the test set together are one set."""
-    rows = (*dataset.manifest.pool_rows, *dataset.manifest.test_rows)
-    found = find_outliers(chain(dataset.pool.open(), dataset.test.open()))
+    rows = (*manifest.pool_rows, *manifest.test_rows)
+    found = find_outliers(chain(pool.open(), test.open()))
     for what, places in (
         ("Black and white seem exchanged, unlike in most images", found.inverted),
         ("Blank", found.blank),

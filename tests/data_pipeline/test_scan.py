@@ -50,6 +50,18 @@ def test_command_fails_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "No usable image" in capsys.readouterr().out
 
 
+def test_command_says_of_too_few_images_why_there_is_no_split_and_what_they_are(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = min((root / "train/NORMAL").iterdir())  # of three
+    first.write_bytes(NORMAL[5].read_bytes()[:2000])
+    assert print_scan([str(root), "--cache", str(tmp_path / "cache")]) == 1
+    printed = capsys.readouterr().out
+    assert "Validation takes at most a third of each class" in printed
+    assert f"{first.name}: truncated" in printed
+    assert "Unlike all others: " in printed
+
+
 def test_command_reads_a_table(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = sorted(path.name for path in root.rglob("*.jpeg"))
     lines = [f"{name},{'sick' if name.startswith('person') else 'well'}" for name in names]
