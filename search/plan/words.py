@@ -123,7 +123,12 @@ def load_settings(words: Sequence[str | Word]) -> Settings:
         given.append(Word("search.num_trials", UNLIMITED, ""))
     if value_of(given, "data.task") == MULTILABEL and value_of(given, "search.metric") is None:
         given.append(Word("search.metric", FINDING_METRIC, ""))
-    return _settings(_with_repeats(_replaced(config, given), given))
+    labels, space = config["data"]["labels"], config["space"]
+    replaced = _replaced(config, given)
+    if replaced["data"]["labels"] != labels and value_of(given, "space.question") is None:
+        # the space file speaks of the classes of its own labels
+        replaced["space"]["question"] = f"Which configuration of the space {space['name']} is best for these images?"
+    return _settings(_with_repeats(replaced, given))
 
 
 def _with_repeats(config: dict[str, Any], words: Iterable[Word]) -> dict[str, Any]:

@@ -214,6 +214,15 @@ def test_parsed_words_stay_as_they_are() -> None:
     assert (cluster.mode, others) == ("local", words)
 
 
+def test_a_question_about_other_classes_than_the_images_have_is_not_asked() -> None:
+    asked = load_settings(["space=plain2", "data.root=/x"]).space.question
+    assert "pneumonia" in asked
+    assert load_settings(["space=plain2", "data.labels=two_class"]).space.question == asked
+    other = load_settings(["space=plain2", "data.root=/x", "data.labels=findings.csv"]).space.question
+    assert other == "Which configuration of the space plain2 is best for these images?"
+    assert load_settings(["space=plain2", "data.labels=folders", "space.question=Why?"]).space.question == "Why?"
+
+
 def test_single_settings_are_replaced_by_the_same_grammar() -> None:
     settings = load_settings([])
     assert changed_settings(settings, ["data.root=~x (1)"]).data.root == "~x (1)"
