@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -53,10 +54,10 @@ def write_mlflow(run: str, uri: str) -> list[str]:
         for trial in trials:
             _log_trial(client, experiment, parent, trial)
     except MlflowException as error:
-        reason = str(error).partition("\n")[0]
+        reason = textwrap.shorten(str(error), 160, placeholder=" ...")
         raise SettingsError(
-            "--to mlflow is followed by an address that MLflow tracks runs at, such as http://localhost:5000. "
-            f"Received: {uri} ({reason}). Check the address and that its server runs."
+            "--to mlflow is followed by what MLflow tracks at: its server (http://localhost:5000) or a database "
+            f"(sqlite:///mlflow.db). Received: {uri} ({reason}). Check it, and that the server runs."
         ) from error
     return [f"Logged to {uri}, experiment {EXPERIMENT}: run {about.name}, and below it {len(trials)} trials"]
 
