@@ -139,13 +139,28 @@ def _check_task(data: DataSettings) -> None:
     if not data.is_multilabel:
         return
     method = data.split.method
-    for is_wrong, rule, received in (
-        (not is_table(data.labels), "takes its labels from a table", f"data.labels={data.labels}"),
-        (data.positive != AUTO, "has no positive class: every finding is one", f"data.positive={data.positive}"),
-        (method != "stratified", "draws validation by finding (stratified)", f"data.split.method={method}"),
+    for is_wrong, rule, received, step in (
+        (
+            not is_table(data.labels),
+            "takes its labels from a table",
+            f"data.labels={data.labels}",
+            "Write data.labels=FILE.csv",
+        ),
+        (
+            data.positive != AUTO,
+            "has no positive class: every finding is one",
+            f"data.positive={data.positive}",
+            "Leave it out",
+        ),
+        (
+            method != "stratified",
+            "draws validation by finding (stratified)",
+            f"data.split.method={method}",
+            "Add data.split.method=stratified",  # a space may have set the other
+        ),
     ):
         if is_wrong:
-            raise DataError(f"data.task=multilabel {rule}. Received: {received}. Leave out one of the two.")
+            raise DataError(f"data.task=multilabel {rule}. Received: {received}. {step}, or leave data.task out.")
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,10 @@ def _notes(
         findings[label].append(finding)
     if classes.rest is not None:
         findings[classes.rest].append("all others")
-    made_of = "; ".join(f"{name}: {', '.join(findings[label])}" for label, name in enumerate(classes.names))
+    made_of = "; ".join(
+        name if findings[label] == [finding_key(name)] else f"{name}: {', '.join(findings[label])}"
+        for label, name in enumerate(classes.names)
+    )
     present = {finding_key(finding) for row in table.rows for finding in row.present | row.uncertain}
     missing = sorted(classes.by_finding.keys() - present)
     notes = [

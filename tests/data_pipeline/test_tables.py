@@ -442,6 +442,7 @@ def test_an_image_may_show_several_findings(tmp_path: Path) -> None:
     assert manifest.label_name(manifest.rows[1]) == "no finding"
     assert reasons(manifest)["00000006_000.png"] == "the label is blank"
     assert "Findings of no image that could train, which are left out: Hernia." in manifest.notes
+    assert "Findings, Consolidation; Edema; Effusion; Mass; Pneumonia." in manifest.notes
     other = replace(manifest.rows[0], findings=(1,))
     assert replace(manifest, rows=(other, *manifest.rows[1:])).fingerprint != manifest.fingerprint
 
@@ -474,7 +475,7 @@ def test_uncertain_findings_of_several(tmp_path: Path, uncertain: str, expected:
         ({"task": "several"}, "data.task is one of multiclass, multilabel. Received: 'several'"),
         ({"labels": "two_class"}, "takes its labels from a table. Received: data.labels=two_class"),
         ({"positive": "Mass"}, "has no positive class"),
-        ({"split": SplitSettings("balanced")}, r"by finding \(stratified\). Received: data.split.method=balanced"),
+        ({"split": SplitSettings("balanced")}, r"Received: data.split.method=balanced. Add data.split.method=stratified"),
     ],
 )
 def test_what_does_not_go_with_several_findings_is_refused(given: dict[str, Any], message: str) -> None:
