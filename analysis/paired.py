@@ -90,10 +90,15 @@ def _sign_flip_p(sizes: NDArray[np.int64], observed: int) -> float:
 def delong_auc(positive: ArrayLike, scores: ArrayLike, patients: NDArray[np.integer]) -> Estimate:
     """The area under the ROC curve with DeLong's interval, in [0, 1]; NaN where a class has no image.
 
+    An area of 0 or 1, and one with a single patient in a class, has no interval: its variance cannot be estimated.
+
     Source: DeLong, DeLong and Clarke-Pearson 1988; Obuchowski 1997 (clustered images).
     """
-    areas, covariance = _delong(np.asarray(positive, bool), np.asarray(scores, np.float64)[None], patients)
-    return _normal_estimate(areas[0], covariance[0, 0], clip=True)
+    shown = np.asarray(positive, bool)
+    areas, covariance = _delong(shown, np.asarray(scores, np.float64)[None], patients)
+    fewest = min(count_patients(patients[shown]), count_patients(patients[~shown]))
+    known = fewest > 1 and 0 < areas[0] < 1
+    return _normal_estimate(areas[0], covariance[0, 0] if known else np.nan, clip=True)
 
 
 def delong_comparison(
@@ -157,7 +162,9 @@ def _sums_of_squares(first: Floats, second: Floats, patients: NDArray[np.integer
 def _normal_estimate(value: float, variance: float, clip: bool) -> Estimate:
     half = Z * float(np.sqrt(variance))
     low, high = float(value) - half, float(value) + half
-    return Estimate(float(value), max(low, 0.0), min(high, 1.0)) if clip else Estimate(float(value), low, high)
+    if clip:
+        low, high = np.clip([low, high], 0.0, 1.0).tolist()  # NaN stays
+    return Estimate(float(value), low, high)
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -62,6 +62,22 @@ def test_delong_without_one_class_is_undefined():
     assert np.isnan([alone.first.value, alone.p_value]).all()
 
 
+@pytest.mark.parametrize(
+    ("positive", "scores", "area"),
+    [
+        ([True, True, False, False, False], [0.9, 0.8, 0.1, 0.2, 0.3], 1.0),  # in order
+        ([True, False, False, False, False], [0.25, 0.1, 0.2, 0.3, 0.4], 0.5),  # one positive
+        ([True, True, True, True, False], [0.25, 0.1, 0.2, 0.3, 0.22], 0.5),  # one negative
+    ],
+)
+def test_delong_has_no_interval_where_it_cannot_estimate_the_variance(positive, scores, area):
+    found = paired.delong_auc(positive, scores, np.arange(5))
+    assert found.value == area
+    assert np.isnan([found.low, found.high]).all()
+    ten = paired.delong_auc(positive * 2, [*scores, *scores[::-1]], np.arange(10))
+    assert 0 <= ten.low < ten.value < ten.high <= 1
+
+
 def test_delong_of_a_classifier_with_itself_finds_no_difference():
     labels, probabilities = drawn_trial(1)
     found = paired.delong_comparison(labels == 1, probabilities[:, 1], probabilities[:, 1], np.arange(200))
