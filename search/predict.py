@@ -63,7 +63,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "--finding",
         metavar="NAME",
         help="with --explain, of a winner that tells several findings: the one that Grad-CAM is of (default: the most "
-        "probable one of each image)",
+        "probable one of those called present)",
     )
     parser.add_argument(
         "--similar",

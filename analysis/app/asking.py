@@ -79,7 +79,7 @@ def ask(run_url: str, name: str, content: bytes, cache: str = "", finding: str =
         name: of the file; it is shown and no path is made of it.
         content: of the file.
         cache: folder of the prepared images; empty for the default.
-        finding: of several, the one that Grad-CAM is of; empty for the most probable one.
+        finding: of several, the one that Grad-CAM is of; empty for the most probable one that is called present.
     """
     with tempfile.TemporaryDirectory(prefix="xray-ask-") as scratch:
         image, pictures = Path(scratch, "image"), Path(scratch, "pictures")

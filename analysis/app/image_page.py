@@ -42,7 +42,7 @@ def image_page(run: Run) -> list[Component]:
     shown = html.Label(
         [
             "Show what speaks for ",
-            dcc.Dropdown([*findings], id="image-finding", placeholder="the most probable finding"),
+            dcc.Dropdown([*findings], id="image-finding", placeholder="the most probable one called present"),
         ],
         style={} if findings else hidden,
     )
@@ -146,8 +146,8 @@ def _findings(reply: Reply) -> Component:
         html.Tr(
             [
                 html.Td(name),
-                html.Td(f"{p:.3f}", className="number"),
-                html.Td(f"{threshold:.3g}", className="number"),
+                html.Td(f"{p:.4f}", className="number"),
+                html.Td(f"{threshold:.4f}", className="number"),
                 html.Td("yes" if p >= threshold else ""),
             ]
         )

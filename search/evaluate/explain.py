@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from search.evaluate.answers import Answer, Answered
+from search.evaluate.answers import JOINT, Answer, Answered
 from search.evaluate.gallery import grad_cam, overlay, png
 from search.evaluate.similar import TrainingImages
 from search.record import OperatingPoint, to_json
@@ -39,7 +39,7 @@ class Explanation:
         picture: the image as the model saw it.
         cam: Grad-CAM over it.
         cam_of: what Grad-CAM is of: the class that was decided on; of several findings the one that was asked for, else
-            the most probable one.
+            the most probable one of those that are called present, or of all where none is.
         similar: training images, the most similar first.
     """
 
@@ -63,7 +63,7 @@ class Explainer:
         training: the training images; None where they are not at hand or not asked for.
         most: similar training images an answer.
         finding_points: of several findings an image, where each is called present.
-        finding: of these, the one that Grad-CAM is of; empty for the most probable one of each image.
+        finding: of these, the one that Grad-CAM is of; empty for the one that `Explanation.cam_of` says.
         explained: what was written.
     """
 
@@ -87,10 +87,16 @@ class Explainer:
         name = f"{len(self.explained):05d}-{_plain_name(answer.file)}"
         cam_of = answer.decision
         if self.finding_points:
-            cam_of = self.finding or self.classes[int(np.argmax(answer.probabilities))]
+            cam_of = self.finding or self._foremost(answer)
         heat = grad_cam(self.model, pixels[None], np.array([self.classes.index(cam_of)]))[0]
         picture, cam = self._write(name, pixels), self._write(f"{name}-cam", overlay(pixels, heat))
         self.explained.append(Explanation(answer, picture, cam, cam_of, self._similar(name, pixels)))
+
+    def _foremost(self, answer: Answer) -> str:
+        """The most probable finding of those that are called present, or of all where none is."""
+        present = answer.decision.split(JOINT)
+        named = list(zip(self.classes, answer.probabilities, strict=True))
+        return max([each for each in named if each[0] in present] or named, key=lambda each: each[1])[0]
 
     def close(self) -> None:
         """Write `explained.json`, which names the pictures of each file."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -331,13 +330,16 @@ def _attach_calibration(p: "keras.KerasTensor", winner: Winner) -> "keras.KerasT
     """The winner's calibration as layers: on the probability of class 1, (B, 1), of each class or finding, (B, K)."""
     import keras
 
+    def change(values: "keras.KerasTensor", slopes: Sequence[float], biases: Sequence[float]) -> "keras.KerasTensor":
+        # a layer holds its numbers: tensors in an operation would be inputs of the model in ONNX
+        return keras.layers.Rescaling(list(slopes), list(biases), dtype="float32")(values)
+
     clipped = keras.ops.clip(p, 1e-7, 1.0 - 1e-7)
     log_p = keras.ops.log(clipped)
     if p.shape[-1] > 1 and not winner.finding_calibrations:
-        return keras.ops.softmax(winner.slope * log_p + keras.ops.convert_to_tensor(winner.bias, "float32"))
+        return keras.ops.softmax(change(log_p, [winner.slope] * len(winner.bias), winner.bias))
     odds = log_p - keras.ops.log(1.0 - clipped)
     if not winner.finding_calibrations:
         return keras.ops.sigmoid(winner.slope * odds + winner.bias[1])
     slopes, biases = zip(*((each.slope, each.bias) for each in winner.finding_calibrations), strict=True)
-    as_tensor = partial(keras.ops.convert_to_tensor, dtype="float32")
-    return keras.ops.sigmoid(odds * as_tensor(slopes) + as_tensor(biases))
+    return keras.ops.sigmoid(change(odds, slopes, biases))

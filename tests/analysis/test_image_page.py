@@ -90,9 +90,9 @@ def test_findings_are_shown_with_their_thresholds_those_called_present_first() -
     parts = answer_parts(told, None)
     table = next(part for part in parts if isinstance(part, html.Table))
     assert [text_of(row).split() for row in table.children[1].children] == [
-        ["hernia", "0.300", "0.2", "yes"],
-        ["edema", "0.200", "0.1", "yes"],
-        ["mass", "0.500", "0.6"],
+        ["hernia", "0.3000", "0.2000", "yes"],
+        ["edema", "0.2000", "0.1000", "yes"],
+        ["mass", "0.5000", "0.6000"],
     ]
     shown = text_of(parts)
     assert "a.png: edema, hernia" in shown

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.dataset import Dataset
-from search.evaluate.answers import Answer, Answered
+from search.evaluate.answers import NO_FINDING, Answer, Answered
 from search.evaluate.explain import EXPLAINED, Explainer
 from search.evaluate.exported import OperatingPoint, open_winner
 from search.evaluate.gallery import grad_cam, overlay
@@ -38,3 +38,14 @@ def test_an_answer_has_its_pictures(exported_run: RunFolder, small_dataset: Data
     heat = grad_cam(model, image[None], np.array([1]))[0]
     shown = cv2.cvtColor(cv2.imread(str(tmp_path / seen["cam"])), cv2.COLOR_BGR2RGB)
     np.testing.assert_array_equal(shown, overlay(image, heat))
+
+
+def test_of_findings_a_picture_is_of_the_foremost_that_is_called_present(
+    exported_run: RunFolder, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    model, image = best_member(open_winner(exported_run.url).load_model()), small_dataset.pool.open()[3]
+    points = OperatingPoint("any", 0.9, "validation"), OperatingPoint("any", 0.1, "validation")
+    explainer = Explainer(tmp_path, model, ("mass", "edema"), (), OperatingPoint(), finding_points=points)
+    for probabilities, decision in (((0.8, 0.2), "edema"), ((0.8, 0.05), NO_FINDING)):
+        explainer.explain(Answered(Answer("a.png", probabilities, decision), image))
+    assert [each.cam_of for each in explainer.explained] == ["edema", "mass"]

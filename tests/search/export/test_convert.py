@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from data_pipeline.dataset import Dataset
+from models.cnn import CnnConfig
+from models.registry import Findings, build_model
 from search.evaluate.exported import open_winner
+from search.evaluate.winner import winner_model
 from search.export import convert
 from search.export.__main__ import main
 from search.export.convert import LITERT, ONNX, ParityImages, check_parity, parity_images
 from search.plan.settings import SettingsError
-from search.record import RunFolder
+from search.record import FindingCalibration, RunFolder, Winner
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +41,24 @@ def test_a_converted_winner_answers_as_the_original(
     images = np.random.default_rng(1).random((3, 32, 32, 1), np.float32)
     expected = open_winner(exported_run.url).load_model().predict_on_batch(images)
     np.testing.assert_allclose(target_format.run(target / target_format.file, images), expected, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras', while it saves
+@pytest.mark.parametrize("target_format", [ONNX, LITERT], ids=lambda each: each.name)
+@pytest.mark.parametrize("findings", [(), (FindingCalibration(0.4, -1.0), FindingCalibration(), FindingCalibration(1, 2))])
+def test_a_calibrated_winner_of_several_outputs_is_converted(
+    target_format: convert.Format,
+    findings: tuple[FindingCalibration, ...],
+    exported_run: RunFolder,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(exported_run.child("winner"), tmp_path / "copy")
+    member = build_model(CnnConfig(layers=1, filters=2), (32, 32, 1), Findings(3) if findings else 3, None, seed=0)
+    winner = Winner((0,), "validation", 0.7, (0.0, 0.5, -0.3), (), finding_calibrations=findings)
+    winner_model([member], winner).save(tmp_path / "copy" / "model.keras")
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 1), np.uint8)
+    opened = open_winner(str(tmp_path / "copy"))
+    assert convert.convert(opened, target_format, tmp_path / target_format.file, pixels) < 1e-5
 
 
 def test_images_to_compare_on_are_of_all_validation(exported_run: RunFolder, small_dataset: Dataset) -> None:
