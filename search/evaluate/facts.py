@@ -123,8 +123,9 @@ def _facts_of_results(winner: Winner, looks: Sequence[Look], subgroups: Sequence
         if shifted
         else "",
         "subgroups": f"The card has scores by {_listed(traits)}." if traits else "",
-        "failures": "" if winner.finding_points else "The run's winner/gallery has the most confident mistakes on test "
-        "images.",
+        "failures": ""
+        if winner.finding_points
+        else "The run's winner/gallery has the most confident mistakes on test images.",
         "explained": f"Grad-CAM, {'' if winner.finding_points else 'in the gallery and '}by search.predict --explain.",
         "looks": f"Looks at test images: {counted}." if counted else "",
         "prediction": "python -m search.predict answers about new files through the training's preprocessing.",

@@ -1,6 +1,6 @@
 """The command: a run's views, or its winner in another tool's format.
 
-`python -m search.export RUN` writes the views into the run's folder; `--to FORMAT FOLDER` writes a format elsewhere, and
+`python -m search.export RUN` writes the views into the run's folder. `--to FORMAT FOLDER` writes a format elsewhere;
 `--to mlflow URI` logs the run there.
 """
 
@@ -57,7 +57,9 @@ def _export(given: argparse.Namespace) -> int:
     name, target = given.to
     writers = _writers(Path(given.cache))
     if name not in writers:
-        raise SettingsError(f"--to is followed by one of {', '.join(writers)} and a folder. Received: {name}. Choose one.")
+        raise SettingsError(
+            f"--to is followed by one of {', '.join(writers)} and a folder. Received: {name}. Choose one."
+        )
     if len(given.words) != 1:
         raise SettingsError(
             f"--to exports one run. Received: {' '.join(given.words) or 'none'}. Use python -m search.export RUN "

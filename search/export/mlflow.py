@@ -88,7 +88,10 @@ def _log_trial(client: "mlflow.MlflowClient", experiment: str, parent: str, tria
 
 
 def _log(
-    client: "mlflow.MlflowClient", run_id: str, parameters: dict[str, Any], metrics: Iterable[tuple[str, float, int, int]]
+    client: "mlflow.MlflowClient",
+    run_id: str,
+    parameters: dict[str, Any],
+    metrics: Iterable[tuple[str, float, int, int]],
 ) -> None:
     from mlflow.entities import Metric, Param
 

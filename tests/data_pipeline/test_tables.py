@@ -475,7 +475,10 @@ def test_uncertain_findings_of_several(tmp_path: Path, uncertain: str, expected:
         ({"task": "several"}, "data.task is one of multiclass, multilabel. Received: 'several'"),
         ({"labels": "two_class"}, "takes its labels from a table. Received: data.labels=two_class"),
         ({"positive": "Mass"}, "has no positive class"),
-        ({"split": SplitSettings("balanced")}, r"Received: data.split.method=balanced. Add data.split.method=stratified"),
+        (
+            {"split": SplitSettings("balanced")},
+            r"Received: data.split.method=balanced. Add data.split.method=stratified",
+        ),
     ],
 )
 def test_what_does_not_go_with_several_findings_is_refused(given: dict[str, Any], message: str) -> None:

@@ -45,7 +45,9 @@ def test_a_converted_winner_answers_as_the_original(
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras', while it saves
 @pytest.mark.parametrize("target_format", [ONNX, LITERT], ids=lambda each: each.name)
-@pytest.mark.parametrize("findings", [(), (FindingCalibration(0.4, -1.0), FindingCalibration(), FindingCalibration(1, 2))])
+@pytest.mark.parametrize(
+    "findings", [(), (FindingCalibration(0.4, -1.0), FindingCalibration(), FindingCalibration(1, 2))]
+)
 def test_a_calibrated_winner_of_several_outputs_is_converted(
     target_format: convert.Format,
     findings: tuple[FindingCalibration, ...],

@@ -8,7 +8,7 @@ import pytest
 
 from search.export.__main__ import main
 from search.export.mlflow import EXPERIMENT, epoch_metrics, score_metrics
-from search.record import Evaluation, EventLog, FindingScore, RunFolder, TrialRecord
+from search.record import Evaluation, FindingScore, RunFolder, TrialRecord
 from tests.conftest import make_epoch
 
 
@@ -61,5 +61,7 @@ def test_the_winner_has_its_scores_on_each_set() -> None:
     names = {name: value for name, value, _, _ in score_metrics([scored], 0)}
     assert names["clinic ___/auc"] == 0.95
     assert "clinic ___/sensitivity" not in names
-    of_findings = Evaluation(2, "test", "best", 1, 9, 0.5, 0.9, 0.9, 0.95, 1, 1, [], findings=(FindingScore(9, 0.95, 1),))
+    of_findings = Evaluation(
+        2, "test", "best", 1, 9, 0.5, 0.9, 0.9, 0.95, 1, 1, [], findings=(FindingScore(9, 0.95, 1),)
+    )
     assert [name for name, _, _, _ in score_metrics([of_findings], 0)] == ["test/loss", "test/auc"]
