@@ -24,6 +24,7 @@ _CHEXPERT = (
     "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture", "Support Devices",
 )  # fmt: skip
 _SEVERAL = re.compile(r"[|;]")  # between the findings of one cell
+_MISSING = ["nan", "NaN", "NAN", "<NA>"]  # as programs write an empty cell; NA and None may be meant as words
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def _read_frame(file: Path) -> "pd.DataFrame":
             frame = pd.read_parquet(file).astype("string")
         else:
             separator = "\t" if name.endswith(".tsv") else ","
-            frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            frame = pd.read_csv(
+                file, sep=separator, dtype=str, keep_default_na=False, na_values=_MISSING, encoding="utf-8-sig"
+            )
     except (OSError, ValueError, ImportError) as error:  # pandas' and PyArrow's errors of parsing are ValueErrors
         raise DataError(
             f"data.labels is a table: .csv, .tsv, .parquet. Received: {file} ({str(error).splitlines()[0]}). Check it."

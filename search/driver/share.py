@@ -16,6 +16,7 @@ from data_pipeline.array_files import free_bytes
 from models.registry import (
     ModelConfig,
     built_feature_numbers,
+    check_weights,
     feature_cut,
     feature_numbers,
     load_backbone_weights,
@@ -78,6 +79,17 @@ def share_backbones(
     disk = settings.data.cache_gb * 1e9
     store = start_store(str(folder), disk, room)
     return Backbones(weights, store, settings.features, settings.views, str(folder), disk)
+
+
+def check_backbones(settings: Settings, space: Space) -> None:
+    """Raise WeightsError unless the files of pretrained weights are there; ImageNet's may still be downloaded.
+
+    Raises:
+        models.registry.WeightsError: one is not.
+        SettingsError: the settings do not give each backbone its weights.
+    """
+    for weights in backbone_weights(space, settings).values():
+        check_weights(weights)
 
 
 def start_store(folder: str, disk: float, memory: float) -> Any:

@@ -1,5 +1,6 @@
 """Images labelled by a table: formats, names of files, classes, the rules, splits and patients."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -287,6 +288,50 @@ def test_names_that_several_images_have_are_not_guessed(tmp_path: Path) -> None:
         "a second row for one image": 1,
         "an image without a row in the table": 3,
     }
+
+
+def test_linked_folders_are_read(tmp_path: Path) -> None:
+    """As where an archive of several parts is laid together: `images -> /nas/part 2`."""
+    file, columns = named(tmp_path, "a.png,sick,1,,", "b.png,healthy,2,,")
+    put(tmp_path, ["data/a.png", "nas/deep/b.png"])
+    for link in ("data/more", "data/again"):
+        (tmp_path / link).symlink_to(tmp_path / "nas", target_is_directory=True)
+    (tmp_path / "nas/up").symlink_to(tmp_path / "data", target_is_directory=True)
+    manifest = scan(tmp_path / "data", file, {}, columns=columns)
+    assert labels(manifest) == {"a.png": "sick", "again/deep/b.png": "healthy"}
+    assert not manifest.bad
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, columns = named(tmp_path, "a.png,sick,1,,", "b.png,healthy,2,,")
+    put(tmp_path / "data", ["a.png", "x/b.png"])
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("/x"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    manifest = scan(tmp_path / "data", file, {}, columns=columns)
+    assert {Path(bad.path).name: bad.reason for bad in manifest.bad} == {
+        "b.png": "a row without an image below data.root",
+        "x": "folder cannot be read: Permission denied",
+    }
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "<NA>", " "])
+def test_a_missing_value_says_nothing(tmp_path: Path, text: str) -> None:
+    """However the program that wrote the table calls it."""
+    file, columns = named(tmp_path, f"a.png,{text},{text},{text},{text}", f"b.png,sick,{text},,")
+    rows = read_table(file, columns).rows
+    assert rows == (
+        LabelRow("a.png", frozenset(), blank=frozenset({""})),
+        LabelRow("b.png", frozenset({"sick"})),
+    )
+    head = "Image,Atelectasis,Hernia,PatientId,Pneumonia"
+    row = row_of(tmp_path, head, f"a.png,0,{text},7,1")
+    assert (row.present, row.blank) == (frozenset({"Pneumonia"}), frozenset({"Hernia"}))
 
 
 def test_unmatched_rows_may_stop_the_run(tmp_path: Path) -> None:

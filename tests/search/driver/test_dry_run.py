@@ -87,6 +87,18 @@ def test_a_dry_run_refuses_what_a_search_would(tmp_path: Path, capsys: pytest.Ca
     assert "Runs are written to run.storage. Received:" in capsys.readouterr().err
 
 
+def test_a_dry_run_refuses_a_name_that_is_taken_and_weights_that_are_not_there(
+    tmp_path: Path, image_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunFolder(f"{tmp_path}/runs/one").write(b"{}", "run.json")
+    words = [f"data.cache={image_cache}", f"run.storage={tmp_path}/runs", "dry_run=true"]
+    assert main(["space=plain2", *words, "run.name=two"]) == 0
+    assert main(["space=plain2", *words, "run.name=one"]) == 2
+    assert "There is a run called 'one'" in capsys.readouterr().err
+    assert main(["space=vgg2", *words, f"weights={tmp_path}/vgg.h5"]) == 2
+    assert f"Received: '{tmp_path}/vgg.h5', where there is no file" in capsys.readouterr().err
+
+
 def test_a_dry_run_refuses_repeats_that_cannot_draw_a_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["data.split.redraw=true", "search.repeats=30", "data.split.method=patient", "data.split.fraction=0.02"]
     for folder, first in (("NORMAL", "a"), ("PNEUMONIA", "b")):
