@@ -79,8 +79,8 @@ def _members(folder: RunFolder, pictures: bool) -> Iterator[tuple[str, ...]]:
 
 def _check_link(folder: RunFolder, parts: Sequence[str]) -> None:
     """Refuse a link that leads out of the folder: a stranger's run would pack a private file of this user."""
-    target, real = folder.child(*parts), os.path.realpath(folder.child())
-    if folder.is_local and not os.path.realpath(target).startswith(f"{real}{os.sep}"):
+    target = folder.child(*parts)
+    if folder.is_local and folder.leads_out(target):
         raise RecordError(
             f"A packed run holds files of the run's own folder. Received: {target}, a link to "
             f"{os.path.realpath(target)}. Put the file itself in its place, or remove the link."
