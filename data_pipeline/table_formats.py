@@ -110,8 +110,9 @@ def _read_frame(file: Path) -> "pd.DataFrame":
                 file, sep=separator, dtype=str, keep_default_na=False, na_values=_MISSING, encoding="utf-8-sig"
             )
     except (OSError, ValueError, ImportError) as error:  # pandas' and PyArrow's errors of parsing are ValueErrors
+        step = "Save it as UTF-8." if isinstance(error, UnicodeDecodeError) else "Check it."
         raise DataError(
-            f"data.labels is a table: .csv, .tsv, .parquet. Received: {file} ({str(error).splitlines()[0]}). Check it."
+            f"data.labels is a table: .csv, .tsv, .parquet. Received: {file} ({str(error).splitlines()[0]}). {step}"
         ) from error
     frame.columns = [str(column).strip() for column in frame.columns]
     return frame.fillna("").map(lambda value: str(value).strip())

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from data_pipeline.classes import AUTO
 from data_pipeline.dataset import DataSettings, list_dataset, list_notices, prepare_dataset, prepare_extra_test
@@ -276,6 +277,9 @@ def test_a_table_that_nobody_knows_is_refused(tmp_path: Path) -> None:
         read_table(file, {"image": "file"})
     with pytest.raises(DataError, match=r"is a table: .csv, .tsv, .parquet"):
         read_table(tmp_path / "none.csv", {})
+    (tmp_path / "french.csv").write_bytes("file,finding\na,opacité\n".encode("latin-1"))
+    with pytest.raises(DataError, match="Save it as UTF-8"):
+        read_table(tmp_path / "french.csv", {})
 
 
 def test_names_that_several_images_have_are_not_guessed(tmp_path: Path) -> None:
@@ -374,6 +378,19 @@ def test_a_split_column_is_obeyed(split_set: DataSettings) -> None:
         split_pool(manifest, SplitSettings(redraw=True))
     with pytest.raises(DataError, match=r"the table .* states which images validate.*Set data.split.folds=null"):
         split_pool(manifest, SplitSettings(folds=5))
+
+
+def test_look_alikes_on_both_sides_of_a_stated_split_are_said(split_set: DataSettings) -> None:
+    root = Path(str(split_set.root))
+    Image.open(root / "0.png").save(root / "12.jpeg", quality=60)
+    (root / "12.png").unlink()
+    dataset = prepare_dataset(split_set)
+    notices = list_notices(dataset.manifest, dataset.split, split_set)
+    assert (
+        "Images that the table has validate, and that look like images that train: 1, such as 0.png and 12.jpeg. "
+        "Validation scores are too good by them."
+    ) in notices
+    assert not any("stay on one side" in notice for notice in notices)
 
 
 def test_an_unknown_split_is_set_aside_and_a_missing_test_set_held_out(split_set: DataSettings) -> None:
