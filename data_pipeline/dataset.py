@@ -406,6 +406,9 @@ def _share_notices(manifest: Manifest, split: Split, settings: SplitSettings) ->
             ]
             if missing:
                 yield f"{_MISSING[part]}: {', '.join(missing)}."
+        always = [name for name, each in zip(manifest.classes, counts, strict=True) if each == len(split.validation)]
+        if always:
+            yield f"Findings of each image in validation, which are left out of its mean AUC: {', '.join(always)}."
         return
     for name, validating, all_of_it in zip(manifest.classes, counts, whole, strict=True):
         if 2 * validating > all_of_it:

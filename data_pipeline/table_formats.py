@@ -97,7 +97,11 @@ def read_table(file: Path, columns: Mapping[str, str], is_other: bool = False) -
 
 
 def _read_frame(file: Path) -> "pd.DataFrame":
-    """The table as text, without blanks around names; missing values are empty."""
+    """The table as text, without blanks around names; missing values are empty.
+
+    Raises:
+        DataError: It cannot be read, or two columns have one name.
+    """
     import pandas as pd
 
     name = file.name.lower().removesuffix(".gz")
@@ -115,6 +119,12 @@ def _read_frame(file: Path) -> "pd.DataFrame":
             f"data.labels is a table: .csv, .tsv, .parquet. Received: {file} ({str(error).splitlines()[0]}). {step}"
         ) from error
     frame.columns = [str(column).strip() for column in frame.columns]
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise DataError(
+            f"Each column of a table has a name of its own. Received: {file} with several columns {twice[0]!r}. Rename "
+            "or remove all but one."
+        )
     return frame.fillna("").map(lambda value: str(value).strip())
 
 

@@ -191,6 +191,9 @@ def _label_images(
             rows.append(with_facts(image, read, rules, bool(row.patient) or patients.is_told))
     rows.sort(key=lambda row: row.image_id)
     notes = _notes(table, file, known, len(matched), rows, is_multilabel)
+    words = sorted({row.split for row, _ in matched if row.split})
+    if words and divided == {None}:
+        notes += (f"The table's splits are not obeyed, as none is train, validation or test: {', '.join(words[:5])}.",)
     if is_multilabel and not of_run:
         notes += _finding_notes(known, missing)
     bad.sort(key=lambda each: each.path)

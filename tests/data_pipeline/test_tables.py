@@ -280,6 +280,8 @@ def test_a_table_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "french.csv").write_bytes("file,finding\na,opacité\n".encode("latin-1"))
     with pytest.raises(DataError, match="Save it as UTF-8"):
         read_table(tmp_path / "french.csv", {})
+    with pytest.raises(DataError, match=r"several columns 'finding'\. Rename or remove"):
+        read_table(write(tmp_path / "twice.csv", "file,finding, finding", "a,b,c"), {})
 
 
 def test_names_that_several_images_have_are_not_guessed(tmp_path: Path) -> None:
@@ -401,6 +403,17 @@ def test_an_unknown_split_is_set_aside_and_a_missing_test_set_held_out(split_set
     assert manifest.held_out
     assert not [row for row in manifest.test_rows if row.part == "validation"]
     assert len(split_pool(manifest, SplitSettings()).validation) == 6
+
+
+def test_splits_of_other_words_are_said_not_to_be_obeyed(split_set: DataSettings) -> None:
+    file = Path(split_set.labels)
+    for part in ("train", "val", "test"):
+        file.write_text(file.read_text().replace(f",{part},", f",Fold {part[0]},"))
+    manifest = list_dataset(split_set)
+    assert len(manifest.rows) == 24
+    assert manifest.held_out
+    said = "The table's splits are not obeyed, as none is train, validation or test: fold t, fold v."
+    assert said in manifest.notes
 
 
 def test_without_validation_in_the_table_it_is_drawn_by_patient(split_set: DataSettings) -> None:
