@@ -95,7 +95,7 @@ def _predict(given: argparse.Namespace) -> int:
     files = list_files(given.paths)
     if given.out and not _can_be_written(Path(given.out).absolute()):
         raise SettingsError(
-            f"--out names a file in a folder that exists and can be written. Received: {given.out}. Make the folder, or "
+            f"--out names a file in a folder that exists and can be written. Received: {given.out}. Make the folder or "
             "name another file."
         )
     with tempfile.TemporaryDirectory() as scratch, chatter_to(Path(scratch, "predict.log")) as console:
