@@ -10,7 +10,7 @@ from search.driver.command import check_prepared, prepare
 from search.driver.preflight import check_machine, check_storage
 from search.driver.resources import choose_resources, has_backbones
 from search.driver.runs import new_run_folder
-from search.driver.session import check_models, known_hosts, known_image_plan
+from search.driver.session import check_models, known_feature_places, known_hosts, known_image_plan
 from search.driver.share import check_backbones, models_with_features, sizes_of_features
 from search.plan.earlier import measured_like
 from search.plan.lengths import with_lengths
@@ -71,12 +71,15 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
 
 
 def feature_lines(settings: Settings, space: Space, images: int) -> list[str]:
-    """What is computed once for all trials, and how large it is where that takes no model to be built.
+    """What is computed once for all trials, how large it is where that takes no model to be built, and where it goes.
 
     Args:
         settings: of the search.
         space: of the search.
         images: of the pool.
+
+    Raises:
+        SettingsError: a host has no room for it.
     """
     models = models_with_features(settings, space)
     if not models:
@@ -84,8 +87,9 @@ def feature_lines(settings: Settings, space: Space, images: int) -> list[str]:
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models})
     counted = {model: feature_numbers(model, settings.data.image.shape) for model in models}
     known = {model: number for model, number in counted.items() if number is not None}
-    sizes = map(str, sizes_of_features(settings, space, known, images))
-    return [f"computed once for all trials: features of {', '.join(cuts)}", *sizes]
+    sizes = sizes_of_features(settings, space, known, images)
+    places = known_feature_places(settings, sizes) if settings.cluster.mode != "submit" else []
+    return [f"computed once for all trials: features of {', '.join(cuts)}", *map(str, sizes), *places]
 
 
 def plan_lines(settings: Settings, space: Space) -> tuple[list[str], int]:

@@ -7,7 +7,7 @@ import pytest
 
 from search.driver import dry_run as dry_run_module
 from search.driver import session
-from search.driver.dry_run import budget_lines, dry_run, plan_lines
+from search.driver.dry_run import budget_lines, dry_run, feature_lines, plan_lines
 from search.driver.machine import Host
 from search.plan.settings import SettingsError
 from search.plan.space_file import read_space
@@ -63,6 +63,19 @@ def test_a_dry_run_says_that_images_are_read_from_disk(
     assert dry_run(settings, read_space(settings)) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "room for 20 MB, so trials read them from disk, in shards, from data.cache, without a copy" in printed
+
+
+def test_a_dry_run_says_where_features_go_and_refuses_those_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(["space=vgg2"])
+    space = read_space(settings)
+    monkeypatch.setattr(session, "this_store", lambda: 40e6)
+    monkeypatch.setattr(session, "free_bytes", lambda folder: 1e9)
+    assert any("has room for 20 MB, so the disk keeps them" in line for line in feature_lines(settings, space, 480))
+    monkeypatch.setattr(session, "free_bytes", lambda folder: 1e6)
+    with pytest.raises(SettingsError, match=r"Features must fit .*too little on the disk of"):
+        feature_lines(settings, space, 480)
+    monkeypatch.setattr(session, "this_store", lambda: 1e9)
+    assert not any("keeps them" in line for line in feature_lines(settings, space, 480))
 
 
 def test_a_dry_run_refuses_what_no_host_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
