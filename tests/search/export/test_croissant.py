@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.dataset import Dataset
-from data_pipeline.manifest import MULTILABEL, ImageRow, Manifest
 from search.export.__main__ import main
 from search.export.croissant import image_table
 from search.record import RunFolder
@@ -76,13 +75,6 @@ def test_what_only_the_author_knows_is_marked(described: Path) -> None:
         "license", "url", "citeAs"
     ]  # fmt: skip
     assert "Images: train " in description["description"]
-
-
-def test_images_of_several_findings_name_all_of_them() -> None:
-    rows = [ImageRow(name, "", "pool", -1, name, "0", findings=own) for name, own in (("a", (0, 2)), ("b", ()))]
-    table = image_table(Manifest("", ("Edema", "Mass", "Nodule"), tuple(rows), (), task=MULTILABEL), ["train"] * 2)
-    found = csv.DictReader(table.splitlines())
-    assert [(row["image"], row["label"]) for row in found] == [("a", "Edema, Nodule"), ("b", "no finding")]
 
 
 def test_a_run_without_a_manifest_is_one_message(
