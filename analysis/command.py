@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from search.record import RecordError
+from search.record import RecordError, error_words
 
 
 class CommandError(Exception):
@@ -15,6 +15,6 @@ def exit_code(work: Callable[[], None]) -> int:
     try:
         work()
     except (CommandError, RecordError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {error_words(error)}", file=sys.stderr)
         return 2
     return 0

@@ -171,13 +171,25 @@ class ArrayFiles:
 
 
 def own_folder(folder: str | Path) -> Path:
-    """The folder, made if it is missing; or where this host can neither write nor read it, one of the host's own."""
+    """The folder, made if it is missing; or where this host can neither write nor read it, one of the host's own.
+
+    Raises:
+        OSError: the latter, which lies in the temporary folder, is another account's or a link: what it holds would be
+            trained on, and what is written to it could go anywhere.
+    """
     wanted = Path(folder)
     with contextlib.suppress(OSError):
         wanted.mkdir(parents=True, exist_ok=True)
         if os.access(wanted, os.W_OK) or any(wanted.glob("*.npy")):
             return wanted
-    return Path(tempfile.gettempdir(), f"xray-search-{os.getuid()}", wanted.name)
+    own = Path(tempfile.gettempdir(), f"xray-search-{os.getuid()}")
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if own.is_symlink() or own.stat().st_uid != os.getuid():
+        raise OSError(
+            f"Copies lie in a folder of this account alone. Received: {own}, which is a link or another account's. "
+            "Remove it, or choose another temporary folder with TMPDIR=FOLDER."
+        )
+    return own / wanted.name
 
 
 def free_bytes(folder: str | Path) -> float:

@@ -22,6 +22,7 @@ from data_pipeline.manifest import (
     POOL,
     TASKS,
     TEST,
+    VALIDATION,
     BadFile,
     DataError,
     ImageRow,
@@ -316,7 +317,7 @@ def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tu
         notices.append(f"Files set aside: {len(manifest.unusable)}, the first because: {first}.")
     notices += _list_rules(manifest.bad)
     notices += _meaning_notices(manifest, settings)
-    notices += _duplicate_notices(manifest, settings)
+    notices += _duplicate_notices(manifest, split, settings)
     notices += _patient_notices(manifest, settings)
     notices += _share_notices(manifest, split, settings.split)
     return tuple(notices)
@@ -342,7 +343,8 @@ def _meaning_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str
         yield f"Test images with values above the pool's white, which are cut to it: {manifest.cut}."
 
 
-def _duplicate_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str]:
+def _duplicate_notices(manifest: Manifest, split: Split, settings: DataSettings) -> Iterator[str]:
+    is_stated = any(row.part == VALIDATION for row in manifest.pool_rows)
     identical, alike = manifest.duplicates(), manifest.look_alikes()
     if identical.across_pools:
         yield f"Images that are byte-identical in the pool and in the test set: {len(identical.across_pools)}."
@@ -354,10 +356,18 @@ def _duplicate_notices(manifest: Manifest, settings: DataSettings) -> Iterator[s
     if identical.across_groups:
         yield f"Images that are byte-identical under several patients: {len(identical.across_groups)}."
     if alike.across_groups:
-        stay = ", which stay on one side of the split" if settings.split.by_looks else ""
+        stay = ", which stay on one side of the split" if settings.split.by_looks and not is_stated else ""
         yield (
             f"Images that look alike under several patients: {len(alike.across_groups)}{stay}, such as "
             f"{' and '.join(alike.across_groups[0][:2])}."
+        )
+    trains, validates = ({manifest.pool_rows[at].twin: at for at in side} for side in (split.train, split.validation))
+    both = sorted(trains.keys() & validates.keys() - {""})
+    if both and is_stated:
+        pair = " and ".join(manifest.pool_rows[at].image_id for at in (trains[both[0]], validates[both[0]]))
+        yield (
+            f"Images that the table has validate, and that look like images that train: {len(both)}, such as {pair}. "
+            "Validation scores are too good by them."
         )
     if len(manifest.rows) > MOST_IMAGES:
         yield f"Images that look alike are not searched for: there are more than {MOST_IMAGES:,}."
@@ -396,6 +406,9 @@ def _share_notices(manifest: Manifest, split: Split, settings: SplitSettings) ->
             ]
             if missing:
                 yield f"{_MISSING[part]}: {', '.join(missing)}."
+        always = [name for name, each in zip(manifest.classes, counts, strict=True) if each == len(split.validation)]
+        if always:
+            yield f"Findings of each image in validation, which are left out of its mean AUC: {', '.join(always)}."
         return
     for name, validating, all_of_it in zip(manifest.classes, counts, whole, strict=True):
         if 2 * validating > all_of_it:

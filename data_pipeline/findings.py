@@ -142,7 +142,7 @@ def _of_name(name: str, findings: Iterable[str], task: str) -> list[str]:
 def _count_findings(table: LabelTable) -> tuple[Counter[str], str]:
     """How many rows have each finding, certain or not; the most frequent in words."""
     counts = Counter(finding for row in table.rows for finding in row.present | row.uncertain)
-    return counts, ", ".join(f"{finding} ({count:,})" for finding, count in counts.most_common(30))
+    return counts, ", ".join(f"{finding} ({count:,})" for finding, count in counts.most_common(30)) or "none"
 
 
 def _listed(findings: Any) -> list[str]:

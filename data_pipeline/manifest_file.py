@@ -60,18 +60,18 @@ def read_manifest(file: BinaryIO) -> tuple[Manifest, tuple[str, ...]]:
         content = pyarrow.BufferReader(file.read())
         table = pyarrow.parquet.ParquetFile(content).read(use_threads=False)
         about = json.loads(table.schema.metadata[_METADATA_KEY])
-    except (pyarrow.ArrowInvalid, KeyError, TypeError) as error:
+        splits = tuple(str(name) for name in table.column("split").to_pylist())
+        records = table.drop_columns(["split"]).to_pylist()
+        rows = tuple(ImageRow(**{**record, "findings": tuple(record.get("findings", ()))}) for record in records)
+        bad = tuple(BadFile(**record) for record in about["bad"])
+        later = {name: about[name] for name in _LATER if name in about}
+        notes = tuple(about.get("notes", ()))
+        return Manifest(about["root"], tuple(about["classes"]), rows, bad, **later, notes=notes), splits
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # PyArrow's and JSON's are ValueErrors
         raise DataError(
             f"A manifest must be a Parquet table written by write_manifest. Received: {error}. "
             "Check the file, or take it from its run again."
         ) from error
-    splits = tuple(str(name) for name in table.column("split").to_pylist())
-    records = table.drop_columns(["split"]).to_pylist()
-    rows = tuple(ImageRow(**{**record, "findings": tuple(record.get("findings", ()))}) for record in records)
-    bad = tuple(BadFile(**record) for record in about["bad"])
-    later = {name: about[name] for name in _LATER if name in about}
-    notes = tuple(about.get("notes", ()))
-    return Manifest(about["root"], tuple(about["classes"]), rows, bad, **later, notes=notes), splits
 
 
 def write_bad_files(bad: Iterable[BadFile], file: BinaryIO) -> None:

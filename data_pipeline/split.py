@@ -107,7 +107,7 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
     patient of a class has more images than its share, "stratified" takes up to a third of it. `Split.counts` gives the
     number reached. With folds it is the first of them.
 
-    Of several findings an image, about the same share of each validates (`deal_findings`).
+    Of several findings an image, about the same share of each validates (`deal_findings`), a third at most.
 
     Raises:
         DataError: A class has too few images, or too few patients, to be split.
@@ -118,7 +118,7 @@ def split_pool(manifest: Manifest, settings: SplitSettings) -> Split:
     if _is_stated(manifest):
         return _stated_split(manifest, settings)
     if manifest.is_multilabel:
-        share = _DEFAULT_FRACTION if settings.fraction is None else settings.fraction
+        share = min(_DEFAULT_FRACTION if settings.fraction is None else settings.fraction, 1 / _MOST_OF_CLASS)
         drawn = _draw_findings(tie_rows(rows, by_looks=True), labels, share, settings.seed)
         return _checked_findings(Split(np.setdiff1d(np.arange(len(rows)), drawn), drawn), manifest)
     stratified = settings.method == "stratified"

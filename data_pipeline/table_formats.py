@@ -24,6 +24,7 @@ _CHEXPERT = (
     "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture", "Support Devices",
 )  # fmt: skip
 _SEVERAL = re.compile(r"[|;]")  # between the findings of one cell
+_MISSING = ["nan", "NaN", "NAN", "<NA>"]  # as programs write an empty cell; NA and None may be meant as words
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,11 @@ def read_table(file: Path, columns: Mapping[str, str], is_other: bool = False) -
 
 
 def _read_frame(file: Path) -> "pd.DataFrame":
-    """The table as text, without blanks around names; missing values are empty."""
+    """The table as text, without blanks around names; missing values are empty.
+
+    Raises:
+        DataError: It cannot be read, or two columns have one name.
+    """
     import pandas as pd
 
     name = file.name.lower().removesuffix(".gz")
@@ -105,12 +110,21 @@ def _read_frame(file: Path) -> "pd.DataFrame":
             frame = pd.read_parquet(file).astype("string")
         else:
             separator = "\t" if name.endswith(".tsv") else ","
-            frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            frame = pd.read_csv(
+                file, sep=separator, dtype=str, keep_default_na=False, na_values=_MISSING, encoding="utf-8-sig"
+            )
     except (OSError, ValueError, ImportError) as error:  # pandas' and PyArrow's errors of parsing are ValueErrors
+        step = "Save it as UTF-8." if isinstance(error, UnicodeDecodeError) else "Check it."
         raise DataError(
-            f"data.labels is a table: .csv, .tsv, .parquet. Received: {file} ({str(error).splitlines()[0]}). Check it."
+            f"data.labels is a table: .csv, .tsv, .parquet. Received: {file} ({str(error).splitlines()[0]}). {step}"
         ) from error
     frame.columns = [str(column).strip() for column in frame.columns]
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise DataError(
+            f"Each column of a table has a name of its own. Received: {file} with several columns {twice[0]!r}. Rename "
+            "or remove all but one."
+        )
     return frame.fillna("").map(lambda value: str(value).strip())
 
 

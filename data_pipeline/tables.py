@@ -23,6 +23,7 @@ from data_pipeline.findings import (
     read_classes,
     read_findings,
 )
+from data_pipeline.folders import walk_files
 from data_pipeline.image_file import FileRules, ImageFile, printable, read_image_files, with_facts
 from data_pipeline.manifest import (
     MULTICLASS,
@@ -190,6 +191,9 @@ def _label_images(
             rows.append(with_facts(image, read, rules, bool(row.patient) or patients.is_told))
     rows.sort(key=lambda row: row.image_id)
     notes = _notes(table, file, known, len(matched), rows, is_multilabel)
+    words = sorted({row.split for row, _ in matched if row.split})
+    if words and divided == {None}:
+        notes += (f"The table's splits are not obeyed, as none is train, validation or test: {', '.join(words[:5])}.",)
     if is_multilabel and not of_run:
         notes += _finding_notes(known, missing)
     bad.sort(key=lambda each: each.path)
@@ -234,10 +238,10 @@ def _why_not(row: LabelRow, is_divided: bool, rules: FileRules) -> str | None:
 def _match(table: LabelTable, root: Path, rules: FileRules) -> tuple[list[tuple[LabelRow, str]], list[BadFile]]:
     """Each row with the path of its image below `root`, and the rows and files that stay alone."""
     files: dict[str, list[str]] = {}
-    for path in _list_files(root):
+    paths, bad = _list_files(root)
+    for path in paths:
         files.setdefault(_stem(path.rpartition("/")[2]), []).append(path)
     matched: dict[str, LabelRow] = {}
-    bad = []
     for row in table.rows:
         found = _find(row.image, files)
         if len(found) == 1 and found[0] not in matched:
@@ -252,15 +256,16 @@ def _match(table: LabelTable, root: Path, rules: FileRules) -> tuple[list[tuple[
     return [(row, path) for path, row in matched.items()], bad
 
 
-def _list_files(root: Path) -> list[str]:
-    """Paths below `root` of all files that may be images, sorted."""
-    found = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        below = Path(folder).relative_to(root).as_posix()
-        prefix = "" if below == "." else f"{below}/"
-        found += [prefix + name for name in names if not name.startswith(".") and not name.lower().endswith(_NO_IMAGES)]
-    return sorted(found)
+def _list_files(root: Path) -> tuple[list[str], list[BadFile]]:
+    """Paths below `root` of all files that may be images, sorted, and the folders that cannot be read."""
+    paths: list[str] = []
+    bad: list[BadFile] = []
+    for found in walk_files(root):
+        if isinstance(found, BadFile):
+            bad.append(found)
+        elif not found.lower().endswith(_NO_IMAGES):
+            paths.append(Path(found).relative_to(root).as_posix())
+    return sorted(paths), bad
 
 
 def _find(reference: str, files: Mapping[str, Sequence[str]]) -> list[str]:

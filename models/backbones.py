@@ -106,10 +106,24 @@ def load_backbone_weights(backbone: str, weights: str) -> tuple[np.ndarray, ...]
         WeightsError: When the download fails, or the file is missing or does not fit the backbone.
     """
     find_backbone(backbone)
+    check_weights(weights)
     if weights == "none":
         return None
     filled = _from_imagenet(backbone) if weights == "imagenet" else _from_file(backbone, Path(weights))
     return tuple(filled.get_weights())
+
+
+def check_weights(weights: str) -> None:
+    """Raise WeightsError unless these are "imagenet", "none", or the path of a file that is there.
+
+    Raises:
+        WeightsError: There is no such file.
+    """
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise WeightsError(
+            "weights must be 'imagenet', 'none' or the path of a file. "
+            f"Received: {weights!r}, where there is no file. Check the path."
+        )
 
 
 def _from_imagenet(name: str) -> Any:
@@ -128,11 +142,6 @@ def _from_imagenet(name: str) -> Any:
 
 def _from_file(name: str, file: Path) -> Any:
     """The backbone with the weights of a file."""
-    if not file.is_file():
-        raise WeightsError(
-            "weights must be 'imagenet', 'none' or the path of a file. "
-            f"Received: {str(file)!r}, where there is no file. Check the path."
-        )
     filled = build_backbone(name, NATIVE_SHAPE)
     try:
         with warnings.catch_warnings():

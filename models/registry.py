@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.backbones import BACKBONES, WeightsError, load_backbone_weights, weights_hash
+from models.backbones import BACKBONES, WeightsError, check_weights, load_backbone_weights, weights_hash
 from models.checks import ImageShape, nearest
 from models.cnn import CnnConfig, build_cnn, cnn_layers
 from models.counts import ParameterCount
@@ -45,6 +45,7 @@ __all__ = [
     "build_model",
     "build_trainable_part",
     "built_feature_numbers",
+    "check_weights",
     "count_parameters",
     "feature_cut",
     "feature_numbers",

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from search.record import PACKED, RecordError, RunFolder
+from search.record import PACKED, RecordError, RunFolder, error_words
 
 _FILES = ("run.json", "config.yaml", "manifest.parquet", "bad_files.csv", "warm_start.json", "evaluation.jsonl")
 _FOLDERS = (("log",), ("predictions",), ("winner",))
@@ -79,8 +79,8 @@ def _members(folder: RunFolder, pictures: bool) -> Iterator[tuple[str, ...]]:
 
 def _check_link(folder: RunFolder, parts: Sequence[str]) -> None:
     """Refuse a link that leads out of the folder: a stranger's run would pack a private file of this user."""
-    target, real = folder.child(*parts), os.path.realpath(folder.child())
-    if folder.is_local and not os.path.realpath(target).startswith(f"{real}{os.sep}"):
+    target = folder.child(*parts)
+    if folder.is_local and folder.leads_out(target):
         raise RecordError(
             f"A packed run holds files of the run's own folder. Received: {target}, a link to "
             f"{os.path.realpath(target)}. Put the file itself in its place, or remove the link."
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         content = packed(RunFolder(given.run), pictures=not given.no_pictures)
         Path(given.file).write_bytes(content)
     except (RecordError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(f"Error: {error_words(error)}", file=sys.stderr)
         return 2
     print(f"{given.file}: {len(content) / 1e6:.1f} MB; python -m analysis.report {given.file} shows it")
     return 0

@@ -93,8 +93,11 @@ def _predict(given: argparse.Namespace) -> int:
         )
     shares = None if given.prevalence is None else read_shares(given.prevalence, signature.classes, signature.shares)
     files = list_files(given.paths)
-    if given.out and not Path(given.out).absolute().parent.is_dir():
-        raise SettingsError(f"--out names a file in a folder that exists. Received: {given.out}. Make the folder.")
+    if given.out and not _can_be_written(Path(given.out).absolute()):
+        raise SettingsError(
+            f"--out names a file in a folder that exists and can be written. Received: {given.out}. Make the folder or "
+            "name another file."
+        )
     with tempfile.TemporaryDirectory() as scratch, chatter_to(Path(scratch, "predict.log")) as console:
         predictor = _load(winner, shares, console)
         explainer = _open_explainer(given, winner, predictor, finding) if given.explain else None
@@ -113,6 +116,11 @@ def _predict(given: argparse.Namespace) -> int:
             explainer.close()
             console.print(f"Pictures   {given.explain}, {EXPLAINED}", markup=False, soft_wrap=True)
     return 0 if any(answer.probabilities for answer in answers) else 1
+
+
+def _can_be_written(file: Path) -> bool:
+    """Whether a file can be written there, as far as can be known before; answers that cannot be kept cost time."""
+    return os.access(file if file.exists() else file.parent, os.W_OK) and file.parent.is_dir() and not file.is_dir()
 
 
 def read_finding(name: str, signature: Signature) -> str:

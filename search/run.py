@@ -22,7 +22,7 @@ from search.driver.lease import drive
 from search.driver.preflight import check_machine, check_storage
 from search.driver.runs import check_same_data, create_run, new_run_folder, refuse_existing, run_name, update_run
 from search.driver.session import Session, check_models, open_session
-from search.driver.share import FeatureNews
+from search.driver.share import FeatureNews, check_backbones
 from search.plan.earlier import cache_words, find_run, resumed_settings
 from search.plan.lengths import with_lengths
 from search.plan.priors import prior_lines
@@ -42,7 +42,7 @@ from search.plan.words import (
     value_of,
     without,
 )
-from search.record import RunFolder, Storage
+from search.record import RunFolder, Storage, error_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -159,6 +159,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None, earlier
         say = partial(console.print, markup=False, soft_wrap=True)
         folder = found.patient(settings.run.patience, say)
         check_storage(Storage(found.url.rpartition("/")[0] or ".").patient(settings.run.patience, say))
+        check_backbones(settings, space)
         dataset = prepare(settings, console)
         meaning = check_prepared(space, settings, dataset)
         if "none" in backbone_weights(space, settings).values():
@@ -219,7 +220,9 @@ def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock |
         console.print(f"Stopped; nothing is lost. Go on with:\n  {go_on}", markup=False, soft_wrap=True)
         return 130
     except OSError as error:
-        raise OSError(f"{error}\nWhat was done is kept in {folder.url}. When that is fixed: {go_on}") from error
+        raise OSError(
+            f"{error_words(error)}\nWhat was done is kept in {folder.url}. When that is fixed: {go_on}"
+        ) from error
     finally:
         state.close()
     export_run(folder)

@@ -4,7 +4,7 @@ import contextlib
 import threading
 
 from analysis.load import Run, load, run_urls
-from search.record import RecordError, RunFolder
+from search.record import RecordError, RunFolder, readable
 
 
 class Library:
@@ -54,9 +54,13 @@ class Library:
         return found
 
     def refresh(self, name: str) -> int:
-        """Read what a run has written since; returns its version, which grows with every such change."""
+        """Read what a run has written since; returns its version, which grows with every such change.
+
+        Raises:
+            RecordError: as `run`.
+        """
         run = self.run(name)
-        with self._lock:
+        with self._lock, readable(run.folder.url):
             self._versions[name] = self._versions.get(name, 0) + bool(run.refresh())
             return self._versions[name]
 

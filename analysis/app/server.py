@@ -16,7 +16,7 @@ from analysis.app.image_page import answer_parts, image_page
 from analysis.app.library import Library
 from analysis.load import Run
 from analysis.page.render import read_asset
-from search.record import RecordError
+from search.record import RecordError, error_words
 
 if TYPE_CHECKING:
     from dash import Dash
@@ -112,8 +112,8 @@ def _add_pages(app: "Dash", library: Library) -> None:
             return no_update, links, no_update
         try:
             return _page(library, path, address, style.THEMES[theme]), links, new_place
-        except RecordError as error:
-            return [html.H1("Not here"), html.P(str(error))], links, new_place
+        except (RecordError, OSError) as error:
+            return [html.H1("Not here"), html.P(error_words(error))], links, new_place
 
     @app.callback(
         Output("version", "data"), Input("tick", "n_intervals"), State("url", "search"), State("version", "data")

@@ -127,9 +127,9 @@ def _corrected(verdict: Verdict, p_holm: float, false_discovery: float) -> Verdi
 
 
 def bearing_runs(runs: Sequence[Run], classes: int) -> list[Run]:
-    """The runs that bear on claims about so many classes: those on the largest set of images."""
+    """The runs that bear on claims about so many classes, one an image: those on the largest set of images."""
     names = tuple(published_counts(classes)["class"].unique())
-    fitting = [run for run in runs if run.classes == names]
+    fitting = [run for run in runs if run.classes == names and not run.record.is_multilabel]
     if not fitting:
         return []
     largest = max(fitting, key=_count_images)

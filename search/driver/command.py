@@ -1,6 +1,5 @@
 """Parts that the commands have in common: exit codes, the run that a command names, its images, its page."""
 
-import errno
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from search.plan.earlier import resumed_settings
 from search.plan.meaning import check_meaning
 from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import Space
-from search.record import RecordError, RunFolder
+from search.record import RecordError, RunFolder, error_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,29 +32,11 @@ def exit_code(work: Callable[[], int]) -> int:
     try:
         return work()
     except _USER_ERRORS as error:
-        print(f"Error: {_sentence(error)}", file=sys.stderr)
+        print(f"Error: {error_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
-
-
-_NEXT_STEPS = {
-    errno.ENOSPC: "Free some space, then repeat the command.",
-    errno.EDQUOT: "Free some of your quota, then repeat the command.",
-    errno.EACCES: "Check its permissions.",
-    errno.ENOENT: "Check the path.",
-    errno.EMFILE: "Raise the limit of open files (ulimit -n), then repeat the command.",
-}
-
-
-def _sentence(error: Exception) -> str:
-    """An error in words: what the operating system alone says needs the rule and the next step beside it."""
-    if not isinstance(error, OSError) or error.errno is None:
-        return str(error)
-    step = _NEXT_STEPS.get(error.errno, "Check the disk and the network, then repeat the command.")
-    where = f"{error.filename}: " if error.filename is not None else ""
-    return f"A file or a connection must be within reach. Received: {where}{error.strerror}. {step}"
 
 
 def open_run(command: str, words: Sequence[str]) -> tuple[RunFolder, Settings]:

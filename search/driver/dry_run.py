@@ -9,8 +9,9 @@ from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_c
 from search.driver.command import check_prepared, prepare
 from search.driver.preflight import check_machine, check_storage
 from search.driver.resources import choose_resources, has_backbones
-from search.driver.session import check_models, known_hosts, known_image_plan
-from search.driver.share import models_with_features, sizes_of_features
+from search.driver.runs import new_run_folder
+from search.driver.session import check_models, known_feature_places, known_hosts, known_image_plan
+from search.driver.share import check_backbones, models_with_features, sizes_of_features
 from search.plan.earlier import measured_like
 from search.plan.lengths import with_lengths
 from search.plan.pace import Pace, confirmation_seconds, duration_text, evaluation_seconds
@@ -27,7 +28,9 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
 
     Raises:
         DataError: the images cannot be used.
-        SettingsError: a model of the space cannot be built for them, or this machine or the storage cannot be used.
+        SettingsError: a model of the space cannot be built for them, this machine or the storage cannot be used, or
+            there is a run of that name.
+        WeightsError: a file of pretrained weights is not there.
     """
     from rich.console import Console
 
@@ -35,6 +38,8 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     if settings.cluster.mode != "submit":
         check_machine(lambda line: console.print(line, markup=False, soft_wrap=True))
         check_storage(Storage(settings.run.storage))
+        new_run_folder(settings)  # refuses a name that is taken
+        check_backbones(settings, space)
     dataset = prepare(settings, console)
     manifest, split = dataset.manifest, dataset.split
     meaning = check_prepared(space, settings, dataset)
@@ -66,12 +71,15 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
 
 
 def feature_lines(settings: Settings, space: Space, images: int) -> list[str]:
-    """What is computed once for all trials, and how large it is where that takes no model to be built.
+    """What is computed once for all trials, how large it is where that takes no model to be built, and where it goes.
 
     Args:
         settings: of the search.
         space: of the search.
         images: of the pool.
+
+    Raises:
+        SettingsError: a host has no room for it.
     """
     models = models_with_features(settings, space)
     if not models:
@@ -79,8 +87,9 @@ def feature_lines(settings: Settings, space: Space, images: int) -> list[str]:
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models})
     counted = {model: feature_numbers(model, settings.data.image.shape) for model in models}
     known = {model: number for model, number in counted.items() if number is not None}
-    sizes = map(str, sizes_of_features(settings, space, known, images))
-    return [f"computed once for all trials: features of {', '.join(cuts)}", *sizes]
+    sizes = sizes_of_features(settings, space, known, images)
+    places = known_feature_places(settings, sizes) if settings.cluster.mode != "submit" else []
+    return [f"computed once for all trials: features of {', '.join(cuts)}", *map(str, sizes), *places]
 
 
 def plan_lines(settings: Settings, space: Space) -> tuple[list[str], int]:

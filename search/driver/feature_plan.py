@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from models.registry import ModelConfig, feature_cut
 from search.plan.settings import SettingsError
 
+STORE_SHARE = 0.5  # of an object store for features; images and weights need some
 _MB, _GB = 1e6, 1e9
 
 

@@ -3,30 +3,35 @@
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
+from data_pipeline.array_files import free_bytes
 from data_pipeline.dataset import Dataset
 from data_pipeline.shards import HostDisks
 from data_pipeline.split import Split, repeat_splits
 from models import ONEDNN
 from models.registry import PUBLISHED, Classes, ModelConfig, count_parameters, told_apart
 from search.driver.coming import planned_hosts
+from search.driver.feature_plan import STORE_SHARE as FEATURE_SHARE
+from search.driver.feature_plan import FeatureSize, place_features
 from search.driver.image_plan import ImagePlan, image_sizes, place_images, plan_images
 from search.driver.limits import Limits, find_limits
 from search.driver.machine import (
     STORE_SHARE,
     Host,
     find_hosts,
+    on_each_host,
+    store_bytes,
     this_host,
     this_store,
     with_coming,
 )
 from search.driver.preflight import is_anothers_ray, ray_address_file, use_ray_folder
 from search.driver.resources import TrialResources, plan_resources
-from search.driver.share import share_backbones
+from search.driver.share import feature_folder, share_backbones
 from search.driver.signals import sigterm_as_ctrl_c
 from search.plan.settings import SHARDS, ClusterSettings, Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
@@ -119,6 +124,19 @@ def known_image_plan(settings: Settings, dataset: Dataset) -> ImagePlan:
         return plan_images(image_sizes(settings, dataset), this_store(), {})
     with ray_session(settings.cluster.mode):
         return place_images(settings, dataset)[0]
+
+
+def known_feature_places(settings: Settings, sizes: Sequence[FeatureSize]) -> list[str]:
+    """What a search would say of features that are too large for the object store, on the running cluster or here.
+
+    Raises:
+        SettingsError: a host has no room for them.
+    """
+    folder, mode = feature_folder(settings), settings.cluster.mode
+    if not _joins(mode):
+        return place_features(sizes, FEATURE_SHARE * this_store(), {socket.gethostname(): free_bytes(folder)})
+    with ray_session(mode):
+        return place_features(sizes, FEATURE_SHARE * store_bytes(), on_each_host(free_bytes, folder))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ This is the driver's side. Trials read what is shared through `search.trial.feat
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,12 +15,13 @@ from data_pipeline.array_files import free_bytes
 from models.registry import (
     ModelConfig,
     built_feature_numbers,
+    check_weights,
     feature_cut,
     feature_numbers,
     load_backbone_weights,
     weights_hash,
 )
-from search.driver.feature_plan import FeatureSize, feature_sizes, place_features
+from search.driver.feature_plan import STORE_SHARE, FeatureSize, feature_sizes, place_features
 from search.driver.machine import on_each_host, store_bytes
 from search.plan.settings import Settings
 from search.plan.spaces import Space, augmentations_of, backbone_weights, model_settings, model_variants
@@ -67,17 +67,32 @@ def share_backbones(
     models = models_with_features(settings, space)
     if not models:
         return Backbones(weights)
-    room = store_bytes() / 2  # images and weights need some
-    folder = Path(settings.data.cache).expanduser().absolute() / "features"
+    room, folder = STORE_SHARE * store_bytes(), feature_folder(settings)
     sizes = sizes_of_features(settings, space, _numbers(models, settings), images)
     if sizes[0].array_bytes > room:
-        free = on_each_host(free_bytes, str(folder))
+        free = on_each_host(free_bytes, folder)
         left = {host: bytes_free - copies.get(host, 0.0) for host, bytes_free in free.items()}
         for line in place_features(sizes, room, left):
             say(line)
     disk = settings.data.cache_gb * 1e9
-    store = start_store(str(folder), disk, room)
-    return Backbones(weights, store, settings.features, settings.views, str(folder), disk)
+    store = start_store(folder, disk, room)
+    return Backbones(weights, store, settings.features, settings.views, folder, disk)
+
+
+def feature_folder(settings: Settings) -> str:
+    """Where each host keeps features on its disk."""
+    return str(settings.data.cache_dir.absolute() / "features")
+
+
+def check_backbones(settings: Settings, space: Space) -> None:
+    """Raise WeightsError unless the files of pretrained weights are there; ImageNet's may still be downloaded.
+
+    Raises:
+        models.registry.WeightsError: one is not.
+        SettingsError: the settings do not give each backbone its weights.
+    """
+    for weights in backbone_weights(space, settings).values():
+        check_weights(weights)
 
 
 def start_store(folder: str, disk: float, memory: float) -> Any:

@@ -76,6 +76,7 @@ def run_search(
     """
     if state.is_over:
         return
+    state.folder.own("tune", "trials")  # Tune itself writes below it, and looks at no links
     tuner = _build_tuner(session, state, on_change, trainable)
     try:
         tuner.fit()

@@ -32,14 +32,15 @@ def print_summary(settings: Settings, folder: RunFolder, console: "Console") -> 
     _print_winner(settings, folder, console)
     url = folder.url
     run, storage = shlex.quote(url), shlex.quote(url.rpartition("/")[0] or ".")
-    scores, winner = ", evaluation.jsonl, predictions/" if scored else "", ""
+    scores, winner, answers = ", evaluation.jsonl, predictions/" if scored else "", "", ""
     if folder.exists("winner", "winner.json"):
         winner = f"Winner     {url}/winner/model.keras, card.md\n"
+        answers = f"Answers    python -m search.predict {run} FILES_OR_FOLDERS\n"
     console.print(
         f"\nRun        {url}  (config.yaml, manifest.parquet, trials.jsonl{scores})\n"
         f"{winner}"
         f"Page       {url}/report.html\n"
-        f"Answers    python -m search.predict {run} FILES_OR_FOLDERS\n"
+        f"{answers}"
         f"Analysis   python -m analysis.app {storage}    "
         f"python -m analysis.tables {run}    python -m analysis.claims {run}\n"
         f"Also       tensorboard --logdir {run}/tensorboard    optuna-dashboard {run}/optuna.log",

@@ -3,12 +3,13 @@
 import shlex
 from collections.abc import Callable, Sequence
 
+from data_pipeline.manifest import DataError
 from search import record
-from search.plan.settings import Settings
+from search.plan.settings import Settings, SettingsError
 from search.plan.space_file import read_space
 from search.plan.spaces import count_trials
 from search.plan.words import Word, parse_words, resume_settings, value_of
-from search.record import RunFolder, RunRecord, scan_runs
+from search.record import RecordError, RunFolder, RunRecord, scan_runs
 from search.record.awaited import Wanted, is_awaited
 
 _CACHE = ("cache", "cache_gb")  # of settings.data: which files of this user are written and removed
@@ -102,9 +103,18 @@ def resumed_settings(folder: RunFolder, words: Sequence[str | Word] = ()) -> Set
 
     Raises:
         SettingsError: as `resume_settings`.
+        RecordError: there is no such run, or its settings are damaged.
     """
-    run, given = folder.read_run(), parse_words(words)
-    settings, own = resume_settings(run.config, given, began=shlex.split(run.command)), Settings().data
+    run, given, own = folder.read_run(), parse_words(words), Settings().data
+    try:
+        settings = resume_settings(run.config, given, began=shlex.split(run.command))
+    except (SettingsError, DataError):
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RecordError(
+            f"A run.json holds a run's settings and command. Received: {folder.url}/run.json, in which they are "
+            f"damaged ({error!r}). Restore it, or leave this run out."
+        ) from error
     for name in _CACHE:
         if not any(word.key == f"data.{name}" for word in given):
             setattr(settings.data, name, getattr(own, name))

@@ -222,7 +222,7 @@ def check_settings(settings: Settings) -> Settings:
         ("resources.gpus_per_trial", resources.gpus_per_trial or 0, 0),
         ("resources.max_concurrent", 1 if resources.max_concurrent is None else resources.max_concurrent, 1),
     ):
-        if value < least:
+        if not value >= least:  # nan is not either
             raise SettingsError(f"{key} must be at least {least}. Received: {value}.")
     if search.time_budget is not None and not search.time_budget > 0:
         raise SettingsError(
@@ -361,7 +361,7 @@ def check_train(train: TrainSettings, group: str = "train") -> TrainSettings:
     ):
         _one_of(f"{group}.{name}", getattr(train, name), valid)
     for name, least in (("batch_size", 1), ("early_stopping", 0), ("plateau", 0), ("weight_decay", 0)):
-        if getattr(train, name) < least:
+        if not getattr(train, name) >= least:
             raise SettingsError(f"{group}.{name} must be at least {least}. Received: {getattr(train, name)}.")
     for name in ("learning_rate", "plateau_factor"):
         if not getattr(train, name) > 0:

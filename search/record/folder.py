@@ -37,15 +37,27 @@ class RunLog:
     Attributes:
         events: in the order in which they were written.
         damaged: how many lines of each file are damaged and skipped; sound files are left out.
+        url: of the run.
     """
 
     events: tuple[dict[str, Any], ...]
     damaged: dict[str, int]
+    url: str = ""
 
     @property
     def trials(self) -> dict[int, TrialRecord]:
-        """All trials of the run by number, in order; new records at each call."""
-        return fold(self.events)
+        """All trials of the run by number, in order; new records at each call.
+
+        Raises:
+            RecordError: an event lacks what its kind must have.
+        """
+        try:
+            return fold(self.events)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(
+                f"The events of a log have what their kinds must have. Received: {self.url}/log, where one has not "
+                f"({error!r}). Restore the log, or leave this run out."
+            ) from error
 
     @property
     def clock(self) -> ClockRecord:
@@ -139,7 +151,7 @@ class RunFolder(Storage):
             for line in content.splitlines()
         ]
         events = tuple(event for _, event in lines if event is not None)
-        return RunLog(events, dict(Counter(name for name, event in lines if event is None)))
+        return RunLog(events, dict(Counter(name for name, event in lines if event is None)), self.url)
 
     def read_events(self) -> Iterator[dict[str, Any]]:
         """The log's events in the order in which they were written."""

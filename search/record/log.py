@@ -61,7 +61,7 @@ class EventLog:
 
     def _append_line(self, line: str) -> None:
         if self._file is None:
-            path = self.folder.child("log", f"{self._session}.jsonl")
+            path = self.folder.own("log", f"{self._session}.jsonl")
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
         content, begin = line.encode() + b"\n", os.fstat(self._file.fileno()).st_size

@@ -87,6 +87,28 @@ class Storage:
         """
         return posixpath.join(str(self.path), inside(*parts)) if parts else str(self.path)
 
+    def own(self, *parts: str) -> str:
+        """As `child`, of something to be written or removed: no link may lead it out of the folder.
+
+        Raises:
+            RecordError: the parts lead out of the folder.
+            OSError: a link in the folder does.
+        """
+        target = self.child(*parts)
+        place = os.path.dirname(target)
+        if self.is_local and self.leads_out(place):
+            raise OSError(
+                f"What belongs to a run is written and removed in the run's own folder. Received: {place}, which leads "
+                f"to {os.path.realpath(place)}. Put the folder itself in the link's place, or do not trust who put it "
+                "there."
+            )
+        return target
+
+    def leads_out(self, path: str) -> bool:
+        """Whether a path on a disk, its links followed, lies outside the folder."""
+        folder, real = os.path.realpath(str(self.path)), os.path.realpath(path)
+        return real != folder and not real.startswith(f"{folder.rstrip(os.sep)}{os.sep}")
+
     def exists(self, *parts: str) -> bool:
         """Whether something of that name is in the folder."""
         target = self.child(*parts)
@@ -127,7 +149,7 @@ class Storage:
 
     def write(self, content: bytes, *parts: str) -> None:
         """Write a whole file or nothing: a reader never sees a part of it."""
-        target = self.child(*parts)
+        target = self.own(*parts)
         if self.is_local:
             self.reach(lambda: _write_whole(target, content))
         else:
@@ -138,7 +160,7 @@ class Storage:
 
         Disks and S3 decide that themselves, so that of two writers one wins; other storages as far as fsspec can.
         """
-        target = self.child(*parts)
+        target = self.own(*parts)
         try:
             if self.is_local:
                 self.reach(lambda: _write_new(target, content))
@@ -160,7 +182,7 @@ class Storage:
 
     def remove(self, *parts: str) -> None:
         """Remove a file of the folder, if it is there."""
-        target = self.child(*parts)
+        target = self.own(*parts)
         with contextlib.suppress(FileNotFoundError):
             self.reach(lambda: self.fs.rm_file(target))
 

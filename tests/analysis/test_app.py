@@ -10,7 +10,7 @@ from analysis.app import create_app, pages
 from analysis.app.filters import ABSENT, Address, Filter, brush_axes, brush_points, brushed_places, read_address
 from analysis.app.library import Library
 from benchmarks.analysis_data import write_run
-from search.record import EventLog, RecordError
+from search.record import EventLog, RecordError, RunFolder
 
 TRIALS = pd.DataFrame(
     {
@@ -146,6 +146,22 @@ def test_new_epochs_are_taken_in(tmp_path):
     assert library.refresh("live") == 1
     assert library.refresh("live") == 1
     assert len(library.run("live").curves) == before + 1
+
+
+def test_a_storage_that_fails_for_a_while_is_no_traceback(tmp_path, monkeypatch):
+    folder = write_run(str(tmp_path / "live"), trials=3, epochs=3, evaluated=0)
+    library = Library(folder.url)
+
+    def fail(*parts):
+        raise PermissionError(13, "Permission denied")
+
+    library.run("live")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "sizes", fail)
+        patch.setattr(RunFolder, "names", fail)
+        with pytest.raises(RecordError, match="where they cannot be read"):
+            library.refresh("live")
+    assert library.refresh("live") == 0
 
 
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):

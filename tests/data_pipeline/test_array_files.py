@@ -154,3 +154,21 @@ def test_a_host_that_cannot_make_the_folder_has_one_of_its_own(tmp_path: Path, m
     assert own.name == "cache"
     assert free_bytes(tmp_path / "home" / "cache") > 0
     assert own_folder(tmp_path / "made") == tmp_path / "made"
+
+
+def test_the_temporary_folder_of_a_stranger_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").write_text("a file, where a folder would have to be")
+    monkeypatch.setattr(array_files.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    own = tmp_path / "tmp" / f"xray-search-{os.getuid()}"
+    own.parent.mkdir()
+    (tmp_path / "private").mkdir()
+    own.symlink_to(tmp_path / "private", target_is_directory=True)
+    with pytest.raises(OSError, match=r"of this account alone\. Received: .*a link or another account's\. Remove it"):
+        own_folder(tmp_path / "home" / "cache")
+    own.unlink()
+    own_folder(tmp_path / "home" / "cache")
+    another = os.getuid() + 1
+    monkeypatch.setattr(array_files.os, "getuid", lambda: another)
+    own.rename(own.with_name(f"xray-search-{another}"))
+    with pytest.raises(OSError, match="another account's"):
+        own_folder(tmp_path / "home" / "cache")

@@ -16,10 +16,10 @@ from data_pipeline.dataset import (
     prepare_extra_test,
     read_images,
 )
-from data_pipeline.manifest import POOL, TEST, DataError
+from data_pipeline.manifest import MULTILABEL, POOL, TEST, DataError, ImageRow, Manifest
 from data_pipeline.preprocess import PreparedImages
 from data_pipeline.sources import SAMPLE_NOTICE
-from data_pipeline.split import SplitSettings, split_pool
+from data_pipeline.split import Split, SplitSettings, split_pool
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 
@@ -279,3 +279,15 @@ def test_patients_in_folders_are_said(root: Path) -> None:
 def test_a_share_above_a_third_is_said(root: Path) -> None:
     settings = DataSettings(root=str(root), split=SplitSettings(fraction=0.5))
     assert any("takes a third of each class and not data.split.fraction=0.5" in line for line in notices_of(settings))
+
+
+def test_findings_that_cannot_be_learned_or_judged_are_said() -> None:
+    shown = [(0, 1, 3), (3,), (), (0, 2, 3), (2, 3)]  # three images train, two validate
+    rows = tuple(ImageRow(f"{n}", "", POOL, -1, f"pool/{n}", f"{n}", findings=each) for n, each in enumerate(shown))
+    manifest = Manifest("", ("A", "B", "C", "D"), rows, (), task=MULTILABEL)
+    settings = DataSettings(root="images", labels="labels.csv", task=MULTILABEL)
+    assert list_notices(manifest, Split(np.arange(3), np.arange(3, 5)), settings) == (
+        "Findings without an image that trains, which are not learned: C.",
+        "Findings without an image in validation, which are left out of its mean scores: B.",
+        "Findings of each image in validation, which are left out of its mean AUC: C, D.",
+    )

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 import data_pipeline
@@ -35,6 +37,16 @@ def test_manifest_is_read_back_as_written() -> None:
 def test_other_files_are_not_read_as_manifests() -> None:
     with pytest.raises(DataError, match="written by write_manifest"):
         read_manifest(io.BytesIO(b"no table"))
+
+
+@pytest.mark.parametrize("about", [b"{", b"[]", b"{}", b'{"root": "", "classes": [], "bad": [{"x": 1}]}'])
+def test_damaged_manifests_are_refused(about: bytes) -> None:
+    table = pyarrow.table({"image_id": ["a"], "split": ["train"]}).replace_schema_metadata({b"manifest": about})
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(table, file)
+    file.seek(0)
+    with pytest.raises(DataError, match="written by write_manifest"):
+        read_manifest(file)
 
 
 def test_bad_files_are_written_as_csv() -> None:

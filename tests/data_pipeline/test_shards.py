@@ -15,6 +15,7 @@ from data_pipeline.shards import DiskImages, HostDisks, open_images, read_shard,
 from data_pipeline.share import get_training_data, put_training_data, training_data
 from data_pipeline.shift import shifted
 from data_pipeline.split import SplitSettings, repeat_splits
+from tests.own_ray import own_ray
 
 SHARD = 40  # images: 12 shards of the pool of 480
 
@@ -167,9 +168,8 @@ def test_trials_get_the_same_from_disk(small_dataset: Dataset, disks: HostDisks)
 def node() -> Iterator[str]:
     import ray
 
-    ray.init(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False, logging_level="error")
-    yield ray.get_runtime_context().get_node_id()
-    ray.shutdown()
+    with own_ray(80 * 2**20):
+        yield ray.get_runtime_context().get_node_id()
 
 
 def test_a_host_that_does_not_see_the_cache_fetches_through_ray(

@@ -9,6 +9,7 @@ from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
 from data_pipeline.share import TrainingData, get_training_data, put_training_data, training_data
 from data_pipeline.shift import shifted
 from data_pipeline.split import SplitSettings, repeat_splits
+from tests.own_ray import own_ray
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +19,8 @@ def dataset(image_cache: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def ray_session() -> Iterator[None]:
-    import ray
-
-    ray.init(num_cpus=1, object_store_memory=100_000_000, include_dashboard=False, logging_level="error")
-    yield
-    ray.shutdown()
+    with own_ray():
+        yield
 
 
 def test_training_data_hold_the_pool_alone(dataset: Dataset) -> None:

@@ -278,6 +278,11 @@ def test_each_finding_has_its_share_in_validation(fraction: float | None) -> Non
     assert split.sizes(manifest) == {"train": len(split.train), "validation": len(split.validation), "test": 0}
 
 
+def test_a_third_of_the_images_of_several_findings_validates_at_most() -> None:
+    split = split_pool(findings_of((0.3, 0.1)), SplitSettings(fraction=0.9))
+    assert len(split.validation) == pytest.approx(1000, rel=0.02)
+
+
 def test_each_fold_has_its_share_of_every_finding_and_whole_patients() -> None:
     manifest, settings = findings_of((0.3, 0.1, 0.03, 0.01)), SplitSettings(folds=5)
     splits = repeat_splits(manifest, settings, repeats=1)

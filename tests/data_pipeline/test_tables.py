@@ -1,5 +1,6 @@
 """Images labelled by a table: formats, names of files, classes, the rules, splits and patients."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from data_pipeline.classes import AUTO
 from data_pipeline.dataset import DataSettings, list_dataset, list_notices, prepare_dataset, prepare_extra_test
@@ -275,6 +277,11 @@ def test_a_table_that_nobody_knows_is_refused(tmp_path: Path) -> None:
         read_table(file, {"image": "file"})
     with pytest.raises(DataError, match=r"is a table: .csv, .tsv, .parquet"):
         read_table(tmp_path / "none.csv", {})
+    (tmp_path / "french.csv").write_bytes("file,finding\na,opacité\n".encode("latin-1"))
+    with pytest.raises(DataError, match="Save it as UTF-8"):
+        read_table(tmp_path / "french.csv", {})
+    with pytest.raises(DataError, match=r"several columns 'finding'\. Rename or remove"):
+        read_table(write(tmp_path / "twice.csv", "file,finding, finding", "a,b,c"), {})
 
 
 def test_names_that_several_images_have_are_not_guessed(tmp_path: Path) -> None:
@@ -287,6 +294,50 @@ def test_names_that_several_images_have_are_not_guessed(tmp_path: Path) -> None:
         "a second row for one image": 1,
         "an image without a row in the table": 3,
     }
+
+
+def test_linked_folders_are_read(tmp_path: Path) -> None:
+    """As where an archive of several parts is laid together: `images -> /nas/part 2`."""
+    file, columns = named(tmp_path, "a.png,sick,1,,", "b.png,healthy,2,,")
+    put(tmp_path, ["data/a.png", "nas/deep/b.png"])
+    for link in ("data/more", "data/again"):
+        (tmp_path / link).symlink_to(tmp_path / "nas", target_is_directory=True)
+    (tmp_path / "nas/up").symlink_to(tmp_path / "data", target_is_directory=True)
+    manifest = scan(tmp_path / "data", file, {}, columns=columns)
+    assert labels(manifest) == {"a.png": "sick", "again/deep/b.png": "healthy"}
+    assert not manifest.bad
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, columns = named(tmp_path, "a.png,sick,1,,", "b.png,healthy,2,,")
+    put(tmp_path / "data", ["a.png", "x/b.png"])
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("/x"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    manifest = scan(tmp_path / "data", file, {}, columns=columns)
+    assert {Path(bad.path).name: bad.reason for bad in manifest.bad} == {
+        "b.png": "a row without an image below data.root",
+        "x": "folder cannot be read: Permission denied",
+    }
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "<NA>", " "])
+def test_a_missing_value_says_nothing(tmp_path: Path, text: str) -> None:
+    """However the program that wrote the table calls it."""
+    file, columns = named(tmp_path, f"a.png,{text},{text},{text},{text}", f"b.png,sick,{text},,")
+    rows = read_table(file, columns).rows
+    assert rows == (
+        LabelRow("a.png", frozenset(), blank=frozenset({""})),
+        LabelRow("b.png", frozenset({"sick"})),
+    )
+    head = "Image,Atelectasis,Hernia,PatientId,Pneumonia"
+    row = row_of(tmp_path, head, f"a.png,0,{text},7,1")
+    assert (row.present, row.blank) == (frozenset({"Pneumonia"}), frozenset({"Hernia"}))
 
 
 def test_unmatched_rows_may_stop_the_run(tmp_path: Path) -> None:
@@ -331,6 +382,19 @@ def test_a_split_column_is_obeyed(split_set: DataSettings) -> None:
         split_pool(manifest, SplitSettings(folds=5))
 
 
+def test_look_alikes_on_both_sides_of_a_stated_split_are_said(split_set: DataSettings) -> None:
+    root = Path(str(split_set.root))
+    Image.open(root / "0.png").save(root / "12.jpeg", quality=60)
+    (root / "12.png").unlink()
+    dataset = prepare_dataset(split_set)
+    notices = list_notices(dataset.manifest, dataset.split, split_set)
+    assert (
+        "Images that the table has validate, and that look like images that train: 1, such as 0.png and 12.jpeg. "
+        "Validation scores are too good by them."
+    ) in notices
+    assert not any("stay on one side" in notice for notice in notices)
+
+
 def test_an_unknown_split_is_set_aside_and_a_missing_test_set_held_out(split_set: DataSettings) -> None:
     file = Path(split_set.labels)
     file.write_text(file.read_text().replace(",test,", ",train,", 5).replace(",test,", ",later,"))
@@ -339,6 +403,17 @@ def test_an_unknown_split_is_set_aside_and_a_missing_test_set_held_out(split_set
     assert manifest.held_out
     assert not [row for row in manifest.test_rows if row.part == "validation"]
     assert len(split_pool(manifest, SplitSettings()).validation) == 6
+
+
+def test_splits_of_other_words_are_said_not_to_be_obeyed(split_set: DataSettings) -> None:
+    file = Path(split_set.labels)
+    for part in ("train", "val", "test"):
+        file.write_text(file.read_text().replace(f",{part},", f",Fold {part[0]},"))
+    manifest = list_dataset(split_set)
+    assert len(manifest.rows) == 24
+    assert manifest.held_out
+    said = "The table's splits are not obeyed, as none is train, validation or test: fold t, fold v."
+    assert said in manifest.notes
 
 
 def test_without_validation_in_the_table_it_is_drawn_by_patient(split_set: DataSettings) -> None:

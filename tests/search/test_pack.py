@@ -108,6 +108,17 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "ends in .zip. Received: a.tar" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_written_is_a_sentence(
+    folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for main, words in (
+        (pack.main, [folder.url, f"{tmp_path}/no/a.zip"]),
+        (report.main, [folder.url, "--out", "/proc/a/b"]),
+    ):
+        assert main(words) == 2
+        assert "Error: A file or a connection must be within reach. Received: /" in capsys.readouterr().err
+
+
 def test_a_link_out_of_the_run_is_not_packed(folder: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Somebody who opens a stranger's run and sends it back would send a private file with it."""
     private = tmp_path / "private"

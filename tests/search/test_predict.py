@@ -89,6 +89,7 @@ def test_only_files_that_cannot_be_read_are_a_failure(exported_run: RunFolder, i
         (["RUN", "EMPTY"], "which hold none"),
         (["RUN", "IMAGE", "--prevalence", "2"], "--prevalence is the share of pneumonia"),
         (["RUN", "IMAGE", "--out", "no/such/folder.csv"], "--out names a file in a folder that exists"),
+        (["RUN", "IMAGE", "--out", "EMPTY"], "--out names a file in a folder that exists"),
     ],
 )
 def test_a_mistake_is_one_message(

@@ -147,6 +147,9 @@ def test_only_runs_of_the_reports_classes_on_one_set_of_images_bear_on_it(tmp_pa
     own = write_run(tmp_path / "own", search_trials(12, "none", 0.9, 0), classes=("cat", "dog"))
     assert bearing_runs([own], 2) == []
     assert {verdict.trials for verdict in judge_claims([own])} == {0}
+    assert bearing_runs([full], 2) == [full]
+    full.record.config["data"] = {"task": "multilabel"}  # its findings may have the names of the report's classes
+    assert bearing_runs([full], 2) == []
 
 
 def test_a_claim_on_every_pair_needs_them_all(tmp_path):

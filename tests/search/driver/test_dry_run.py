@@ -7,7 +7,7 @@ import pytest
 
 from search.driver import dry_run as dry_run_module
 from search.driver import session
-from search.driver.dry_run import budget_lines, dry_run, plan_lines
+from search.driver.dry_run import budget_lines, dry_run, feature_lines, plan_lines
 from search.driver.machine import Host
 from search.plan.settings import SettingsError
 from search.plan.space_file import read_space
@@ -65,6 +65,19 @@ def test_a_dry_run_says_that_images_are_read_from_disk(
     assert "room for 20 MB, so trials read them from disk, in shards, from data.cache, without a copy" in printed
 
 
+def test_a_dry_run_says_where_features_go_and_refuses_those_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(["space=vgg2"])
+    space = read_space(settings)
+    monkeypatch.setattr(session, "this_store", lambda: 40e6)
+    monkeypatch.setattr(session, "free_bytes", lambda folder: 1e9)
+    assert any("has room for 20 MB, so the disk keeps them" in line for line in feature_lines(settings, space, 480))
+    monkeypatch.setattr(session, "free_bytes", lambda folder: 1e6)
+    with pytest.raises(SettingsError, match=r"Features must fit .*too little on the disk of"):
+        feature_lines(settings, space, 480)
+    monkeypatch.setattr(session, "this_store", lambda: 1e9)
+    assert not any("keeps them" in line for line in feature_lines(settings, space, 480))
+
+
 def test_a_dry_run_refuses_what_no_host_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dry_run_module, "known_hosts", lambda cluster: (Host(16), Host(4, 1, count=2)))
     lines, at_a_time = plan_lines(load_settings(["space=plain2"]), read_space(load_settings(["space=plain2"])))
@@ -85,6 +98,18 @@ def test_a_dry_run_refuses_what_a_search_would(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "file").touch()
     assert main(["space=plain2", *words, f"run.storage={tmp_path}/file/runs"]) == 2
     assert "Runs are written to run.storage. Received:" in capsys.readouterr().err
+
+
+def test_a_dry_run_refuses_a_name_that_is_taken_and_weights_that_are_not_there(
+    tmp_path: Path, image_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunFolder(f"{tmp_path}/runs/one").write(b"{}", "run.json")
+    words = [f"data.cache={image_cache}", f"run.storage={tmp_path}/runs", "dry_run=true"]
+    assert main(["space=plain2", *words, "run.name=two"]) == 0
+    assert main(["space=plain2", *words, "run.name=one"]) == 2
+    assert "There is a run called 'one'" in capsys.readouterr().err
+    assert main(["space=vgg2", *words, f"weights={tmp_path}/vgg.h5"]) == 2
+    assert f"Received: '{tmp_path}/vgg.h5', where there is no file" in capsys.readouterr().err
 
 
 def test_a_dry_run_refuses_repeats_that_cannot_draw_a_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

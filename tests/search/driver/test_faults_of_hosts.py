@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +26,7 @@ from search.plan.words import load_settings
 from search.record import RunFolder
 from search.trial.training import TrialModel
 from tests import waiting
+from tests.own_ray import start_patiently
 
 GB = 2**30
 
@@ -61,7 +63,7 @@ def cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
         cluster = Cluster()
-        cluster.add_node(num_cpus=0, memory=4 * GB, object_store_memory=100 * 2**20)
+        start_patiently(partial(cluster.add_node, num_cpus=0, memory=4 * GB, object_store_memory=100 * 2**20))
         patch.setenv("RAY_ADDRESS", cluster.address)
         yield cluster
         ray.shutdown()
@@ -71,7 +73,8 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def workers(cluster: Cluster) -> Iterator[list[str]]:
     """A host with room for three trials, and one with room for one, by their ids."""
-    added = [cluster.add_node(num_cpus=cpus, memory=4 * GB, object_store_memory=100 * 2**20) for cpus in (3, 1)]
+    host = {"memory": 4 * GB, "object_store_memory": 100 * 2**20}
+    added = [start_patiently(partial(cluster.add_node, num_cpus=cpus, **host)) for cpus in (3, 1)]
     cluster.wait_for_nodes()
     yield [node.node_id for node in added]
     for node in added:

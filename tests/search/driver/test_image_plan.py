@@ -15,6 +15,7 @@ from search.plan.settings import SettingsError
 from search.plan.words import load_settings
 from search.record import RunFolder
 from search.run import main
+from tests.own_ray import own_ray
 
 GB = 1e9
 LARGE = ImageSizes(100_000, pool=int(6 * GB), files=int(6.5 * GB))
@@ -57,9 +58,8 @@ def test_sizes_count_the_shifted_copy_and_the_test_images(small_dataset: Dataset
 
 @pytest.fixture
 def running_ray() -> Iterator[None]:
-    ray.init(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False, logging_level="error")
-    yield
-    ray.shutdown()
+    with own_ray(80 * 2**20):
+        yield
 
 
 def test_the_hosts_of_the_running_ray_are_asked(

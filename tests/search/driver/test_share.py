@@ -14,6 +14,7 @@ from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import Space
 from search.plan.words import load_settings
 from search.trial.feature_store import Claim, FeatureKey
+from tests.own_ray import own_ray
 from tests.waiting import wait_until
 
 VGG16 = Parameter("backbone", Choice(("vgg16",)))
@@ -25,11 +26,8 @@ KEY = FeatureKey("vgg16", "random, seed 5", "all, average", "images", "float32",
 
 @pytest.fixture(scope="module", autouse=True)
 def local_ray() -> Iterator[None]:
-    import ray
-
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
-    yield
-    ray.shutdown()
+    with own_ray():
+        yield
 
 
 def settings(cache: Path, *words: str) -> Settings:

@@ -15,6 +15,7 @@ from search.trial import features
 from search.trial.feature_store import BLOCK, Claim
 from search.trial.features import Backbones
 from search.trial.training import TrialConfig
+from tests.own_ray import own_ray
 
 IMAGES = np.arange(BLOCK + 6, dtype=np.uint8).reshape(-1, 1, 1, 1)
 CONFIG = TrialConfig(TransferConfig("vgg16"), TrainSettings(precision="float32"), max_epochs=3, seed=5)
@@ -22,9 +23,8 @@ CONFIG = TrialConfig(TransferConfig("vgg16"), TrainSettings(precision="float32")
 
 @pytest.fixture(scope="module", autouse=True)
 def local_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
-    yield
-    ray.shutdown()
+    with own_ray():
+        yield
 
 
 @pytest.fixture

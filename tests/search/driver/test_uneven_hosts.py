@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,10 +19,16 @@ from search.driver.session import known_hosts
 from search.plan.settings import Settings, SettingsError
 from search.plan.space_file import read_space
 from search.plan.words import load_settings
+from tests.own_ray import start_patiently
 from tests.waiting import LIMIT
 
 GB = 10**9
+WORKER = {"num_cpus": 2, "num_gpus": 1}
 SHAPE = (32, 32, 1)
+
+
+def join() -> None:
+    ray.init(include_dashboard=False, log_to_driver=False)
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +40,11 @@ def cluster() -> Iterator[Cluster]:
         patch.setenv("RAY_prestart_worker_first_driver", "0")  # a process for each of the ten CPUs
         cluster = Cluster()
         store = {"object_store_memory": 100 * 2**20}
-        cluster.add_node(num_cpus=6, memory=8 * GB, **store)
-        cluster.add_node(num_cpus=2, num_gpus=1, memory=4 * GB, **store)
-        cluster.add_node(num_cpus=2, num_gpus=1, memory=3 * GB // 2, **store)
+        for host in ({"num_cpus": 6, "memory": 8 * GB}, WORKER | {"memory": 4 * GB}, WORKER | {"memory": 3 * GB // 2}):
+            start_patiently(partial(cluster.add_node, **host, **store))
         cluster.wait_for_nodes()
         patch.setenv("RAY_ADDRESS", cluster.address)
-        ray.init(include_dashboard=False, log_to_driver=False)
+        start_patiently(join)
         yield cluster
         ray.shutdown()
         cluster.shutdown()
@@ -130,7 +136,7 @@ def test_a_dry_run_sees_the_hosts_of_the_running_cluster(cluster: Cluster) -> No
     try:
         hosts = known_hosts(settings.cluster)
     finally:
-        ray.init(include_dashboard=False, log_to_driver=False)
+        start_patiently(join)
     assert sorted((host.cpus, host.gpus) for host in hosts) == [(2, 1), (2, 1), (6, 0)]
     settings.cluster.mode = "local"
     assert [host.count for host in known_hosts(settings.cluster)] == [1]

@@ -33,4 +33,5 @@ def test_the_next_commands_are_printed(tmp_path: Path) -> None:
     assert f"python -m analysis.tables {tmp_path}/one" in printed
     assert f"{tmp_path}/one/report.html" in printed
     assert "Winner" not in printed  # it is not evaluated
+    assert "search.predict" not in printed
     assert "evaluation.jsonl" not in printed

@@ -1,6 +1,7 @@
 import dataclasses
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,21 @@ def test_the_command_that_began_a_run_may_be_repeated(tmp_path: Path) -> None:
     assert resumed_settings(folder, [*WORDS, "train.precision=auto", "resume=one"]).train.precision == "float32"
     with pytest.raises(SettingsError, match=r"search\.seed=4; the run has search\.seed=3"):
         resumed_settings(folder, ["search.seed=4"])
+
+
+@pytest.mark.parametrize("changed", [{"config": {}}, {"config": {"space": 3}}, {"command": "python 'x"}])
+def test_a_run_with_damaged_settings_is_one_message(tmp_path: Path, changed: dict[str, Any]) -> None:
+    folder = make_run(f"{tmp_path}/one", (FINISHED,))
+    folder.write_run(dataclasses.replace(folder.read_run(), **changed))
+    with pytest.raises(RecordError, match=r"one/run\.json, in which they are damaged"):
+        resumed_settings(folder)
+
+
+def test_a_log_without_what_a_trial_needs_is_one_message(tmp_path: Path) -> None:
+    folder = make_run(f"{tmp_path}/one", (FINISHED,))
+    _lose_a_seed(folder)
+    with pytest.raises(RecordError, match=r"one/log, where one has not \(KeyError\('seed'\)\)"):
+        folder.read_trials()
 
 
 def test_a_resumed_run_chooses_no_cache_of_this_user(tmp_path: Path) -> None:

@@ -83,3 +83,25 @@ def test_a_change_is_dated_by_the_storage(tmp_path: Path) -> None:
     assert folder.changed("file") == 7.5
     with pytest.raises(FileNotFoundError):
         folder.changed("none")
+
+
+def test_nothing_is_written_or_removed_through_a_link_out_of_the_folder(tmp_path: Path) -> None:
+    """As in a stranger's run, whose `trials/0000` may be a link to any folder of this user."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "letter").write_text("mine")
+    Storage(f"{tmp_path}/far").write(b"1", "run.json")
+    (tmp_path / "run").symlink_to(tmp_path / "far", target_is_directory=True)  # a folder that itself is a link is fine
+    run = Storage(f"{tmp_path}/run")
+    run.write(b"1", "log", "1.jsonl")
+    (tmp_path / "far" / "trials").mkdir()
+    (tmp_path / "far" / "trials" / "0000").symlink_to(own, target_is_directory=True)
+    (tmp_path / "far" / "inner").symlink_to(tmp_path / "far" / "log", target_is_directory=True)
+    run.write(b"2", "inner", "2.jsonl")
+    for act in (lambda: run.write(b"x", "trials", "0000", "x"), lambda: run.create(b"x", "trials", "0000", "x")):
+        with pytest.raises(OSError, match=r"in the run's own folder\. Received: .*trials/0000, which leads to .*own\."):
+            act()
+    with pytest.raises(OSError, match="Put the folder itself in the link's place"):
+        run.remove("trials", "0000", "letter")
+    assert [each.name for each in own.iterdir()] == ["letter"]
+    assert run.names("log") == ["1.jsonl", "2.jsonl"]

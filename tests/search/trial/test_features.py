@@ -19,6 +19,7 @@ from search.trial.feature_store import BLOCK, FeatureStore
 from search.trial.features import Backbones, build_extractor, trial_inputs
 from search.trial.feed import Inputs, image_inputs
 from search.trial.training import TrialConfig, TrialModel, predict
+from tests.own_ray import own_ray
 
 CONFIGS = [
     TransferConfig("vgg16", dense=(8,), dropout=0.3),
@@ -85,11 +86,8 @@ def assert_alike(on_images: TrialModel, on_features: TrialModel, error: float) -
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
-    import ray
-
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
-    yield
-    ray.shutdown()
+    with own_ray():
+        yield
 
 
 @pytest.fixture
