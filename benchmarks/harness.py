@@ -56,12 +56,14 @@ class Options:
         weights: of pretrained backbones: "imagenet", a file, or "none" (random: as fast, but useless).
         repeats: how often each figure is measured.
         quick: smallest sizes and one repeat, to see that the benchmark works.
+        outside: folder of an outside test set, for the benchmarks that score one after all choices.
     """
 
     root: str | None = None
     weights: str = "imagenet"
     repeats: int = 3
     quick: bool = False
+    outside: str | None = None
 
 
 @dataclass(frozen=True)
@@ -302,10 +304,12 @@ def parse_options(words: Sequence[str], description: str | None, repeats: int = 
     parser.add_argument("--weights", default="imagenet", help="imagenet | FILE | none (default: imagenet)")
     parser.add_argument("--repeats", type=int, help=f"default: {repeats}")
     parser.add_argument("--quick", action="store_true", help="smallest sizes; the figures mean nothing")
+    parser.add_argument("--outside", help="folder of an outside test set, where one is scored (default: none)")
     given = parser.parse_args(words)
     if given.repeats is not None and given.repeats < 1:
         parser.error(f"--repeats must be at least 1. Received: {given.repeats}. Try --repeats 3.")
-    return Options(given.root, given.weights, given.repeats or (1 if given.quick else repeats), given.quick)
+    times = given.repeats or (1 if given.quick else repeats)
+    return Options(given.root, given.weights, times, given.quick, given.outside)
 
 
 def output_folder(options: Options) -> Path:
@@ -337,6 +341,7 @@ def command_line(name: str, options: Options, repeats: int) -> str:
     """The command that repeats the measurement, with placeholders for its folders."""
     words = [f"python -m benchmarks.{name}"]
     words += ["--root FOLDER"] if options.root else []
+    words += ["--outside OUTSIDE"] if options.outside else []
     if options.weights != "imagenet":
         words += ["--weights none" if options.weights == "none" else "--weights FILE"]
     words += ["--quick"] if options.quick else []

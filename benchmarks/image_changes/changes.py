@@ -1,8 +1,7 @@
 """The ways of preparing an image, and of viewing it several times, that are tried."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +23,24 @@ def equalized(image: Grey) -> Grey:
 
 
 def cropped(image: Grey) -> Grey:
-    """The lung field by a simple rule: uint8 (h, w), h at least two thirds of H, w at least half of W, of (H, W).
+    """The lung field, `lung_box`: uint8 (h, w), from (H, W)."""
+    top, bottom, left, right = lung_box(image)
+    return image[top:bottom, left:right]
 
-    The sides of the crop are the brightest column of the left and of the right quarter, which is the chest's wall, and
-    the brightest row of the upper and of the lower sixth, which are the shoulders and what lies below the diaphragm.
-    Columns are compared in the middle half of the rows, rows in the middle half of the columns.
+
+def lung_box(image: Grey) -> tuple[int, int, int, int]:
+    """Where the lung field of an image, uint8 (H, W), begins and ends by a simple rule: top, bottom, left, right.
+
+    Its sides are the brightest column of the left and of the right quarter, which is the chest's wall, and the
+    brightest row of the upper and of the lower sixth, which are the shoulders and what lies below the diaphragm. It so
+    has at least two thirds of the height and half of the width. Columns are compared in the middle half of the rows,
+    rows in the middle half of the columns.
     """
     height, width = image.shape
     smooth = opencv().GaussianBlur(image, (0, 0), _BLUR * height).astype(np.float32)
-    top, bottom = _ends(smooth[:, width // 4 : width - width // 4].mean(axis=1), height // 6)
-    left, right = _ends(smooth[height // 4 : height - height // 4].mean(axis=0), width // 4)
-    return image[top:bottom, left:right]
+    rows = _ends(smooth[:, width // 4 : width - width // 4].mean(axis=1), height // 6)
+    columns = _ends(smooth[height // 4 : height - height // 4].mean(axis=0), width // 4)
+    return (*rows, *columns)
 
 
 _BLUR = 0.02  # standard deviation, a share of the height: ribs and letters do not decide
@@ -52,28 +58,19 @@ def unchanged(image: Grey) -> Grey:
 
 @dataclass(frozen=True)
 class Way:
-    """A way of preparing images, and the hyperparameters that differ from the space's guess.
+    """A way of preparing images.
 
     Attributes:
         name: in words.
         change: from an image as it arrives, uint8 (H, W), to the one that is made smaller.
-        parameters: of the trial, where they are not the guess's.
-        is_candidate: whether it may become a setting; else it explains.
     """
 
     name: str
-    change: Callable[[Grey], Grey] = unchanged
-    parameters: dict[str, Any] = field(default_factory=dict)
-    is_candidate: bool = True
+    change: Callable[[Grey], Grey]
 
 
-AS_THEY_ARE = Way("as they are", is_candidate=False)
-WAYS = (
-    AS_THEY_ARE,
-    Way("CLAHE", equalized),
-    Way("lung crop", cropped),
-    Way("not normalized", parameters={"normalize": False}, is_candidate=False),
-)
+AS_THEY_ARE = Way("as they are", unchanged)
+WAYS = (AS_THEY_ARE, Way("CLAHE", equalized), Way("lung crop", cropped))
 
 
 def prepared(images: NDArray[np.uint8], change: Callable[[Grey], Grey], size: int) -> NDArray[np.uint8]:
@@ -94,7 +91,13 @@ def prepared(images: NDArray[np.uint8], change: Callable[[Grey], Grey], size: in
 VIEWS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "flips": ((0.0, 0.0, 1.0),),
     "flips and shifts": ((0.0, 0.0, 1.0), (0.04, 0.0, 1.0), (-0.04, 0.0, 1.0), (0.0, 0.04, 1.0), (0.0, -0.04, 1.0)),
-    "flips and crops": ((0.0, 0.0, 0.9), (0.05, 0.05, 0.9), (-0.05, 0.05, 0.9), (0.05, -0.05, 0.9), (-0.05, -0.05, 0.9)),
+    "flips and crops": (
+        (0.0, 0.0, 0.9),
+        (0.05, 0.05, 0.9),
+        (-0.05, 0.05, 0.9),
+        (0.05, -0.05, 0.9),
+        (-0.05, -0.05, 0.9),
+    ),
 }
 
 
@@ -107,6 +110,8 @@ def views(images: NDArray[np.uint8], name: str) -> Iterator[NDArray[np.uint8]]:
         # output (x, y) about the centre reads input share * (x, y) + (right * width, down * height)
         move = np.array([right * width, down * height]) + (1 - share) * np.array([width - 1, height - 1]) / 2
         matrix = np.column_stack([share * np.eye(2), move])
-        seen = [cv2.warpAffine(i, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE) for i in images]
+        seen = [
+            cv2.warpAffine(i, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE) for i in images
+        ]
         yield np.stack(seen).reshape(images.shape)
         yield np.stack(seen).reshape(images.shape)[:, :, ::-1]

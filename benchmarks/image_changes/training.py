@@ -25,10 +25,10 @@ from search.plan.settings import Settings
 from search.plan.space_file import read_space
 from search.plan.spaces import Plan
 from search.plan.words import load_settings
-from search.record import TrialRecord
+from search.record import EpochRecord, TrialRecord, from_json
 from search.trial.feed import image_inputs
 from search.trial.process import prepare_process, release_memory
-from search.trial.training import TrialModel, assign, trial_config
+from search.trial.training import TrialModel, trial_config
 
 SPACE = "cnn2"
 QUICK_EPOCHS = 1
@@ -98,11 +98,11 @@ def training_images(images: Images, way: Way) -> tuple[TrainingData, Copies]:
     return data, copies
 
 
-def build(images: Images, way: Way, seed: int, data: TrainingData) -> TrialModel:
-    """The model of a way and a seed; models of one seed differ in nothing but their images."""
-    parameters = {**images.parameters, **way.parameters}
-    drawn = trial_seed(seed, 0, Plan(parameters, repeat=0))
-    trial = TrialRecord(0, parameters, drawn, images.settings.search.max_epochs)
+def build(images: Images, seed: int, data: TrainingData) -> TrialModel:
+    """The model of a seed; models of one seed differ in nothing but their images."""
+    plan = Plan(images.parameters, images.settings.search.max_epochs)
+    # The seed is that of the first trial, the guess, of a search with that seed.
+    trial = TrialRecord(0, plan.parameters, trial_seed(seed, 0, plan), plan.max_epochs)
     return TrialModel(trial_config(trial, images.settings.train), data, image_inputs(data))
 
 
@@ -118,7 +118,7 @@ def train(images: Images, ways: tuple[Way, ...], seeds: int, store: Path) -> Non
         if weights_file(store, way, seed).is_file():  # made by another process meanwhile
             continue
         data, _ = training_images(images, way)
-        model = build(images, way, seed, data)
+        model = build(images, seed, data)
         best, kept = float("inf"), model.weights()
         while not model.is_done:
             epoch = model.run_epoch()
@@ -132,9 +132,10 @@ def train(images: Images, ways: tuple[Way, ...], seeds: int, store: Path) -> Non
 
 def trained(images: Images, way: Way, seed: int, data: TrainingData, store: Path) -> TrialModel:
     """A model with the weights that were kept."""
-    model = build(images, way, seed, data)
+    model = build(images, seed, data)
     with np.load(weights_file(store, way, seed)) as kept:
-        assign(model._trained.weights, [kept[str(place)] for place in range(len(kept.files) - 1)])
+        history = [from_json(EpochRecord, epoch) for epoch in json.loads(str(kept["history"]))]
+        model.restore([kept[str(place)] for place in range(len(kept.files) - 1)], (), history)
     return model
 
 
