@@ -19,11 +19,11 @@ from benchmarks.image_changes.changes import AS_THEY_ARE, VIEWS, WAYS, prepared
 from benchmarks.image_changes.training import (
     Images,
     arriving,
+    is_trained,
     read_pool,
     store_folder,
     trained,
     training_images,
-    weights_file,
 )
 from data_pipeline.dataset import prepare_extra_test
 from data_pipeline.manifest import ImageRow
@@ -82,7 +82,7 @@ def answers(pool: Images, scored: ScoredSet, options: Options) -> Answers:
     """What every training, and every average over views, says of a set; ways that were not trained are left out."""
     store, found = store_folder(options.root, options.quick), {}
     for way in WAYS:
-        if not all(weights_file(store, way, seed).is_file() for seed in range(options.repeats)):
+        if not all(is_trained(store, way, seed) for seed in range(options.repeats)):
             continue
         data, _ = training_images(pool, way)
         images = prepared(scored.images, way.change, pool.settings.data.size)

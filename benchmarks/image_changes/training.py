@@ -3,10 +3,10 @@
 Nothing here opens a test image.
 """
 
-import json
+import math
 import random
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from benchmarks import harness
 from benchmarks.image_changes.changes import ARRIVING, Way, prepared
 from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
-from data_pipeline.preprocess import cpu_count
 from data_pipeline.share import TrainingData
 from data_pipeline.shift import shifted
 from search.plan.lengths import with_lengths
@@ -25,7 +24,8 @@ from search.plan.settings import Settings
 from search.plan.space_file import read_space
 from search.plan.spaces import Plan
 from search.plan.words import load_settings
-from search.record import EpochRecord, TrialRecord, from_json
+from search.record import RunFolder, TrialRecord
+from search.trial.checkpoint import BEST, Checkpoint, read_best, write_best
 from search.trial.feed import image_inputs
 from search.trial.process import prepare_process, release_memory
 from search.trial.training import TrialModel, trial_config
@@ -100,59 +100,50 @@ def training_images(images: Images, way: Way) -> tuple[TrainingData, Copies]:
 
 def build(images: Images, seed: int, data: TrainingData) -> TrialModel:
     """The model of a seed; models of one seed differ in nothing but their images."""
-    plan = Plan(images.parameters, images.settings.search.max_epochs)
-    # The seed is that of the first trial, the guess, of a search with that seed.
-    trial = TrialRecord(0, plan.parameters, trial_seed(seed, 0, plan), plan.max_epochs)
+    plan = Plan(images.parameters, images.settings.search.max_epochs, repeat=seed, listed=True)
+    trial = TrialRecord(seed, plan.parameters, trial_seed(0, seed, plan), plan.max_epochs)
     return TrialModel(trial_config(trial, images.settings.train), data, image_inputs(data))
 
 
-def train(images: Images, ways: tuple[Way, ...], seeds: int, store: Path) -> None:
+def train(images: Images, ways: Sequence[Way], seeds: int, store: RunFolder) -> None:
     """Train every way with every seed, and keep the weights of the best epoch by the metric of a search.
 
     Trainings that are in the store already are left out, so that an interrupted command goes on where it was.
     """
-    missing = [(seed, way) for seed in range(seeds) for way in ways if not weights_file(store, way, seed).is_file()]
+    missing = [(seed, way) for seed in range(seeds) for way in ways if not is_trained(store, way, seed)]
     if missing:
-        prepare_process(cpu_count())
+        prepare_process(1)  # as a trial of a search on two cores: more threads add in another order
     for seed, way in missing:
-        if weights_file(store, way, seed).is_file():  # made by another process meanwhile
-            continue
         data, _ = training_images(images, way)
         model = build(images, seed, data)
-        best, kept = float("inf"), model.weights()
+        best, weights = math.inf, model.weights()
         while not model.is_done:
-            epoch = model.run_epoch()
-            if epoch.shifted_calibrated_loss is not None and epoch.shifted_calibrated_loss < best:
-                best, kept = epoch.shifted_calibrated_loss, model.weights()
-        _write(weights_file(store, way, seed), kept, [asdict(epoch) for epoch in model.history])
-        print(f"{way.name}, seed {seed}: {best:.4f}, {sum(e.seconds for e in model.history):.0f} s", flush=True)
+            loss = model.run_epoch().shifted_calibrated_loss
+            if loss is not None and loss < best:
+                best, weights = loss, model.weights()
+        write_best(store, _name(way, seed), Checkpoint(weights, (), model.history))
+        print(f"{_name(way, seed)}: {best:.4f} after {sum(each.seconds for each in model.history):.0f} s", flush=True)
         del model
         release_memory()
 
 
-def trained(images: Images, way: Way, seed: int, data: TrainingData, store: Path) -> TrialModel:
+def is_trained(store: RunFolder, way: Way, seed: int) -> bool:
+    """Whether a training is in the store."""
+    return BEST in store.names("trials", _name(way, seed))
+
+
+def trained(images: Images, way: Way, seed: int, data: TrainingData, store: RunFolder) -> TrialModel:
     """A model with the weights that were kept."""
-    model = build(images, seed, data)
-    with np.load(weights_file(store, way, seed)) as kept:
-        history = [from_json(EpochRecord, epoch) for epoch in json.loads(str(kept["history"]))]
-        model.restore([kept[str(place)] for place in range(len(kept.files) - 1)], (), history)
+    model, kept = build(images, seed, data), read_best(store, _name(way, seed))
+    model.restore(kept.weights, model.optimizer_state(), kept.history)
     return model
 
 
-def store_folder(root: str | None, quick: bool) -> Path:
+def _name(way: Way, seed: int) -> str:
+    return f"{way.name.replace(' ', '-')}-{seed}"
+
+
+def store_folder(root: str | None, quick: bool) -> RunFolder:
     """Where weights are kept: by the images that they were trained on."""
-    return harness.ROOT / "build" / "image_changes" / f"{harness.data_fingerprint(root)}{'-quick' if quick else ''}"
-
-
-def weights_file(store: Path, way: Way, seed: int) -> Path:
-    """The file of a training's weights."""
-    return store / f"{way.name.replace(' ', '_')}-{seed}.npz"
-
-
-def _write(path: Path, weights: list[NDArray[Any]], history: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        named = {str(place): array for place, array in enumerate(weights)}
-        np.savez(file, **named, history=np.array(json.dumps(history)))  # type: ignore[arg-type]
-    partial.replace(path)
+    name = f"{harness.data_fingerprint(root)}{'-quick' if quick else ''}"
+    return RunFolder(str(harness.ROOT / "build" / "image_changes" / name))

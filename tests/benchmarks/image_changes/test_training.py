@@ -9,8 +9,9 @@ import pytest
 from benchmarks.image_changes import training
 from benchmarks.image_changes.__main__ import predict_views
 from benchmarks.image_changes.changes import AS_THEY_ARE, WAYS
-from benchmarks.image_changes.training import Images, build, read_pool, train, trained, training_images, weights_file
+from benchmarks.image_changes.training import Images, build, is_trained, read_pool, train, trained, training_images
 from data_pipeline.dataset import prepare_dataset
+from search.record import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +38,16 @@ def test_the_copy_that_judges_is_that_of_a_search(pool: Images) -> None:
 
 def test_trainings_are_kept_and_not_repeated(pool: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "prepare_process", lambda threads: None)  # another test has set TensorFlow up
-    way = WAYS[2]
-    train(pool, (way,), 1, tmp_path)
-    kept = weights_file(tmp_path, way, 0)
+    way, store = WAYS[2], RunFolder(str(tmp_path))
+    train(pool, (way,), 1, store)
+    (kept,) = tmp_path.rglob("*.npz")
     written = kept.stat().st_mtime_ns
-    train(pool, (way,), 1, tmp_path)
+    train(pool, (way,), 1, store)
     assert kept.stat().st_mtime_ns == written
+    assert is_trained(store, way, 0)
+    assert not is_trained(store, way, 1)
     data, copies = training_images(pool, way)
-    first, again = (trained(pool, way, 0, data, tmp_path) for _ in range(2))
+    first, again = (trained(pool, way, 0, data, store) for _ in range(2))
     fresh = build(pool, 0, data)
     said = predict_views(first, copies.plain)
     assert np.array_equal(said, predict_views(again, copies.plain))
