@@ -28,7 +28,7 @@ from search.trial.process import release_memory
 from search.trial.training import TrialModel, predict
 
 SEEDS = 3
-COLUMNS = ("shifted, as a search does", "shifted first, then prepared", "not shifted", "AUC, shifted first")
+COLUMNS = ("shifted, as a search does", "shifted first, then prepared", "AUC, shifted first")
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,11 @@ class Judged:
     Attributes:
         shifted: on images shifted after they were prepared, as a search judges.
         shifted_first: on images shifted before.
-        plain: on images as they are.
         auc: on images shifted before.
     """
 
     shifted: float
     shifted_first: float
-    plain: float
     auc: float
 
 
@@ -66,12 +64,10 @@ def measure(options: Options, machine: Machine) -> Measurement:
 
 
 def _judge(model: TrialModel, copies: Copies, labels: NDArray[np.int64], views_name: str) -> Judged:
-    plain, shifted, first = (
-        judge(labels, predict_views(model, copy, views_name))
-        for copy in (copies.plain, copies.shifted, copies.shifted_first)
+    shifted, first = (
+        judge(labels, predict_views(model, copy, views_name)) for copy in (copies.shifted, copies.shifted_first)
     )
-    losses = [each.calibrated_loss if each.calibrated_loss is not None else np.nan for each in (shifted, first, plain)]
-    return Judged(*losses, auc=np.nan if first.auc is None else first.auc)
+    return Judged(*(np.nan if x is None else x for x in (shifted.calibrated_loss, first.calibrated_loss, first.auc)))
 
 
 def predict_views(model: TrialModel, images: NDArray[np.uint8], name: str = "") -> NDArray[np.floating]:
@@ -124,7 +120,7 @@ def summarize(found: Mapping[str, Sequence[Judged]], size: int, epochs: int, val
 
 
 def _row(name: str, seeds: Sequence[Judged]) -> tuple[Quantity, ...]:
-    columns = ("shifted", "shifted_first", "plain", "auc")
+    columns = ("shifted", "shifted_first", "auc")
     return tuple(Quantity(name, "", tuple(getattr(each, column) for each in seeds)) for column in columns)
 
 

@@ -51,15 +51,13 @@ class Images:
 
 @dataclass(frozen=True)
 class Copies:
-    """The validation images, prepared in one way: uint8 (m, size, size, 1) each.
+    """Shifted copies of the validation images, prepared in one way: uint8 (m, size, size, 1) each.
 
     Attributes:
-        plain: as they are.
         shifted: shifted after they were prepared: the copy that a search judges its trials by.
         shifted_first: shifted as they arrive and then prepared, as images of another hospital are.
     """
 
-    plain: NDArray[np.uint8]
     shifted: NDArray[np.uint8]
     shifted_first: NDArray[np.uint8]
 
@@ -81,11 +79,11 @@ def arriving(data: DataSettings) -> DataSettings:
 
 
 def training_images(images: Images, way: Way) -> tuple[TrainingData, Copies]:
-    """The pool prepared in one way, with its validation images and their two shifted copies."""
+    """The pool prepared in one way, with the two shifted copies of its validation images."""
     dataset, size = images.dataset, images.settings.data.size
     pool, rows = dataset.pool.open(), dataset.split.validation
     changed = prepared(pool, way.change, size)
-    copies = Copies(changed[rows], shifted(changed, rows), prepared(shifted(pool, rows), way.change, size))
+    copies = Copies(shifted(changed, rows), prepared(shifted(pool, rows), way.change, size))
     data = TrainingData(
         images=changed,
         labels=dataset.manifest.pool_labels,
