@@ -19,21 +19,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.statistics import mean_interval
 from benchmarks import harness
 from benchmarks.harness import Grid, Machine, Measurement, Options, Quantity
 from benchmarks.image_changes.changes import AS_THEY_ARE, VIEWS, WAYS, views
-from benchmarks.image_changes.training import Copies, read_pool, store_folder, train, trained, training_images
+from benchmarks.image_changes.training import read_pool, store_folder, train, trained, training_images
 from search.trial.metrics import judge
 from search.trial.process import release_memory
 from search.trial.training import TrialModel, predict
 
 SEEDS = 3
-COLUMNS = ("shifted, as a search does", "shifted first, then prepared", "AUC, shifted first")
+COLUMNS = (
+    "shifted, as a search does",
+    "shifted first, then prepared",
+    "AUC, shifted first",
+    "mean of the trainings, as a search does",
+    "mean of the trainings, shifted first",
+)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The scores of one training on validation: calibrated losses, and an AUC in [0, 1].
+    """The scores of probabilities for the validation images: calibrated losses, and an AUC in [0, 1].
 
     Attributes:
         shifted: on images shifted after they were prepared, as a search judges.
@@ -46,27 +53,45 @@ class Judged:
     auc: float
 
 
+@dataclass(frozen=True)
+class Found:
+    """The scores of one way, or of one average over views.
+
+    Attributes:
+        seeds: of each training.
+        together: of the mean of their probabilities, as a winner averages several models.
+    """
+
+    seeds: tuple[Judged, ...]
+    together: Judged
+
+
 def measure(options: Options, machine: Machine) -> Measurement:
     """Train what is missing, and judge every way and every average over views on validation."""
     images, store = read_pool(options.root, options.quick), store_folder(options.root, options.quick)
     train(images, WAYS, options.repeats, store)
     labels = images.dataset.manifest.pool_labels[images.dataset.split.validation]
-    found: dict[str, list[Judged]] = {}
+    said: dict[str, list[NDArray[np.floating]]] = {}
     for way in WAYS:
         data, copies = training_images(images, way)
         for seed in range(options.repeats):
             model = trained(images, way, seed, data, store)
             for name in (way.name, *(VIEWS if way == AS_THEY_ARE else ())):
-                found.setdefault(name, []).append(_judge(model, copies, labels, name if name in VIEWS else ""))
+                of_views = name if name in VIEWS else ""
+                both = [predict_views(model, copy, of_views) for copy in (copies.shifted, copies.shifted_first)]
+                said.setdefault(name, []).append(np.stack(both))
             del model
             release_memory()
+    found = {
+        name: Found(tuple(_judge(labels, each) for each in seeds), _judge(labels, np.mean(seeds, axis=0)))
+        for name, seeds in said.items()
+    }
     return summarize(found, images.settings.data.size, images.settings.search.max_epochs, len(labels))
 
 
-def _judge(model: TrialModel, copies: Copies, labels: NDArray[np.int64], views_name: str) -> Judged:
-    shifted, first = (
-        judge(labels, predict_views(model, copy, views_name)) for copy in (copies.shifted, copies.shifted_first)
-    )
+def _judge(labels: NDArray[np.int64], said: NDArray[np.floating]) -> Judged:
+    """The scores of probabilities for both copies, float (2, m, K)."""
+    shifted, first = (judge(labels, each) for each in said)
     return Judged(*(np.nan if x is None else x for x in (shifted.calibrated_loss, first.calibrated_loss, first.auc)))
 
 
@@ -84,17 +109,17 @@ def pays(change: Sequence[Judged], before: Sequence[Judged]) -> bool:
     )
 
 
-def summarize(found: Mapping[str, Sequence[Judged]], size: int, epochs: int, validation: int) -> Measurement:
+def summarize(found: Mapping[str, Found], size: int, epochs: int, validation: int) -> Measurement:
     """The measurement that the scores of each way make.
 
     Args:
-        found: the seeds' scores by the name of a way or of views.
+        found: by the name of a way or of views.
         size: pixels that the models see.
         epochs: of a training.
         validation: how many images validate.
     """
-    before = found[AS_THEY_ARE.name]
-    chosen = [name for name, seeds in found.items() if pays(seeds, before)]
+    before = found[AS_THEY_ARE.name].seeds
+    chosen = [name for name, each in found.items() if pays(each.seeds, before)]
     verdict = f"What pays by the rule: {', '.join(chosen)}." if chosen else "By the rule none of them pays."
     return Measurement(
         question="Do CLAHE, crops of the lung field, or averaging over views of an image pay on shifted validation?",
@@ -111,6 +136,7 @@ def summarize(found: Mapping[str, Sequence[Judged]], size: int, epochs: int, val
         physical_limit="a loss of 0.",
         notes=(
             verdict,
+            *(_difference(name, found[name].seeds, before) for name in VIEWS),
             "CLAHE: OpenCV's, clip limit 2, 8 x 8 tiles. Lung crop: between the brightest columns of the outer "
             "quarters and the brightest rows of the outer sixths.",
             "Views are of the models of images as they are: 2, 10 and 10 an image. Shifts are by 4 % of the side, and "
@@ -119,9 +145,20 @@ def summarize(found: Mapping[str, Sequence[Judged]], size: int, epochs: int, val
     )
 
 
-def _row(name: str, seeds: Sequence[Judged]) -> tuple[Quantity, ...]:
+def _row(name: str, found: Found) -> tuple[Quantity, ...]:
     columns = ("shifted", "shifted_first", "auc")
-    return tuple(Quantity(name, "", tuple(getattr(each, column) for each in seeds)) for column in columns)
+    seeds = (tuple(getattr(each, column) for each in found.seeds) for column in columns)
+    together = ((found.together.shifted,), (found.together.shifted_first,))
+    return tuple(Quantity(name, "", values) for values in (*seeds, *together))
+
+
+def _difference(name: str, seeds: Sequence[Judged], before: Sequence[Judged]) -> str:
+    """By how much averaging over views changes the losses of the same trainings, in words."""
+    orders = []
+    for order in ("shifted", "shifted_first"):
+        found = mean_interval([getattr(a, order) - getattr(b, order) for a, b in zip(seeds, before, strict=True)])
+        orders.append(f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]")
+    return f"Averaging over {name} changes the losses of the same trainings by {orders[0]}; shifted first {orders[1]}."
 
 
 if __name__ == "__main__":
