@@ -80,7 +80,8 @@ def scored_sets(pool: Images, outside: str | None) -> Iterator[ScoredSet]:
 
 def answers(pool: Images, scored: ScoredSet, options: Options) -> Answers:
     """What every training, and every average over views, says of a set; ways that were not trained are left out."""
-    store, found = store_folder(options.root, options.quick), {}
+    store = store_folder(options.root, options.quick)
+    found: dict[str, list[NDArray[np.floating]]] = {}
     for way in WAYS:
         if not all(is_trained(store, way, seed) for seed in range(options.repeats)):
             continue

@@ -98,7 +98,9 @@ def _judge(labels: NDArray[np.int64], said: NDArray[np.floating]) -> Judged:
 def predict_views(model: TrialModel, images: NDArray[np.uint8], name: str = "") -> NDArray[np.floating]:
     """Probabilities, float (N, 2), averaged over the views of `VIEWS` of that name; without one, of the images."""
     seen = views(images, name) if name else (images,)
-    return np.mean([predict(model.model, each, np.arange(len(images))) for each in seen], axis=0)
+    said = np.stack([predict(model.model, each, np.arange(len(images))) for each in seen])
+    mean: NDArray[np.floating] = said.mean(axis=0)
+    return mean
 
 
 def pays(change: Sequence[Judged], before: Sequence[Judged]) -> bool:
