@@ -23,7 +23,7 @@ from search.trial.process import release_memory
 from search.trial.training import predict
 
 PICTURE = "seen_outside.png"
-SHOWN = 6  # images of each class of each set in the picture
+SHOWN, SIDE = 4, 160  # images of each class of each set in the picture; pixels of their side there
 SEEN = 100  # images of each class of each set whose heat is measured
 
 # What is no sign of a disease, of an image uint8 (H, W).
@@ -95,7 +95,7 @@ def chosen(labels: NDArray[np.int64], most: int = SEEN) -> NDArray[np.int64]:
 
 
 def _rows(scored: ScoredSet, images: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Two lines of a picture, one a class: images beside the heat over them, uint8 (2 H, 2 W SHOWN, 3)."""
+    """Two lines of a picture, one a class: images beside the heat over them, uint8 (2 SIDE, 2 SIDE SHOWN, 3)."""
     rows = chosen(scored.labels)
     half = len(rows) // 2
     count = min(SHOWN, half)
@@ -103,8 +103,14 @@ def _rows(scored: ScoredSet, images: NDArray[np.uint8], heat: NDArray[np.float32
     for first in (0, half):
         shown = first + np.linspace(0, half - 1, count).astype(np.int64)
         pairs = [(scored.images[rows[n]], overlay(scored.images[rows[n]], heat[n])) for n in shown]
-        lines.append(np.concatenate([np.concatenate([np.repeat(a, 3, axis=2), b], axis=1) for a, b in pairs], axis=1))
+        parts = [each for plain, warm in pairs for each in (np.repeat(plain, 3, axis=2), warm)]
+        lines.append(np.concatenate([_small(each) for each in parts], axis=1))
     return np.concatenate(lines)
+
+
+def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    made: NDArray[np.uint8] = opencv().resize(image, (SIDE, SIDE), interpolation=opencv().INTER_AREA)
+    return made
 
 
 def _seen(
@@ -157,7 +163,7 @@ def summarize(found: Sequence[Seen], seeds: int) -> Measurement:
             Grid("share of the heat inside the lung field", ("heat", "the field's share of the image"), _heat(found)),
             Grid("no sign of a disease", tuple(_columns(found)), _property_rows(found)),
         ),
-        limited_by="Grad-CAM: its maps have few pixels, and it shows where, not what.",
+        limited_by="Grad-CAM: the maps of five blocks at 96 pixels have 3 x 3 pixels, and they show where, not what.",
         physical_limit="heat inside the lungs alone.",
         notes=("The picture has lines of " + _lines(found) + "; each image stands beside its heat.",),
         picture=PICTURE,
