@@ -163,7 +163,7 @@ def summarize(found: Sequence[Seen], seeds: int) -> Measurement:
             Grid("share of the heat inside the lung field", ("heat", "the field's share of the image"), _heat(found)),
             Grid("no sign of a disease", tuple(_columns(found)), _property_rows(found)),
         ),
-        limited_by="Grad-CAM: the maps of five blocks at 96 pixels have 3 x 3 pixels, and they show where, not what.",
+        limited_by="Grad-CAM: its maps have few pixels, and they show where, not what.",
         physical_limit="heat inside the lungs alone.",
         notes=("The picture has lines of " + _lines(found) + "; each image stands beside its heat.",),
         picture=PICTURE,

@@ -22,6 +22,9 @@ MOST_PICTURES = 24
 _COLORS = np.array([[0.34, 0.06, 0.43], [0.73, 0.21, 0.33], [0.98, 0.56, 0.03], [0.99, 1.0, 0.64]])
 _STRONGEST = 0.6  # opacity of the warmest pixel: the X-ray stays visible below it
 
+# Pixels of the side of a heat map. What leaves six blocks is one pixel of an image of 96, and tells no place.
+_LEAST = 4
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -98,9 +101,9 @@ def grad_cam(model: "keras.Model", images: NDArray[np.uint8], classes: NDArray[n
     """Where in each image a model sees a class: heat maps of the size of its last feature maps.
 
     The weight of a feature map is the gradient of the class score (before the sigmoid or softmax) with respect to it,
-    averaged over its pixels. The last feature maps are the output of a CNN's last block, or of a backbone. Where the
-    maps are flattened instead of averaged, the score also depends on places, which Grad-CAM does not show: the heat
-    then says which kind of pixel counts rather than where.
+    averaged over its pixels. The last feature maps are the output of a backbone, or of the last layer of a CNN that
+    leaves at least `_LEAST` pixels a side. Where the maps are flattened instead of averaged, the score also depends on
+    places, which Grad-CAM does not show: the heat then says which kind of pixel counts rather than where.
 
     Args:
         model: from `models.registry.build_model`.
@@ -134,11 +137,14 @@ def grad_cam(model: "keras.Model", images: NDArray[np.uint8], classes: NDArray[n
 
 
 def _cut(model: Any) -> tuple[list[Any], list[Any]]:
-    """A model's chain of layers: those up to the last feature maps (B, h, w, F), and those from there on."""
+    """A model's chain of layers: those up to the last feature maps (B, h, w, F) that tell a place, and the others."""
     layers = model.layers[1:]  # the first is the input
     if layers[-1].name == "head":
         layers = [*layers[:-1], *layers[-1].layers[1:]]
-    place = next(n for n, layer in enumerate(layers) if len(layer.output.shape) < 4)
+    flat = next(n for n, layer in enumerate(layers) if len(layer.output.shape) < 4)
+    # A backbone that is one layer is not taken apart.
+    first = max((n + 1 for n, layer in enumerate(layers[:flat]) if hasattr(layer, "layers")), default=0)
+    place = max((n + 1 for n in range(first, flat) if min(layers[n].output.shape[1:3]) >= _LEAST), default=flat)
     return layers[:place], layers[place:]
 
 

@@ -49,6 +49,8 @@ def test_a_map_counts_by_the_sign_of_its_weight():
     [
         (CnnConfig(layers=2, filters=4, batch_norm="conv+flatten", normalize=True, dense=(8,), dropout=0.3), 3, 6),
         (CnnConfig(layers=1, filters=4), 2, 15),
+        # Of 32 pixels five blocks leave one, which would tell no place.
+        (CnnConfig(layers=5, filters=4, padding="same", batch_norm="block", pooling="average"), 2, 4),
         (TransferConfig("vgg16", dense=(8,)), 2, 1),
         (TransferConfig("vgg16", dense=(), frozen="block3_pool"), 3, 1),
         (TransferConfig("vgg16", dense=(4,), frozen="none", pooling="flatten"), 3, 1),
