@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.image_changes.changes import VIEWS, WAYS, cropped, equalized, lung_box, prepared, views
+from benchmarks.image_changes.changes import VIEWS, WAYS, Way, cropped, equalized, lung_box, prepared, views
 
 DRAWS = np.random.default_rng(0)
 
@@ -36,10 +36,11 @@ def test_equalization_raises_the_contrast_of_a_dull_image() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_every_way_gives_images_of_the_models_size(way) -> None:  # type: ignore[no-untyped-def]
+def test_every_way_gives_images_of_the_models_size(way: Way) -> None:
     images = DRAWS.integers(0, 256, (2, 224, 224, 1), np.uint8)
     made = prepared(images, way.change, 96)
-    assert (made.shape, made.dtype) == ((2, 96, 96, 1), np.uint8)
+    assert made.shape == (2, 96, 96, 1)
+    assert made.dtype == np.uint8
 
 
 def test_views_are_mirrored_moved_and_cropped() -> None:
