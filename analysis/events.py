@@ -17,6 +17,7 @@ from search.record import (
     RunFolder,
     TrialRecord,
     apply_event,
+    counted,
     fold_clock,
     fold_looks,
     is_sound,
@@ -78,9 +79,7 @@ class LogReader:
     def problems(self) -> list[str]:
         """The lines of the log that could not be read, in words."""
         found = [
-            f"log/{name}: {count} damaged line{'s' if count > 1 else ''} skipped"
-            for name, count in self._damaged.items()
-            if count
+            f"log/{name}: {counted(count, 'damaged line')} skipped" for name, count in self._damaged.items() if count
         ]
         half = "its last line is half written (the search is writing it, or was killed); skipped"
         return found + [f"log/{name}: {half}" for name in sorted(self._half_written)]

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from analysis.command import CommandError, exit_code
 from analysis.tables.command import printed
+from search.record import counted
 
 _PLACE = re.compile(r"(<!-- python -m analysis\.tables (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -71,7 +72,7 @@ def _fill(files: Sequence[Path], check: bool) -> None:
             f"Tables must be up to date. Received: old ones in {', '.join(changed)}. "
             f"Run python -m analysis.fill {' '.join(changed)}"
         )
-    print(f"{len(files)} files, {len(changed)} changed")
+    print(f"{counted(len(files), 'file')}, {len(changed)} changed")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from search.record import (
     RunRecord,
     TrialRecord,
     Winner,
+    counted,
     finite,
     readable,
     run_names,
@@ -357,7 +358,7 @@ def _read_evaluations(folder: RunFolder) -> "tuple[pd.DataFrame, list[str]]":
             damaged += 1
     frame = pd.DataFrame(entries, columns=list(EVALUATION_COLUMNS))
     frame = frame.astype(dict.fromkeys((*TEST_COLUMNS, *_LATER), "float64") | {"trial": "int64"})
-    lines = f"{damaged} damaged line{'s' if damaged > 1 else ''}"
+    lines = counted(damaged, "damaged line")
     return frame, [f"evaluation.jsonl: {lines} skipped"] if damaged else []
 
 

@@ -152,7 +152,7 @@ def _two_digits(value: float) -> str:
 
 def list_remarks(manifest: Manifest) -> Iterator[str]:
     """Bad files, identical images, those that look alike and shared patients, one line each."""
-    yield f"Set aside: {len(manifest.bad)} files"
+    yield f"Set aside: {len(manifest.bad)}"
     yield from (f"    {bad.path}: {bad.reason}" for bad in manifest.bad)
     duplicates = manifest.duplicates()
     yield f"Byte-identical across pool and test: {len(duplicates.across_pools)}"
@@ -180,7 +180,7 @@ def list_outliers(manifest: Manifest, pool: PreparedImages, test: PreparedImages
         ("Blank", found.blank),
         ("Unlike all others", found.unlike),
     ):
-        yield f"{what}: {len(places)} images"
+        yield f"{what}: {len(places)}"
         yield from (f"    {rows[place].image_id}" for place in places)
 
 

@@ -234,9 +234,7 @@ def _voted(rows: Collection[tuple[str, str, frozenset[str]]]) -> tuple[list[Labe
         tied = frozenset(finding for finding, count in votes.items() if 2 * count == len(readers))
         ties += bool(tied)
         voted.append(LabelRow(image, present, tied))
-    note = (
-        f"Each image has the findings of the majority of its readers. Findings with a tie are uncertain: {ties} images."
-    )
+    note = f"Each image has the findings of the majority of its readers. Uncertain, as readers tie: {ties}."
     return voted, [note]
 
 

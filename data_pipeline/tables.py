@@ -346,6 +346,6 @@ def _notes(
         both = len(patients[TRAIN] & patients[VALIDATION])
         notes.append(
             f"The table divides the images: {', '.join(f'{part} {count:,}' for part, count in sorted(parts.items()))}"
-            f"{f'; {both} patients are in train and in validation' if both else ''}."
+            f"{f'; patients in both train and validation: {both}' if both else ''}."
         )
     return tuple(notes)

@@ -30,7 +30,7 @@ from search.evaluate.signature import Signature
 from search.evaluate.similar import open_training_images
 from search.evaluate.winner import best_member
 from search.plan.settings import SettingsError
-from search.record import FindingCalibration
+from search.record import FindingCalibration, counted
 from search.trial.process import prepare_process
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ def summary(answers: Sequence[Answer]) -> Iterator[str]:
     parts = [f"{name} {count:,}" for name, count in counts.most_common()]
     parts += [f"with warnings {sum(bool(answer.warnings) for answer in answers):,}"]
     parts += [f"not read {sum(bool(answer.reason) for answer in answers):,}"]
-    yield f"{len(answers):,} files: {', '.join(parts)}."
+    yield f"{counted(len(answers), 'file')}: {', '.join(parts)}."
 
 
 def to_csv(answers: Sequence[Answer], classes: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from analysis.page.tables import joint_table
 from analysis.scored import Scored, scored_trial, scored_winner
 from analysis.tables import TABLES
 from analysis.tables.comparison import comparison
-from search.record import RecordError, lower_is_better, readable, trial_name
+from search.record import RecordError, counted, lower_is_better, readable, trial_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ def slice_columns(run: Run, address: Address) -> list[str]:
 def trials_state(run: Run, address: Address) -> list[Component]:
     """How many trials are chosen, and the problems of the run."""
     chosen = len(address.filter.chosen(run.trials))
-    words = f"{chosen:,} of {len(run.trials):,} trials; the run is {run.status}."
+    words = f"{chosen:,} of {counted(len(run.trials), 'trial')}; the run is {run.status}."
     return [html.P(words, role="status"), *(_problem(problem) for problem in run.problems)]
 
 
@@ -196,7 +196,9 @@ def trials_table(run: Run, address: Address) -> list[Component]:
     if page < last:
         steps.append(_link("later", "/trials", replace(address, page=page + 1)))
     shown = f"{page * ROWS + 1:,} to {page * ROWS + len(part):,} of {len(ordered):,}" if len(part) else "no trial"
-    aside = _link(f"Compare {len(address.compared)} trials", "/compare", Address(address.run, None, address.compared))
+    aside = _link(
+        f"Compare {counted(len(address.compared), 'trial')}", "/compare", Address(address.run, None, address.compared)
+    )
     controls = [html.Span(shown), *steps, *([aside] if address.compared else [])]
     table = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)])
     return [html.Div(_spaced(controls), className="controls"), _scroll(table, "Trials")]
@@ -213,11 +215,12 @@ def trial_page(run: Run, address: Address, theme: style.Theme) -> list[Component
     trial = scored.trial
     row = run.trials.loc[trial]
     reason = f": {row['reason']}" if row["reason"] else ""
+    epochs = counted(int(run.trials["max_epochs"][trial]), "epoch")
     aside = _aside_link(trial, replace(address, trial=trial), "/trial", ("put aside for comparison", "put back"))
     parts = [
         html.H1(f"{run.name}, {heading(run, trial) if scored.is_trial else scored.what}"),
         html.P(f"{describe_model(run, trial)[:1].upper()}{describe_model(run, trial)[1:]}.", className="model"),
-        html.P([f"{row['status']}{reason}; {row['epochs']} of {row['max_epochs']} epochs. ", aside], className="soft"),
+        html.P([f"{row['status']}{reason}; {row['epochs']} of {epochs}. ", aside], className="soft"),
     ]
     panels = [
         html.Div(

@@ -15,7 +15,7 @@ from analysis.frames import all_trials, confusions_on_test
 from analysis.load import Run
 from analysis.statistics import next_interval
 from analysis.table import Table
-from search.record import FINISHED
+from search.record import FINISHED, counted
 
 SCORES = ("test_loss", "test_accuracy", "val_loss", "val_accuracy")
 REPORT_TEST_IMAGES = 624
@@ -117,7 +117,7 @@ def _replay_status(replays: pd.DataFrame, done: int, matrices: Sequence[Any]) ->
     """How often a row was run to its end, and how its other trials ended, in words."""
     if not len(replays):
         return NOT_RUN
-    parts = [f"{done} repeat{'s' if done != 1 else ''}"]
+    parts = [counted(done, "repeat")]
     parts += [f"{count} {status}" for status, count in replays["status"].value_counts().items() if status != FINISHED]
     if replays["random_weights"].any():
         parts.append("from random weights, not ImageNet's")

@@ -18,6 +18,7 @@ from search.record import (
     VALIDATION,
     Evaluation,
     OperatingPoint,
+    counted,
     looks_words,
     lower_is_better,
     trial_name,
@@ -85,9 +86,9 @@ def scores(chosen: Scored) -> tuple[Score, ...]:
     counts, images = chosen.confusion(dataset), chosen.images(dataset)
     share = accuracy(chosen, dataset)
     patients = count_patients(images.patients)
-    of = f" of {patients:,} patients" if 0 < patients < len(images) else ""
+    of = f" of {counted(patients, 'patient')}" if 0 < patients < len(images) else ""
     found = _ranking(images, dataset)
-    found.append(replace(share, name=f"{share.name}, {counts.sum():,} images{of}"))
+    found.append(replace(share, name=f"{share.name}, {counted(counts.sum(), 'image')}{of}"))
     rates = tuple(f"{name} found" for name in run.classes)
     if run.record.positive:
         rates = (f"specificity ({run.classes[0]} found)", f"sensitivity ({run.record.positive} found)")
@@ -104,7 +105,7 @@ def scores(chosen: Scored) -> tuple[Score, ...]:
 def _means(entry: Evaluation) -> tuple[Score, ...]:
     """The mean scores over the findings that some images show and some do not."""
     judged = sum(finding.auc is not None for finding in entry.findings)
-    over = f"mean over {judged} of {len(entry.findings)} findings, {entry.images:,} images"
+    over = f"mean over {judged} of {len(entry.findings)} findings, {counted(entry.images, 'image')}"
     named = {"AUC": entry.auc, "average precision": entry.average_precision}
     return tuple(Score(f"{entry.dataset} {name}, {over}", value) for name, value in named.items() if value is not None)
 
@@ -149,7 +150,7 @@ def _ranking(images: ScoredImages, dataset: str) -> list[Score]:
 def _why(chosen: Scored) -> str:
     run, ordered = chosen.run, finished_by_metric(chosen.run)
     metric = style.label(run.metric)
-    finished = f"{len(ordered):,} finished trial{'s' if len(ordered) != 1 else ''}"
+    finished = counted(len(ordered), "finished trial")
     extreme = "lowest" if lower_is_better(run.metric) else "highest"
     members = chosen.exported.trials if chosen.exported else (chosen.trial,)
     splits = run.record.config.get("data", {}).get("split", {})
@@ -236,8 +237,8 @@ def _state(run: Run) -> str:
     spent_time = f"{seconds / 3600:,.1f} process hours" if seconds >= 3600 else f"{seconds / 60:.0f} process minutes"
     still = "" if run.status == "finished" else f" The run is {run.status}."
     return (
-        f"{len(run.trials):,} trials: {', '.join(parts) or 'none ended yet'}; {spent:,} of {most:,} epochs trained "
-        f"in {spent_time}.{still}"
+        f"{counted(len(run.trials), 'trial')}: {', '.join(parts) or 'none ended yet'}; {spent:,} of "
+        f"{counted(most, 'epoch')} trained in {spent_time}.{still}"
     )
 
 

@@ -9,7 +9,7 @@ from analysis.load import Run
 from analysis.scored import NOT_SCORED, OF_FINDINGS, Scored
 from models.cnn import CnnConfig
 from models.registry import told_apart
-from search.record import trial_name
+from search.record import counted, trial_name
 
 MISTAKES_CAPTION = (
     "The most confident ones first. Where there is a second picture, Grad-CAM is laid over the X-ray: warm is what "
@@ -30,7 +30,7 @@ def describe_model(run: Run, trial: int) -> str:
     if backbone == "cnn":
         layers = int(own.get("layers", CnnConfig.layers))
         filters, kernel = int(own.get("filters", CnnConfig.filters)), int(own.get("kernel", CnnConfig.kernel))
-        blocks = "1 block" if layers == 1 else f"{layers} blocks"
+        blocks = counted(layers, "block")
         words = f"a CNN of {blocks} from {filters} filters, kernel {kernel} x {kernel}, "
     else:
         words = f"{backbone} with a head, "

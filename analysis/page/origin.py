@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.load import Run
 from analysis.page.blocks import Block, Part, table_of
+from search.record import counted
 
 
 def origin_blocks(runs: Sequence[Run]) -> list[Block]:
@@ -21,7 +22,7 @@ def origin_blocks(runs: Sequence[Run]) -> list[Block]:
             ("command", run.record.command),
             ("begun", created.strftime("%d %B %Y, %H:%M UTC")),
             ("data fingerprint", run.record.data.get("fingerprint", "")),
-            ("set aside", f"{run.record.data.get('set_aside', 0)} files that could not be used"),
+            ("set aside", counted(run.record.data.get("set_aside", 0), "file") + " that could not be used"),
             ("commit", own.get("commit", "") or "not recorded"),
             ("machine", f"{own.get('processor', '')}, {own.get('cpus', '?')} CPUs, {own.get('platform', '')}"),
             ("packages", f"Python {own.get('python', '')}, {packages}"),

@@ -11,6 +11,7 @@ from analysis.command import CommandError, exit_code
 from analysis.export import EXTENSIONS, FORMATS, LANGUAGES, latex_document, to_text
 from analysis.load import Run, load
 from analysis.tables.registry import TABLES, default_tables, make_table
+from search.record import counted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +52,7 @@ def _show_tables(given: argparse.Namespace) -> None:
         print("\n".join(texts.values()), end="")
         return
     write_tables(texts, given.format, given.out)
-    print(f"Wrote {len(texts)} tables to {given.out}")
+    print(f"Wrote {counted(len(texts), 'table')} to {given.out}")
 
 
 def printed(arguments: Sequence[str]) -> str:

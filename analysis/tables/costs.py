@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.load import Run
 from analysis.table import Table
-from search.record import DIVERGED, FINISHED, STOPPED
+from search.record import DIVERGED, FINISHED, STOPPED, counted
 from search.record.passes import epochs_of_pass
 
 
@@ -44,7 +44,7 @@ def savings_table(run: Run) -> pd.DataFrame:
 
 def _trained(run: Run) -> Line:
     curves = run.curves
-    epochs = f"{len(curves):,} epochs of {len(run.trials):,} trials"
+    epochs = f"{counted(len(curves), 'epoch')} of {counted(len(run.trials), 'trial')}"
     wall = covered(curves["time"] - curves["seconds"], curves["time"])
     basis = f"{epochs}; something trained for {wall / 60:,.1f} minutes of wall time"
     return Line("spent on training", curves["seconds"].sum() / 3600, basis)
@@ -67,7 +67,7 @@ def _early_stopping(run: Run) -> Line:
     return Line(
         "saved by early stopping",
         hours,
-        f"{int(left.sum()):,} epochs of {len(stopped):,} trials that ended early, at their own pace",
+        f"{counted(left.sum(), 'epoch')} of {counted(len(stopped), 'trial')} that ended early, at their own pace",
     )
 
 

@@ -18,7 +18,7 @@ from search.plan.earlier import resumed_settings
 from search.plan.meaning import check_meaning
 from search.plan.settings import Settings, SettingsError
 from search.plan.spaces import Space
-from search.record import RecordError, RunFolder, error_words
+from search.record import RecordError, RunFolder, counted, error_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +66,7 @@ def prepare(settings: Settings, console: "Console") -> Dataset:
     with image_progress(console) as progress:
         dataset = prepare_dataset(data, progress)
     print_images(console, dataset, data)
-    console.print(f"{len(dataset.manifest.rows):,} images ready in {time.monotonic() - started:.1f} s")
+    console.print(f"{counted(len(dataset.manifest.rows), 'image')} ready in {time.monotonic() - started:.1f} s")
     return dataset
 
 

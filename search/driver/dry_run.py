@@ -20,7 +20,7 @@ from search.plan.scheduler import build_scheduler, epochs_line
 from search.plan.settings import UNLIMITED, SearchSettings, Settings
 from search.plan.spaces import Space, combinations_of, count_trials
 from search.plan.warm import EarlierRun, warm_start
-from search.record import Storage
+from search.record import Storage, counted
 
 
 def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()) -> int:
@@ -50,7 +50,7 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
     for row in space.rows:
         console.print(f"  {row:10} {_row_line(PUBLISHED[row], settings.data.image.shape)}", markup=False)
     count = count_trials(space, settings)
-    fits = "as many trials as fit" if count >= UNLIMITED else f"{count} trials"
+    fits = "as many trials as fit" if count >= UNLIMITED else counted(count, "trial")
     console.print(f"  {combinations_of(space)}; {fits} will run")
     for label, (count, model) in (("smallest", smallest), ("largest", largest)):
         console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
@@ -134,11 +134,12 @@ def budget_lines(settings: Settings, images: int, at_a_time: int = 1) -> list[st
     trials = 0
     while trials < search.num_trials and _halved_epochs(trials + 1, search) <= epochs:
         trials += 1
-    fits = f"{epochs:,} epochs, which are {trials:,} trials" if trials else f"{epochs:,} epochs, too few for a trial"
+    enough = f"for {counted(trials, 'trial')}" if trials else "too few for a trial"
+    fits = f"{counted(epochs, 'epoch')}, {enough}"
     return [
         *skipped,
         f"time budget {duration_text(budget)}: an epoch takes {scale * pace.epoch():.2g} s by those of {run.name}; "
-        f"with {at_a_time} trial{'s' if at_a_time > 1 else ''} at a time about {fits}, and "
+        f"with {counted(at_a_time, 'trial')} at a time about {fits}, and "
         f"{duration_text(kept)} are kept to confirm and to evaluate",
     ]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from search.driver.limits import find_limits
+from search.record import counted
 
 Answer = TypeVar("Answer")
 _REGISTER_SECONDS = 30.0
@@ -49,14 +50,10 @@ class Host:
     is_coming: bool = False
 
     def __str__(self) -> str:
-        parts = [_counted(self.cpus, "CPU")]
-        parts += [_counted(self.gpus, "GPU")] if self.gpus else []
+        parts = [counted(self.cpus, "CPU")]
+        parts += [counted(self.gpus, "GPU")] if self.gpus else []
         parts += [f"{self.memory_mb / 1000:.0f} GB of memory"] if math.isfinite(self.memory_mb) else []
         return ", ".join(parts)
-
-
-def _counted(number: float, kind: str) -> str:
-    return f"{number:g} {kind}" if number == 1 else f"{number:g} {kind}s"
 
 
 def describe_hosts(hosts: Sequence[Host]) -> str:

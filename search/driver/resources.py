@@ -14,6 +14,7 @@ from search.driver.machine import Gpu, Host, describe_hosts, find_gpu_hosts, fin
 from search.driver.waiting import Patience, get_patiently, launch_reasons
 from search.plan.settings import ResourceSettings, Settings, SettingsError
 from search.plan.spaces import Space, backbones_of, count_trials, largest_batch
+from search.record import counted
 from search.trial.features import has_frozen_part
 from search.trial.peak import measure_peak
 from search.trial.training import TrialConfig
@@ -56,7 +57,7 @@ class TrialResources:
         return _Request(self.cpu, self.gpu, self.memory_mb).room(hosts)
 
     def __str__(self) -> str:
-        parts = [f"{self.cpu:g} CPU{'' if self.cpu == 1 else 's'}"]
+        parts = [counted(self.cpu, "CPU")]
         parts += [f"{self.gpu:g} GPU"] if self.gpu else []
         parts += [f"{self.memory_mb / 1000:.1f} GB of memory"] if self.memory_mb else []
         return ", ".join(parts)
@@ -120,7 +121,7 @@ def choose_resources(
     chosen, precision_reason = _choose_precision(precision, least_gpu_of(hosts), gpu)
     reasons = (
         f"{at_a_time} at a time: {'as set' if at_a_time == asked.max_concurrent else _room_reason(request, hosts)}",
-        f"{threads} {'thread' if threads == 1 else 'threads'} a trial: {cpu_reason}",
+        f"{counted(threads, 'thread')} a trial: {cpu_reason}",
         f"{gpu:g} GPU a trial: {gpu_reason}",
         f"precision {chosen}: {precision_reason}",
     )

@@ -159,7 +159,7 @@ class SearchView:
         parts += [f"{again} of them to confirm others"] if again else []
         idle = "" if found[record.RUNNING] else "; nothing runs: waiting for a worker"
         count = self._state.num_trials if is_limited else len(trials)
-        return f"{count} trials: {', '.join(parts)}; {self._pace(trials)}{idle}"
+        return f"{record.counted(count, 'trial')}: {', '.join(parts)}; {self._pace(trials)}{idle}"
 
     def _pace(self, trials: Sequence[TrialRecord]) -> str:
         done, deadline = _epochs(trials), self._state.deadline
@@ -167,9 +167,9 @@ class SearchView:
         fresh = done - self._epochs_before
         budget = "" if deadline is None else f", {_clock(max(0.0, deadline.budget - deadline.elapsed))} to the deadline"
         if not fresh or budget:
-            return f"{done} epochs{budget}"
+            return f"{record.counted(done, 'epoch')}{budget}"
         left = max((self._expected - done) * elapsed / fresh, *map(self._seconds_to_target, trials), 0.0)
-        return f"{done} epochs, {fresh / elapsed * 3600:.0f} an hour, about {_clock(left)} left"
+        return f"{record.counted(done, 'epoch')}, {fresh / elapsed * 3600:.0f} an hour, about {_clock(left)} left"
 
     def _seconds_to_target(self, trial: TrialRecord) -> float:
         """How long a trial that runs needs to its next rung, or its end, at its own pace."""
@@ -194,7 +194,7 @@ class SearchView:
 
 def scope_line(state: SearchState) -> str:
     """What a search is going to do: its number of trials, and its deadline where it has one."""
-    trials = f"{state.num_trials} trials" if state.num_trials < UNLIMITED else "as many trials as fit"
+    trials = record.counted(state.num_trials, "trial") if state.num_trials < UNLIMITED else "as many trials as fit"
     deadline = state.deadline
     if deadline is None:
         return trials
@@ -268,7 +268,7 @@ def status_line(trials: Sequence[TrialRecord]) -> str:
     found = Counter(trial.status for trial in trials)
     ends = ", ".join(f"{found[status]} {status}" for status in record.FINAL if found[status])
     spent, most = _epochs(trials), sum(trial.max_epochs for trial in trials)
-    return f"{len(trials)} trials: {ends}; {spent} of {most} epochs trained"
+    return f"{record.counted(len(trials), 'trial')}: {ends}; {spent:,} of {record.counted(most, 'epoch')} trained"
 
 
 def _ending(trial: TrialRecord, metric: str) -> str:

@@ -226,7 +226,7 @@ class GrowingLimit(_NotPickled, ConcurrencyLimiter):  # type: ignore[misc]  # Ra
             room = self._room()
             if room > self.max_concurrent:
                 self.max_concurrent = room
-                self._say(f"hosts have joined: room for {room} trials at a time")
+                self._say(f"hosts have joined: room for {record.counted(room, 'trial')} at a time")
         return super().suggest(trial_id)
 
 

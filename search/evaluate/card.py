@@ -18,6 +18,7 @@ from search.record import (
     RunRecord,
     TrialRecord,
     Winner,
+    counted,
     looks_words,
     trial_name,
 )
@@ -55,11 +56,11 @@ def winner_lines(winner: Winner) -> Iterator[str]:
 
 def _interval_words(entry: Evaluation) -> str:
     """The interval of an accuracy and what it rests on; older records have none."""
-    images = f"{entry.images} images"
+    images = counted(entry.images, "image")
     if entry.accuracy_low is None:
         return images
-    of = f"{images} of {entry.patients} patients" if entry.patients != entry.images else images
-    return f"95 % interval {entry.accuracy_low:.3f} to {entry.accuracy_high:.3f}, {of}"
+    of = "" if entry.patients in (None, entry.images) else f" of {counted(entry.patients or 0, 'patient')}"
+    return f"95 % interval {entry.accuracy_low:.3f} to {entry.accuracy_high:.3f}, {images}{of}"
 
 
 def winner_card(

@@ -13,6 +13,7 @@ from search.record import (
     RunRecord,
     TrialRecord,
     Winner,
+    counted,
     looks_words,
     trial_name,
 )
@@ -63,7 +64,7 @@ def data_facts(run: RunRecord) -> dict[str, str]:
         "labels": f"The {'findings' if run.is_multilabel else 'classes'} come from {_label_source(data)}.",
         "counts": f"Images: {parts}." if parts else "",
         "fingerprint": f"The data's fingerprint is `{run.data['fingerprint']}`." if "fingerprint" in run.data else "",
-        "set_aside": "" if aside is None else f"{aside:,} files or rows were set aside; bad_files.csv has each reason.",
+        "set_aside": "" if aside is None else f"Files or rows set aside: {aside:,}; bad_files.csv has each reason.",
         "incomplete": "An image that cannot be read, or has no label, is set aside; nothing is imputed.",
         "de_identified": "Records hold no patient's name, birth date or PatientID of DICOM files.",
         "partition": "The table of labels says which images train and validate." if stated else _partition(run),
@@ -141,10 +142,11 @@ def _performance(evaluations: Iterable[Evaluation]) -> str:
 def findings_words(each: Evaluation) -> str:
     """The scores of several findings an image on one set of images: means over those that it can tell."""
     judged = sum(finding.auc is not None for finding in each.findings)
+    of = "" if each.patients is None else f" of {counted(each.patients, 'patient')}"
     auc, precision = ("unknown" if mean is None else f"{mean:.4f}" for mean in (each.auc, each.average_precision))
     return (
         f"{each.dataset}: mean AUC {auc}, mean average precision {precision}, over {judged} of {len(each.findings)} "
-        f"findings; loss {each.loss:.3f} ({each.images} images of {each.patients} patients)"
+        f"findings; loss {each.loss:.3f} ({counted(each.images, 'image')}{of})"
     )
 
 
@@ -153,7 +155,7 @@ def _scores(each: Evaluation) -> str:
         return f"{findings_words(each)}."
     between = "" if each.accuracy_low is None else f" ({each.accuracy_low:.3f} to {each.accuracy_high:.3f})"
     area = "" if each.auc is None else f", AUC {each.auc:.3f}"
-    return f"{each.dataset}, {each.images:,} images: accuracy {each.accuracy:.3f}{between}{area}."
+    return f"{each.dataset}, {counted(each.images, 'image')}: accuracy {each.accuracy:.3f}{between}{area}."
 
 
 def _calibration(winner: Winner) -> str:
@@ -238,7 +240,7 @@ def _tuning(config: Mapping[str, Any]) -> str:
     if not space or "searcher" not in search:
         return ""
     trials = search.get("num_trials")
-    count = "" if trials is None else f"{trials} trials of the "
+    count = "" if trials is None else f"{counted(trials, 'trial')} of the "
     return f"{count}space {space['name']}, searcher {search['searcher']}, scheduler {search['scheduler']}."
 
 

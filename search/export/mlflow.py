@@ -59,7 +59,8 @@ def write_mlflow(run: str, uri: str) -> list[str]:
             "--to mlflow is followed by what MLflow tracks at: its server (http://localhost:5000) or a database "
             f"(sqlite:///mlflow.db). Received: {uri} ({reason}). Check it, and that the server runs."
         ) from error
-    return [f"Logged to {uri}, experiment {EXPERIMENT}: run {about.name}, and below it {len(trials)} trials"]
+    below = record.counted(len(trials), "trial")
+    return [f"Logged to {uri}, experiment {EXPERIMENT}: run {about.name}, and below it {below}"]
 
 
 def _log_search(client: "mlflow.MlflowClient", experiment: str, folder: RunFolder, about: RunRecord) -> str:

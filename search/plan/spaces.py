@@ -19,6 +19,7 @@ from search.plan.domains import (
     representatives,
 )
 from search.plan.settings import UNLIMITED, Settings, SettingsError, TrainSettings
+from search.record import counted
 
 _OF_A_RUN = ("epoch_images", "shuffle", "precision", "deterministic")  # trials are compared at equal epochs
 TRAINING_PARAMETERS = tuple(entry.name for entry in fields(TrainSettings) if entry.name not in _OF_A_RUN)
@@ -240,7 +241,7 @@ def combinations_of(space: Space) -> str:
     """The size of the space in words, for a dry run."""
     count = count_configurations(space)
     if count is not None:
-        return f"{count:,} configuration{'s' if count > 1 else ''}"
+        return counted(count, "configuration")
     continuous = [p.name for p in space.parameters if isinstance(p.domain, Uniform)]
     discrete = [p for p in space.parameters if p.name not in continuous]
     return (

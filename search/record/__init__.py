@@ -6,6 +6,7 @@ can be read anywhere, also while it is going on.
 """
 
 from search.record.clock import CLOCK, CLOSED, CONFIRMATIONS, TRIALS, ClockRecord, fold_clock
+from search.record.counting import counted
 from search.record.error_words import error_words
 from search.record.events import apply_event, fold, is_sound, read_event, seal
 from search.record.folder import RunFolder, RunLog, read_evaluation
@@ -92,6 +93,7 @@ __all__ = [
     "WarmStart",
     "Winner",
     "apply_event",
+    "counted",
     "error_words",
     "finite",
     "fold",

@@ -37,12 +37,12 @@ def test_command_prints_images_that_do_not_fit(root: Path, tmp_path: Path, capsy
     assert print_scan([str(root), "--cache", str(tmp_path / "cache")]) == 0
     lines = capsys.readouterr().out.splitlines()
     for title, name in (
-        ("Black and white seem exchanged, unlike in most images: 1 images", "train/NORMAL/inverted.png"),
-        ("Blank: 1 images", "train/NORMAL/blank.png"),
+        ("Black and white seem exchanged, unlike in most images: 1", "train/NORMAL/inverted.png"),
+        ("Blank: 1", "train/NORMAL/blank.png"),
         ("Look alike across pool and test: 1", f"test/NORMAL/again.jpeg = train/NORMAL/{NORMAL[0].name}"),
     ):
         assert lines[lines.index(title) + 1].strip() == name
-    assert "Unlike all others: 0 images" in lines
+    assert "Unlike all others: 0" in lines
 
 
 def test_command_fails_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

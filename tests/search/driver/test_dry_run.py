@@ -146,10 +146,10 @@ def test_a_dry_run_estimates_what_fits_from_the_epochs_of_an_earlier_run_like_it
         events.append({"event": "epoch", **about, "metrics": metrics})
     folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", "1.jsonl")
     (line,) = budget_lines(settings, 100)  # twice the images: 10 s an epoch
-    assert "an epoch takes 10 s by those of before; with 1 trial at a time about 58 epochs, which are 14 trials" in line
+    assert "an epoch takes 10 s by those of before; with 1 trial at a time about 58 epochs, for 14 trials" in line
     assert "20 s are kept" in line
     (line,) = budget_lines(settings, 100, at_a_time=2)
     assert "with 2 trials at a time about 116 epochs" in line
     (line,) = budget_lines(load_settings([*words, "search.time_budget=10m", "search.num_trials=3"]), 100)
-    assert "which are 3 trials" in line
+    assert "for 3 trials" in line
     assert "too few for a trial" in budget_lines(load_settings([*words, "search.time_budget=55s"]), 100)[0]

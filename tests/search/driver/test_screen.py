@@ -155,7 +155,7 @@ def test_the_deadline_shows_with_what_is_left_and_what_the_clock_decides(monkeyp
     lines = [line.partition("] ")[2] for line in screen.getvalue().splitlines()]
     assert lines[0] == "time budget: no trial begins any more"
     assert lines.count(lines[0]) == 1
-    assert lines[1].startswith("1 trials: 1 running, 0 waiting")
+    assert lines[1].startswith("1 trial: 1 running, 0 waiting")
     assert "2 epochs, 20:00 to the deadline" in lines[1]
     assert scope_line(state).startswith("as many trials as fit in 30 min, 10 min of them spent; the winner is due at ")
     assert ending_line(state) == "All trials have ended, with 20 min of the time budget left."
