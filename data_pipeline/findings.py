@@ -82,8 +82,8 @@ def read_classes(table: LabelTable, classes: Mapping[str, Any], positive: str | 
         if len(counts) > _MOST_CLASSES or any(len(row.present) > 1 for row in table.rows):
             raise DataError(
                 f"Images with several findings need data.classes. Received: a table with the findings {listing}. "
-                f"Write, such as, {example}; [*] stands for all others. Or write data.task=multilabel: each is told "
-                "by itself."
+                f"Write, such as, {example}; [*] stands for all others. Or write data.task=multilabel: each is "
+                "predicted by itself."
             )
         classes = {name: [name] for name in sorted(counts)}
     by_finding = _named_classes(classes, counts, listing, example)

@@ -219,7 +219,7 @@ def _shown_only(
 
 def _finding_notes(classes: Classes, missing: Sequence[str]) -> tuple[str, ...]:
     """What is said of the findings on the screen."""
-    told = f"Several labels an image: each of {len(classes.names)} findings is told by itself."
+    told = f"Several labels an image: each of {len(classes.names)} findings is predicted by itself."
     left_out = f"Findings of no image that could train, which are left out: {', '.join(missing)}."
     return (told, left_out) if missing else (told,)
 

@@ -16,7 +16,7 @@ TRAINING_READ = (
 )
 DROPOUT_READ = "The annex prints a dropout layer without its rate; 0.5 is our reading."
 PROSE_DROPOUT_READ = (
-    "The dropout's rate and number are not told; one layer of 0.5 before the classifier is our reading."
+    "The dropout's rate and number are not given; one layer of 0.5 before the classifier is our reading."
 )
 PROSE_READ = "Told in words; a learning rate of 2.8e-5, that of the models that follow it, is our reading."
 PROSE_RATE_READ = "Of the rates that the report tried, its table prints four; this one is our reading."

@@ -62,8 +62,8 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--finding",
         metavar="NAME",
-        help="with --explain, of a winner that tells several findings: the one that Grad-CAM is of (default: the most "
-        "probable one of those called present)",
+        help="with --explain, of a winner that predicts several findings: the one that Grad-CAM is of (default: the "
+        "most probable one of those called present)",
     )
     parser.add_argument(
         "--similar",
@@ -127,14 +127,14 @@ def read_finding(name: str, signature: Signature) -> str:
     """The finding that `--finding` names, whatever its case.
 
     Raises:
-        SettingsError: the winner tells no such finding.
+        SettingsError: the winner predicts no such finding.
     """
     findings = signature.classes if signature.is_multilabel else ()
     for finding in findings:
         if finding.casefold() == name.casefold():
             return finding
-    told = f"which tells {', '.join(findings)}. Choose one." if findings else "which gives an image one class."
-    raise SettingsError(f"--finding names one of several findings of a winner. Received: {name} with one {told}")
+    has = f"which predicts {', '.join(findings)}. Choose one." if findings else "which gives an image one class."
+    raise SettingsError(f"--finding names one of several findings of a winner. Received: {name} with one {has}")
 
 
 def read_shares(text: str, classes: Sequence[str], held: Sequence[float]) -> tuple[float, ...]:

@@ -90,8 +90,8 @@ def meaning(reply: Reply, prevalence: float | None) -> list[str]:
     """
     if reply.thresholds:
         return [
-            "Each finding is told by itself, and called present where its probability reaches its threshold: the one "
-            "set on validation images, or 0.5 where these cannot tell. The model card says which probabilities are "
+            "Each finding is predicted by itself, and called present where its probability reaches its threshold: the "
+            "one set on validation images, or 0.5 where these cannot tell. The model card says which probabilities are "
             "calibrated."
         ]
     two = len(reply.classes) == 2

@@ -111,8 +111,8 @@ TABLES = (
         },
         fits=_fits,
         section="winner",
-        caption="Each finding is told by itself, and called present where its probability reaches the threshold, which "
-        "was set on validation: the largest sum of sensitivity and specificity (Youden's index), or the rate of "
+        caption="Each finding is predicted by itself, and called present where its probability reaches the threshold, "
+        "which was set on validation: the largest sum of sensitivity and specificity (Youden's index), or the rate of "
         "evaluate.operating_point. A finding that validation could not judge has 0.5. Intervals over patients: "
         "DeLong's for AUC, Wilson's for the others. An AUC of 0 or 1, or of a finding of one patient, has none.",
         nothing=NOT_SCORED,

@@ -429,7 +429,7 @@ class RunRecord:
 
     @property
     def is_multilabel(self) -> bool:
-        """Whether an image may show several of the classes, or none: they are findings, each told by itself."""
+        """Whether an image may show several of the classes, or none: they are findings, each predicted by itself."""
         return bool(self.config.get("data", {}).get("task") == MULTILABEL)
 
     @property

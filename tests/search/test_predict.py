@@ -196,7 +196,7 @@ def test_what_a_winner_cannot_be_asked_is_refused(
 ) -> None:
     for run, option, message in (
         (findings_run, ["--prevalence", "0.1"], "--prevalence is for winners that give an image one class"),
-        (findings_run, ["--finding", "mass"], "Received: mass with one which tells pneumonia, rare, dark"),
+        (findings_run, ["--finding", "mass"], "Received: mass with one which predicts pneumonia, rare, dark"),
         (exported_run, ["--finding", "mass"], "Received: mass with one which gives an image one class"),
     ):
         assert predict.main([run.url, str(images), *option]) == 2
