@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from benchmarks import harness
+from benchmarks.checkout import code_commit
+from benchmarks.record import read_record
 
 # Short ones first: an interrupted session then has the most results.
 BENCHMARKS = (
@@ -41,7 +43,7 @@ def is_measured(name: str, docs: Path, commit: str) -> bool:
     path = docs / "benchmarks" / f"{name}.json"
     if not commit or commit.endswith("-dirty") or not path.is_file():
         return False
-    return harness.read_record(path).circumstances.commit == commit
+    return read_record(path).circumstances.commit == commit
 
 
 def main() -> int:
@@ -51,7 +53,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smallest sizes; the figures mean nothing")
     given, words = parser.parse_known_args()
     words += ["--quick"] if given.quick else []
-    docs, commit = harness.output_folder(harness.Options(quick=given.quick)), harness.code_commit()
+    docs, commit = harness.output_folder(harness.Options(quick=given.quick)), code_commit()
     failed = []
     for name in BENCHMARKS:
         if not given.again and is_measured(name, docs, commit):

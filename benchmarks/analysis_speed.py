@@ -24,13 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from analysis import load, report, style, tables
 from analysis.app import create_app, pages
 from analysis.app.filters import Address, Filter
-from benchmarks import harness
 from benchmarks.analysis_data import write_run
+from benchmarks.machine import timed
 
 
 def seconds(work: Callable[[], Any]) -> float:
     """How long `work` takes, in seconds: the median of three."""
-    return statistics.median(harness.timed(work) for _ in range(3))
+    return statistics.median(timed(work) for _ in range(3))
 
 
 def show(what: str, value: float, limit: float, unit: str = "s") -> None:

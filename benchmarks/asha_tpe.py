@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import harness
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
+from benchmarks.checkout import ROOT
+from benchmarks.harness import Options
+from benchmarks.machine import Machine
+from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
 from benchmarks.searches import data_words, kept_search
 from search.record import TrialRecord
 
@@ -43,7 +46,7 @@ class Score:
 
 def measure(options: Options, machine: Machine) -> Measurement:
     """Both ways with each seed, those already in the folder read from it."""
-    store = harness.ROOT / "build" / "asha_tpe" / _store_name(options)
+    store = ROOT / "build" / "asha_tpe" / _store_name(options)
     found = {way: [score(_trials(way, seed, options, store)) for seed in range(options.repeats)] for way in WAYS}
     return summarize(found["asha_tpe"], found["random"], options.quick)
 

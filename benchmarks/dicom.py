@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Machine, Measurement, Options, timed
+from benchmarks.harness import Options
+from benchmarks.machine import Machine, timed
+from benchmarks.measurement import Measurement
 from benchmarks.prepare import beside_loop, speed
 from data_pipeline.dataset import DataSettings, list_dataset
 from data_pipeline.folders import scan_folder

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target, resident_mib
+from benchmarks.harness import Options
+from benchmarks.machine import Machine, resident_mib, timed
+from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
 from benchmarks.no_op import EPOCHS, no_op_epoch
 from search.record import FINISHED, TrialRecord
 
@@ -210,7 +212,7 @@ def call_seconds() -> float:
     ray.init(include_dashboard=False, log_to_driver=False)
     idle = ray.remote(Idle).remote()
     ray.get(idle.answer.remote())
-    taken = statistics.median(harness.timed(lambda: ray.get(idle.answer.remote())) for _ in range(1000))
+    taken = statistics.median(timed(lambda: ray.get(idle.answer.remote())) for _ in range(1000))
     ray.shutdown()
     return taken
 

@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks import harness
+from benchmarks.checkout import ROOT
 from benchmarks.curves.table import read_curves, table_path
 from benchmarks.curves.training import SIZE, full_length_words, train_curves
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
+from benchmarks.harness import Options
+from benchmarks.machine import Machine
+from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
 from benchmarks.searches import data_words, kept_search
 from search.plan.lengths import first_rung
 from search.plan.settings import KERAS_NORM_MOMENTUM
@@ -138,7 +141,7 @@ def _curves(way: Way, root: str | None, quick: bool) -> Curves:
             return kept
         folder = train_curves("cnn2", root, count)
     else:
-        store = harness.ROOT / "build" / "first_rung" / f"{harness.data_fingerprint(root)}-{count}"
+        store = ROOT / "build" / "first_rung" / f"{harness.data_fingerprint(root)}-{count}"
         words = [*full_length_words("cnn2", count), *way.words]
         words += ([f"data.size={SIZE}"] if root else []) + (["search.max_epochs=2"] if quick else [])
         folder = kept_search([*words, *data_words(root, store / "cache")], store, way.name)

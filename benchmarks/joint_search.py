@@ -19,7 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import harness
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
+from benchmarks.checkout import ROOT
+from benchmarks.harness import Options
+from benchmarks.machine import Machine
+from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, kept_search, listed_words, run_command
 from search.plan.scheduler import build_scheduler
 from search.plan.words import load_settings
@@ -72,7 +75,7 @@ def measure(options: Options, machine: Machine) -> Measurement:
     """Every way with every seed, and the picture of their courses."""
     picture = harness.picture_path(options, PICTURE)
     draw({}, picture)  # without a browser to draw with, this fails now and not in two hours
-    store = harness.ROOT / "build" / "joint_search" / _store_name(options)
+    store = ROOT / "build" / "joint_search" / _store_name(options)
     found: dict[str, list[Outcome]] = {way: [] for way in (ONE_AT_A_TIME, *JOINT)}
     for seed in range(
         options.repeats

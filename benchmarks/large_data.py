@@ -18,7 +18,9 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.data_feed import FeedModel
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity
+from benchmarks.harness import Options
+from benchmarks.machine import Machine
+from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
 from data_pipeline.dataset import DataSettings, prepare_dataset
 from data_pipeline.preprocess import ImageFacts, PreparedImages
 from data_pipeline.shards import HostDisks, open_images

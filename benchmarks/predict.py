@@ -16,7 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import harness
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, timed
+from benchmarks.checkout import ROOT
+from benchmarks.harness import Options
+from benchmarks.machine import Machine, timed
+from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
 from benchmarks.prepare import opencv_loop, speed, write_enlarged
 from data_pipeline.dataset import Dataset, DataSettings, list_dataset, prepare_dataset
 from models.cnn import CnnConfig
@@ -93,7 +96,7 @@ def keras_loop(files: Sequence[str], model: "keras.Model") -> NDArray[np.float32
 
 def _command(winner: Path, file: str) -> None:
     words = [sys.executable, "-m", "search.predict", str(winner), file]
-    subprocess.run(words, cwd=harness.ROOT, check=True, capture_output=True)
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
 
 
 if __name__ == "__main__":

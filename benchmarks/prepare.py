@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Bound, Comparison, Machine, Measurement, Options, Quantity, timed
+from benchmarks.harness import Options
+from benchmarks.machine import Machine, timed
+from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
 from data_pipeline.dataset import DataSettings, list_dataset
 from data_pipeline.folders import scan_folder
 from data_pipeline.preprocess import ImageSettings, prepare_images

@@ -13,7 +13,6 @@ Test images are opened when all sides have run.
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -28,8 +27,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import harness
+from benchmarks.checkout import ROOT, code_commit
 from benchmarks.chosen import KEPT, NO_MODEL, RUN, Standing, keep_best, standings
-from benchmarks.harness import Bound, Machine, Measurement, Options, Quantity, Target
+from benchmarks.harness import Options
+from benchmarks.machine import Machine
+from benchmarks.measurement import Bound, Measurement, Quantity, Target
 from benchmarks.peers.race_task import make_race_task
 from benchmarks.peers.task import write_task
 from benchmarks.searches import data_words
@@ -102,7 +104,7 @@ def measure(options: Options, machine: Machine) -> Measurement:
     kept = read_results(path)
     others = [each for each in kept if each.race != race]
     results = {(each.seed, each.side): each for each in kept if each.race == race}
-    store = harness.ROOT / "build" / "race" / race
+    store = ROOT / "build" / "race" / race
     # Seed after seed: an interrupted race has whole seeds, enough for fewer repeats.
     laps = [(seed, side) for seed in range(options.repeats) for side in _sides()]
     folders = {(seed, side): store / f"{_slug(side)}-{seed}" for seed, side in laps if (seed, side) not in results}
@@ -110,7 +112,7 @@ def measure(options: Options, machine: Machine) -> Measurement:
         if not (folder / _ENDED).is_file():
             print(f"{side}, seed {seed}", flush=True)
             run_lap(side, seed, folder, options)
-    commit = harness.code_commit()
+    commit = code_commit()
     for (seed, side), folder in folders.items():
         lap = _read_lap(folder)
         there = tuple(_standings(lap, folder, options))
@@ -325,7 +327,7 @@ def _target(name: str, values: tuple[float, ...], least: float) -> Target:
 
 def _results_path(options: Options) -> Path:
     """The file of kept results; those of a quick race are kept apart, as all its figures."""
-    folder = harness.output_folder(options) if options.quick else harness.ROOT / "benchmarks"
+    folder = harness.output_folder(options) if options.quick else ROOT / "benchmarks"
     return folder / "race_laps.json"
 
 
@@ -343,8 +345,7 @@ def _minutes(options: Options) -> float:
 
 def _store_name(options: Options) -> str:
     """A folder for each data set and time, so that kept laps are never mistaken for those of other images."""
-    fingerprint = re.findall(r"fingerprint (\w+)", harness.describe_data(options.root))[0]
-    return f"{fingerprint}-{_minutes(options):g}min"
+    return f"{harness.data_fingerprint(options.root)}-{_minutes(options):g}min"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.growth import cluster
-from benchmarks.harness import Bound, Machine, Measurement, Options, Quantity, Target, resident_mib
+from benchmarks.harness import Options
+from benchmarks.machine import Machine, resident_mib
+from benchmarks.measurement import Bound, Measurement, Quantity, Target
 from benchmarks.no_op import EPOCH_SECONDS, no_op_epoch
 
 WORKERS, QUICK_WORKERS = (16, 32, 64), (2, 4)

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks import harness
+from benchmarks.checkout import ROOT
 from search.plan.domains import Choice, Integer
 from search.plan.lengths import BATCH
 from search.plan.settings import AshaSettings, SearchSettings, Settings, SpaceSettings, TrainSettings
@@ -95,7 +95,7 @@ class Curves:
 
 def table_path(space: str, quick: bool = False) -> Path:
     """The file of a space's table."""
-    folder = harness.ROOT / "build" / "quick" / "curves" if quick else Path(__file__).parent
+    folder = ROOT / "build" / "quick" / "curves" if quick else Path(__file__).parent
     return folder / f"{space}.parquet"
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from benchmarks import harness
+from benchmarks.checkout import ROOT
 from benchmarks.searches import data_words, kept_search
 from search.record import RunFolder
 
@@ -30,7 +31,7 @@ def curves_folder(
         store: of all such searches, `build/curves` unless given.
         seed: of the search.
     """
-    kept = store or harness.ROOT / "build" / "curves"
+    kept = store or ROOT / "build" / "curves"
     return RunFolder(str(kept / space / f"{harness.data_fingerprint(root)}-{size}px-{seed}"))
 
 

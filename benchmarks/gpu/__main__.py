@@ -13,13 +13,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.checkout import ROOT
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.card import Card, find_card
 from benchmarks.gpu.check import Check, Facts, Report, to_json
 from benchmarks.gpu.checks import QUESTIONS, not_begun, run_check
 from benchmarks.gpu.page import page_html
 from benchmarks.gpu.probe import Sight
-from benchmarks.harness import ROOT
 
 PRETENDED = "No GPU here: one is pretended. This shows that the logic works, and nothing of a GPU."
 

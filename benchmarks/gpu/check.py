@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks.harness import Quantity
+from benchmarks.measurement import Quantity
 
 PASSED, FAILED, NOT_RUN = OUTCOMES = ("passed", "failed", "not run")
 

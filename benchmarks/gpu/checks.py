@@ -9,7 +9,7 @@ from benchmarks.gpu.bench import LEARNING_RATES, Bench, images_per_second
 from benchmarks.gpu.card import MemoryWatch, watch_memory
 from benchmarks.gpu.check import FAILED, NOT_RUN, PASSED, Check
 from benchmarks.gpu.judge import Finding, judge_resumed, judge_shared, judge_too_large, number, read_share
-from benchmarks.harness import Quantity
+from benchmarks.measurement import Quantity
 from benchmarks.searches import fixed_words, listed_words
 
 LOSS_GAP = 0.1  # between the precisions after the last epoch, of losses that begin near 0.7

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from benchmarks.gpu.bench import ending, images_per_second, most_side_by_side
-from benchmarks.harness import Quantity
+from benchmarks.measurement import Quantity
 from search import record
 from search.record import TrialRecord
 

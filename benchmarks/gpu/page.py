@@ -6,7 +6,7 @@ from pathlib import Path
 from analysis import style
 from analysis.page.render import read_asset
 from benchmarks.gpu.check import FAILED, NOT_RUN, PASSED, Report, hidden
-from benchmarks.harness import format_quantity
+from benchmarks.page import format_quantity
 
 CHIPS = {PASSED: "holds", FAILED: "does-not-hold", NOT_RUN: ""}  # classes of page.css
 

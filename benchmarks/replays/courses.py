@@ -11,7 +11,7 @@ from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks import harness
+from benchmarks.checkout import ROOT, code_commit
 from benchmarks.curves.table import read_curves
 from benchmarks.replays.simulation import Course, replay
 from benchmarks.replays.table import Table, table_of
@@ -42,9 +42,9 @@ def run_courses(
     found: dict[str, list[Course]] = {}
     with _one_thread_each(), ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
         for way in ways:
-            commit = harness.code_commit(_OUR_CODE if way.is_ours else _PEERS_CODE)
+            commit = code_commit(_OUR_CODE if way.is_ours else _PEERS_CODE)
             key = hashlib.sha256(way.name.encode()).hexdigest()[:12]
-            kept = (store or harness.ROOT / "build" / "replays") / f"{digest}-{commit}" / f"{key}-{workers}.json"
+            kept = (store or ROOT / "build" / "replays") / f"{digest}-{commit}" / f"{key}-{workers}.json"
             known = _read(kept) if commit and not commit.endswith("-dirty") else []
             chunks = [range(first, min(first + _CHUNK, seeds)) for first in range(len(known), seeds, _CHUNK)]
             new = pool.map(_replay_seeds, *zip(*((file, way.name, workers, chunk) for chunk in chunks), strict=True))

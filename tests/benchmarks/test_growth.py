@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import growth
 from benchmarks.growth import IMAGES, NODES, TRIALS, Curve
-from benchmarks.harness import Machine
+from benchmarks.machine import Machine
 from data_pipeline.dataset import DataSettings, list_dataset
 
 MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)

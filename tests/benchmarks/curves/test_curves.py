@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import harness, searches
+from benchmarks.checkout import ROOT
 from benchmarks.curves import __main__ as command
 from benchmarks.curves.table import read_curves, table_path
 from benchmarks.curves.training import full_length_words, train_curves
@@ -67,5 +68,5 @@ def test_images_are_named_or_the_sample_is_asked_for(capsys: pytest.CaptureFixtu
 
 
 def test_a_quick_table_is_never_published() -> None:
-    assert table_path("cnn2").parent == harness.ROOT / "benchmarks" / "curves"
-    assert table_path("cnn2", quick=True).is_relative_to(harness.ROOT / "build" / "quick")
+    assert table_path("cnn2").parent == ROOT / "benchmarks" / "curves"
+    assert table_path("cnn2", quick=True).is_relative_to(ROOT / "build" / "quick")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.gpu.check import FAILED, NOT_RUN, PASSED, Check, Facts, Report, hide_names, to_json
 from benchmarks.gpu.page import page_html
-from benchmarks.harness import Quantity
+from benchmarks.measurement import Quantity
 
 FACTS = Facts(
     gpu="A10G",

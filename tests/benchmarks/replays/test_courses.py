@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import harness
 from benchmarks.curves.table import write_curves
 from benchmarks.replays import courses
 from benchmarks.replays.courses import MOST, run_courses
@@ -14,7 +13,7 @@ from tests.benchmarks.replays.made_up import made_up_curves, made_up_table
 
 
 def test_courses_are_those_of_one_process_and_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(harness, "code_commit", lambda code: "abc")
+    monkeypatch.setattr(courses, "code_commit", lambda code: "abc")
     file, way = tmp_path / "cnn2.parquet", next(way for way in WAYS if way.name == PLAIN)
     write_curves(made_up_curves(12), file)
     found = run_courses(file, [way], 2, 2, tmp_path / "store")

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import BenchmarkRecord, Circumstances, Machine, Options, read_record, section, write_record
+from benchmarks.harness import Options
+from benchmarks.machine import Machine
+from benchmarks.page import section
+from benchmarks.record import BenchmarkRecord, Circumstances, read_record, write_record
 from benchmarks.replays.__main__ import drawn, foretold, rank_grid, rank_targets, summarize
 from benchmarks.replays.figures import BUDGETS, estimate, ranks, regrets_at
 from benchmarks.replays.simulation import Course

@@ -1,0 +1,96 @@
+"""The machine that a benchmark runs on: its facts and its speed, and how time and memory are read on it."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The measured limits of a machine.
+
+    Attributes:
+        processor: as the system names it.
+        cores: that this process may use.
+        memory_gib: of the machine.
+        copy_gb_per_s: bytes read plus bytes written a second, in 10^9, by one thread copying a large array.
+        gemm_gflops: float32 operations a second, in 10^9, by all threads in a product of two 2048 x 2048 matrices.
+        decode_megapixels_per_s: grey JPEG pixels decoded a second by one thread, in 10^6.
+        load: processes that wanted a CPU when the benchmark began (the system's one-minute average).
+    """
+
+    processor: str
+    cores: int
+    memory_gib: float
+    copy_gb_per_s: float
+    gemm_gflops: float
+    decode_megapixels_per_s: float
+    load: float
+
+
+def measure_machine() -> Machine:
+    """The facts of this machine; takes about two seconds."""
+    from search.driver.environment import describe_environment
+
+    load = os.getloadavg()[0]  # before the measurements themselves raise it
+    environment = describe_environment()
+    return Machine(
+        processor=environment["processor"],
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=environment["memory_gib"],
+        copy_gb_per_s=_copy_speed(),
+        gemm_gflops=_gemm_speed(),
+        decode_megapixels_per_s=_decode_speed(),
+        load=round(load, 2),
+    )
+
+
+def _copy_speed(megabytes: int = 256) -> float:
+    source = np.ones(megabytes * 10**6, np.uint8)
+    target = np.empty_like(source)
+    target[:] = source  # the pages of the target are made here, not in the timed copies
+    fastest = min(timed(lambda: np.copyto(target, source)) for _ in range(5))
+    return 2 * source.nbytes / fastest / 1e9
+
+
+def _gemm_speed(side: int = 2048) -> float:
+    matrix = np.random.default_rng(0).random((side, side), np.float32)
+    product = np.empty_like(matrix)
+    # So many because shared machines have slow moments: a benchmark could beat a limit that was measured in one.
+    fastest = min(timed(lambda: np.matmul(matrix, matrix, out=product)) for _ in range(40))
+    return 2 * side**3 / fastest / 1e9
+
+
+def _decode_speed(images: int = 200) -> float:
+    import cv2
+
+    from data_pipeline.sources import locate
+
+    def decode() -> list[Any]:
+        return [cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) for data in encoded]
+
+    files = sorted(locate("sample").rglob("*.jpeg"))[:images]
+    encoded = [np.fromfile(file, np.uint8) for file in files]
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    fastest = min(timed(decode) for _ in range(3))
+    cv2.setNumThreads(threads)
+    return float(sum(image.size for image in decode()) / fastest / 1e6)
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """How long `work` takes, in seconds."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def resident_mib() -> float:
+    """The resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
