@@ -4,7 +4,8 @@ Other images need nothing of it. `python -m analysis.claims RUN ...` prints the 
 """
 
 from analysis.claims.claims import CLAIMS, Claim, SearchGroups
-from analysis.claims.verdicts import Verdict, bearing_runs, claims_table, judge_claim, judge_claims
+from analysis.claims.evidence import bearing_runs
+from analysis.claims.verdicts import Verdict, claims_table, judge_claim, judge_claims
 
 __all__ = [
     "CLAIMS",

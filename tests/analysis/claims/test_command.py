@@ -1,8 +1,6 @@
 from analysis.claims import CLAIMS
 from analysis.claims.command import main
-from analysis.claims.verdicts import (
-    UNDECIDED,
-)
+from analysis.claims.rules import UNDECIDED
 from tests.analysis.claims.replayed import replays, write_run
 
 
