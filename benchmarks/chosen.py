@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.race_task import read_epochs
-from data_pipeline.dataset import DataSettings, prepare_dataset
+from data_pipeline.dataset import prepare_dataset
+from data_pipeline.settings import DataSettings
 from search.evaluate.sets import EvaluationSet, evaluation_sets
 from search.evaluate.winner import best_trials
 from search.plan.earlier import resumed_settings

@@ -24,7 +24,7 @@ from benchmarks.machine import Machine
 from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
 from benchmarks.peers.task import Task, make_task, read_outcome, write_task
 from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
-from data_pipeline.dataset import DataSettings
+from data_pipeline.settings import DataSettings
 from models import ONEDNN
 from models.cnn import CnnConfig
 from search.plan.spaces import model_settings

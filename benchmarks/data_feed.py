@@ -25,7 +25,8 @@ from benchmarks.machine import Machine, timed
 from benchmarks.measurement import Bound, Measurement, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, listed_words, run_search
 from benchmarks.timed_trial import PARTS_FILE, Parts
-from data_pipeline.dataset import DataSettings, prepare_dataset
+from data_pipeline.dataset import prepare_dataset
+from data_pipeline.settings import DataSettings
 from data_pipeline.share import TrainingData, training_data
 from models.cnn import CnnConfig
 from search.plan.settings import TrainSettings

@@ -51,7 +51,8 @@ def measure(options: Options, machine: Machine) -> Measurement:
     """MiB with each number of processes, both ways."""
     import ray
 
-    from data_pipeline.dataset import DataSettings, prepare_dataset
+    from data_pipeline.dataset import prepare_dataset
+    from data_pipeline.settings import DataSettings
     from data_pipeline.share import put_training_data, training_data
 
     settings = DataSettings(root=options.root)

@@ -17,11 +17,12 @@ from benchmarks.harness import Options
 from benchmarks.machine import Machine, timed
 from benchmarks.measurement import Measurement
 from benchmarks.prepare import beside_loop, speed
-from data_pipeline.dataset import DataSettings, list_dataset
+from data_pipeline.dataset import list_dataset
 from data_pipeline.folders import scan_folder
 from data_pipeline.identity import Pseudonyms
 from data_pipeline.image_file import FileRules
 from data_pipeline.preprocess import ImageSettings, prepare_images
+from data_pipeline.settings import DataSettings
 
 FILES, QUICK_FILES = 2000, 20
 SIDE, SIZE_STEP = 800, 10  # pixels, and those by which neighbours differ: no two files are equal

@@ -23,7 +23,8 @@ from benchmarks.harness import Options
 from benchmarks.machine import Machine
 from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
 from benchmarks.searches import Search, data_words, fixed_words, listed_words, run_search
-from data_pipeline.dataset import DataSettings, list_dataset
+from data_pipeline.dataset import list_dataset
+from data_pipeline.settings import DataSettings
 
 PICTURE = "growth.svg"
 TRIALS, IMAGES, NODES = "trials", "images", "nodes"

@@ -152,7 +152,8 @@ def repeated(
 
 def describe_data(root: str | None) -> str:
     """The data set in words: how many images, and the fingerprint of their files and labels."""
-    from data_pipeline.dataset import DataSettings, list_dataset
+    from data_pipeline.dataset import list_dataset
+    from data_pipeline.settings import DataSettings
 
     manifest = list_dataset(DataSettings(root=root))
     which = "the bundled sample: figures for the full set will differ" if root is None else "--root FOLDER"
@@ -161,6 +162,7 @@ def describe_data(root: str | None) -> str:
 
 def data_fingerprint(root: str | None) -> str:
     """The beginning of the data set's fingerprint: names folders of searches that are kept."""
-    from data_pipeline.dataset import DataSettings, list_dataset
+    from data_pipeline.dataset import list_dataset
+    from data_pipeline.settings import DataSettings
 
     return list_dataset(DataSettings(root=root)).fingerprint[:12]

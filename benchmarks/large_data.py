@@ -21,8 +21,9 @@ from benchmarks.data_feed import FeedModel
 from benchmarks.harness import Options
 from benchmarks.machine import Machine
 from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
-from data_pipeline.dataset import DataSettings, prepare_dataset
+from data_pipeline.dataset import prepare_dataset
 from data_pipeline.preprocess import ImageFacts, PreparedImages
+from data_pipeline.settings import DataSettings
 from data_pipeline.shards import HostDisks, open_images
 from data_pipeline.share import TrainingData, get_training_data, put_training_data
 from models.cnn import CnnConfig

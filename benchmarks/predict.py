@@ -21,7 +21,8 @@ from benchmarks.harness import Options
 from benchmarks.machine import Machine, timed
 from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
 from benchmarks.prepare import opencv_loop, speed, write_enlarged
-from data_pipeline.dataset import Dataset, DataSettings, list_dataset, prepare_dataset
+from data_pipeline.dataset import Dataset, list_dataset, prepare_dataset
+from data_pipeline.settings import DataSettings
 from models.cnn import CnnConfig
 from models.registry import build_model
 from search.evaluate.answers import Predictor

@@ -16,9 +16,10 @@ from benchmarks import harness
 from benchmarks.harness import Options
 from benchmarks.machine import Machine, timed
 from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
-from data_pipeline.dataset import DataSettings, list_dataset
+from data_pipeline.dataset import list_dataset
 from data_pipeline.folders import scan_folder
 from data_pipeline.preprocess import ImageSettings, prepare_images
+from data_pipeline.settings import DataSettings
 
 FILES, QUICK_FILES = 2000, 40
 WIDTH, HEIGHT = 1300, 1000

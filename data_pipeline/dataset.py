@@ -1,167 +1,30 @@
 """From settings to a data set ready for a search: found, decoded, checked and split, in one call."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.classes import AUTO
-from data_pipeline.dicom_tags import REASONS
-from data_pipeline.findings import TableSettings
-from data_pipeline.folders import CLASSES, EXPECTED_LAYOUT, check_classes, scan_folder
-from data_pipeline.identity import CACHE, HASHED, Pseudonyms
-from data_pipeline.image_file import FileRules
-from data_pipeline.looks import MOST_IMAGES, group_looks
-from data_pipeline.manifest import (
-    MULTICLASS,
-    MULTILABEL,
-    POOL,
-    TASKS,
-    TEST,
-    VALIDATION,
-    BadFile,
-    DataError,
-    ImageRow,
-    Manifest,
-)
+from data_pipeline.folders import EXPECTED_LAYOUT, check_classes, scan_folder
+from data_pipeline.looks import group_looks
+from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
 from data_pipeline.manifest_file import write_bad_files
-from data_pipeline.outside import OutsideSet, list_shared
-from data_pipeline.preprocess import ImageSettings, PreparedImages, Progress, prepare_images
+from data_pipeline.outside import OutsideSet
+from data_pipeline.preprocess import PreparedImages, Progress, prepare_images
+from data_pipeline.settings import DataSettings
 from data_pipeline.shards import ArraySource, HostDisks, open_images
-from data_pipeline.sources import SAMPLE_NOTICE, locate
-from data_pipeline.split import Split, SplitSettings, hold_out_test, split_pool
+from data_pipeline.sources import locate
+from data_pipeline.split import Split, hold_out_test, split_pool
 from data_pipeline.tables import is_table, scan_outside_table, scan_table
 
-_SHOWN = 10  # of what a rule sets aside
-_MISSING = {  # said of findings, by the part that has no image of them
-    "train": "Findings without an image that trains, which are not learned",
-    "validation": "Findings without an image in validation, which are left out of its mean scores",
-}
 TABLE_ADVICE = (
     "The table's rows name images below data.root, and data.classes gives each class findings that rows have: see the "
     "lines above, or python -m data_pipeline.scan FOLDER --labels TABLE."
 )
-
-
-@dataclass
-class DataSettings:
-    """Which images are used, how they are prepared and divided: the settings `data.*` of a search.
-
-    Attributes:
-        source: "sample" or "kaggle"; not looked at when `root` is given.
-        root: A folder with images.
-        labels: "two_class", "three_class" or "folders", or a table of labels: .csv, .tsv or .parquet.
-        task: "multiclass" for images of one class each, or with a table "multilabel" for images of several findings.
-        classes: With a table, from a class to the findings that make it, as `scan_table`.
-        columns: With a table of no known format, as `data_pipeline.table_formats.read_table`.
-        table: What becomes of rows of a table that do not name one class.
-        patient: Where an image's path names the patient, as `data_pipeline.patients.read_patients`.
-        positive: The positive one of two classes, as `data_pipeline.classes.order_classes`.
-        size: Width and height that images are brought to, in pixels.
-        channels: As in `ImageSettings`.
-        interpolation: As in `ImageSettings`.
-        keep_aspect: As in `ImageSettings`.
-        split: How validation is drawn from the pool.
-        max_bad_fraction: The share of unusable files above which the run stops.
-        accept: Kinds of DICOM images that are used and not set aside: names of `data_pipeline.dicom_tags.REASONS`.
-        cache: Folder of the prepared images, and of features.
-        cache_gb: Of features on disk, and as many of images copied to a host, in GB.
-        extra_tests: Outside test sets, from a name to a folder with one folder a class, or to a table of labels in the
-            folder of its images.
-
-    Raises:
-        DataError: A value breaks its rule.
-    """
-
-    source: str = "sample"
-    root: str | None = field(default=None, metadata={"reads": "path"})
-    labels: str = field(default="two_class", metadata={"reads": "path"})
-    task: str = MULTICLASS
-    classes: dict[str, Any] = field(default_factory=dict)
-    columns: dict[str, str] = field(default_factory=dict)
-    table: TableSettings = field(default_factory=TableSettings)
-    patient: str | None = field(default=AUTO, metadata={"reads": "text"})
-    positive: str | None = field(default=AUTO, metadata={"reads": "text"})
-    size: int = 224
-    channels: int = 1
-    interpolation: str = "area"
-    keep_aspect: bool = False
-    split: SplitSettings = field(default_factory=SplitSettings)
-    max_bad_fraction: float = 0.01
-    accept: list[str] = field(default_factory=list)
-    cache: str = field(default=CACHE, metadata={"reads": "path"})
-    cache_gb: float = 50.0
-    extra_tests: dict[str, str] = field(default_factory=dict, metadata={"reads": "paths"})
-
-    def __post_init__(self) -> None:
-        _ = self.image  # checks it
-        if not 0 <= self.max_bad_fraction <= 1:
-            raise DataError(f"data.max_bad_fraction lies between 0 and 1. Received: {self.max_bad_fraction}.")
-        if is_table(self.labels) and self.root is None:
-            raise DataError(
-                f"A table of labels needs the folder of its images. Received: data.labels={self.labels} without "
-                "data.root. Add data.root=FOLDER."
-            )
-        for name in self.accept:
-            if name not in REASONS:
-                raise DataError(f"data.accept is a list of {', '.join(REASONS)}. Received: {name!r}. Correct it.")
-
-        _check_task(self)
-
-    @property
-    def is_multilabel(self) -> bool:
-        """Whether an image may show several findings, or none."""
-        return self.task == MULTILABEL
-
-    @property
-    def image(self) -> ImageSettings:
-        """How an image file becomes an array."""
-        return ImageSettings(self.size, self.channels, self.interpolation, self.keep_aspect)
-
-    @property
-    def file_rules(self) -> FileRules:
-        """Which files are used, and what hides their patients."""
-        return FileRules(tuple(self.accept), Pseudonyms(self.cache_dir))
-
-    @property
-    def cache_dir(self) -> Path:
-        """The cache folder with ~ resolved."""
-        return Path(self.cache).expanduser()
-
-
-def _check_task(data: DataSettings) -> None:
-    """Raise DataError unless the task is known and the other settings fit it."""
-    if data.task not in TASKS:
-        raise DataError(f"data.task is one of {', '.join(TASKS)}. Received: {data.task!r}. Correct it.")
-    if not data.is_multilabel:
-        return
-    method = data.split.method
-    for is_wrong, rule, received, step in (
-        (
-            not is_table(data.labels),
-            "takes its labels from a table",
-            f"data.labels={data.labels}",
-            "Write data.labels=FILE.csv",
-        ),
-        (
-            data.positive != AUTO,
-            "has no positive class: every finding is one",
-            f"data.positive={data.positive}",
-            "Leave it out",
-        ),
-        (
-            method != "stratified",
-            "draws validation by finding (stratified)",
-            f"data.split.method={method}",
-            "Add data.split.method=stratified",  # a space may have set the other
-        ),
-    ):
-        if is_wrong:
-            raise DataError(f"data.task=multilabel {rule}. Received: {received}. {step}, or leave data.task out.")
 
 
 @dataclass(frozen=True)
@@ -298,137 +161,6 @@ def _readable(rows: Sequence[ImageRow], prepared: PreparedImages) -> list[ImageR
     return [row for row, fact in zip(rows, prepared.facts, strict=True) if not fact.error]
 
 
-def outside_notices(dataset: Dataset, settings: DataSettings) -> Iterator[str]:
-    """What a user should be told of outside test sets, a line each: what they share with the pool comes last."""
-    by_pattern = settings.patient not in (None, AUTO)
-    for name, outside in dataset.extra_tests.items():
-        yield from outside.notes
-        yield from list_shared(name, outside, dataset.manifest, dataset.pool, by_pattern)
-
-
-def list_notices(manifest: Manifest, split: Split, settings: DataSettings) -> tuple[str, ...]:
-    """What a user should be told of the images, a line each."""
-    notices = [SAMPLE_NOTICE] if settings.root is None and settings.source == "sample" else []
-    if manifest.held_out:
-        notices.append(f"There is no test folder: {len(manifest.test_rows)} images were held out as the test set.")
-    notices += manifest.notes
-    if manifest.unusable:
-        first = manifest.unusable[0].reason
-        notices.append(f"Files set aside: {len(manifest.unusable)}, the first because: {first}.")
-    notices += _list_rules(manifest.bad)
-    notices += _meaning_notices(manifest, settings)
-    notices += _duplicate_notices(manifest, split, settings)
-    notices += _patient_notices(manifest, settings)
-    notices += _share_notices(manifest, split, settings.split)
-    return tuple(notices)
-
-
-def _meaning_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str]:
-    """Which class is the positive one, and which value is white, where the settings do not say."""
-    classes = manifest.classes
-    if (
-        not manifest.is_multilabel
-        and settings.labels not in CLASSES
-        and settings.positive == AUTO
-        and len(classes) == 2
-    ):
-        yield f"Positive class: {classes[1]}; {classes[0]} reads as normal. data.positive=NAME names another."
-    if manifest.white:
-        bits = manifest.white.bit_length()
-        yield (
-            f"White is {manifest.white:,} in all files of more than 8 bits a value: no value of the set needs more "
-            f"than {bits} bits."
-        )
-    if manifest.cut:
-        yield f"Test images with values above the pool's white, which are cut to it: {manifest.cut}."
-
-
-def _duplicate_notices(manifest: Manifest, split: Split, settings: DataSettings) -> Iterator[str]:
-    is_stated = any(row.part == VALIDATION for row in manifest.pool_rows)
-    identical, alike = manifest.duplicates(), manifest.look_alikes()
-    if identical.across_pools:
-        yield f"Images that are byte-identical in the pool and in the test set: {len(identical.across_pools)}."
-    if alike.across_pools:
-        yield (
-            f"Images that look alike in the pool and in the test set: {len(alike.across_pools)}, such as "
-            f"{' and '.join(alike.across_pools[0][:2])}. Test scores are too good by them."
-        )
-    if identical.across_groups:
-        yield f"Images that are byte-identical under several patients: {len(identical.across_groups)}."
-    if alike.across_groups:
-        stay = ", which stay on one side of the split" if settings.split.by_looks and not is_stated else ""
-        yield (
-            f"Images that look alike under several patients: {len(alike.across_groups)}{stay}, such as "
-            f"{' and '.join(alike.across_groups[0][:2])}."
-        )
-    trains, validates = ({manifest.pool_rows[at].twin: at for at in side} for side in (split.train, split.validation))
-    both = sorted(trains.keys() & validates.keys() - {""})
-    if both and is_stated:
-        pair = " and ".join(manifest.pool_rows[at].image_id for at in (trains[both[0]], validates[both[0]]))
-        yield (
-            f"Images that the table has validate, and that look like images that train: {len(both)}, such as {pair}. "
-            "Validation scores are too good by them."
-        )
-    if len(manifest.rows) > MOST_IMAGES:
-        yield f"Images that look alike are not searched for: there are more than {MOST_IMAGES:,}."
-
-
-def _patient_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str]:
-    if manifest.patient_folders:
-        yield (
-            f"Folders inside class folders are a patient each: {manifest.patient_folders}. "
-            "data.patient=REGEX names patients otherwise."
-        )
-    nameless = sum(not row.names_patient for row in manifest.rows)
-    if nameless:
-        yield (
-            f"Images whose name does not tell the patient, and which may stand on both sides of a split: {nameless} of "
-            f"{len(manifest.rows)}. data.patient=REGEX tells where a name has it."
-        )
-    # Kaggle's numbers may begin anew in its test folder; a pattern, a folder, a table and DICOM name one person each
-    tells = settings.patient not in (None, AUTO) or manifest.patient_folders
-    shared = [name for name in manifest.shared_patients() if tells or name.startswith(HASHED)]
-    if shared:
-        yield f"Patients in the pool and in the test set as well: {len(shared)}."
-
-
-def _share_notices(manifest: Manifest, split: Split, settings: SplitSettings) -> Iterator[str]:
-    """What validation takes of a class where that is not what was asked for, or much."""
-    if settings.folds is not None:
-        return
-    if settings.method == "stratified" and settings.fraction is not None and settings.fraction > 1 / 3:
-        yield f"Validation takes a third of each class and not data.split.fraction={settings.fraction:g} of it."
-    whole, counts = manifest.counts()[POOL], split.counts(manifest)["validation"]
-    if manifest.is_multilabel:
-        for part in ("train", "validation"):
-            missing = [
-                name for name, each in zip(manifest.classes, split.counts(manifest)[part], strict=True) if not each
-            ]
-            if missing:
-                yield f"{_MISSING[part]}: {', '.join(missing)}."
-        always = [name for name, each in zip(manifest.classes, counts, strict=True) if each == len(split.validation)]
-        if always:
-            yield f"Findings of each image in validation, which are left out of its mean AUC: {', '.join(always)}."
-        return
-    for name, validating, all_of_it in zip(manifest.classes, counts, whole, strict=True):
-        if 2 * validating > all_of_it:
-            yield (
-                f"More than half of class {name} validates and does not train: {validating} of {all_of_it} images. "
-                "data.split.fraction lowers it; data.split.method=stratified takes a third at most."
-            )
-
-
-def _list_rules(bad: Sequence[BadFile]) -> Iterator[str]:
-    """What was set aside by a rule, a line for each rule with the first ten."""
-    by_reason: dict[str, list[str]] = {}
-    for each in bad:
-        if each.by_rule:
-            by_reason.setdefault(each.reason, []).append(Path(each.path).name)
-    for reason, names in by_reason.items():
-        first = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-        yield f"Set aside, {len(names)}: {reason} ({first})."
-
-
 def prepare_extra_test(
     name: str, given: str, classes: Sequence[str], settings: DataSettings, progress: Progress | None = None
 ) -> OutsideSet:
@@ -463,10 +195,7 @@ def prepare_extra_test(
     rows, bad = _apply_facts(listed.rows, prepared)
     checked = replace(listed, rows=tuple(replace(row, pool=TEST) for row in rows), bad=(*listed.bad, *bad))
     _check_bad(checked, settings)
-    notes = [*listed.notes, *_list_rules(checked.bad)]
-    if unknown:
-        notes.append(f"No row of its table has {', '.join(unknown)}: these are not scored there.")
-    return OutsideSet(checked.rows, prepared, unknown, tuple(f"Outside set {name}: {note}" for note in notes))
+    return OutsideSet(checked.rows, prepared, unknown, checked.notes, checked.bad)
 
 
 def _list_outside(path: Path, classes: Sequence[str], settings: DataSettings) -> tuple[Manifest, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from data_pipeline.identity import is_hashed
 from data_pipeline.looks import MOST_IMAGES, find_alike
-from data_pipeline.manifest import ImageRow, Manifest
+from data_pipeline.manifest import BadFile, ImageRow, Manifest
 from data_pipeline.preprocess import PreparedImages
 
 
@@ -17,13 +17,15 @@ class OutsideSet:
         rows: Its images, labelled with the run's classes; their patients' names begin with the pool, TEST.
         images: The prepared images.
         unknown: Of several findings an image, those of which its labels say nothing.
-        notes: What the user should be told of how its images were found and labelled.
+        notes: As `Manifest.notes`.
+        bad: As `Manifest.bad`: the files that were set aside.
     """
 
     rows: tuple[ImageRow, ...]
     images: PreparedImages
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    bad: tuple[BadFile, ...] = ()
 
 
 def list_shared(

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_pipeline.dataset import DataSettings, list_notices, read_dataset
+from data_pipeline.dataset import read_dataset
 from data_pipeline.folders import KINDS, LABEL_SCHEMES
 from data_pipeline.manifest import MULTICLASS, MULTILABEL, TASKS, DataError, ImageRow, Manifest
+from data_pipeline.notices import list_notices
 from data_pipeline.outliers import find_outliers
 from data_pipeline.patients import AUTO
 from data_pipeline.preprocess import PreparedImages
+from data_pipeline.settings import DataSettings
 from data_pipeline.shortcuts import PROPERTIES, shortcut_aucs
 from data_pipeline.split import Split, split_pool
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
+from data_pipeline.dataset import Dataset, prepare_dataset
 from data_pipeline.manifest import MULTILABEL, POOL, TEST, ImageRow
+from data_pipeline.settings import DataSettings
 from data_pipeline.share import TrainingData, training_data
 from data_pipeline.split import Split
 from search.record import EpochRecord

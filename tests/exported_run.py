@@ -6,8 +6,9 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from data_pipeline.dataset import Dataset, DataSettings
+from data_pipeline.dataset import Dataset
 from data_pipeline.manifest_file import write_manifest
+from data_pipeline.settings import DataSettings
 from models.cnn import CnnConfig
 from models.registry import build_model
 from search.evaluate.exported import MODEL

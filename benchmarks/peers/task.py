@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import Options
-from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
+from data_pipeline.dataset import Dataset, prepare_dataset
+from data_pipeline.settings import DataSettings
 
 if TYPE_CHECKING:
     import keras

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_pipeline.dataset import Dataset, DataSettings, list_notices, outside_notices, prepare_dataset
+from data_pipeline.dataset import Dataset, prepare_dataset
 from data_pipeline.manifest import DataError, Manifest, count_labels
+from data_pipeline.notices import list_notices, outside_notices
+from data_pipeline.settings import DataSettings
 from data_pipeline.split import Split, repeat_splits
 from models.registry import WeightsError
 from search.driver.environment import recorded_onednn, set_onednn

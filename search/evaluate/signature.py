@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data_pipeline.dataset import Dataset, DataSettings
+from data_pipeline.dataset import Dataset
 from data_pipeline.new_image import InputRules
 from data_pipeline.preprocess import ImageSettings
+from data_pipeline.settings import DataSettings
 from data_pipeline.typical import Typical, fit_typical
 from search.evaluate.winner import held_shares
 from search.record import RecordError, RunRecord, TrialRecord, Winner, to_json

@@ -12,7 +12,7 @@ import yaml
 
 from data_pipeline.augment import POLICIES
 from data_pipeline.class_weights import CLASS_WEIGHTS
-from data_pipeline.dataset import DataSettings
+from data_pipeline.settings import DataSettings
 from data_pipeline.split import SplitSettings
 from models.checks import nearest
 

@@ -12,7 +12,8 @@ from benchmarks.harness import Options
 from benchmarks.machine import Machine
 from benchmarks.peers.task import Task, load_images, make_task, read_outcome, read_task, write_task
 from benchmarks.searches import fixed_words, listed_words
-from data_pipeline.dataset import Dataset, DataSettings
+from data_pipeline.dataset import Dataset
+from data_pipeline.settings import DataSettings
 from data_pipeline.share import training_data
 from search.plan.space_file import read_space
 from search.plan.spaces import listed_plans

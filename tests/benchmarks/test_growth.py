@@ -7,7 +7,8 @@ import pytest
 from benchmarks import growth
 from benchmarks.growth import IMAGES, NODES, TRIALS, Curve
 from benchmarks.machine import Machine
-from data_pipeline.dataset import DataSettings, list_dataset
+from data_pipeline.dataset import list_dataset
+from data_pipeline.settings import DataSettings
 
 MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)
 CURVES = {

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks import predict
 from benchmarks.prepare import write_enlarged
-from data_pipeline.dataset import DataSettings, prepare_dataset
+from data_pipeline.dataset import prepare_dataset
+from data_pipeline.settings import DataSettings
 from search.evaluate.answers import Predictor
 from search.evaluate.exported import open_winner
 from tests.data_pipeline.conftest import NORMAL

@@ -7,9 +7,10 @@ import pytest
 
 from benchmarks import prepare
 from benchmarks.machine import Machine
-from data_pipeline.dataset import DataSettings, list_dataset
+from data_pipeline.dataset import list_dataset
 from data_pipeline.folders import scan_folder
 from data_pipeline.preprocess import ImageSettings, prepare_images
+from data_pipeline.settings import DataSettings
 
 MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)
 

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from data_pipeline import archive
-from data_pipeline.dataset import DataSettings, prepare_dataset
+from data_pipeline.dataset import prepare_dataset
 from data_pipeline.manifest import Manifest
+from data_pipeline.settings import DataSettings
 from data_pipeline.sources import locate
 
 

@@ -8,18 +8,13 @@ import pytest
 from PIL import Image
 
 import data_pipeline
-from data_pipeline.dataset import (
-    DataSettings,
-    list_dataset,
-    list_notices,
-    prepare_dataset,
-    prepare_extra_test,
-    read_images,
-)
-from data_pipeline.manifest import MULTILABEL, POOL, TEST, DataError, ImageRow, Manifest
+from data_pipeline.dataset import list_dataset, prepare_dataset, prepare_extra_test, read_images
+from data_pipeline.manifest import POOL, TEST, DataError
+from data_pipeline.notices import list_notices
 from data_pipeline.preprocess import PreparedImages
+from data_pipeline.settings import DataSettings
 from data_pipeline.sources import SAMPLE_NOTICE
-from data_pipeline.split import Split, SplitSettings, split_pool
+from data_pipeline.split import SplitSettings
 
 SAMPLE = Path(data_pipeline.__file__).parent / "sample"
 
@@ -33,11 +28,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 def root(tmp_path: Path) -> Path:
     """A copy of the sample's test folder, to be spoilt."""
     return Path(shutil.copytree(SAMPLE / "test", tmp_path / "data"))
-
-
-def notices_of(settings: DataSettings) -> tuple[str, ...]:
-    manifest = list_dataset(settings)
-    return list_notices(manifest, split_pool(manifest, settings.split), settings)
 
 
 def test_sample_is_ready_for_a_search(cache: str) -> None:
@@ -89,15 +79,6 @@ def test_missing_test_folder_is_held_out_and_said(root: Path, cache: str) -> Non
     )
 
 
-def test_a_fold_of_more_than_half_of_a_class_is_no_fraction_to_lower(root: Path) -> None:
-    min((root / "NORMAL").iterdir()).unlink()  # 31 of the class are left in the pool
-    settings = DataSettings(root=str(root), split=SplitSettings(folds=2))
-    manifest = list_dataset(settings)
-    counts = split_pool(manifest, settings.split).counts(manifest)
-    assert counts["validation"][0] > counts["train"][0]
-    assert not any("More than half" in notice for notice in notices_of(settings))
-
-
 def test_too_many_bad_files_stop_the_run(root: Path, cache: str) -> None:
     broken = sorted((root / "NORMAL").iterdir())[:3]
     for image in broken:
@@ -136,37 +117,6 @@ def test_folder_of_undecodable_files_stops_the_run(tmp_path: Path, cache: str) -
         prepare_dataset(DataSettings(root=str(root), cache=cache, max_bad_fraction=1.0))
 
 
-def test_duplicates_are_said(cache: str, tmp_path: Path) -> None:
-    root = Path(shutil.copytree(SAMPLE, tmp_path / "data"))
-    shutil.copyfile(next((root / "train/NORMAL").iterdir()), root / "test/NORMAL/IM-9999-0001.jpeg")
-    settings = DataSettings(root=str(root), cache=cache)
-    (notice,) = notices_of(settings)
-    assert notice == "Images that are byte-identical in the pool and in the test set: 1."
-
-
-def test_a_class_of_which_most_validates_is_told(root: Path) -> None:
-    for image in sorted((root / "NORMAL").iterdir())[12:]:
-        image.unlink()
-    settings = DataSettings(root=str(root), split=SplitSettings("patient", fraction=0.16))
-    assert any("More than half of class normal validates" in notice for notice in notices_of(settings))
-
-
-def test_what_is_known_of_patients_is_told(tmp_path: Path) -> None:
-    names = {"NORMAL": "a{}_0.jpeg", "PNEUMONIA": "b{}_0.jpeg"}
-    for folder, name in names.items():
-        for number, file in enumerate(sorted((SAMPLE / "train" / folder).iterdir())[:12]):
-            target = tmp_path / "data" / ("train" if number < 9 else "test") / folder / name.format(number % 10)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
-    settings = DataSettings(root=str(tmp_path / "data"), cache=str(tmp_path / "cache"))
-    (notice,) = notices_of(settings)
-    assert notice.startswith("Images whose name does not tell the patient, ")
-    assert "24 of 24. data.patient=REGEX" in notice
-    named = replace(settings, patient=r"([ab]\d+)_")
-    (notice,) = notices_of(named)
-    assert notice == "Patients in the pool and in the test set as well: 4."  # a0, a1, b0, b1
-
-
 def test_outside_test_set_takes_the_labels_of_the_run(root: Path, cache: str) -> None:
     settings = DataSettings(cache=cache)
     found = prepare_extra_test("clinic", str(root), ("normal", "pneumonia"), settings)
@@ -193,11 +143,6 @@ def test_outside_test_set_of_other_classes_is_refused(root: Path, cache: str) ->
         DataError, match=r"set 'clinic' is an existing folder, or a table of labels. Received: '/nowhere'"
     ):
         prepare_extra_test("clinic", "/nowhere", ("cat", "dog"), settings)
-
-
-def test_impossible_fraction_is_refused() -> None:
-    with pytest.raises(DataError, match="max_bad_fraction lies between 0 and 1"):
-        DataSettings(max_bad_fraction=2.0)
 
 
 def save_copy(source: Path, target: Path) -> None:
@@ -254,40 +199,3 @@ def test_grey_values_of_a_set_have_one_white(tmp_path: Path, cache: str) -> None
     )
     assert "Test images with values above the pool's white, which are cut to it: 6." in notices
     assert prepare_dataset(settings).manifest.white == 4095  # from the cache
-
-
-def test_the_positive_class_is_said_where_it_was_recognized(root: Path) -> None:
-    (root / "PNEUMONIA").rename(root / "Abnormal")
-    settings = DataSettings(root=str(root), labels="folders")
-    said = "Positive class: Abnormal; NORMAL reads as normal. data.positive=NAME names another."
-    assert said in notices_of(settings)
-    assert said not in notices_of(replace(settings, positive="Abnormal"))
-
-
-def test_patients_in_folders_are_said(root: Path) -> None:
-    for number, image in enumerate(sorted((root / "NORMAL").iterdir())):
-        folder = root / f"NORMAL/p{number // 2}"
-        folder.mkdir(exist_ok=True)
-        image.rename(folder / f"{number}.jpeg")
-    settings = DataSettings(root=str(root))
-    notices = notices_of(settings)
-    assert any(notice.startswith("Folders inside class folders are a patient each: 20.") for notice in notices)
-    manifest = list_dataset(settings)
-    assert not {row.group for row in manifest.pool_rows} & {row.group for row in manifest.test_rows}
-
-
-def test_a_share_above_a_third_is_said(root: Path) -> None:
-    settings = DataSettings(root=str(root), split=SplitSettings(fraction=0.5))
-    assert any("takes a third of each class and not data.split.fraction=0.5" in line for line in notices_of(settings))
-
-
-def test_findings_that_cannot_be_learned_or_judged_are_said() -> None:
-    shown = [(0, 1, 3), (3,), (), (0, 2, 3), (2, 3)]  # three images train, two validate
-    rows = tuple(ImageRow(f"{n}", "", POOL, -1, f"pool/{n}", f"{n}", findings=each) for n, each in enumerate(shown))
-    manifest = Manifest("", ("A", "B", "C", "D"), rows, (), task=MULTILABEL)
-    settings = DataSettings(root="images", labels="labels.csv", task=MULTILABEL)
-    assert list_notices(manifest, Split(np.arange(3), np.arange(3, 5)), settings) == (
-        "Findings without an image that trains, which are not learned: C.",
-        "Findings without an image in validation, which are left out of its mean scores: B.",
-        "Findings of each image in validation, which are left out of its mean AUC: C, D.",
-    )

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.dataset import DataSettings, list_notices, prepare_dataset
+from data_pipeline.dataset import prepare_dataset
 from data_pipeline.folders import scan_folder
 from data_pipeline.identity import Pseudonyms
 from data_pipeline.image_file import FileRules
 from data_pipeline.manifest import DataError
 from data_pipeline.manifest_file import read_manifest, write_bad_files, write_manifest
+from data_pipeline.notices import list_notices
+from data_pipeline.settings import DataSettings
 from tests.data_pipeline.conftest import BACTERIAL, NORMAL
 from tests.data_pipeline.dicom_files import BORN, NAME, PATIENT, make_dataset, sample_pixels, save
 
@@ -77,11 +79,6 @@ def test_a_truncated_file_is_a_bad_one(archive: Path, tmp_path: Path) -> None:
     settings = DataSettings(root=str(archive), cache=str(tmp_path / "cache"), size=32)
     with pytest.raises(DataError, match=r"1 of 24 files cannot be used(.|\n)*IM-0001-0003: cannot be decoded"):
         prepare_dataset(settings)
-
-
-def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(DataError, match=r"data.accept is a list of modality, .*Received: 'lateral'"):
-        DataSettings(accept=["lateral"])
 
 
 def test_no_record_of_the_images_names_a_patient(archive: Path, tmp_path: Path) -> None:

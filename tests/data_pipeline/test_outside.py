@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline.dataset import DataSettings, outside_notices, prepare_dataset, prepare_extra_test
+from data_pipeline.dataset import prepare_dataset, prepare_extra_test
 from data_pipeline.manifest import MULTILABEL, TEST, DataError
+from data_pipeline.notices import outside_notices
+from data_pipeline.settings import DataSettings
 from tests.data_pipeline.conftest import BACTERIAL, NORMAL
 
 HEAD = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
@@ -43,8 +45,7 @@ def test_a_table_labels_an_outside_set_with_the_findings_of_the_run(settings: Da
     assert {Path(row.image_id).name: row.findings for row in found.rows} == {"a.png": (0,), "b.png": (), "c.png": (1,)}
     assert {row.pool for row in found.rows} == {TEST}
     assert found.unknown == ("Nodule",)
-    assert "Outside set out: No row of its table has Nodule: these are not scored there." in found.notes
-    assert found.notes[0].startswith("Outside set out: Labels of labels.csv (NIH ChestX-ray14): 3 images in the table")
+    assert found.notes[0].startswith("Labels of labels.csv (NIH ChestX-ray14): 3 images in the table")
 
 
 def test_the_classes_of_a_run_are_made_of_what_another_table_calls_them(settings: DataSettings, tmp_path: Path) -> None:
@@ -67,7 +68,9 @@ def test_a_class_that_reads_as_normal_is_made_of_no_finding(tmp_path: Path) -> N
     of_folders = DataSettings(size=32, cache=str(tmp_path / "cache"))
     found = prepare_extra_test("out", str(file), ("normal", "pneumonia"), of_folders)
     assert {Path(row.image_id).name: row.label for row in found.rows} == {"a.png": 1, "b.png": 0}
-    assert any("Set aside, 1: no finding of data.classes (c.png)" in note for note in found.notes)
+    assert [(Path(bad.path).name, bad.reason, bad.by_rule) for bad in found.bad] == [
+        ("c.png", "no finding of data.classes", True)
+    ]
     file.write_text("\n".join(file.read_text().splitlines()[:2]))
     with pytest.raises(DataError, match=r"Received: normal: normal. The table has"):
         prepare_extra_test("out", str(file), ("normal", "pneumonia"), of_folders)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
+from data_pipeline.dataset import Dataset, prepare_dataset
+from data_pipeline.settings import DataSettings
 from data_pipeline.share import TrainingData, get_training_data, put_training_data, training_data
 from data_pipeline.shift import shifted
 from data_pipeline.split import SplitSettings, repeat_splits

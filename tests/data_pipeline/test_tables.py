@@ -14,11 +14,13 @@ import pytest
 from PIL import Image
 
 from data_pipeline.classes import AUTO
-from data_pipeline.dataset import DataSettings, list_dataset, list_notices, prepare_dataset, prepare_extra_test
+from data_pipeline.dataset import list_dataset, prepare_dataset, prepare_extra_test
 from data_pipeline.findings import TableSettings
 from data_pipeline.identity import Pseudonyms
 from data_pipeline.image_file import FileRules
 from data_pipeline.manifest import MULTILABEL, POOL, TEST, DataError, Manifest
+from data_pipeline.notices import list_notices
+from data_pipeline.settings import DataSettings
 from data_pipeline.split import SplitSettings, split_pool
 from data_pipeline.table_formats import LabelRow, read_table
 from data_pipeline.tables import scan_table
@@ -352,8 +354,6 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
         DataError, match=r"data.table.uncertain must be one of exclude, positive, negative. Received: 'yes'"
     ):
         TableSettings(uncertain="yes")
-    with pytest.raises(DataError, match=r"without data.root"):
-        DataSettings(labels="a.csv")
 
 
 @pytest.fixture
@@ -542,23 +542,6 @@ def test_uncertain_findings_of_several(tmp_path: Path, uncertain: str, expected:
     classes = {"heart": ["Cardiomegaly"], "water": ["Edema"]}
     manifest = scan_findings(tmp_path / "data", file, classes, uncertain=uncertain)
     assert [row.findings for row in manifest.rows] == expected
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"task": "several"}, "data.task is one of multiclass, multilabel. Received: 'several'"),
-        ({"labels": "two_class"}, "takes its labels from a table. Received: data.labels=two_class"),
-        ({"positive": "Mass"}, "has no positive class"),
-        (
-            {"split": SplitSettings("balanced")},
-            r"Received: data.split.method=balanced. Add data.split.method=stratified",
-        ),
-    ],
-)
-def test_what_does_not_go_with_several_findings_is_refused(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        DataSettings(**{"root": "/x", "labels": "a.csv", "task": MULTILABEL, **given})
 
 
 def test_one_finding_is_no_task_of_several(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from data_pipeline.dataset import Dataset, DataSettings
+from data_pipeline.dataset import Dataset
+from data_pipeline.settings import DataSettings
 from models.registry import Findings, build_model
 from models.transfer import trainable_part
 from search.evaluate import scorers

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from data_pipeline.dataset import Dataset, DataSettings
+from data_pipeline.dataset import Dataset
 from data_pipeline.new_image import InputRules
 from data_pipeline.preprocess import ImageSettings
+from data_pipeline.settings import DataSettings
 from search.evaluate.signature import Signature, make_signature, recorded_signature
 from search.record import RecordError, RunRecord, TrialRecord, Winner
 
