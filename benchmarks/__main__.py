@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import harness
 from benchmarks.checkout import code_commit
+from benchmarks.measurement import Options
 from benchmarks.record import read_record
 
 # Short ones first: an interrupted session then has the most results.
@@ -53,7 +54,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smallest sizes; the figures mean nothing")
     given, words = parser.parse_known_args()
     words += ["--quick"] if given.quick else []
-    docs, commit = harness.output_folder(harness.Options(quick=given.quick)), code_commit()
+    docs, commit = harness.output_folder(Options(quick=given.quick)), code_commit()
     failed = []
     for name in BENCHMARKS:
         if not given.again and is_measured(name, docs, commit):

@@ -16,9 +16,7 @@ from pathlib import Path
 
 from benchmarks import harness
 from benchmarks.checkout import ROOT
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.searches import data_words, kept_search
 from search.record import TrialRecord
 

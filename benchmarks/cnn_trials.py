@@ -19,9 +19,7 @@ from typing import Any, cast
 
 from benchmarks import harness
 from benchmarks.flops import TRAINING, cnn_flops
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity
 from benchmarks.peers.task import Task, make_task, read_outcome, write_task
 from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
 from data_pipeline.settings import DataSettings

@@ -20,9 +20,8 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.flops import TRAINING
-from benchmarks.harness import Options
-from benchmarks.machine import Machine, timed
-from benchmarks.measurement import Bound, Measurement, Quantity, Target
+from benchmarks.machine import timed
+from benchmarks.measurement import Bound, Machine, Measurement, Options, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, listed_words, run_search
 from benchmarks.timed_trial import PARTS_FILE, Parts
 from data_pipeline.dataset import prepare_dataset

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 
 COUNTS = (1, 2, 4)
 ONE_COPY = 1.1  # labels, split and page tables come to the images; a second copy would make it 2

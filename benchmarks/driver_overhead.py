@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from benchmarks.harness import Options
-from benchmarks.machine import Machine, resident_mib, timed
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
+from benchmarks.machine import resident_mib, timed
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.no_op import EPOCHS, no_op_epoch
 from search.record import FINISHED, TrialRecord
 

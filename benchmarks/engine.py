@@ -9,9 +9,7 @@ from typing import Any
 
 from benchmarks import harness
 from benchmarks.flops import TRAINING, cnn_flops
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from models.cnn import CnnConfig, build_cnn
 
 BATCH, STEPS, QUICK_STEPS = 32, 40, 2

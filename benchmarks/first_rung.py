@@ -23,9 +23,7 @@ from benchmarks import harness
 from benchmarks.checkout import ROOT
 from benchmarks.curves.table import read_curves, table_path
 from benchmarks.curves.training import SIZE, full_length_words, train_curves
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity
 from benchmarks.searches import data_words, kept_search
 from search.plan.lengths import first_rung
 from search.plan.settings import KERAS_NORM_MOMENTUM

@@ -19,9 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity
 from benchmarks.searches import Search, data_words, fixed_words, listed_words, run_search
 from data_pipeline.dataset import list_dataset
 from data_pipeline.settings import DataSettings

@@ -16,34 +16,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.checkout import ROOT, code_commit, package_versions
-from benchmarks.machine import Machine, measure_machine
-from benchmarks.measurement import Measurement
+from benchmarks.machine import measure_machine
+from benchmarks.measurement import Machine, Measurement, Options
 from benchmarks.page import section, write_page
 from benchmarks.record import BenchmarkRecord, Circumstances, write_record
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of every benchmark.
-
-    Attributes:
-        root: folder of the images; None for the bundled sample.
-        weights: of pretrained backbones: "imagenet", a file, or "none" (random: as fast, but useless).
-        repeats: how often each figure is measured.
-        quick: smallest sizes and one repeat, to see that the benchmark works.
-        outside: folder of an outside test set, for the benchmarks that score one after all choices.
-    """
-
-    root: str | None = None
-    weights: str = "imagenet"
-    repeats: int = 3
-    quick: bool = False
-    outside: str | None = None
 
 
 def main(

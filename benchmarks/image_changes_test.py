@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from analysis.paired import AucComparison, delong_comparison
 from benchmarks import harness
-from benchmarks.harness import Grid, Machine, Measurement, Options, Quantity
 from benchmarks.image_changes.__main__ import SEEDS, predict_views
 from benchmarks.image_changes.changes import AS_THEY_ARE, VIEWS, WAYS, prepared
 from benchmarks.image_changes.training import (
@@ -25,6 +24,7 @@ from benchmarks.image_changes.training import (
     trained,
     training_images,
 )
+from benchmarks.measurement import Grid, Machine, Measurement, Options, Quantity
 from data_pipeline.dataset import prepare_extra_test
 from data_pipeline.manifest import ImageRow
 from search.evaluate.sets import number_patients

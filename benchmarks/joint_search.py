@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks import harness
 from benchmarks.checkout import ROOT
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.searches import data_words, fixed_words, kept_search, listed_words, run_command
 from search.plan.scheduler import build_scheduler
 from search.plan.words import load_settings

@@ -18,9 +18,7 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.data_feed import FeedModel
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity
 from data_pipeline.dataset import prepare_dataset
 from data_pipeline.preprocess import ImageFacts, PreparedImages
 from data_pipeline.settings import DataSettings

@@ -1,36 +1,14 @@
-"""The machine that a benchmark runs on: its facts and its speed, and how time and memory are read on it."""
+"""Measures the machine that a benchmark runs on, and reads time and memory on it."""
 
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Machine:
-    """The measured limits of a machine.
-
-    Attributes:
-        processor: as the system names it.
-        cores: that this process may use.
-        memory_gib: of the machine.
-        copy_gb_per_s: bytes read plus bytes written a second, in 10^9, by one thread copying a large array.
-        gemm_gflops: float32 operations a second, in 10^9, by all threads in a product of two 2048 x 2048 matrices.
-        decode_megapixels_per_s: grey JPEG pixels decoded a second by one thread, in 10^6.
-        load: processes that wanted a CPU when the benchmark began (the system's one-minute average).
-    """
-
-    processor: str
-    cores: int
-    memory_gib: float
-    copy_gb_per_s: float
-    gemm_gflops: float
-    decode_megapixels_per_s: float
-    load: float
+from benchmarks.measurement import Machine
 
 
 def measure_machine() -> Machine:

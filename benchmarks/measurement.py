@@ -1,7 +1,49 @@
-"""The findings of a benchmark: figures, their bounds, and the figures of peers beside them."""
+"""What a benchmark is given, its options and the machine, and what it finds: figures, their bounds and peers."""
 
 import statistics
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of every benchmark.
+
+    Attributes:
+        root: folder of the images; None for the bundled sample.
+        weights: of pretrained backbones: "imagenet", a file, or "none" (random: as fast, but useless).
+        repeats: how often each figure is measured.
+        quick: smallest sizes and one repeat, to see that the benchmark works.
+        outside: folder of an outside test set, for the benchmarks that score one after all choices.
+    """
+
+    root: str | None = None
+    weights: str = "imagenet"
+    repeats: int = 3
+    quick: bool = False
+    outside: str | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The measured limits of a machine.
+
+    Attributes:
+        processor: as the system names it.
+        cores: that this process may use.
+        memory_gib: of the machine.
+        copy_gb_per_s: bytes read plus bytes written a second, in 10^9, by one thread copying a large array.
+        gemm_gflops: float32 operations a second, in 10^9, by all threads in a product of two 2048 x 2048 matrices.
+        decode_megapixels_per_s: grey JPEG pixels decoded a second by one thread, in 10^6.
+        load: processes that wanted a CPU when the benchmark began (the system's one-minute average).
+    """
+
+    processor: str
+    cores: int
+    memory_gib: float
+    copy_gb_per_s: float
+    gemm_gflops: float
+    decode_megapixels_per_s: float
+    load: float
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from benchmarks import harness
 from benchmarks.checkout import ROOT
-from benchmarks.harness import Options
-from benchmarks.machine import Machine, timed
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
+from benchmarks.machine import timed
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity
 from benchmarks.prepare import opencv_loop, speed, write_enlarged
 from data_pipeline.dataset import Dataset, list_dataset, prepare_dataset
 from data_pipeline.settings import DataSettings

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.harness import Options
-from benchmarks.machine import Machine, timed
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity
+from benchmarks.machine import timed
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity
 from data_pipeline.dataset import list_dataset
 from data_pipeline.folders import scan_folder
 from data_pipeline.preprocess import ImageSettings, prepare_images

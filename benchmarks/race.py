@@ -29,9 +29,7 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.checkout import ROOT, code_commit
 from benchmarks.chosen import KEPT, NO_MODEL, RUN, Standing, keep_best, standings
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Measurement, Quantity, Target
+from benchmarks.measurement import Bound, Machine, Measurement, Options, Quantity, Target
 from benchmarks.peers.race_task import make_race_task
 from benchmarks.peers.task import write_task
 from benchmarks.searches import data_words

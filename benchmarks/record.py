@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Grid, Measurement, Quantity, Target
+from benchmarks.measurement import Bound, Comparison, Grid, Machine, Measurement, Quantity, Target
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,8 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.growth import cluster
-from benchmarks.harness import Options
-from benchmarks.machine import Machine, resident_mib
-from benchmarks.measurement import Bound, Measurement, Quantity, Target
+from benchmarks.machine import resident_mib
+from benchmarks.measurement import Bound, Machine, Measurement, Options, Quantity, Target
 from benchmarks.no_op import EPOCH_SECONDS, no_op_epoch
 
 WORKERS, QUICK_WORKERS = (16, 32, 64), (2, 4)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, spearmanr
 
 from benchmarks import harness
-from benchmarks.harness import Grid, Machine, Measurement, Options, Quantity
 from benchmarks.image_changes.__main__ import SEEDS
 from benchmarks.image_changes.changes import AS_THEY_ARE, Grey, lung_box, prepared
 from benchmarks.image_changes.training import Images, read_pool, store_folder, trained, training_images
 from benchmarks.image_changes_test import ScoredSet, scored_sets
+from benchmarks.measurement import Grid, Machine, Measurement, Options, Quantity
 from data_pipeline.opencv import opencv
 from search.evaluate.gallery import grad_cam, overlay, png
 from search.trial.process import release_memory

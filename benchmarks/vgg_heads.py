@@ -20,9 +20,7 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.flops import TRAINING, VGG16_FEATURES, head_flops, vgg16_flops
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Options, Quantity, Target
 from benchmarks.peers.task import Task, make_task, read_outcome, write_task
 from benchmarks.searches import data_words, fixed_words, listed_words, run_command, run_search
 

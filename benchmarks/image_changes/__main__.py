@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from analysis.statistics import mean_interval
 from benchmarks import harness
-from benchmarks.harness import Grid, Machine, Measurement, Options, Quantity
 from benchmarks.image_changes.changes import AS_THEY_ARE, VIEWS, WAYS, views
 from benchmarks.image_changes.training import read_pool, store_folder, train, trained, training_images
+from benchmarks.measurement import Grid, Machine, Measurement, Options, Quantity
 from search.trial.metrics import judge
 from search.trial.process import release_memory
 from search.trial.training import TrialModel, predict

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import harness
+from benchmarks.checkout import ROOT
 from benchmarks.image_changes.changes import ARRIVING, Way, prepared
-from data_pipeline.dataset import Dataset, DataSettings, prepare_dataset
+from data_pipeline.dataset import Dataset, prepare_dataset
+from data_pipeline.settings import DataSettings
 from data_pipeline.share import TrainingData
 from data_pipeline.shift import shifted
 from search.plan.lengths import with_lengths
@@ -144,4 +146,4 @@ def _name(way: Way, seed: int) -> str:
 def store_folder(root: str | None, quick: bool) -> RunFolder:
     """Where weights are kept: by the images that they were trained on."""
     name = f"{harness.data_fingerprint(root)}{'-quick' if quick else ''}"
-    return RunFolder(str(harness.ROOT / "build" / "image_changes" / name))
+    return RunFolder(str(ROOT / "build" / "image_changes" / name))

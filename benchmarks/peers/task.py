@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness import Options
+from benchmarks.measurement import Options
 from data_pipeline.dataset import Dataset, prepare_dataset
 from data_pipeline.settings import DataSettings
 

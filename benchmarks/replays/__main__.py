@@ -14,9 +14,7 @@ import numpy as np
 from benchmarks import first_rung, harness
 from benchmarks.curves.table import read_curves, table_path
 from benchmarks.curves.training import TRIALS
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Grid, Measurement, Quantity, Target
+from benchmarks.measurement import Bound, Grid, Machine, Measurement, Options, Quantity, Target
 from benchmarks.replays.courses import MOST, run_courses
 from benchmarks.replays.figures import BUDGETS, Floats, Panel, draw, estimate, ranks, regrets_at
 from benchmarks.replays.simulation import Course

@@ -1,7 +1,6 @@
 """A made-up result of a benchmark."""
 
-from benchmarks.machine import Machine
-from benchmarks.measurement import Bound, Comparison, Measurement, Quantity, Target
+from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Quantity, Target
 from benchmarks.record import BenchmarkRecord, Circumstances
 
 MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)

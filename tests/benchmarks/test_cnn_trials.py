@@ -8,8 +8,7 @@ import pytest
 
 from benchmarks import cnn_trials
 from benchmarks.cnn_trials import EPOCHS, FIXED, GRID, Timing
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
+from benchmarks.measurement import Machine, Options
 from benchmarks.peers.task import Task, load_images, make_task, read_outcome, read_task, write_task
 from benchmarks.searches import fixed_words, listed_words
 from data_pipeline.dataset import Dataset

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import growth
 from benchmarks.growth import IMAGES, NODES, TRIALS, Curve
-from benchmarks.machine import Machine
+from benchmarks.measurement import Machine
 from data_pipeline.dataset import list_dataset
 from data_pipeline.settings import DataSettings
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import harness
-from benchmarks.harness import Options
+from benchmarks.measurement import Options
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from benchmarks import joint_search
-from benchmarks.harness import Options
 from benchmarks.joint_search import (
     JOINT,
     ONE_AT_A_TIME,
@@ -21,6 +20,7 @@ from benchmarks.joint_search import (
     moment_of,
     num_trials,
 )
+from benchmarks.measurement import Options
 from search.plan.asha import halving_epochs
 from search.plan.settings import AshaSettings, SearchSettings
 from search.plan.space_file import read_space

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import prepare
-from benchmarks.machine import Machine
+from benchmarks.measurement import Machine
 from data_pipeline.dataset import list_dataset
 from data_pipeline.folders import scan_folder
 from data_pipeline.preprocess import ImageSettings, prepare_images

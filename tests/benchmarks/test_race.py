@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks import chosen, race
 from benchmarks.chosen import KEPT, NO_MODEL, RUN, Standing
-from benchmarks.harness import Options
 from benchmarks.machine import measure_machine
+from benchmarks.measurement import Options
 from benchmarks.peers.race_task import (
     Epoch,
     RaceTask,

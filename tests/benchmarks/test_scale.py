@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.machine import Machine
+from benchmarks.measurement import Machine
 from benchmarks.scale import Load, Reading, find_load, state_seconds, summarize
 
 MACHINE = Machine("a processor", 2, 24.0, 12.0, 80.0, 300.0, 0.1)

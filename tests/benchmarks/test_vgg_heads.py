@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import vgg_heads
-from benchmarks.machine import Machine
+from benchmarks.measurement import Machine
 from benchmarks.searches import fixed_words, listed_words
 from benchmarks.vgg_heads import EPOCHS, FIXED, GRID, SIZE, Epoch, Ours, Plan
 from search.plan.space_file import read_space

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import Options
-from benchmarks.machine import Machine
+from benchmarks.measurement import Machine, Options
 from benchmarks.page import section
 from benchmarks.record import BenchmarkRecord, Circumstances, read_record, write_record
 from benchmarks.replays.__main__ import drawn, foretold, rank_grid, rank_targets, summarize
