@@ -26,7 +26,7 @@ from analysis.claims.rules import BORDERS, FAILS, HOLDS, UNDECIDED, WORSE, gain,
 from analysis.frames import all_trials, scored_images
 from analysis.load import Run, run_labels
 from analysis.statistics import Estimate
-from search.record import DIVERGED, FINISHED, STOPPED
+from search.record import DIVERGED, FINISHED, STOPPED, counted
 from search.record.intervals import count_patients
 
 # Fewer seeds than this give no useful interval.
@@ -193,7 +193,7 @@ def _image_evidence(
     weights = statistics.bootstrap_weights(patients, BOOTSTRAPS)
     seeds = min(side["seed"].nunique() for pair in pairs for side in pair)
     basis = (
-        f"{names}; {seeds} seed{'s' if seeds > 1 else ''}, paired bootstrap over the "
+        f"{names}; {counted(seeds, 'seed')}, paired bootstrap over the "
         f"{count_patients(patients)} patients of {len(effect)} test images: what another seed would give is "
         "not in the interval"
     )
