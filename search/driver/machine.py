@@ -64,7 +64,10 @@ def describe_hosts(hosts: Sequence[Host]) -> str:
 
 
 def group_hosts(hosts: Iterable[Host]) -> tuple[Host, ...]:
-    """The hosts with equal ones counted together; of memory within a GB of each other, the least counts."""
+    """The hosts with equal ones counted together; of memory within a GB of each other, the least counts.
+
+    Those that are there come first, then by GPUs, CPUs and memory, most first: Ray's order differs from start to start.
+    """
     groups: dict[Any, Host] = {}
     for host in hosts:
         memory = math.inf if math.isinf(host.memory_mb) else round(host.memory_mb / 1000)
@@ -74,7 +77,7 @@ def group_hosts(hosts: Iterable[Host]) -> tuple[Host, ...]:
             least = min(known.memory_mb, host.memory_mb)
             host = replace(known, count=known.count + host.count, memory_mb=least)
         groups[key] = host
-    return tuple(groups.values())
+    return tuple(sorted(groups.values(), key=lambda host: (host.is_coming, -host.gpus, -host.cpus, -host.memory_mb)))
 
 
 def with_coming(present: Sequence[Host], planned: Sequence[Host]) -> tuple[Host, ...]:

@@ -93,14 +93,15 @@ def hosts_of(folder: RunFolder) -> set[str]:
 def test_trials_go_where_the_gpu_is_with_the_cpus_beside_it(uneven: Lab) -> None:
     """In sums there are six CPUs a GPU, and no host has both."""
     screen, folder = search(uneven, "gpu")
-    assert "1 at a time: none on a host with 4 CPUs" in screen
-    assert "1 on a host with 2 CPUs, 1 GPU" in screen
+    assert "1 at a time: 1 on a host with 2 CPUs, 1 GPU" in screen
+    assert "none on a host with 4 CPUs" in screen
     assert hosts_of(folder) == {"h2"}
 
 
 def test_without_the_gpu_both_hosts_work(uneven: Lab) -> None:
     screen, folder = search(uneven, "cpus", "resources.gpus_per_trial=0", "resources.cpus_per_trial=2")
-    assert "3 at a time: 2 on a host with 4 CPUs" in screen
+    assert "3 at a time: 1 on a host with 2 CPUs, 1 GPU" in screen
+    assert "2 on a host with 4 CPUs" in screen
     assert hosts_of(folder) == {"h1", "h2"}
 
 

@@ -102,9 +102,10 @@ def test_a_host_without_nvidias_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatc
 
 def test_equal_hosts_count_together_with_the_least_memory_of_them() -> None:
     hosts = [Host(4, 1, 14_010), Host(16), Host(4, 1, 13_990), Host(4, 1, 30_000)]
-    assert group_hosts(hosts) == (Host(4, 1, 13_990, count=2), Host(16), Host(4, 1, 30_000))
+    assert group_hosts(hosts) == (Host(4, 1, 30_000), Host(4, 1, 13_990, count=2), Host(16))
+    assert group_hosts(reversed(hosts)) == group_hosts(hosts)  # Ray gives them in any order
     assert describe_hosts(hosts[:1]) == "4 CPUs, 1 GPU, 14 GB of memory"
-    assert describe_hosts(group_hosts(hosts)).startswith("2 of 4 CPUs, 1 GPU, 14 GB of memory; 1 of 16 CPUs; ")
+    assert describe_hosts(group_hosts(hosts)).endswith("; 2 of 4 CPUs, 1 GPU, 14 GB of memory; 1 of 16 CPUs")
 
 
 def test_of_the_hosts_that_are_planned_those_that_are_there_do_not_come_again() -> None:
