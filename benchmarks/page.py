@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.measurement import Bound, Comparison, Quantity, Target
 from benchmarks.record import BenchmarkRecord, Circumstances, read_records
+from search.record.counting import counted
 
 
 def write_page(docs: Path) -> None:
@@ -75,7 +76,7 @@ def _circumstances_line(around: Circumstances) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in around.versions.items())
     quick = " **A quick run: its figures mean nothing.**" if around.quick else ""
     return (
-        f"{around.data}; {around.repeats} repeats in {around.seconds / 60:.0f} min, ended "
+        f"{around.data}; {counted(around.repeats, 'repeat')} in {around.seconds / 60:.0f} min, ended "
         f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime(around.finished))} UTC; commit {around.commit or 'unknown'}; "
         f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:g} GiB, load {machine.load:g} when it began: "
         f"copies {machine.copy_gb_per_s:.1f} GB/s (one thread, read + written), multiplies matrices at "
