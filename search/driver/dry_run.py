@@ -85,8 +85,8 @@ def feature_lines(settings: Settings, space: Space, images: int) -> list[str]:
     if not models:
         return []
     cuts = sorted({f"{model.backbone} ({feature_cut(model)})" for model in models})
-    counted = {model: feature_numbers(model, settings.data.image.shape) for model in models}
-    known = {model: number for model, number in counted.items() if number is not None}
+    numbers = {model: feature_numbers(model, settings.data.image.shape) for model in models}
+    known = {model: number for model, number in numbers.items() if number is not None}
     sizes = sizes_of_features(settings, space, known, images)
     places = known_feature_places(settings, sizes) if settings.cluster.mode != "submit" else []
     return [f"computed once for all trials: features of {', '.join(cuts)}", *map(str, sizes), *places]
