@@ -170,7 +170,7 @@ def _why(chosen: Scored) -> str:
         words = f"Of {finished}, the best configurations were trained again with another seed, and have the {extreme}"
         return f"{words} mean {metric} in the order of the members. The test set had no part in the choice."
     if len(members) > 1:
-        words = f"They have the {len(members)} {extreme} {metric}, of {finished}"
+        words = f"They have the {len(members)} {extreme} values of {metric}, of {finished}"
         return f"{words}. The test set had no part in the choice."
     epoch = int(run.trials["epoch"][chosen.trial])
     words = f"It has the {extreme} {metric}, {run.trials[run.metric][chosen.trial]:.4f}"
