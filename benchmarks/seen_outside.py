@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu, spearmanr
+from scipy.stats import spearmanr
 
 from benchmarks import harness
 from benchmarks.image_changes.__main__ import SEEDS
@@ -17,6 +17,8 @@ from benchmarks.image_changes.changes import AS_THEY_ARE, Grey, lung_box, prepar
 from benchmarks.image_changes.training import Images, read_pool, store_folder, trained, training_images
 from benchmarks.image_changes_test import ScoredSet, scored_sets
 from benchmarks.measurement import Grid, Machine, Measurement, Options, Quantity
+from data_pipeline import shortcuts
+from data_pipeline.manifest import ImageRow
 from data_pipeline.opencv import opencv
 from search.evaluate.gallery import grad_cam, overlay, png
 from search.trial.process import release_memory
@@ -27,12 +29,11 @@ SHOWN, SIDE = 4, 160  # images of each class of each set in the picture; pixels 
 SEEN = 100  # images of each class of each set whose heat is measured
 
 # What is no sign of a disease, of an image uint8 (H, W).
-PROPERTIES: dict[str, Callable[[Grey], float]] = {
-    "brightness": lambda image: float(image.mean()),
-    "contrast": lambda image: float(image.std()),
-    "black border": lambda image: float((image < 16).mean()),
+PROPERTIES: dict[str, Callable[[ImageRow, Grey], float]] = {
+    **{name: shortcuts.PROPERTIES[name] for name in ("brightness", "contrast")},
+    "black border": lambda row, image: float((image < 16).mean()),
     # of an image of mean 0 and standard deviation 1, as the models see it
-    "sharpness, normalized": lambda image: float(np.abs(_edges(image)).mean() / max(float(image.std()), 1.0)),
+    "sharpness, normalized": lambda row, image: float(np.abs(_edges(image)).mean() / max(float(image.std()), 1.0)),
 }
 
 
@@ -128,10 +129,14 @@ def _seen(
         classes=pool.dataset.manifest.classes,
         labels=scored.labels,
         positive=np.stack(said),
-        properties={n: np.array([of(image[..., 0]) for image in scored.images]) for n, of in PROPERTIES.items()},
+        properties={name: _values(scored, of) for name, of in PROPERTIES.items()},
         inside=inside,
         expected=np.array([fields[of_class == k].mean() for k in (0, 1)]),
     )
+
+
+def _values(scored: ScoredSet, of: Callable[[ImageRow, Grey], float]) -> NDArray[np.float64]:
+    return np.array([of(row, image[..., 0]) for row, image in zip(scored.rows, scored.images, strict=True)])
 
 
 def _lung_field(image: Grey) -> NDArray[np.bool_]:
@@ -194,9 +199,8 @@ def _property_rows(found: Sequence[Seen]) -> tuple[tuple[Quantity, ...], ...]:
     for name in PROPERTIES:
         row = []
         for each in found:
-            values, is_positive = each.properties[name], each.labels == 1
-            pairs = int(is_positive.sum()) * int((~is_positive).sum())
-            alone = float(mannwhitneyu(values[is_positive], values[~is_positive]).statistic) / pairs
+            values = each.properties[name]
+            alone = shortcuts.auc_alone(values, each.labels == 1)
             follows = float(spearmanr(values, each.positive.mean(axis=0)).statistic)
             row += [Quantity(name, "", (alone,)), Quantity(name, "", (follows,))]
         rows.append(tuple(row))

@@ -36,17 +36,19 @@ def shortcut_aucs(
     Returns:
         K numbers in [0, 1] for each property; NaN for a class that no image or each is of.
     """
-    from scipy.stats import mannwhitneyu
-
     places = range(len(classes))
     shown = np.array([[row.label == place or place in row.findings for place in places] for row in rows])  # (N, K)
     found = {}
     for name, measure in PROPERTIES.items():
         values = np.array([measure(row, images[row.index]) for row in rows])
-        aucs = []
-        for of_class in shown.T:
-            own, others = values[of_class], values[~of_class]
-            pairs = len(own) * len(others)
-            aucs.append(float(mannwhitneyu(own, others).statistic) / pairs if pairs else np.nan)
-        found[name] = tuple(aucs)
+        found[name] = tuple(auc_alone(values, of_class) for of_class in shown.T)
     return found
+
+
+def auc_alone(values: NDArray[np.float64], of_class: NDArray[np.bool_]) -> float:
+    """The AUC with which a property, (N,), alone separates images of a class from all others; NaN without either."""
+    from scipy.stats import mannwhitneyu
+
+    own, others = values[of_class], values[~of_class]
+    pairs = len(own) * len(others)
+    return float(mannwhitneyu(own, others).statistic) / pairs if pairs else np.nan
