@@ -14,6 +14,9 @@ from data_pipeline.share import TrainingData, training_data
 from data_pipeline.split import Split
 from search.record import EpochRecord
 
+# Ray gives what it starts a niceness of 15: beside two busy programs of niceness 0 that is a thirtieth of their time.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole searches first: where two processes share the tests, the last ones are short and keep neither waiting."""

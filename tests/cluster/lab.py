@@ -16,6 +16,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.waiting import LIMIT, wait_until
+
 PROJECT = Path(__file__).parents[2]
 TOOLS = ("ip", "unshare", "sshd", "ssh", "rsync", "ssh-keygen")
 CLIENT = "10.77.0.254"
@@ -120,7 +122,7 @@ class Lab:
         """
         line = self._on_client(command, variables)
         done = subprocess.run(
-            line, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=PROJECT, timeout=600
+            line, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=PROJECT, timeout=LIMIT
         )
         if check and done.returncode:
             raise RuntimeError(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}")
@@ -137,11 +139,8 @@ class Lab:
         log = self.folder / "tunnel.log"
         process = self.popen("ray", "dashboard", str(file), log=log, **variables)
         try:
-            deadline = time.monotonic() + 60
-            while self.run("curl", "-s", "-o", "/dev/null", "http://127.0.0.1:8265", check=False).returncode:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"No tunnel: {log.read_text()}")
-                time.sleep(0.5)
+            asked = "curl", "-s", "-o", "/dev/null", "http://127.0.0.1:8265"
+            wait_until(lambda: not self.run(*asked, check=False).returncode, f"a tunnel; see {log}")
             yield
         finally:
             process.terminate()
@@ -227,7 +226,7 @@ class Lab:
             self._hosts[number] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _wait_for_ssh(self, number: int) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             try:
                 if self.ssh(number, "hostname").strip() == f"h{number}":

@@ -14,6 +14,7 @@ import yaml
 from search.record import FINISHED, RunFolder
 from tests.cluster import lab as labs
 from tests.cluster.lab import CLIENT, PROJECT, Lab
+from tests.waiting import LIMIT
 
 pytestmark = [
     pytest.mark.cluster,
@@ -96,7 +97,7 @@ class Progress:
 
 def ask_aws(lab: Lab, program: str, *words: str) -> list[Any]:
     """What a program on the client prints, a line of JSON each."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT
     while True:
         try:
             return [json.loads(line) for line in lab.run("python", "-c", program, *words, **AWS).stdout.splitlines()]
@@ -181,23 +182,23 @@ def test_spot_workers_come_for_the_trials_that_wait_and_go_afterwards(lab: Lab, 
     words = ["space=plain2", "search.num_trials=4", "search.max_epochs=2", "search.scheduler=none", "run.name=spot"]
     words += ["resources.gpus_per_trial=1", "resources.max_concurrent=2", f"cluster.fetch={lab.folder}/fetched"]
     job = lab.popen(*SEARCH, *words, log=lab.folder / "job.log", **SECURE, **AWS)
-    most, deadline = 0, time.monotonic() + 300
+    most, deadline = 0, time.monotonic() + LIMIT
     while job.poll() is None and time.monotonic() < deadline:
         most = max(most, len(running(lab, "gpu_spot")))
         provide_all(lab)
         time.sleep(3)
     job.kill()
     code = job.wait()
-    printed = (lab.folder / "job.log").read_text()
-    assert code == 0, printed + lab.ssh(HEAD, "tail -n 100 /tmp/ray/session_latest/logs/monitor.log")
+    told = (lab.folder / "job.log").read_text() + lab.ssh(HEAD, "tail -n 300 /tmp/ray/session_latest/logs/monitor.log")
+    assert code == 0, told
     # Two trials at a time on a GPU each: two workers were asked for, though eight were allowed, and all of them spot.
-    assert most == 2
+    assert most == 2, told
     workers = [each for each in instances(lab) if each.kind != "head"]
     assert {(each.kind, each.lifecycle) for each in workers} == {("gpu_spot", "spot")}
     trials = RunFolder(f"{lab.folder}/fetched/spot").read_trials().values()
     assert [trial.status for trial in trials] == [FINISHED] * 4
     assert {trial.host for trial in trials} <= {f"h{each.host}" for each in workers}
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + LIMIT
     while running(lab, "gpu_spot") and time.monotonic() < deadline:
         time.sleep(5)
     assert running(lab, "gpu_spot") == []
@@ -209,8 +210,8 @@ def test_nothing_is_lost_with_a_worker_with_all_of_them_and_with_the_head(lab: L
     log = lab.folder / "lost.log"
     job = lab.popen(*SEARCH, *words, log=log, **SECURE, **AWS)
 
-    def wait_until(wanted: Callable[[list[Progress]], bool], provides: bool = True, seconds: float = 300) -> None:
-        deadline = time.monotonic() + seconds
+    def wait_until(wanted: Callable[[list[Progress]], bool], provides: bool = True) -> None:
+        deadline = time.monotonic() + LIMIT
         while not wanted(progress(lab, "lost")):
             assert job.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()

@@ -11,6 +11,7 @@ import yaml
 from search.record import FINAL, FINISHED, RunFolder
 from tests.cluster import lab as labs
 from tests.cluster.lab import PROJECT, Lab, address
+from tests.waiting import LIMIT, wait_until
 
 pytestmark = [
     pytest.mark.cluster,
@@ -49,12 +50,12 @@ def cluster(lab: Lab) -> Iterator[Path]:
     lab.run("ray", "down", "--yes", str(file), **SECURE)
 
 
-def wait_for_nodes(lab: Lab, number: int, seconds: float = 120) -> None:
+def wait_for_nodes(lab: Lab, number: int) -> None:
     """Wait until so many nodes are alive."""
     question = (
         "import ray; ray.init(log_to_driver=False, logging_level='error'); print(sum(n['Alive'] for n in ray.nodes()))"
     )
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + LIMIT
     answer = ""
     while time.monotonic() < deadline:
         answer = lab.ssh(1, f'source ~/.xray-search; python -c "{question}" 2>&1 || true')
@@ -108,15 +109,17 @@ def test_a_lost_host_costs_an_epoch_of_its_trial_at_most(
     command, variables = search(lab, f"run.name={name}", "resources.cpus_per_trial=2")
     running = lab.popen(*command, log=lab.folder / "lost.log", **variables)
     folder = RunFolder(f"{lab.shared}/runs/{name}")
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
+
+    def trains_there() -> bool:
         trials = folder.read_trials().values() if folder.exists("log") else ()
-        if any(trial.status == "running" and len(trial.epochs) >= 2 and trial.host == f"h{host}" for trial in trials):
-            break
-        time.sleep(0.5)
+        return any(
+            trial.status == "running" and len(trial.epochs) >= 2 and trial.host == f"h{host}" for trial in trials
+        )
+
+    wait_until(trains_there, f"a trial on h{host} has two epochs; see {lab.folder / 'lost.log'}", running)
     harm(lab, host)
     lost = time.monotonic()
-    assert running.wait(timeout=400) == 0, (lab.folder / "lost.log").read_text()
+    assert running.wait(timeout=LIMIT) == 0, (lab.folder / "lost.log").read_text()
     trials = folder.read_trials().values()
     assert all(trial.status in FINAL and len(trial.epochs) == 5 for trial in trials)
     assert sum(trial.retries for trial in trials) == 1

@@ -3,7 +3,6 @@
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from search.record import FINISHED, RunFolder
 from tests.cluster import lab as labs
 from tests.cluster.lab import PROJECT, Lab, address
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.cluster,
@@ -146,7 +146,5 @@ def test_slurms_script_runs_a_search_on_its_nodes_and_leaves_nothing_behind(lab:
     assert done.returncode == 0
     assert f"{2 * len(hosts)} at a time" in done.stdout
     assert hosts_of(RunFolder(f"{lab.shared}/runs/{name}")) == {f"h{number}" for number in hosts}
-    deadline = time.monotonic() + 60
-    while lab.processes() > 2 and time.monotonic() < deadline:
-        time.sleep(1)
+    wait_until(lambda: lab.processes() <= 2, "what the search started on the hosts ends")
     assert not any("raylet" in lab.ssh(number, "ps -e -o args || true") for number in hosts)
