@@ -186,6 +186,7 @@ class Lab:
             f"Port 22\nListenAddress {address(number)}\nHostKey /run/lab/host_key\n"
             "AuthorizedKeysFile /root/.ssh/authorized_keys\nPasswordAuthentication no\nUsePAM no\n"
             "PermitRootLogin prohibit-password\nStrictModes no\nPidFile none\nSubsystem sftp internal-sftp\n"
+            "SetEnv RAY_worker_niceness=0\n"  # as in tests/conftest.py: what else runs here leaves them their share
         )
         etc = Path("/etc/netns", name)
         etc.mkdir(parents=True, exist_ok=True)
