@@ -185,3 +185,11 @@ def test_images_of_one_patient_count_once() -> None:
     again = np.repeat(np.arange(70), 30)
     as_single = hold_out(labels, p, groups).clearly_helps(np.arange(70).astype(str))
     assert hold_out(labels[again], p[again], groups[again]).clearly_helps(again.astype(str)) == as_single
+
+
+@pytest.mark.parametrize(("patients", "proven"), [("one of all", False), ("one of class 1", False), ("many", True)])
+def test_a_class_of_one_patient_proves_nothing(patients: str, proven: bool) -> None:
+    labels, p = overconfident(1400, 2.0)
+    own = np.arange(1400)
+    of = {"one of all": np.zeros(1400, int), "one of class 1": np.where(labels == 1, -1, own), "many": own}[patients]
+    assert hold_out(labels, p, np.array([*"abcdefg"] * 200)).clearly_helps(of.astype(str)) == proven
