@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models import users_environment
+
 _SIMILAR = 4  # training images
 _SECONDS = 300.0  # a loaded machine takes a minute to import TensorFlow
 _EXPLAINED = "explained.json"  # of search.predict
@@ -88,7 +90,7 @@ def ask(run_url: str, name: str, content: bytes, cache: str = "", finding: str =
         words += ["--explain", str(pictures), "--similar", str(_SIMILAR), *(["--cache", cache] if cache else [])]
         words += ["--finding", finding] if finding else []
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=_SECONDS)
+            done = subprocess.run(words, capture_output=True, text=True, timeout=_SECONDS, env=users_environment())
         except subprocess.TimeoutExpired:
             return Reply(name, reason=f"The answer took longer than {_SECONDS:.0f} s. Try again when less runs here.")
         if not (pictures / _EXPLAINED).is_file():

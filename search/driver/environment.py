@@ -43,7 +43,7 @@ def set_onednn(recorded: str | None = None, users: str | None = USERS_ONEDNN) ->
             f"The run began with {ONEDNN}={recorded}; {value}, which is set in the environment, is used from here on. "
             "Later epochs may differ in their last digits."
         )
-    if value != "1":
+    if value.lower() not in ("1", "true"):  # what TensorFlow reads as on
         return (
             f"{ONEDNN}={value} is set and kept. With 1, small CNNs train three to seven times faster on CPUs without "
             "AVX-512."

@@ -51,6 +51,8 @@ _ENVIRONMENT = {
     # Without a GPU request a trial must not see other trials' GPUs.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    # A job's own variables reach the workers too: Ray otherwise refuses a driver that names one of them again.
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from models import ONEDNN, USERS_ONEDNN
 from search.plan.earlier import in_storage, storage_of
 from search.plan.settings import ClusterSettings, SettingsError
 from search.plan.warm import warm_runs
@@ -73,7 +74,11 @@ def submit(
     client = connect(cluster.address)
     job = client.submit_job(
         entrypoint=shlex.join(["python", "-m", "search.run", *words]),
-        runtime_env={"working_dir": str(conf_folder().parents[1]), "excludes": _LEFT_AT_HOME},
+        runtime_env={
+            "working_dir": str(conf_folder().parents[1]),
+            "excludes": _LEFT_AT_HOME,
+            "env_vars": {} if USERS_ONEDNN is None else {ONEDNN: USERS_ONEDNN},
+        },
     )
     where = f"--address {cluster.address} {job}"
     show(f"Job {job} on {cluster.address}. Ctrl-C leaves it running; ray job stop {where} ends it.\n")

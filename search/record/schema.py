@@ -369,7 +369,8 @@ class Winner:
             lowers = sum(each.changes for each in tried)
             return f"{where}, calibration clearly lowers the loss of {lowers} of {len(tried)} findings with images"
         as_is, calibrated = self.held_out_losses
-        return f"{where}, calibration takes the loss from {as_is:.4f} to {calibrated:.4f}"
+        unclear = "" if self.calibrated_on or calibrated >= as_is else ", a gain that may be chance"
+        return f"{where}, calibration takes the loss from {as_is:.4f} to {calibrated:.4f}{unclear}"
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,11 @@ def fit_calibration(
     inputs = np.zeros((len(labels), classes, classes))  # (N, K, parameters): of slope and of the biases but the first
     inputs[:, :, 0] = log_p
     inputs[:, range(1, classes), range(1, classes)] = 1.0
-    theta = _newton(labels, inputs, weights, np.zeros((len(labels), classes)), neutral=np.eye(classes)[0])
+    neutral, prior = np.eye(classes)[0], np.append(_PRIOR * _spread(log_p) ** 2, np.full(classes - 1, _PRIOR))
+    theta = _newton(labels, inputs, weights, np.zeros((len(labels), classes)), neutral, prior)
     slope = float(np.clip(theta[0], least_slope, most_slope))
     if slope != theta[0]:  # convex: the best of those allowed lies on the bound
-        theta = np.append(slope, _newton(labels, inputs[:, :, 1:], weights, slope * log_p, np.zeros(classes - 1)))
+        theta = np.append(slope, _newton(labels, inputs[:, :, 1:], weights, slope * log_p, neutral[1:], prior[1:]))
     return Calibration(slope, (0.0, *map(float, theta[1:])))
 
 
@@ -99,7 +100,18 @@ def calibrated_loss(labels: NDArray[np.int64], probabilities: NDArray[np.floatin
 
 
 _PRIOR = 1e-4  # a trace, towards no change: images that are told apart without a mistake have no best slope
+_LEAST_SPREAD = 1e-3  # below it, logarithms of float32 probabilities differ by rounding more and more
 _NEWTON_STEPS = 100
+
+
+def _spread(log_p: NDArray[np.float64]) -> float:
+    """How much the logarithms (N, K) of an image's probabilities differ from those of other images, at most 1.
+
+    The prior of the slope is scaled by it. A model that has hardly learnt to be confident, but orders images well,
+    needs a large slope, which is then no less likely than 1 is for others.
+    """
+    centred = log_p - log_p.mean(axis=1, keepdims=True)
+    return float(np.clip(np.sqrt(centred.var(axis=0).mean()), _LEAST_SPREAD, 1.0))
 
 
 def _newton(
@@ -108,10 +120,11 @@ def _newton(
     weights: NDArray[np.float64],
     fixed: NDArray[np.float64],
     neutral: NDArray[np.float64],
+    prior: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """The parameters (P,) of least weighted cross-entropy of softmax(inputs (N, K, P) @ parameters + fixed (N, K)).
 
-    `neutral`, (P,), are those that change nothing: the start, and what the prior draws towards.
+    `neutral`, (P,), are those that change nothing: the start, and what the prior, (P,), draws towards.
     """
     rows = np.arange(len(labels))
 
@@ -119,16 +132,16 @@ def _newton(
         z = inputs @ theta + fixed
         z -= z.max(axis=1, keepdims=True)
         log_sum = np.log(np.exp(z).sum(axis=1))
-        value = (weights * (log_sum - z[rows, labels])).sum() + _PRIOR * ((theta - neutral) ** 2).sum()
+        value = (weights * (log_sum - z[rows, labels])).sum() + (prior * (theta - neutral) ** 2).sum()
         return float(value), np.exp(z - log_sum[:, None])
 
     theta = neutral.copy()
     value, p = loss(theta)
     for _ in range(_NEWTON_STEPS):
         mean = np.einsum("nk,nkp->np", p, inputs)
-        gradient = weights @ (mean - inputs[rows, labels]) + 2 * _PRIOR * (theta - neutral)
+        gradient = weights @ (mean - inputs[rows, labels]) + 2 * prior * (theta - neutral)
         second = np.einsum("n,nk,nkp,nkq->pq", weights, p, inputs, inputs, optimize=True)
-        second += 2 * _PRIOR * np.eye(len(theta)) - (weights[:, None] * mean).T @ mean
+        second += 2 * np.diag(prior) - (weights[:, None] * mean).T @ mean
         step = np.linalg.solve(second, gradient)
         if gradient @ step < 1e-12:
             break
@@ -174,15 +187,22 @@ class HeldOut:
     def clearly_helps(self, patients: NDArray[np.str_]) -> bool:
         """Whether calibration lowers the loss by more than its sampling error, patients being drawn.
 
+        A class that a single patient shows tells nothing of that error: there it is False.
+
         Args:
             patients: the patient of each image, (N,); images of one patient err together.
 
-        Source: the cluster-robust standard error of a mean, Liang and Zeger 1986.
+        Source: the cluster-robust standard error of a mean, Liang and Zeger 1986, each class with n / (n - 1) of its n
+        patients.
         """
+        pairs = np.unique(np.stack([self.labels, np.unique(patients, return_inverse=True)[1]], axis=1), axis=0)
+        of_class = np.bincount(pairs[:, 0])[self.labels]  # (N,) how many patients have images of its class
+        if of_class.min() < 2:
+            return False
         gains = _losses(self.labels, self.probabilities) - _losses(self.labels, self.calibrated)  # (N,)
         weights = _weights(self.labels, self.is_balanced)
         means = np.bincount(self.labels, gains) / np.maximum(np.bincount(self.labels), 1)  # (K,)
-        errors = weights * (gains - means[self.labels])  # (N,) shares of the error
+        errors = weights * (gains - means[self.labels]) * np.sqrt(of_class / (of_class - 1))  # (N,) shares of the error
         _, places = np.unique(patients, return_inverse=True)
         standard_error = float(np.sqrt((np.bincount(places, errors) ** 2).sum()))
         return bool(weights @ gains > _MARGIN * standard_error)

@@ -22,9 +22,14 @@ def norm_momentum(train: TrainSettings, steps: int) -> float:
 
 
 def set_norm_momentum(model: "keras.Model", momentum: float) -> None:
-    """Set the momentum of the batch norms that a model trains from their start; a pretrained backbone's keep theirs."""
+    """Set the momentum of every batch norm that training changes, those of a backbone's thawed part among them.
+
+    A thawed backbone trains by the statistics of each batch and validates by running ones that its weights brought
+    from other images. With MobileNetV2's own 0.999 they hardly move in an epoch. A frozen batch norm has no use for a
+    momentum.
+    """
     import keras
 
-    for layer in model.layers:  # a backbone is one of these layers, and its own are not among them
-        if isinstance(layer, keras.layers.BatchNormalization):
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
             layer.momentum = momentum

@@ -1,5 +1,7 @@
 """oneDNN is on in every process that imports TensorFlow, unless the user says otherwise."""
 
+import ast
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +23,7 @@ ROOT = Path(__file__).parents[3]
         (None, None, "1", ""),
         (None, "1", "1", ""),
         (None, "0", "0", "is set and kept"),
+        (None, "true", "true", ""),
         ("1", None, "1", ""),
         ("0", None, "0", "is set and kept"),
         ("1", "0", "0", "began with TF_ENABLE_ONEDNN_OPTS=1"),
@@ -42,7 +45,7 @@ def test_runs_of_before_recorded_none() -> None:
     assert recorded_onednn({"python": "3.11.7"}) is None
 
 
-@pytest.mark.parametrize(("own", "expected"), [(None, "1"), ("0", "0")])
+@pytest.mark.parametrize(("own", "expected"), [(None, "1"), ("", "1"), ("0", "0")])
 def test_any_process_that_builds_a_model_has_it(own: str | None, expected: str) -> None:
     variables = {key: value for key, value in os.environ.items() if key != ONEDNN}
     if own is not None:
@@ -56,6 +59,63 @@ def test_any_process_that_builds_a_model_has_it(own: str | None, expected: str) 
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=variables, capture_output=True, text=True)
     assert done.stdout.strip() == expected, done.stderr
+
+
+def _modules_that_use_tensorflow() -> list[str]:
+    """Our modules that import TensorFlow or Keras, in a function too; the peers of the benchmarks run as users run."""
+    found = []
+    for folder in ("models", "data_pipeline", "search", "analysis", "benchmarks"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            names = {
+                name.partition(".")[0] for node in ast.walk(ast.parse(file.read_text())) for name in _imported(node)
+            }
+            if names & {"tensorflow", "keras"} and "peers" not in file.parts:
+                found.append(".".join(file.relative_to(ROOT).with_suffix("").parts))
+    return found
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+def test_no_module_of_ours_can_import_tensorflow_without_it() -> None:
+    modules = _modules_that_use_tensorflow()
+    assert len(modules) > 20
+    code = (
+        "import importlib, os, sys\n"
+        f"for name in {modules}:\n"
+        f"    os.environ.pop({ONEDNN!r}, None)\n"
+        "    for own in [key for key in sys.modules if key.partition('.')[0] in {ours}]:\n"
+        "        del sys.modules[own]\n"
+        "    importlib.import_module(name)\n"
+        f"    print(name, os.environ.get({ONEDNN!r}), 'tensorflow' in sys.modules)"
+    ).replace("{ours}", "('models', 'data_pipeline', 'search', 'analysis', 'benchmarks')")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"{name} 1 False" for name in modules], done.stderr
+
+
+def test_a_process_that_we_start_does_not_take_our_value_for_the_users() -> None:
+    code = (
+        "import subprocess, sys, models\n"
+        "print(models.USERS_ONEDNN)\n"
+        "words = [sys.executable, '-c', 'import models; print(models.USERS_ONEDNN)']\n"
+        "print(subprocess.run(words, env=models.users_environment(), capture_output=True, text=True).stdout)"
+    )
+    for own in (None, "0"):
+        variables = {key: value for key, value in os.environ.items() if key != ONEDNN}
+        given = variables if own is None else {**variables, ONEDNN: own}
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=given, capture_output=True, text=True)
+        assert done.stdout.split() == [str(own)] * 2, done.stderr
+
+
+def test_a_job_may_have_a_value_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ONEDNN, "0")
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": {"env_vars": {ONEDNN: "0"}}}))
+    with ray_session("local"):
+        seen = ray.get(ray.remote(num_cpus=0)(lambda: os.environ.get(ONEDNN)).remote())
+    assert seen == "0"
 
 
 def test_rays_workers_have_it(monkeypatch: pytest.MonkeyPatch) -> None:

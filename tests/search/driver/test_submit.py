@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from models import ONEDNN
 from search import run
 from search.driver.submit import connect_client, fetch, follow, job_words, submit
 from search.plan.settings import ClusterSettings, SettingsError
@@ -73,6 +74,16 @@ def test_the_command_is_sent_with_the_project_and_its_end_is_the_exit_code(
     project = Path(cluster.submitted["runtime_env"]["working_dir"])
     assert (project / "search" / "run.py").is_file()
     assert ("exit code 2" in "".join(shown)) == (code == 1)
+
+
+@pytest.mark.parametrize(("own", "sent"), [(None, {}), ("0", {ONEDNN: "0"})])
+def test_the_users_own_onednn_goes_with_the_job(
+    own: str | None, sent: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.driver.submit.USERS_ONEDNN", own)
+    cluster = Cluster(("SUCCEEDED", ""))
+    submit(ClusterSettings(fetch=None), ["run.storage=/shared/runs"], lambda address: cluster, lambda text: None)
+    assert cluster.submitted["runtime_env"]["env_vars"] == sent
 
 
 def test_results_are_fetched_without_checkpoints(tmp_path: Path) -> None:

@@ -73,6 +73,10 @@ def test_a_winner_says_what_it_is_and_why_it_is_calibrated() -> None:
     assert several.what == "the mean of trials 0007, 0003, calibrated on validation"
     assert several.why_calibrated.startswith("on patients it was not fitted on")
     assert several.why_calibrated.endswith("from 0.5000 to 0.2500")
+    left_out = dataclasses.replace(several, calibrated_on="")
+    assert left_out.why_calibrated.endswith("from 0.5000 to 0.2500, a gain that may be chance")
+    worse = dataclasses.replace(left_out, held_out_losses=(0.25, 0.5))
+    assert worse.why_calibrated.endswith("from 0.2500 to 0.5000")
     by_the_copy = dataclasses.replace(several, evaluations=(make_evaluation("shifted"),))
     assert by_the_copy.why_calibrated.startswith("on images changed in a way")
 

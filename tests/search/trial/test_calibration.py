@@ -125,6 +125,24 @@ def test_the_calibrated_loss_is_blind_to_calibration_and_sees_the_order() -> Non
     assert calibrated_loss(labels, noisy) > calibrated_loss(labels, p) + 0.05
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("confidence", [2e-3, 0.02, 0.2, 4.0])
+def test_a_model_that_is_hardly_confident_is_judged_by_its_order_too(classes: int, confidence: float) -> None:
+    draws = np.random.default_rng(0)
+    labels = draws.integers(0, classes, 800)
+    z = draws.normal(0, 1, (800, classes)) + 1.5 * np.eye(classes)[labels]
+    as_trained = softmax(confidence * z, axis=1).astype(np.float32)
+    assert calibrated_loss(labels, as_trained) == pytest.approx(calibrated_loss(labels, softmax(z, axis=1)), abs=1e-3)
+
+
+def test_probabilities_that_differ_by_rounding_alone_tell_nothing() -> None:
+    draws = np.random.default_rng(0)
+    labels = draws.integers(0, 2, 200)
+    p = 0.5 + draws.integers(-2, 3, 200) * np.finfo(np.float32).eps
+    assert calibrated_loss(labels, np.stack([1 - p, p], axis=1)) == pytest.approx(np.log(2), abs=1e-3)
+    assert calibrated_loss(labels, np.full((200, 2), 0.5)) == pytest.approx(np.log(2))
+
+
 def test_the_calibrated_loss_needs_every_class_and_numbers() -> None:
     assert calibrated_loss(np.array([1, 1]), np.array([[0.4, 0.6], [0.3, 0.7]])) is None
     assert calibrated_loss(np.array([0, 1]), np.array([[np.nan, 0.6], [0.3, 0.7]])) is None
@@ -167,3 +185,11 @@ def test_images_of_one_patient_count_once() -> None:
     again = np.repeat(np.arange(70), 30)
     as_single = hold_out(labels, p, groups).clearly_helps(np.arange(70).astype(str))
     assert hold_out(labels[again], p[again], groups[again]).clearly_helps(again.astype(str)) == as_single
+
+
+@pytest.mark.parametrize(("patients", "proven"), [("one of all", False), ("one of class 1", False), ("many", True)])
+def test_a_class_of_one_patient_proves_nothing(patients: str, proven: bool) -> None:
+    labels, p = overconfident(1400, 2.0)
+    own = np.arange(1400)
+    of = {"one of all": np.zeros(1400, int), "one of class 1": np.where(labels == 1, -1, own), "many": own}[patients]
+    assert hold_out(labels, p, np.array([*"abcdefg"] * 200)).clearly_helps(of.astype(str)) == proven

@@ -7,7 +7,7 @@ from models.registry import model_config
 from search.plan.settings import KERAS_NORM_MOMENTUM, TrainSettings
 from search.record import TrialRecord
 from search.trial.feed import image_inputs
-from search.trial.norm import norm_momentum, set_norm_momentum
+from search.trial.norm import norm_momentum
 from search.trial.training import TrialConfig, TrialModel, predict, trial_config
 
 NORMED = {"layers": 2, "filters": 4, "batch_norm": "block", "pooling": "average"}
@@ -30,12 +30,16 @@ def test_published_rows_keep_keras_value() -> None:
     assert row.train.norm_momentum == KERAS_NORM_MOMENTUM
 
 
-def test_a_backbones_own_batch_norms_keep_their_momentum() -> None:
-    inner = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization(momentum=0.999)])
-    outer = keras.Sequential([inner, keras.layers.BatchNormalization()])
-    outer.build((None, 4))
-    set_norm_momentum(outer, 0.5)
-    assert (inner.layers[0].momentum, outer.layers[1].momentum) == (0.999, 0.5)
+@pytest.mark.parametrize(("frozen", "thawed"), [("all", False), ("early", True), ("none", True)])
+def test_every_batch_norm_that_trains_has_the_momentum(frozen: str, thawed: bool, small_data: TrainingData) -> None:
+    config = model_config("mobilenetv2", {"frozen": frozen})
+    train = TrainSettings(precision="float32", norm_momentum=0.5)
+    model = TrialModel(TrialConfig(config, train, 1, 0), small_data, image_inputs(small_data)).model
+    layers = model._flatten_layers(include_self=False, recursive=True)
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert norms
+    assert {layer.momentum for layer in norms if layer.trainable} == ({0.5} if thawed else set())
+    assert {layer.momentum for layer in norms if not layer.trainable} == (set() if frozen == "none" else {0.999})
 
 
 def test_validation_after_one_epoch_sees_the_statistics_of_training(small_data: TrainingData) -> None:
