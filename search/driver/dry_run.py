@@ -49,14 +49,14 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
         console.print(f"  {name:14} {entry}", markup=False)
     for row in space.rows:
         console.print(f"  {row:10} {_row_line(PUBLISHED[row], settings.data.image.shape)}", markup=False)
-    count = count_trials(space, settings)
-    fits = "as many trials as fit" if count >= UNLIMITED else counted(count, "trial")
+    trials = count_trials(space, settings)
+    fits = "as many trials as fit" if trials >= UNLIMITED else counted(trials, "trial")
     console.print(f"  {combinations_of(space)}; {fits} will run")
-    for label, (count, model) in (("smallest", smallest), ("largest", largest)):
-        console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
+    for label, (size, model) in (("smallest", smallest), ("largest", largest)):
+        console.print(f"{label} model: {size:,} parameters, {size * 4 / 2**20:.1f} MB  {model}", markup=False)
     settings, reasons = with_lengths(settings, len(split.train), len(split.validation))
     warm, taken = warm_start(earlier, space, settings, manifest)
-    epochs = [] if count >= UNLIMITED else [epochs_line(space, settings)]
+    epochs = [] if trials >= UNLIMITED else [epochs_line(space, settings)]
     guesses = prior_lines(space, settings, warm, taken)
     planned, at_a_time = plan_lines(settings, space)
     budget = budget_lines(settings, len(split.train), at_a_time)

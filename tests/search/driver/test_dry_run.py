@@ -22,6 +22,7 @@ from tests.data_pipeline.conftest import SAMPLE
     ("words", "lines"),
     [
         (["space=plain2", "search.num_trials=7"], ("7 trials will run", "smallest model", "train ")),
+        (["space=cnn2", "search.num_trials=4"], ("epochs: about 80 expected under ASHA, of 160",)),
         (["space=plain2", "search.time_budget=5m"], ("as many trials as fit will run", "time budget 5 min: ")),
         (["space=report2"], ("table1/1", "parameters")),
         (
@@ -53,6 +54,14 @@ def test_a_dry_run_says_what_would_be_done(
     printed = " ".join(capsys.readouterr().out.split())
     for line in (*lines, "Dry run: nothing was started."):
         assert line in printed
+
+
+def test_epochs_are_not_added_up_where_the_trials_are_not_known(
+    image_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(["space=plain2", "search.time_budget=5m", f"data.cache={image_cache}"])
+    assert dry_run(settings, read_space(settings)) == 0
+    assert "epochs: " not in capsys.readouterr().out
 
 
 def test_a_dry_run_says_that_images_are_read_from_disk(
