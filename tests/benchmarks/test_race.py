@@ -120,6 +120,10 @@ def test_best_weights_outlast_the_better_ones_that_replace_them(tmp_path: Path) 
     assert chosen.kept_best(tmp_path / KEPT, "0004", 200) is None
 
 
+def test_a_search_that_was_stopped_before_it_began_stands_without_a_model(tmp_path: Path) -> None:
+    assert chosen.standings(tmp_path, True, (1.0, 2.0), load_settings(["space=cnn2"]).data) == [Standing()] * 2
+
+
 def test_our_choice_is_the_searchs_own_among_the_trials_finished_by_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
