@@ -1,8 +1,8 @@
 """`search.warm_start=RUN[,RUN]`: a search begins with what earlier runs of a like space found.
 
 The best configuration of each run is one of the first trials. Its finished trials become TPE's history where their
-values can be compared: the same metric, images and data settings, and a configuration that this search could have
-tried. What is taken is recorded in the new run, so that a resume does not need the earlier ones.
+values can be compared: the same metric, images, data settings and epochs, and a configuration that this search could
+have tried. What is taken is recorded in the new run, so that a resume does not need the earlier ones.
 """
 
 import random
