@@ -126,6 +126,8 @@ def _add_guess(guesses: list[EarlierTrial], run: EarlierRun, space: Space, setti
     if parameters in there:
         return f"trial {there.index(parameters)} is also {what}"
     guesses.append(EarlierTrial(run.name, run.best.number, parameters))
+    if number >= settings.search.num_trials:
+        return f"{what}, is tried only with more trials (search.num_trials={number + 1})"
     varying = [parameter.name for parameter in space.parameters if not parameter.is_constant]
     other = [name for name in varying if name in parameters and name not in fitting]
     source = "the guess" if other and set(other) <= set(known) else "the guess or chance" if own else "chance"

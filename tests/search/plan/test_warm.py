@@ -268,6 +268,9 @@ def test_several_runs_are_taken_in_order_and_each_configuration_once(tmp_path: P
     assert [(guess.run, guess.parameters["layers"]) for guess in warm.guesses] == [("a", 4), ("b", 6)]
     assert [trial.run for trial in warm.history] == ["a", "b", "c"]
     assert lines[-1] == "trial 1 is also the best of c, its trial 0000"
+    short = take(manifest, "a,b", f"run.storage={tmp_path}", "search.num_trials=2")[1]
+    assert short[1] == "trial 1 is the best of a, its trial 0000"
+    assert short[3] == "the best of b, its trial 0000, is tried only with more trials (search.num_trials=3)"
     first = [build_prior(space, settings, warm).configuration(n) for n in range(3)]
     assert [each and each["layers"] for each in first] == [5, 4, 6]
 
