@@ -36,6 +36,7 @@ from benchmarks.peers.task import write_task
 from benchmarks.searches import data_words
 from models import ONEDNN
 from search.plan.words import load_settings
+from search.record import counted
 
 SEEDS = 3
 MINUTES, QUICK_MINUTES = 10.0, 1.0
@@ -189,9 +190,9 @@ def summarize(
     whats = {"best": "best validation AUC", "test": "test AUC of the chosen model"}
     return Measurement(
         question=f"What does a search have after {early}, and after {end}, beside others on the same cores?",
-        setting=f"Space cnn2, its size and its split, {len(our_seconds)} seeds (the repeats), {end} a search. "
-        "Ours is the bare command with `search.time_budget`. KerasTuner (Hyperband; BayesianOptimization) with early "
-        "stopping, Optuna (TPE) with its pruning callback for Keras and its MedianPruner, and Ray Tune with "
+        setting=f"Space cnn2, its size and its split, {counted(len(our_seconds), 'seed')} (the repeats), {end} a "
+        "search. Ours is the bare command with `search.time_budget`. KerasTuner (Hyperband; BayesianOptimization) with "
+        "early stopping, Optuna (TPE) with its pruning callback for Keras and its MedianPruner, and Ray Tune with "
         "OptunaSearch and ASHA, a trial a core, search the same hyperparameters with the same augmentation, class "
         "weights and cosine schedule, in models of Keras' own layers and defaults. AutoKeras searches its own small "
         f"CNNs (`vanilla`). `{ONEDNN}=1` for all. A peer's choice is the model with the highest `val_auc` of Keras; "

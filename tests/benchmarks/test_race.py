@@ -194,6 +194,7 @@ def test_a_lap_that_was_kept_is_not_run_again(tmp_path: Path, monkeypatch: pytes
     assert not ran
     ours = {each.name: each.values for each in found.others}
     assert ours["best validation AUC after 1 min, ours"] == (75.0,)
+    assert "its split, 1 seed (the repeats)" in found.setting
     assert ours["our command, with evaluation and page"] == (61.0,)
 
 
