@@ -96,7 +96,7 @@ def peer_choice(folder: Path, moment: float) -> list[Member]:
 
 
 def standings(folder: Path, is_ours: bool, moments: Iterable[float], data: DataSettings) -> list[Standing]:
-    """Where a side stood at each moment.
+    """Where a side stood at each moment; without a model where it was stopped before its search began.
 
     Args:
         folder: of the side, with what it left behind.
@@ -104,7 +104,10 @@ def standings(folder: Path, is_ours: bool, moments: Iterable[float], data: DataS
         moments: seconds since 1970.
         data: the images of the race.
     """
-    settings = resumed_settings(RunFolder(str(folder / RUN))) if is_ours else None
+    run = RunFolder(str(folder / RUN))
+    if is_ours and not run.exists("run.json"):
+        return [Standing() for _ in moments]
+    settings = resumed_settings(run) if is_ours else None
     sets = {each.name: each for each in evaluation_sets(prepare_dataset(data), with_shifted=False)}
     known: dict[str, dict[str, NDArray[np.float32]]] = {}
     found = []

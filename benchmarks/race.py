@@ -6,9 +6,10 @@ standings in `benchmarks/race_laps.json`, so that seeds may be added later or el
 changed. The picture needs Chrome or Chromium (plotly's kaleido).
 
 Ours is `python -m search.run space=cnn2 search.time_budget=10m`. Peers search the space of cnn2 as their documentation
-recommends (`benchmarks/peers/race_*.py`) and are stopped after ten minutes. All have oneDNN, which makes training
-several times faster where TensorFlow leaves it off. The clock starts with the command: imports and decoding count.
-Test images are opened when all sides have run.
+recommends (`benchmarks/peers/race_*.py`; `pip install .[bench]`) and are stopped after ten minutes. All have oneDNN,
+which makes training several times faster where TensorFlow leaves it off. The clock starts with the command: imports and
+decoding count. Test images are opened when all sides have run. A peer that fails, or is not installed, is left out of
+the result, which says why; the next command tries it again.
 """
 
 import json
@@ -35,6 +36,7 @@ from benchmarks.peers.task import write_task
 from benchmarks.searches import data_words
 from models import ONEDNN
 from search.plan.words import load_settings
+from search.record import counted
 
 SEEDS = 3
 MINUTES, QUICK_MINUTES = 10.0, 1.0
@@ -103,23 +105,44 @@ def measure(options: Options, machine: Machine) -> Measurement:
     others = [each for each in kept if each.race != race]
     results = {(each.seed, each.side): each for each in kept if each.race == race}
     store = ROOT / "build" / "race" / race
+    failed: dict[str, str] = {}
     # Seed after seed: an interrupted race has whole seeds, enough for fewer repeats.
     laps = [(seed, side) for seed in range(options.repeats) for side in _sides()]
     folders = {(seed, side): store / f"{_slug(side)}-{seed}" for seed, side in laps if (seed, side) not in results}
     for (seed, side), folder in folders.items():
-        if not (folder / _ENDED).is_file():
+        if side not in failed and not (folder / _ENDED).is_file():
             print(f"{side}, seed {seed}", flush=True)
-            run_lap(side, seed, folder, options)
+            with _left_out(side, seed, failed):
+                run_lap(side, seed, folder, options)
     commit = code_commit()
     for (seed, side), folder in folders.items():
-        lap = _read_lap(folder)
-        there = tuple(_standings(lap, folder, options))
-        results[seed, side] = Result(race, side, seed, lap.seconds, there, commit, machine.processor)
-        write_results([*others, *results.values()], path)
+        if side not in failed:
+            lap = _read_lap(folder)
+            there = tuple(_standings(lap, folder, options))
+            results[seed, side] = Result(race, side, seed, lap.seconds, there, commit, machine.processor)
+            write_results([*others, *results.values()], path)
     seeds = range(options.repeats)
-    found = {side: [results[seed, side].standings for seed in seeds] for side in _sides()}
+    found = {side: [results[seed, side].standings for seed in seeds] for side in _sides() if side not in failed}
     draw(found, _minutes(options), picture)
-    return summarize(found, [results[seed, OURS].seconds for seed in seeds], _minutes(options))
+    return summarize(found, [results[seed, OURS].seconds for seed in seeds], _minutes(options), failed)
+
+
+@contextmanager
+def _left_out(side: str, seed: int, failed: dict[str, str]) -> Iterator[None]:
+    """Note a peer that fails, and go on without it; there is no race without our own side.
+
+    Args:
+        side: that runs.
+        seed: of its search.
+        failed: gets the reason.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if side == OURS:
+            raise
+        print(f"{side} is left out of this race. {error}", file=sys.stderr, flush=True)
+        failed[side] = f"{side} failed with seed {seed} and is left out: {str(error).splitlines()[-1]}"
 
 
 def read_results(path: Path) -> list[Result]:
@@ -141,7 +164,10 @@ def write_results(results: Iterable[Result], path: Path) -> None:
 
 
 def summarize(
-    found: Mapping[str, Sequence[Sequence[Standing]]], our_seconds: Sequence[float], minutes: float
+    found: Mapping[str, Sequence[Sequence[Standing]]],
+    our_seconds: Sequence[float],
+    minutes: float,
+    failed: Mapping[str, str],
 ) -> Measurement:
     """The measurement that the standings of every side make.
 
@@ -149,6 +175,7 @@ def summarize(
         found: of each side and seed, the standing at each of SHARES.
         our_seconds: that our command took in all, of each seed.
         minutes: of the race.
+        failed: of each side that is left out, why.
     """
 
     def values(side: str, what: str, share: float) -> tuple[float, ...]:
@@ -163,9 +190,9 @@ def summarize(
     whats = {"best": "best validation AUC", "test": "test AUC of the chosen model"}
     return Measurement(
         question=f"What does a search have after {early}, and after {end}, beside others on the same cores?",
-        setting=f"Space cnn2, its size and its split, {len(our_seconds)} seeds (the repeats), {end} a search. "
-        "Ours is the bare command with `search.time_budget`. KerasTuner (Hyperband; BayesianOptimization) with early "
-        "stopping, Optuna (TPE) with its pruning callback for Keras and its MedianPruner, and Ray Tune with "
+        setting=f"Space cnn2, its size and its split, {counted(len(our_seconds), 'seed')} (the repeats), {end} a "
+        "search. Ours is the bare command with `search.time_budget`. KerasTuner (Hyperband; BayesianOptimization) with "
+        "early stopping, Optuna (TPE) with its pruning callback for Keras and its MedianPruner, and Ray Tune with "
         "OptunaSearch and ASHA, a trial a core, search the same hyperparameters with the same augmentation, class "
         "weights and cosine schedule, in models of Keras' own layers and defaults. AutoKeras searches its own small "
         f"CNNs (`vanilla`). `{ONEDNN}=1` for all. A peer's choice is the model with the highest `val_auc` of Keras; "
@@ -200,6 +227,7 @@ def summarize(
             f"{100 * NO_MODEL:g} % stands for no model yet.",
             "AutoGluon's image models train in PyTorch and need pandas < 2.4 and Pillow < 13, which this project's "
             "own versions exclude; it is left out.",
+            *failed.values(),
             "Laps are kept, with their commits and processors, in benchmarks/race_laps.json: the time below is that of "
             "the last session alone.",
         ),

@@ -5,7 +5,6 @@ imported only when a search begins: help, dry runs and errors answer at once.
 """
 
 import contextlib
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from search.driver.preflight import check_machine, check_storage
 from search.driver.runs import check_same_data, create_run, new_run_folder, refuse_existing, run_name, update_run
 from search.driver.session import Session, check_models, open_session
 from search.driver.share import FeatureNews, check_backbones
-from search.plan.earlier import cache_words, find_run, resumed_settings
+from search.plan.earlier import find_run, resume_command, resumed_settings
 from search.plan.lengths import with_lengths
 from search.plan.priors import prior_lines
 from search.plan.refit import refit_settings
@@ -202,8 +201,7 @@ def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock |
     console.print(f"{verb} space {space.name}: {scope_line(state)}; everything goes to {folder.url}")
     for name, count in state.damaged_lines.items():
         console.print(f"log/{name}: {count} damaged, skipped; their epochs are read from the checkpoints.")
-    storage = [] if settings.run.storage == "runs" else [f"run.storage={settings.run.storage}"]
-    go_on = shlex.join(["python", "-m", "search.run", f"resume={folder.name}", *storage, *cache_words(settings)])
+    go_on = resume_command(folder, settings)
     news = None if session.backbones.store is None else FeatureNews(session.backbones.store)
     try:
         state.restore()

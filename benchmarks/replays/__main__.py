@@ -20,6 +20,7 @@ from benchmarks.replays.figures import BUDGETS, Floats, Panel, draw, estimate, r
 from benchmarks.replays.simulation import Course
 from benchmarks.replays.table import Table, table_of
 from benchmarks.replays.ways import OURS, PLAIN, WAYS, Way
+from search.record import counted
 
 WORKERS = (2, 8, 32)
 SEEDS = 200
@@ -159,8 +160,9 @@ def summarize(grids: Sequence[Grid], targets: Sequence[Target], ways: Sequence[W
     absent = (f"Not installed when this ran: {', '.join(missing)}.",) if missing else ()
     return Measurement(
         question="Which way of searching has the best choice soonest, on recorded learning curves?",
-        setting=f"{len(ways)} ways, {options.repeats} seeds (the repeats), {', '.join(map(str, WORKERS))} simulated "
-        "workers. A row of a table is a random configuration with its whole learning curve. Whatever a way proposes, "
+        setting=f"{len(ways)} ways, {counted(options.repeats, 'seed')} (the repeats), "
+        f"{', '.join(map(str, WORKERS))} simulated workers. A row of a table is a random configuration "
+        "with its whole learning curve. Whatever a way proposes, "
         "it gets the nearest row that it has not tried (Euclid's distance in the space's unit cube, two values of a "
         "choice 1 apart). An epoch takes the seconds that it took; decisions take none. A way chooses the row with the "
         "best score that it has seen. Regret is by how much that row's final score is worse than the best row's, by "

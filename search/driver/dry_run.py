@@ -3,6 +3,7 @@
 The images are prepared, and kept in the cache for the search: only then is it known whether they can be used.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from models.registry import PUBLISHED, PublishedRow, count_parameters, feature_cut, feature_numbers, told_apart
@@ -18,7 +19,7 @@ from search.plan.pace import Pace, confirmation_seconds, duration_text, evaluati
 from search.plan.priors import prior_lines
 from search.plan.scheduler import build_scheduler, epochs_line
 from search.plan.settings import UNLIMITED, SearchSettings, Settings
-from search.plan.spaces import Space, combinations_of, count_trials
+from search.plan.spaces import Space, combinations_of, count_trials, last_epochs
 from search.plan.warm import EarlierRun, warm_start
 from search.record import Storage, counted
 
@@ -49,17 +50,17 @@ def dry_run(settings: Settings, space: Space, earlier: Sequence[EarlierRun] = ()
         console.print(f"  {name:14} {entry}", markup=False)
     for row in space.rows:
         console.print(f"  {row:10} {_row_line(PUBLISHED[row], settings.data.image.shape)}", markup=False)
-    count = count_trials(space, settings)
-    fits = "as many trials as fit" if count >= UNLIMITED else counted(count, "trial")
+    trials = count_trials(space, settings)
+    fits = "as many trials as fit" if trials >= UNLIMITED else counted(trials, "trial")
     console.print(f"  {combinations_of(space)}; {fits} will run")
-    for label, (count, model) in (("smallest", smallest), ("largest", largest)):
-        console.print(f"{label} model: {count:,} parameters, {count * 4 / 2**20:.1f} MB  {model}", markup=False)
+    for label, (size, model) in (("smallest", smallest), ("largest", largest)):
+        console.print(f"{label} model: {size:,} parameters, {size * 4 / 2**20:.1f} MB  {model}", markup=False)
     settings, reasons = with_lengths(settings, len(split.train), len(split.validation))
     warm, taken = warm_start(earlier, space, settings, manifest)
-    epochs = [] if count >= UNLIMITED else [epochs_line(space, settings)]
+    epochs = [] if trials >= UNLIMITED else [epochs_line(space, settings)]
     guesses = prior_lines(space, settings, warm, taken)
     planned, at_a_time = plan_lines(settings, space)
-    budget = budget_lines(settings, len(split.train), at_a_time)
+    budget = budget_lines(settings, space, len(split.train), at_a_time)
     for line in (*meaning, *reasons, *guesses, *epochs, *planned, *budget):
         console.print(line, markup=False)
     if settings.cluster.mode != "submit":
@@ -108,11 +109,12 @@ def plan_lines(settings: Settings, space: Space) -> tuple[list[str], int]:
     return [f"each trial: {chosen}", *chosen.reasons], chosen.at_a_time
 
 
-def budget_lines(settings: Settings, images: int, at_a_time: int = 1) -> list[str]:
+def budget_lines(settings: Settings, space: Space, images: int, at_a_time: int = 1) -> list[str]:
     """What fits into the time budget, by the epochs of an earlier run like this one; no line without a budget.
 
     Args:
         settings: with numbers of epochs.
+        space: of the search.
         images: how many train.
         at_a_time: trials that run side by side.
     """
@@ -127,25 +129,39 @@ def budget_lines(settings: Settings, images: int, at_a_time: int = 1) -> list[st
             f"time budget {duration_text(budget)}: what fits is not known before the first epochs are measured",
         ]
     pace, run = Pace(folder.read_trials().values()), folder.read_run()
-    scale = images / max(1, run.images("train"))
-    kept = evaluation_seconds(pace, budget, settings.evaluate.ensemble + search.confirm, at_a_time)
-    kept += confirmation_seconds(pace, budget, search, at_a_time)
-    epochs = int(at_a_time * (budget - kept) / max(scale * pace.epoch(), 1e-3))
-    trials = 0
-    while trials < search.num_trials and _halved_epochs(trials + 1, search) <= epochs:
-        trials += 1
+    epoch = images / max(1, run.images("train")) * pace.epoch()
+    confirming = confirmation_seconds(pace, budget, search, at_a_time)
+    kept = confirming + evaluation_seconds(pace, budget, settings.evaluate.ensemble + search.confirm, at_a_time)
+    seconds = at_a_time * (budget - kept)
+    trials, epochs = trials_in(seconds, last_epochs(space, settings), search, epoch, pace.start)
     enough = f"for {counted(trials, 'trial')}" if trials else "too few for a trial"
-    fits = f"{counted(epochs, 'epoch')}, {enough}"
+    last_steps = "to confirm and to evaluate" if confirming else "to evaluate"
     return [
         *skipped,
-        f"time budget {duration_text(budget)}: an epoch takes {scale * pace.epoch():.2g} s by those of {run.name}; "
-        f"with {counted(at_a_time, 'trial')} at a time about {fits}, and "
-        f"{duration_text(kept)} are kept to confirm and to evaluate",
+        f"time budget {duration_text(budget)}: an epoch takes {epoch:.2g} s by those of {run.name}; "
+        f"with {counted(at_a_time, 'trial')} at a time about {counted(epochs, 'epoch')}, {enough}, and "
+        f"{duration_text(kept)} are kept {last_steps}",
     ]
 
 
-def _halved_epochs(trials: int, search: SearchSettings) -> int:
-    return build_scheduler(search, trials).expected_epochs([search.max_epochs] * trials)
+def trials_in(
+    seconds: float, lasts: Sequence[int], search: SearchSettings, epoch: float, start: float
+) -> tuple[int, int]:
+    """How many of a search's trials, and epochs, fit into so many seconds of one process.
+
+    Args:
+        seconds: for trials.
+        lasts: of every trial, the epoch after which it ends if it is not stopped.
+        search: its scheduler and epochs.
+        epoch: seconds of one.
+        start: seconds from the start of a trial to its first epoch.
+    """
+
+    def needed(trials: int) -> float:
+        return trials * start + epoch * build_scheduler(search, trials).expected_epochs(lasts[:trials])
+
+    trials = bisect_right(range(1, len(lasts) + 1), seconds, key=needed)
+    return trials, int(max(0.0, seconds - trials * start) / max(epoch, 1e-3))
 
 
 def _row_line(row: PublishedRow, shape: tuple[int, int, int]) -> str:

@@ -198,10 +198,11 @@ def scope_line(state: SearchState) -> str:
     deadline = state.deadline
     if deadline is None:
         return trials
-    left = max(0.0, deadline.budget - deadline.elapsed)
+    left = deadline.budget - deadline.elapsed
     when = time.strftime("%H:%M", time.localtime(time.time() + left))
     spent = f", {duration_text(deadline.elapsed)} of them spent" if deadline.elapsed >= 1 else ""
     due = f"the winner is due at {when}" if state.settings.evaluate.enabled else f"the search ends by {when}"
+    due = due if left > 0 else "no time is left"
     return f"{trials} in {duration_text(deadline.budget)}{spent}; {due}"
 
 
@@ -268,7 +269,8 @@ def status_line(trials: Sequence[TrialRecord]) -> str:
     found = Counter(trial.status for trial in trials)
     ends = ", ".join(f"{found[status]} {status}" for status in record.FINAL if found[status])
     spent, most = _epochs(trials), sum(trial.max_epochs for trial in trials)
-    return f"{record.counted(len(trials), 'trial')}: {ends}; {spent:,} of {record.counted(most, 'epoch')} trained"
+    ended = f": {ends}" if ends else ""
+    return f"{record.counted(len(trials), 'trial')}{ended}; {spent:,} of {record.counted(most, 'epoch')} trained"
 
 
 def _ending(trial: TrialRecord, metric: str) -> str:

@@ -7,6 +7,7 @@ from search import record
 from search.driver.screen import confirmation_lines, ranked_table, status_line
 from search.evaluate.card import winner_lines
 from search.evaluate.winner import best_trials
+from search.plan.earlier import resume_command
 from search.plan.settings import Settings
 from search.record import RunFolder
 
@@ -59,3 +60,6 @@ def _print_winner(settings: Settings, folder: RunFolder, console: "Console") -> 
         console.print(f"Best by validation: trial {best[0].name}; not evaluated.")
     else:
         console.print("No trial finished, so there is no winner to evaluate.")
+        if settings.search.time_budget:
+            longer = resume_command(folder, settings, f"search.time_budget={2 * settings.search.time_budget:g}s")
+            console.print(f"A longer time budget goes on with new trials:\n  {longer}", markup=False, soft_wrap=True)

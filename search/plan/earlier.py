@@ -128,6 +128,19 @@ def cache_words(settings: Settings) -> list[str]:
     return [f"data.{name}={value}" for name, value in changed.items()]
 
 
+def resume_command(folder: RunFolder, settings: Settings, *more: str) -> str:
+    """The command that resumes a run of these settings, for a shell.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+        more: further words of the command.
+    """
+    storage = settings.run.storage
+    words = [] if storage == Settings().run.storage else [f"run.storage={storage}"]
+    return shlex.join(["python", "-m", "search.run", f"resume={folder.name}", *words, *cache_words(settings), *more])
+
+
 def is_complete(folder: RunFolder, words: Sequence[str | Word] = ()) -> bool:
     """Whether every trial of a run has ended and, where that was asked for, is evaluated.
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from search.plan.asha import Asha
 from search.plan.settings import SearchSettings, Settings
 from search.plan.spaces import Space, last_epochs
-from search.record import TrialRecord
+from search.record import TrialRecord, counted
 
 
 class Scheduler(Protocol):
@@ -114,8 +114,9 @@ def epochs_line(space: Space, settings: Settings) -> str:
     """The epochs of the whole search in words, for a dry run."""
     lasts = last_epochs(space, settings)
     scheduler = build_scheduler(settings.search, len(lasts))
-    again = _confirming_epochs(lasts, settings)
-    more = f"; up to {again} more confirm the {settings.search.confirm} best configurations" if again else ""
+    again, search = _confirming_epochs(lasts, settings), settings.search
+    best = counted(min(search.confirm, len(lasts) // search.repeats), "best configuration")
+    more = f"; up to {again} more confirm the {best}" if again else ""
     if not scheduler.name:
         return f"epochs: {sum(lasts)} at the most, no early stopping{more}"
     expected = scheduler.expected_epochs(lasts)
@@ -123,5 +124,9 @@ def epochs_line(space: Space, settings: Settings) -> str:
 
 
 def _confirming_epochs(lasts: Sequence[int], settings: Settings) -> int:
-    """How many epochs the confirmations take at most."""
-    return sum(sorted(lasts)[-settings.search.confirm :]) if settings.search.confirm else 0
+    """How many epochs the confirmations take at most: a training of each configuration that is confirmed.
+
+    A list has every configuration once before any is repeated.
+    """
+    once = sorted(lasts[: len(lasts) // settings.search.repeats])
+    return sum(once[-settings.search.confirm :]) if settings.search.confirm else 0

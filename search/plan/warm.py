@@ -1,8 +1,8 @@
 """`search.warm_start=RUN[,RUN]`: a search begins with what earlier runs of a like space found.
 
 The best configuration of each run is one of the first trials. Its finished trials become TPE's history where their
-values can be compared: the same metric, images and data settings, and a configuration that this search could have
-tried. What is taken is recorded in the new run, so that a resume does not need the earlier ones.
+values can be compared: the same metric, images, data settings and epochs, and a configuration that this search could
+have tried. What is taken is recorded in the new run, so that a resume does not need the earlier ones.
 """
 
 import random
@@ -26,6 +26,7 @@ from search.plan.spaces import (
     train_settings,
 )
 from search.record import FINISHED, EarlierTrial, RunRecord, TrialRecord, WarmStart, rank, rank_configurations
+from search.record.passes import epochs_of_pass
 
 # What a metric depends on, beside the images themselves.
 _DATA = ("labels", "task", "patient", "size", "channels", "interpolation", "keep_aspect", "split")
@@ -79,8 +80,11 @@ def _read_run(name: str, space: Space, settings: Settings) -> EarlierRun:
     ranked = [group[0] for group in rank_configurations(trials, earlier.search.metric, earlier.evaluate.weights)]
     fitting = [trial for trial in ranked if _fitting(space, _values(trial.parameters, earlier.train))]
     if not fitting:
-        had = ", ".join(dict.fromkeys(trial.parameters["backbone"] for trial in ranked))
-        what = f"of {had}; space {space.name} has {', '.join(wanted)}" if ranked else "where none has finished"
+        had = dict.fromkeys(trial.parameters["backbone"] for trial in ranked)
+        here = f"space {space.name} has {', '.join(wanted)}"
+        if had.keys() & set(wanted):
+            here = f"no value is one that space {space.name} searches"
+        what = f"of {', '.join(had)}; {here}" if ranked else "where none has finished"
         raise SettingsError(
             "search.warm_start takes runs with a finished trial that fits this space at least in part. "
             f"Received: {folder.url}, {what}. Leave it out, or name another run."
@@ -122,6 +126,8 @@ def _add_guess(guesses: list[EarlierTrial], run: EarlierRun, space: Space, setti
     if parameters in there:
         return f"trial {there.index(parameters)} is also {what}"
     guesses.append(EarlierTrial(run.name, run.best.number, parameters))
+    if number >= settings.search.num_trials:
+        return f"{what}, is tried only with more trials (search.num_trials={number + 1})"
     varying = [parameter.name for parameter in space.parameters if not parameter.is_constant]
     other = [name for name in varying if name in parameters and name not in fitting]
     source = "the guess" if other and set(other) <= set(known) else "the guess or chance" if own else "chance"
@@ -161,10 +167,18 @@ def _differing(run: EarlierRun, space: Space, settings: Settings, manifest: Mani
     differing += [f"another data.{name}" for name in _DATA if getattr(then.data, name) != getattr(now.data, name)]
     if run.run.data.get("fingerprint") != manifest.fingerprint:
         differing.append("other images")
-    pretrained = any(FAMILIES[backbone].pretrained for backbone in backbones_of(space))
-    if pretrained and then.weights != now.weights:
-        differing.append("other weights")
+    images = max(1, run.run.images("train"))
+    parts = {epochs_of_pass(images, each.train.epoch_images) for each in (then, now)}
+    differing += ["another train.epoch_images"] if len(parts) > 1 else []
+    if any(FAMILIES[backbone].pretrained for backbone in backbones_of(space)):
+        differing += ["other weights"] if then.weights != now.weights else []
+        differing += ["other views of an image"] if _views(then) != _views(now) else []
     return differing
+
+
+def _views(settings: Settings) -> int | None:
+    """How many fixed draws of an image train a head on features; None where every epoch draws anew."""
+    return None if settings.features == "off" else settings.views
 
 
 def _values(parameters: Mapping[str, Any], defaults: TrainSettings) -> dict[str, Any]:

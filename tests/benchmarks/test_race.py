@@ -1,5 +1,6 @@
 """The race on the wall clock: the peers' task, what each side would have chosen at a moment, and the bounds."""
 
+import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 
 from benchmarks import chosen, race
 from benchmarks.chosen import KEPT, NO_MODEL, RUN, Standing
-from benchmarks.machine import measure_machine
 from benchmarks.measurement import Options
 from benchmarks.peers.race_task import (
     Epoch,
@@ -33,6 +33,7 @@ from search.plan.words import load_settings
 from search.record import FINISHED, RunFolder
 from search.record.log import EventLog
 from search.trial.plateau import learning_rate
+from tests.benchmarks.made_up import MACHINE
 from tests.conftest import make_epoch
 
 
@@ -119,6 +120,10 @@ def test_best_weights_outlast_the_better_ones_that_replace_them(tmp_path: Path) 
     assert chosen.kept_best(tmp_path / KEPT, "0004", 200) is None
 
 
+def test_a_search_that_was_stopped_before_it_began_stands_without_a_model(tmp_path: Path) -> None:
+    assert chosen.standings(tmp_path, True, (1.0, 2.0), load_settings(["space=cnn2"]).data) == [Standing()] * 2
+
+
 def test_our_choice_is_the_searchs_own_among_the_trials_finished_by_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +169,7 @@ def test_ours_after_a_quarter_of_the_time_is_set_beside_each_peer_at_its_end() -
 
     found = {OURS: [seed(0.97, 0.99, 0.96), seed(0.98, 0.99, 0.95)]}
     found |= {peer: [seed(0.90, 0.975, 0.94), seed(NO_MODEL, 0.975, 0.95)] for peer in PEERS}
-    measurement = race.summarize(found, [580.0, 590.0], 10.0)
+    measurement = race.summarize(found, [580.0, 590.0], 10.0, {})
     validation, test = measurement.targets[0], measurement.targets[len(PEERS)]
     assert validation.quantity.values == pytest.approx((-0.5, 0.5))
     assert test.quantity.values == pytest.approx((2.0, 0.0))
@@ -185,11 +190,59 @@ def test_a_lap_that_was_kept_is_not_run_again(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(race, "_results_path", lambda options: path)
     monkeypatch.setattr(race, "draw", lambda found, minutes, path: None)
     monkeypatch.setattr(race, "run_lap", lambda side, *rest: ran.append(side))
-    found = race.measure(Options(None, "none", 1, True), measure_machine())
+    found = race.measure(Options(None, "none", 1, True), MACHINE)
     assert not ran
     ours = {each.name: each.values for each in found.others}
     assert ours["best validation AUC after 1 min, ours"] == (75.0,)
+    assert "its split, 1 seed (the repeats)" in found.setting
     assert ours["our command, with evaluation and page"] == (61.0,)
+
+
+@pytest.fixture
+def raced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Of a race whose laps train nothing, which sides ran in order; Optuna fails."""
+    ran: list[str] = []
+
+    def run_lap(side: str, seed: int, folder: Path, options: Options) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        ran.append(f"{side}, {seed}")
+        if side == "Optuna":
+            race.run_for(["-c", "raise ModuleNotFoundError('no optuna_integration')"], 60, folder / "output.log")
+        (folder / "ended.json").write_text(json.dumps(asdict(race.Lap(side, seed, 0.0, 61.0))))
+
+    monkeypatch.setattr(race, "ROOT", tmp_path)
+    monkeypatch.setattr(race, "_store_name", lambda options: "abc-1min")
+    monkeypatch.setattr(race, "_results_path", lambda options: tmp_path / "race_laps.json")
+    monkeypatch.setattr(race, "_standings", lambda *rest: [Standing(0.9, 0.9, 0.8)] * len(SHARES))
+    monkeypatch.setattr(race, "draw", lambda found, minutes, path: None)
+    monkeypatch.setattr(race, "run_lap", run_lap)
+    return ran
+
+
+def test_a_peer_that_fails_is_said_and_the_race_goes_on_without_it(
+    raced: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = Options(None, "none", 2, True)
+    found = race.measure(options, MACHINE)
+    assert raced == [f"{side}, 0" for side in (OURS, *PEERS)] + [f"{s}, 1" for s in (OURS, *PEERS) if s != "Optuna"]
+    assert "Optuna is left out of this race" in capsys.readouterr().err
+    why = "Optuna failed with seed 0 and is left out: ModuleNotFoundError: no optuna_integration"
+    assert why in found.notes
+    assert not any("Optuna" in target.quantity.name for target in found.targets)
+    assert len(found.targets) == 2 * (len(PEERS) - 1)
+    assert {each.side for each in race.read_results(tmp_path / "race_laps.json")} == {OURS, *PEERS} - {"Optuna"}
+    raced.clear()
+    race.measure(options, MACHINE)
+    assert raced == ["Optuna, 0"]  # the next command tries it again, and only it
+
+
+def test_there_is_no_race_without_our_own_side(raced: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*lap: object) -> None:
+        raise RuntimeError("no images")
+
+    monkeypatch.setattr(race, "run_lap", fail)
+    with pytest.raises(RuntimeError, match="no images"):
+        race.measure(Options(None, "none", 1, True), MACHINE)
 
 
 def test_a_side_is_stopped_when_its_time_is_over(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,9 @@ from search.plan.searcher import build_searcher
 from search.plan.settings import UNLIMITED
 from search.plan.space_file import read_space
 from search.plan.words import load_settings
-from search.record import RunFolder, RunRecord, TrialRecord
+from search.record import EarlierTrial, RunFolder, RunRecord, TrialRecord, WarmStart
 from tests.conftest import make_epoch
+from tests.search.plan.test_warm import CNN
 
 EPOCHS = 8
 WORDS = ["space=plain2", f"search.max_epochs={EPOCHS}", "search.asha.grace_period=1", "search.searcher=random"]
@@ -41,6 +42,7 @@ class Machine:
         words: settings besides `WORDS`.
         seconds: of an epoch of a trial, by its number.
         loss: of an epoch of a trial.
+        warm: what the run took from earlier ones.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class Machine:
         workers: int = 2,
         seconds: Callable[[int], float] = lambda number: 10.0,
         loss: Callable[[int, int], float] = lambda number, epoch: random.Random(number).random() / epoch,
+        warm: WarmStart | None = None,
     ) -> None:
         self.words, self.workers, self.seconds, self.loss = [*WORDS, *words], workers, seconds, loss
-        self.folder = RunFolder(str(folder))
+        self.folder, self.warm = RunFolder(str(folder)), warm
         self.now = 0.0
         self.course: list[tuple[int, int]] = []  # trial and epoch, in order
         self.open()
@@ -63,7 +66,8 @@ class Machine:
         if not self.folder.exists("run.json"):
             config = settings.to_dict()
             self.folder.write_run(RunRecord("one", 0.0, "", "val_loss", ("a", "b"), config, {}, {}))
-        clock, searcher = Clock(lambda: self.now, self.workers), build_searcher(read_space(settings), settings)
+        clock = Clock(lambda: self.now, self.workers)
+        searcher = build_searcher(read_space(settings), settings, self.warm)
         self.state = SearchState(self.folder, searcher, settings, lambda model: ParameterCount(10, 9), clock)
         OPENED.append(self.state)
         self.state.restore()
@@ -259,6 +263,34 @@ def test_a_search_resumed_at_once_decides_as_an_undisturbed_one(tmp_path: Path, 
     assert machines[1].course == machines[0].course
     ends = [[(t.number, t.status, t.reason, t.confirms) for t in machine.trials] for machine in machines]
     assert ends[1] == ends[0]
+
+
+def test_a_search_with_all_of_it_that_is_killed_again_and_again_has_the_records_of_an_undisturbed_one(
+    tmp_path: Path,
+) -> None:
+    """A guess, an earlier run's best and its history, TPE, rungs, confirmations and a time budget."""
+    best = EarlierTrial("earlier", 3, {**CNN, "layers": 6})
+    known = tuple(EarlierTrial("earlier", n, {**CNN, "dropout": 0.1 + n / 50}, 0.9 - n / 50) for n in range(6))
+    words = ("space=cnn2", "search.searcher=tpe", "search.confirm=2", "search.time_budget=600s")
+    warm = WarmStart((best,), known)
+    undisturbed, killed = (Machine(tmp_path / name, *words, workers=1, warm=warm) for name in ("one", "two"))
+    undisturbed.run()
+    for until in (1, 6, 17, 30, 41, 50):
+        killed.run(until)
+        killed.state.note_time()
+        killed.open()
+    killed.run()
+    assert killed.course == undisturbed.course
+    records = [
+        [replace(trial, suggested=0.0, started=0.0, ended=0.0) for trial in machine.trials]  # by this machine's clock
+        for machine in (killed, undisturbed)
+    ]
+    assert records[0] == records[1]
+    assert [trial.parameters["layers"] for trial in killed.trials[:2]] == [5, 6]  # the guess, then the earlier best
+    confirmed = [trial for trial in killed.status(record.FINISHED) if trial.confirms is not None]
+    assert len(confirmed) == 2
+    assert len(killed.trials) > 6  # some by TPE's model, which the history has made ready
+    assert killed.now <= 600
 
 
 def test_a_larger_budget_opens_the_search_again(tmp_path: Path) -> None:

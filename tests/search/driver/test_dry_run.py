@@ -7,7 +7,7 @@ import pytest
 
 from search.driver import dry_run as dry_run_module
 from search.driver import session
-from search.driver.dry_run import budget_lines, dry_run, feature_lines, plan_lines
+from search.driver.dry_run import budget_lines, dry_run, feature_lines, plan_lines, trials_in
 from search.driver.machine import Host
 from search.plan.settings import SettingsError
 from search.plan.space_file import read_space
@@ -22,6 +22,7 @@ from tests.data_pipeline.conftest import SAMPLE
     ("words", "lines"),
     [
         (["space=plain2", "search.num_trials=7"], ("7 trials will run", "smallest model", "train ")),
+        (["space=cnn2", "search.num_trials=4"], ("epochs: about 80 expected under ASHA, of 160",)),
         (["space=plain2", "search.time_budget=5m"], ("as many trials as fit will run", "time budget 5 min: ")),
         (["space=report2"], ("table1/1", "parameters")),
         (
@@ -53,6 +54,14 @@ def test_a_dry_run_says_what_would_be_done(
     printed = " ".join(capsys.readouterr().out.split())
     for line in (*lines, "Dry run: nothing was started."):
         assert line in printed
+
+
+def test_epochs_are_not_added_up_where_the_trials_are_not_known(
+    image_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(["space=plain2", "search.time_budget=5m", f"data.cache={image_cache}"])
+    assert dry_run(settings, read_space(settings)) == 0
+    assert "epochs: " not in capsys.readouterr().out
 
 
 def test_a_dry_run_says_that_images_are_read_from_disk(
@@ -133,8 +142,9 @@ def test_a_dry_run_refuses_repeats_that_cannot_draw_a_split(tmp_path: Path, caps
 def test_a_dry_run_estimates_what_fits_from_the_epochs_of_an_earlier_run_like_it(tmp_path: Path) -> None:
     words = ["space=plain2", "search.max_epochs=4", "search.scheduler=none", f"run.storage={tmp_path}"]
     settings = load_settings([*words, "search.time_budget=10m"])
-    assert budget_lines(load_settings(words), 100) == []
-    (line,) = budget_lines(settings, 100)
+    plain = read_space(settings)
+    assert budget_lines(load_settings(words), plain, 100) == []
+    (line,) = budget_lines(settings, plain, 100)
     assert line == "time budget 10 min: what fits is not known before the first epochs are measured"
     folder = RunFolder(f"{tmp_path}/before")
     data = {"counts": {"train": [20, 30]}}
@@ -145,11 +155,35 @@ def test_a_dry_run_estimates_what_fits_from_the_epochs_of_an_earlier_run_like_it
         metrics = asdict(make_epoch(epoch, 0.5, seconds=5.0, time=5.0 * epoch))
         events.append({"event": "epoch", **about, "metrics": metrics})
     folder.write("".join(to_json(event) + "\n" for event in events).encode(), "log", "1.jsonl")
-    (line,) = budget_lines(settings, 100)  # twice the images: 10 s an epoch
+    (line,) = budget_lines(settings, plain, 100)  # twice the images: 10 s an epoch
     assert "an epoch takes 10 s by those of before; with 1 trial at a time about 58 epochs, for 14 trials" in line
     assert "20 s are kept" in line
-    (line,) = budget_lines(settings, 100, at_a_time=2)
+    (line,) = budget_lines(settings, plain, 100, at_a_time=2)
     assert "with 2 trials at a time about 116 epochs" in line
-    (line,) = budget_lines(load_settings([*words, "search.time_budget=10m", "search.num_trials=3"]), 100)
+    (line,) = budget_lines(load_settings([*words, "search.time_budget=10m", "search.num_trials=3"]), plain, 100)
     assert "for 3 trials" in line
-    assert "too few for a trial" in budget_lines(load_settings([*words, "search.time_budget=55s"]), 100)[0]
+    assert "too few for a trial" in budget_lines(load_settings([*words, "search.time_budget=55s"]), plain, 100)[0]
+    assert "20 s are kept to evaluate" in line  # nothing is confirmed
+    again = load_settings([*words, "search.time_budget=10m", "search.confirm=1"])
+    assert "are kept to confirm and to evaluate" in budget_lines(again, plain, 100)[0]
+    rows = load_settings(["space=report2", *words[1:], "search.time_budget=2h", "space.name=plain2"])
+    listed = read_space(rows)
+    assert f"for {len(listed.rows)} trials" in budget_lines(rows, listed, 100)[0]  # not as many as there is time for
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lasts", "start", "fits"),
+    [
+        (100.0, [10] * 36, 0.0, (10, 100)),
+        (100.0, [10] * 36, 10.0, (5, 50)),  # every trial has to start
+        (999.0, [10] * 36, 0.0, (36, 999)),
+        (10.0, [2, 8, 8], 0.0, (2, 10)),  # published rows train for as long as the report says
+        (9.0, [10], 0.0, (0, 9)),
+        (-5.0, [10], 1.0, (0, 0)),
+    ],
+)
+def test_trials_fit_with_their_starts_and_their_own_epochs(
+    seconds: float, lasts: list[int], start: float, fits: tuple[int, int]
+) -> None:
+    search = load_settings(["space=plain2", "search.scheduler=none"]).search
+    assert trials_in(seconds, lasts, search, 1.0, start) == fits

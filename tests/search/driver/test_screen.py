@@ -164,5 +164,7 @@ def test_the_deadline_shows_with_what_is_left_and_what_the_clock_decides(monkeyp
     state.settings.evaluate.enabled = False
     assert "; the search ends by " in scope_line(state)
     assert ending_line(state) == "The time budget of 30 min ended the search; 20 min are left of it."
+    state.deadline = make_deadline(4.0, 30.0)
+    assert scope_line(state) == "as many trials as fit in 4 s, 30 s of them spent; no time is left"
     state.deadline, state.num_trials = None, 3
     assert (scope_line(state), ending_line(state)) == ("3 trials", "")

@@ -36,6 +36,14 @@ def test_epochs_of_a_search(overrides: list[str], expected: float, most: int) ->
     [
         ([], "epochs: about 34 expected under ASHA, of 160"),
         (["search.scheduler=none"], "epochs: 160 at the most, no early stopping"),
+        (
+            ["search.confirm=3"],
+            "epochs: about 34 expected under ASHA, of 160; up to 30 more confirm the 3 best configurations",
+        ),
+        (
+            ["search.confirm=30", "search.num_trials=2", "search.scheduler=none"],
+            "epochs: 20 at the most, no early stopping; up to 20 more confirm the 2 best configurations",
+        ),
     ],
 )
 def test_a_dry_run_says_how_many_epochs_a_search_takes(overrides: list[str], line: str) -> None:

@@ -65,7 +65,7 @@ def make_run(
 ) -> RunFolder:
     """A run with trials of these parameters, values of its metric and endings."""
     folder, settings = RunFolder(url), load_settings([*words, *EPOCHS])
-    data = {"fingerprint": manifest.fingerprint}
+    data = {"fingerprint": manifest.fingerprint, "images": {"train": 408}}
     metric, config = settings.search.metric, settings.to_dict()
     classes = manifest.classes if settings.data.labels == "two_class" else ("normal", "bacterial", "viral")
     folder.write_run(RunRecord(folder.name, 0.0, "", metric, classes, config, {}, data))
@@ -214,6 +214,10 @@ def test_a_configuration_that_this_search_cannot_try_is_no_history(tmp_path: Pat
         (["space=cnn3"], [], "its values are of classes normal, bacterial, viral"),
         (["data.size=64"], [], "its values are of another data.size"),
         (["data.split.seed=1"], [], "its values are of another data.split"),
+        (["data.interpolation=cubic"], [], "its values are of another data.interpolation"),
+        (["train.epoch_images=200"], [], "its values are of another train.epoch_images"),
+        (["train.epoch_images=5000"], [], ""),  # a pass is an epoch either way
+        (["views=2"], [], ""),  # of frozen backbones, which this space has not
         ([], ["search.searcher=random"], "search.searcher=random has no model"),
     ],
 )
@@ -223,9 +227,31 @@ def test_values_that_cannot_be_compared_are_left_out(
     words = then if any(word.startswith("space=") for word in then) else ["space=cnn2", *then]
     run = make_run(f"{tmp_path}/one", manifest, [(CNN, 0.5, FINISHED)], words)
     warm, lines, _, _ = take(manifest, run.url, *now)
-    assert warm.history == ()
     assert [guess.parameters for guess in warm.guesses] == [CNN]
-    assert lines[0] == f"one gives its best configuration alone; {reason}"
+    assert bool(warm.history) == (not reason)
+    left_out = f"one gives its best configuration alone; {reason}"
+    assert lines[0] == (left_out if reason else "1 of 1 finished trials of one fit this space and count for TPE")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "reason"),
+    [
+        ([], [], ""),
+        (["views=2"], [], "other views of an image"),
+        (["features=off"], [], "other views of an image"),
+        (["features=off", "views=2"], ["features=off"], ""),
+        (["weights=none"], ["weights=imagenet"], "other weights"),
+    ],
+)
+def test_values_of_other_weights_or_views_are_left_out(
+    then: list[str], now: list[str], reason: str, tmp_path: Path, manifest: Manifest
+) -> None:
+    settings = load_settings(["space=transfer2"])
+    parameters = next(iter(searched(read_space(settings), settings, WarmStart(), None)))
+    run = make_run(f"{tmp_path}/heads", manifest, [(parameters, 0.5, FINISHED)], ["space=transfer2", *then])
+    warm, lines, _, _ = take(manifest, run.url, "space=transfer2", *now)
+    assert bool(warm.history) == (not reason)
+    assert reason in lines[0]
 
 
 def test_other_images_have_other_values(one: RunFolder, manifest: Manifest) -> None:
@@ -242,6 +268,9 @@ def test_several_runs_are_taken_in_order_and_each_configuration_once(tmp_path: P
     assert [(guess.run, guess.parameters["layers"]) for guess in warm.guesses] == [("a", 4), ("b", 6)]
     assert [trial.run for trial in warm.history] == ["a", "b", "c"]
     assert lines[-1] == "trial 1 is also the best of c, its trial 0000"
+    short = take(manifest, "a,b", f"run.storage={tmp_path}", "search.num_trials=2")[1]
+    assert short[1] == "trial 1 is the best of a, its trial 0000"
+    assert short[3] == "the best of b, its trial 0000, is tried only with more trials (search.num_trials=3)"
     first = [build_prior(space, settings, warm).configuration(n) for n in range(3)]
     assert [each and each["layers"] for each in first] == [5, 4, 6]
 
@@ -259,6 +288,11 @@ def test_runs_that_give_nothing_are_refused(tmp_path: Path, manifest: Manifest) 
     foreign = make_run(f"{tmp_path}/vgg", manifest, [(vgg, 0.5, FINISHED)], ["space=vgg2"])
     with pytest.raises(SettingsError, match=r"Received: .*/vgg, of vgg16; space cnn2 has cnn\. Leave it out"):
         take(manifest, foreign.url)
+    ones = {"batch_size": 32, "augment": "strong", "label_smoothing": 0.0, "layers": 4, "filters": 12, "growth": 1.5}
+    fixed = [f"space.parameters.{name}={value}" for name, value in {**ones, "dense": [], "dropout": 0.2}.items()]
+    fast = make_run(f"{tmp_path}/fast", manifest, [({**CNN, "learning_rate": 0.5}, 0.5, FINISHED)])
+    with pytest.raises(SettingsError, match=r"/fast, of cnn; no value is one that space cnn2 searches\."):
+        take(manifest, fast.url, *fixed)
     bare = make_run(f"{tmp_path}/bare", manifest, [(CNN, 0.5, STOPPED)])
     with pytest.raises(SettingsError, match=r"/bare, where none has finished\."):
         take(manifest, bare.url)
