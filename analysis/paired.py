@@ -5,13 +5,29 @@ patient of each image, int (N,), and patients are the units; where every image i
 the textbook's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.statistics import Estimate
 from search.record.intervals import Floats, Z, count_patients, patient_sums
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Of tables with several tests: what their p values are worth, and French headings of the columns.
+CORRECTIONS = (
+    "Beside each p it stands corrected for all tests of the table: below 0.05 by Holm's procedure the two differ; FDR "
+    "is the false discovery rate (Benjamini and Hochberg)."
+)
+HEADINGS_FR = {
+    f"{test}_{column}": f"{words} de {name}"
+    for test, name in (("mcnemar", "McNemar"), ("delong", "DeLong"))
+    for column, words in (("p", "p"), ("holm", "p (Holm)"), ("fdr", "FDR"))
+}
 
 # Below this many patients on whom the two differ, chi-square is unreliable and the exact test is used.
 EXACT_BELOW = 25
@@ -199,3 +215,11 @@ def false_discovery_rates(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     if tested.any():
         corrected[tested] = false_discovery_control(p_values[tested])
     return corrected
+
+
+def with_corrections(frame: "pd.DataFrame", tests: Sequence[str]) -> "pd.DataFrame":
+    """The frame with the columns `<test>_holm` and `<test>_fdr`, from the p values in `<test>_p`."""
+    for test in tests:
+        p_values = frame[f"{test}_p"].to_numpy(np.float64)
+        frame[f"{test}_holm"], frame[f"{test}_fdr"] = holm(p_values), false_discovery_rates(p_values)
+    return frame

@@ -179,7 +179,7 @@ def _diverged_evidence(claim: Claim, diverged: "Sequence[pd.Series[bool]]", name
     """
     from scipy.stats import fisher_exact
 
-    p_value = float(fisher_exact([[side.sum(), (~side).sum()] for side in diverged]).pvalue)
+    p_value = float(fisher_exact(np.array([[side.sum(), (~side).sum()] for side in diverged])).pvalue)
     where = int(diverged[1].all())
     verdict = WORSE[claim.relation][where] if p_value < ALPHA else UNDECIDED
     basis = f"{names}: all {len(diverged[where])} trials of the {SIDES[where]} diverged, of the {SIDES[1 - where]} "
