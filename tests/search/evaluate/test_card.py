@@ -41,7 +41,7 @@ def test_a_card_names_members_inputs_outputs_and_scores() -> None:
         "- output: the probability of pneumonia",
         "- not calibrated",
         "- parameters: 2,000",
-        "| test | 263 | 0.5000 | 0.7000 | 0.8125 | 0.3080 | 0.4000 | 0.6000 | 0.5000 |",
+        "| test | 263 | 200 | 0.5000 | 0.7000 | 0.8125 | 0.3080 | 0.4000 | 0.6000 | 0.5000 |",
         "- positive class: pneumonia; sensitivity and average precision are of it",
         "## Trial 0001, seed 9",
         "- layers: `2`",
