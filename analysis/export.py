@@ -42,6 +42,7 @@ _ENGLISH = {
     "p_holm": "p (Holm)",
     "holm": "p (Holm)",
     "false_discovery": "FDR",
+    "fdr": "FDR",
     "ppv": "PPV",
     "npv": "NPV",
     "gib": "GiB",
@@ -97,7 +98,6 @@ _FRENCH = {
         )
     },
     "model": "modèle",
-    "mcnemar_p": "p de McNemar",
     "memory_mb": "mémoire (Mio)",
     "process_hours": "heures de processus",
     "basis": "base",

@@ -5,13 +5,29 @@ patient of each image, int (N,), and patients are the units; where every image i
 the textbook's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.statistics import Estimate
 from search.record.intervals import Floats, Z, count_patients, patient_sums
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Of tables with several tests: what their p values are worth, and French headings of the columns.
+CORRECTIONS = (
+    "Beside each p it stands corrected for all tests of the table: below 0.05 by Holm's procedure the two differ; FDR "
+    "is the false discovery rate (Benjamini and Hochberg)."
+)
+HEADINGS_FR = {
+    f"{test}_{column}": f"{words} de {name}"
+    for test, name in (("mcnemar", "McNemar"), ("delong", "DeLong"))
+    for column, words in (("p", "p"), ("holm", "p (Holm)"), ("fdr", "FDR"))
+}
 
 # Below this many patients on whom the two differ, chi-square is unreliable and the exact test is used.
 EXACT_BELOW = 25
@@ -96,15 +112,15 @@ def delong_auc(positive: ArrayLike, scores: ArrayLike, patients: NDArray[np.inte
     """
     shown = np.asarray(positive, bool)
     areas, covariance = _delong(shown, np.asarray(scores, np.float64)[None], patients)
-    fewest = min(count_patients(patients[shown]), count_patients(patients[~shown]))
-    known = fewest > 1 and 0 < areas[0] < 1
-    return _normal_estimate(areas[0], covariance[0, 0] if known else np.nan, clip=True)
+    return _area(areas[0], covariance[0, 0])
 
 
 def delong_comparison(
     positive: ArrayLike, first: ArrayLike, second: ArrayLike, patients: NDArray[np.integer]
 ) -> AucComparison:
     """Two areas under the ROC curve on the same images, and DeLong's test of their difference.
+
+    With a single patient in a class there is no interval and no p value.
 
     Args:
         positive: bool (N,).
@@ -119,20 +135,25 @@ def delong_comparison(
     areas, covariance = _delong(np.asarray(positive, bool), np.stack([first, second]).astype(np.float64), patients)
     difference = areas[0] - areas[1]
     variance = max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)
-    if variance > 0:
-        p_value = float(2 * norm.sf(abs(difference) / np.sqrt(variance)))
-    else:
+    if variance == 0:
         p_value = 1.0 if difference == 0 else 0.0
+    else:
+        p_value = float(2 * norm.sf(abs(difference) / np.sqrt(variance)))
     return AucComparison(
-        _normal_estimate(areas[0], covariance[0, 0], clip=True),
-        _normal_estimate(areas[1], covariance[1, 1], clip=True),
+        _area(areas[0], covariance[0, 0]),
+        _area(areas[1], covariance[1, 1]),
         _normal_estimate(difference, variance, clip=False),
-        p_value if np.isfinite(difference) else float("nan"),
+        p_value,
     )
 
 
+def _area(area: float, variance: float) -> Estimate:
+    """An area with its interval, which one of 0 or 1 does not have."""
+    return _normal_estimate(area, variance if 0 < area < 1 else np.nan, clip=True)
+
+
 def _delong(positive: NDArray[np.bool_], scores: Floats, patients: NDArray[np.integer]) -> tuple[Floats, Floats]:
-    """Areas (K,) and their covariance (K, K) for scores (K, N)."""
+    """Areas (K,) and their covariance (K, K) for scores (K, N); it is NaN where a class has a single patient."""
     from scipy.stats import rankdata
 
     m, n = int(positive.sum()), int((~positive).sum())
@@ -144,6 +165,8 @@ def _delong(positive: NDArray[np.bool_], scores: Floats, patients: NDArray[np.in
     above[:, positive] = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n
     below[:, ~positive] = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / m
     areas: Floats = above.sum(axis=1) / m
+    if min(count_patients(patients[positive]), count_patients(patients[~positive])) < 2:
+        return areas, np.full((len(scores), len(scores)), np.nan)
     above[:, positive] -= areas[:, None]
     below[:, ~positive] -= areas[:, None]
     of_positives = _sums_of_squares(above, above, patients, count_patients(patients[positive])) / m**2
@@ -153,9 +176,9 @@ def _delong(positive: NDArray[np.bool_], scores: Floats, patients: NDArray[np.in
 
 
 def _sums_of_squares(first: Floats, second: Floats, patients: NDArray[np.integer], count: int) -> Floats:
-    """Products of patients' sums, (K, K), unbiased for `count` patients that have a part in them; 0 for one."""
+    """Products of patients' sums, (K, K), unbiased for `count` patients, two or more, that have a part in them."""
     sums = [np.stack([patient_sums(row, patients) for row in each]) for each in (first, second)]
-    product: Floats = sums[0] @ sums[1].T * (count / (count - 1) if count > 1 else 0.0)
+    product: Floats = sums[0] @ sums[1].T * (count / (count - 1))
     return product
 
 
@@ -192,3 +215,11 @@ def false_discovery_rates(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     if tested.any():
         corrected[tested] = false_discovery_control(p_values[tested])
     return corrected
+
+
+def with_corrections(frame: "pd.DataFrame", tests: Sequence[str]) -> "pd.DataFrame":
+    """The frame with the columns `<test>_holm` and `<test>_fdr`, from the p values in `<test>_p`."""
+    for test in tests:
+        p_values = frame[f"{test}_p"].to_numpy(np.float64)
+        frame[f"{test}_holm"], frame[f"{test}_fdr"] = holm(p_values), false_discovery_rates(p_values)
+    return frame

@@ -62,18 +62,33 @@ def bootstrap_weights(patients: NDArray[np.integer], resamples: int = RESAMPLES,
     """How often each image is drawn in each resample of the patients: float32 (resamples, N).
 
     A patient's images are drawn together. Two trials scored with the same weights are compared image by image (a paired
-    bootstrap).
+    bootstrap). NaN where all images are of one patient: they say nothing of others.
 
     Source: Efron and Tibshirani 1993, 'An Introduction to the Bootstrap', chapters 6 and 13; Davison and Hinkley 1997,
     'Bootstrap Methods and their Application', section 3.8 (clusters).
     """
     names, place = np.unique(patients, return_inverse=True)
     count = len(names)
+    if count == 1:
+        return np.full((resamples, len(place)), np.nan, np.float32)
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, count, (resamples, count))
     drawn += np.arange(resamples)[:, None] * count  # numbers of each resample in a range of its own
     times = np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float32)
     return times[:, place]
+
+
+def vary_apart(weights: NDArray[np.floating], chosen: NDArray[np.bool_]) -> bool:
+    """Whether the chosen images are of two patients or more: those of one are drawn the same number of times.
+
+    A score that needs these images has no interval where they are of one patient.
+
+    Args:
+        weights: float (B, N), of `bootstrap_weights`.
+        chosen: bool (N,).
+    """
+    own = weights[:, chosen]
+    return bool((own != own[:, :1]).any())
 
 
 def percentile_interval(value: float, resampled: ArrayLike) -> Estimate:
@@ -95,9 +110,11 @@ def bootstrap_mean(values: ArrayLike, weights: NDArray[np.floating]) -> Estimate
 def bootstrap_p(values: ArrayLike, weights: NDArray[np.floating], border: float) -> float:
     """The two-sided p value of the mean of one number an image being `border`; at least 2 / (resamples + 1).
 
-    Source: Davison and Hinkley 1997, section 4.4.
+    NaN where all images are of one patient. Source: Davison and Hinkley 1997, section 4.4.
     """
     means = weights @ np.asarray(values, np.float32) / weights.sum(axis=1)
+    if np.isnan(means).any():
+        return float("nan")
     below = min((means <= border).sum(), (means >= border).sum())
     return float(min(2 * (below + 1) / (len(means) + 1), 1.0))
 
@@ -105,7 +122,7 @@ def bootstrap_p(values: ArrayLike, weights: NDArray[np.floating], border: float)
 def bootstrap_balanced_accuracy(
     labels: NDArray[np.integer], correct: ArrayLike, weights: NDArray[np.floating]
 ) -> Estimate:
-    """The mean over classes of the share of right images, over its images."""
+    """The mean over classes of the share of right images, over its images; NaN bounds where one patient is a class."""
     right = np.asarray(correct, np.float32)
     members = (labels[:, None] == np.unique(labels)).astype(np.float32)  # (N, K)
     found = np.concatenate([members * right[:, None], members], axis=1)  # (N, 2 K)
@@ -114,7 +131,8 @@ def bootstrap_balanced_accuracy(
         sums = weights @ found  # (B, 2 K)
         resampled = (sums[:, :classes] / sums[:, classes:]).mean(axis=1)  # (B,)
     recalls = found[:, :classes].sum(axis=0) / found[:, classes:].sum(axis=0)
-    return percentile_interval(float(recalls.mean()), resampled)
+    known = all(vary_apart(weights, own) for own in members.T.astype(bool))
+    return percentile_interval(float(recalls.mean()), resampled if known else [])
 
 
 def bootstrap_auc(
@@ -122,17 +140,37 @@ def bootstrap_auc(
 ) -> Estimate:
     """The area under the ROC curve over its images; with three classes the mean of one-against-the-rest.
 
+    NaN bounds where the images of a class, or all others, are of one patient.
+
     Args:
         labels: int (N,), in [0, K).
         probabilities: float (N, K).
         weights: float (B, N), of `bootstrap_weights`.
     """
-    classes = probabilities.shape[1]
-    ones = np.ones((1, len(labels)), np.float32)
-    places = (1,) if classes == 2 else range(classes)
-    both = np.concatenate([ones, weights])
-    areas = np.mean([weighted_auc(labels == k, probabilities[:, k], both) for k in places], axis=0)
+    areas = _areas(labels, probabilities, weights)
     return percentile_interval(float(areas[0]), areas[1:])
+
+
+def bootstrap_auc_difference(
+    labels: NDArray[np.integer],
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    weights: NDArray[np.floating],
+) -> Estimate:
+    """The difference of two models' areas on the same images, first minus second; as `bootstrap_auc`."""
+    difference = _areas(labels, first, weights) - _areas(labels, second, weights)
+    return percentile_interval(float(difference[0]), difference[1:])
+
+
+def _areas(labels: NDArray[np.integer], probabilities: NDArray[np.floating], weights: NDArray[np.floating]) -> Floats:
+    """Areas of the images as they are and of each resample, float64 (1 + B,), of `bootstrap_auc`."""
+    classes = probabilities.shape[1]
+    places = (1,) if classes == 2 else range(classes)
+    both = np.concatenate([np.ones((1, len(labels)), np.float32), weights])
+    areas: Floats = np.mean([weighted_auc(labels == k, probabilities[:, k], both) for k in places], axis=0)
+    if not all(vary_apart(weights, side) for k in places for side in (labels == k, labels != k)):
+        areas[1:] = np.nan
+    return areas
 
 
 def weighted_auc(positive: NDArray[np.bool_], scores: NDArray[np.floating], weights: NDArray[np.floating]) -> Floats:

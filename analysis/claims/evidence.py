@@ -8,6 +8,9 @@ A verdict rests on the first of these that the runs hold:
    so;
 3. trials of a search, where the claim says which: the difference of two groups by validation (Welch's interval).
 
+Where all trials of one side diverged and some of the other did not, there is no effect to estimate: Fisher's exact test
+of how many diverged decides.
+
 Only runs with the report's classes bear on a claim, all on one set of images: the largest, where runs were made on
 several.
 """
@@ -22,7 +25,7 @@ import pandas as pd
 from analysis import statistics
 from analysis.claims.claims import GAP, SWING, Claim, SearchGroups
 from analysis.claims.published import published_counts
-from analysis.claims.rules import BORDERS, FAILS, HOLDS, UNDECIDED, WORSE, gain, judge
+from analysis.claims.rules import ALPHA, BORDERS, FAILS, HOLDS, UNDECIDED, WORSE, gain, judge
 from analysis.frames import all_trials, scored_images
 from analysis.load import Run, run_labels
 from analysis.statistics import Estimate
@@ -116,8 +119,9 @@ def _weakest(claim: Claim, each: Sequence[Evidence]) -> Evidence:
     bearing = [evidence for evidence, found in zip(each, verdicts, strict=True) if found == verdict]
     weakest = min(bearing, key=lambda evidence: np.nan_to_num(evidence.estimate.value, nan=np.inf))
     basis = f"the weakest of {len(each)} pairs; {weakest.basis}"
-    # All pairs must show it, or one of them refutes it: for either the largest p value among those that bear counts.
-    p_value = float(np.max([evidence.p_value for evidence in bearing]))
+    p_values = [evidence.p_value for evidence in bearing]
+    # All pairs must show it, so that the largest p value counts; but any of them may refute it, also by chance.
+    p_value = float(min(len(each) * np.min(p_values), 1.0) if verdict == FAILS else np.max(p_values))
     return replace(weakest, basis=basis, verdict=verdict, p_value=p_value)
 
 
@@ -145,9 +149,7 @@ def _paired_evidence(
     sides = [tuple(trials[trials["row"] == row] for row in pair) for pair in pairs]
     diverged = [pd.concat([pair[side]["status"] == DIVERGED for pair in sides]) for side in (0, 1)]
     if diverged[0].all() != diverged[1].all():
-        where = int(diverged[1].all())
-        basis = f"{names}: all trials of the {SIDES[where]} diverged"
-        return Evidence(NOTHING.estimate, basis, len(trials), WORSE[claim.relation][where])
+        return _diverged_evidence(claim, diverged, names, len(trials))
     scored = [tuple(side[side[claim.metric].notna()] for side in pair) for pair in sides]
     if any(len(side) == 0 for pair in scored for side in pair):
         return Evidence(NOTHING.estimate, f"{names}: not evaluated on the test set", len(trials), UNDECIDED)
@@ -168,6 +170,21 @@ def _paired_evidence(
             against = verdict == WORSE[claim.relation][where]
             found = replace(found, basis=basis, verdict=verdict if against else UNDECIDED)
     return found
+
+
+def _diverged_evidence(claim: Claim, diverged: "Sequence[pd.Series[bool]]", names: str, count: int) -> Evidence:
+    """The evidence of trials of which all of one side diverged, and not all of the other.
+
+    Source: Fisher 1922, 'On the interpretation of chi-square from contingency tables'.
+    """
+    from scipy.stats import fisher_exact
+
+    p_value = float(fisher_exact(np.array([[side.sum(), (~side).sum()] for side in diverged])).pvalue)
+    where = int(diverged[1].all())
+    verdict = WORSE[claim.relation][where] if p_value < ALPHA else UNDECIDED
+    basis = f"{names}: all {len(diverged[where])} trials of the {SIDES[where]} diverged, of the {SIDES[1 - where]} "
+    basis += f"{diverged[1 - where].sum()} of {len(diverged[1 - where])}; Fisher's exact test"
+    return Evidence(NOTHING.estimate, basis, count, verdict, p_value)
 
 
 def _seed_effects(pairs: Sequence[tuple[pd.DataFrame, ...]], metric: str) -> "pd.Series[float]":

@@ -10,6 +10,7 @@ from analysis.statistics import Estimate
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 # "Does not help" and "as good as" allow a difference of this much.
 ACCURACY_MARGIN = 0.01
+ALPHA = 0.05  # the chance of one or more claims decided wrongly
 # The effect that a claim's verdict turns at.
 BORDERS = {BETTER: 0.0, NO_BETTER: ACCURACY_MARGIN, NO_WORSE: -ACCURACY_MARGIN}
 # The verdict that diverged trials of the first row speak for, and that of the second row.

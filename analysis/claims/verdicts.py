@@ -16,11 +16,10 @@ from analysis import paired
 from analysis.claims.claims import CLAIMS, GAP, SWING, Claim
 from analysis.claims.evidence import NOTHING, bearing_runs, replay_evidence, search_evidence
 from analysis.claims.published import published_rows
-from analysis.claims.rules import ACCURACY_MARGIN, UNDECIDED, gain, judge
+from analysis.claims.rules import ACCURACY_MARGIN, ALPHA, UNDECIDED, gain, judge
 from analysis.load import Run
 from analysis.table import Table
 
-ALPHA = 0.05  # the chance of one or more claims decided wrongly
 MEASURES = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss, lower is better",
@@ -75,7 +74,7 @@ def judge_claims(runs: Sequence[Run]) -> list[Verdict]:
 def _corrected(verdict: Verdict, p_holm: float, false_discovery: float) -> Verdict:
     """A verdict among others: undecided where its p value is not low enough for so many."""
     known = replace(verdict, p_holm=p_holm, false_discovery=false_discovery)
-    if verdict.verdict == UNDECIDED or not p_holm >= ALPHA:
+    if verdict.verdict == UNDECIDED or p_holm < ALPHA:
         return known
     basis = f"{verdict.basis}; alone it {verdict.verdict}, but not among so many claims (Holm)"
     return replace(known, verdict=UNDECIDED, basis=basis)

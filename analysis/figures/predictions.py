@@ -18,6 +18,7 @@ from analysis.statistics import (
     expected_calibration_error,
     predicted_event,
     reliability,
+    vary_apart,
 )
 
 if TYPE_CHECKING:
@@ -141,8 +142,8 @@ class Band:
 
     Attributes:
         name: the class that counts as positive.
-        middle, low, high: float64 (101,), the curve and the 2.5 and 97.5 % quantiles.
-        area, area_low, area_high: the area under it, with its interval.
+        middle, low, high: float64 (101,), the curve and the 2.5 and 97.5 % quantiles, NaN with one patient in a class.
+        area, area_low, area_high: the area under it, with its interval; NaN as there.
         base: the area of a random guess: 0.5 for ROC, the share of positives for precision-recall.
     """
 
@@ -186,8 +187,12 @@ def _bands(predictions: "pd.DataFrame", classes: Sequence[str], seed: int, kind:
         if positive.all() or not positive.any() or not np.isfinite(scores).all():
             continue
         curves, areas = _curves(positive, scores, weights, kind)
-        low, high = np.nanquantile(curves[1:], (0.025, 0.975), axis=0)
-        area_low, area_high = np.nanquantile(areas[1:], (0.025, 0.975))
+        if vary_apart(resampled, positive) and vary_apart(resampled, ~positive):
+            low, high = np.nanquantile(curves[1:], (0.025, 0.975), axis=0)
+            area_low, area_high = np.nanquantile(areas[1:], (0.025, 0.975))
+        else:  # a class of one patient says nothing of others
+            low = high = np.full(len(GRID), np.nan)
+            area_low = area_high = np.nan
         base = 0.5 if kind == "roc" else float(positive.mean())
         bands.append(Band(classes[k], curves[0], low, high, float(areas[0]), float(area_low), float(area_high), base))
     return bands
@@ -268,10 +273,16 @@ def _draw_bands(bands: Sequence[Band]) -> "go.Figure":
             y=band.middle,
             mode="lines",
             line={"color": color, "width": 2},
-            name=f"{style.plain(band.name)}: {band.area:.3f} [{band.area_low:.3f}, {band.area_high:.3f}]",
+            name=f"{style.plain(band.name)}: {_area_words(band)}",
             hovertemplate="%{x:.2f}, %{y:.3f}<extra></extra>",
         )
     return drawn
+
+
+def _area_words(band: Band) -> str:
+    """The area under a curve with its interval where there is one."""
+    between = "" if np.isnan(band.area_low) else f" [{band.area_low:.3f}, {band.area_high:.3f}]"
+    return f"{band.area:.3f}{between}"
 
 
 def calibration(predictions: "pd.DataFrame", classes: Sequence[str]) -> Reliability | None:

@@ -23,14 +23,12 @@ def comparison(run: Run, trials: Sequence[int] | None = None) -> pd.DataFrame:
 
     Differences are first minus second, with patients as the units. Accuracy has a paired bootstrap interval and
     McNemar's test, AUC (two classes) DeLong's interval and test. `..._holm` are the p values corrected for the number
-    of pairs by Holm's procedure: below 0.05 the two differ.
+    of pairs by Holm's procedure: below 0.05 the two differ. `..._fdr` are the false discovery rates.
     """
     chosen = _best_scored(run)[: COMPARED + 1] if trials is None else list(trials)
     lines = [_compare(run, chosen[0], other) for other in chosen[1:]]
     frame = pd.DataFrame([line for line in lines if line], columns=[*_COMPARISON])
-    for test in ("mcnemar", "delong"):
-        frame[f"{test}_holm"] = paired.holm(frame[f"{test}_p"].to_numpy(np.float64))
-    return frame
+    return paired.with_corrections(frame, ("mcnemar", "delong"))
 
 
 _COMPARISON = (
@@ -45,11 +43,13 @@ _COMPARISON = (
     "only_second_right",
     "mcnemar_p",
     "mcnemar_holm",
+    "mcnemar_fdr",
     "auc_difference",
     "auc_difference_low",
     "auc_difference_high",
     "delong_p",
     "delong_holm",
+    "delong_fdr",
 )
 
 
@@ -69,12 +69,12 @@ def _compare(run: Run, first: int, second: int) -> dict[str, Any]:
     test = paired.mcnemar(a.right, b.right, patients)
     values: list[Any] = [first, second, len(a), count_patients(patients)]
     values += [accuracy.value, accuracy.low, accuracy.high]
-    values += [test.only_first, test.only_second, test.p_value, np.nan]
+    values += [test.only_first, test.only_second, test.p_value, np.nan, np.nan]
     if len(run.classes) == 2:
         auc = paired.delong_comparison(a.labels == 1, a.probabilities[:, 1], b.probabilities[:, 1], patients)
-        values += [auc.difference.value, auc.difference.low, auc.difference.high, auc.p_value, np.nan]
+        values += [auc.difference.value, auc.difference.low, auc.difference.high, auc.p_value, np.nan, np.nan]
     else:
-        values += [np.nan] * 5
+        values += [np.nan] * 6
     return dict(zip(_COMPARISON, values, strict=True))
 
 
@@ -145,13 +145,11 @@ TABLES = (
             "second": "second",
             "only_first_right": "premier seul juste",
             "only_second_right": "second seul juste",
-            "mcnemar_holm": "p de McNemar (Holm)",
-            "delong_p": "p de DeLong",
-            "delong_holm": "p de DeLong (Holm)",
+            **paired.HEADINGS_FR,
         },
         section="trials",
         caption="Differences are the first minus the second, on the same images, with patients as the units; p of "
-        "McNemar's and DeLong's tests, then corrected for the number of pairs (Holm): below 0.05 the two differ.",
+        f"McNemar's and DeLong's tests. {paired.CORRECTIONS}",
         nothing="Fewer than two trials were scored on test images.",
         of_classes=True,
     ),

@@ -79,8 +79,9 @@ TABLES = (
         effects_table,
         headings_fr={"against": "contre", "pairs": "paires"},
         section="space",
-        caption="Means over pairs of finished trials that differ in nothing else, in brackets Student's 95 % "
-        "intervals.",
+        caption="Means over pairs of finished trials that differ in nothing else, in brackets Student's 95 % intervals "
+        "over the pairs. All are scored on the same images: what other patients would give is not in them, and they "
+        "are not corrected for the number of comparisons.",
         nothing="No two finished trials differ in one hyperparameter only; a grid has such pairs.",
         closed=True,
     ),

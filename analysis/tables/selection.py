@@ -23,7 +23,11 @@ SCORES = (  # those first that mean something where classes are of unequal size
 )
 _OF_RECORDS = ("average_precision", "sensitivity", "specificity")
 MODEL_COLUMNS = ("dataset", "images", "patients", *SCORES, *_OF_RECORDS)
-COLUMNS = ("selection", "trials", "dataset", "images", "patients", *SCORES, "mcnemar_p")
+DIFFERENCES = tuple(
+    f"{score}_difference{end}" for score in ("accuracy", "auc", "loss") for end in ("", "_low", "_high")
+)
+TESTS = ("mcnemar_p", "mcnemar_holm", "mcnemar_fdr")
+COLUMNS = ("selection", "trials", "dataset", "images", "patients", *SCORES, *DIFFERENCES, *TESTS)
 
 
 def winner_table(run: Run) -> pd.DataFrame:
@@ -79,8 +83,10 @@ def selection_table(run: Run) -> pd.DataFrame:
 
     The steps: the best single trial by validation accuracy, by the loss and by the run's metric, the mean of several,
     and its calibration. Every step chooses among the same finished trials by validation alone; all were scored once,
-    after the search. `mcnemar_p` compares a step's mistakes with those of the step before it. A trial's weights are
-    those of its best epoch by the run's metric at every step.
+    after the search. `..._difference` is a step less the step before it on the same images, with a paired bootstrap
+    over patients. `mcnemar_p` compares the mistakes of both; `mcnemar_holm` is corrected for all tests of the table,
+    and below 0.05 the two differ; `mcnemar_fdr` is the false discovery rate. A trial's weights are those of its best
+    epoch by the run's metric at every step.
 
     Returns:
         A row a set of images and step, the sets one after the other; fractions in [0, 1], intervals of 95 % with
@@ -91,17 +97,30 @@ def selection_table(run: Run) -> pd.DataFrame:
     datasets = dict.fromkeys(str(name) for step in steps for name in step.predictions["dataset"].unique())
     lines = []
     for dataset in [name for name in datasets if name not in (VALIDATION, SHIFTED)]:
-        before: NDArray[np.bool_] | None = None
+        before: ScoredImages | None = None
         weights = statistics.bootstrap_weights(images_of(steps[0].predictions, dataset, run.classes).patients)
         for step in steps:
             images = images_of(step.predictions, dataset, run.classes)
             line = {"selection": step.name, "trials": step.trials, "dataset": dataset, "images": len(images)}
             line |= _scores(images, weights)
             if before is not None:
-                line["mcnemar_p"] = paired.mcnemar(images.right, before, images.patients).p_value
+                line |= _against(images, before, weights)
             lines.append(line)
-            before = images.right
-    return pd.DataFrame(lines, columns=[*COLUMNS])
+            before = images
+    return paired.with_corrections(pd.DataFrame(lines, columns=[*COLUMNS]), ("mcnemar",))
+
+
+def _against(step: ScoredImages, before: ScoredImages, weights: NDArray[np.float32]) -> dict[str, Any]:
+    """The columns of a step's differences from the step before it, on the same images."""
+    losses = [statistics.image_losses(each.labels, each.probabilities) for each in (step, before)]
+    differences = (
+        statistics.bootstrap_mean(step.right.astype(float) - before.right, weights),
+        statistics.bootstrap_auc_difference(step.labels, step.probabilities, before.probabilities, weights),
+        statistics.bootstrap_mean(losses[0] - losses[1], weights),
+    )
+    numbers = [number for each in differences for number in (each.value, each.low, each.high)]
+    test = paired.mcnemar(step.right, before.right, step.patients)
+    return dict(zip(DIFFERENCES, numbers, strict=True)) | {"mcnemar_p": test.p_value}
 
 
 def _steps(run: Run) -> list[Step]:
@@ -159,11 +178,11 @@ TABLES = (
         "What each step of the choice gives, on images it did not see",
         "Apport de chaque étape du choix, sur des images non vues",
         selection_table,
-        headings_fr={"selection": "choix"},
+        headings_fr={"selection": "choix", **paired.HEADINGS_FR},
         section="winner",
         caption="The same finished trials, chosen by less: from the best by validation accuracy to the exported model. "
-        "Every step chooses by validation alone; p of McNemar's test compares a step's mistakes with those of the step "
-        "before it, on the same images.",
+        "Every step chooses by validation alone. Differences are a step less the step before it, on the same images, "
+        f"with patients as the units; p is of McNemar's test. {paired.CORRECTIONS}",
         nothing=NOT_SCORED,
         texts=("selection",),
         of_classes=True,

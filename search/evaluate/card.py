@@ -171,16 +171,17 @@ def _finding_calibration_lines(run: RunRecord, winner: Winner) -> list[str]:
 
 def _score_lines(winner: Winner) -> list[str]:
     rows = [
-        f"| {e.dataset} | {e.images} | {e.balanced_accuracy:.4f} | {_cell(e.auc)} | {_cell(e.average_precision)} | "
+        f"| {e.dataset} | {e.images} | {e.patients or ''} | {e.balanced_accuracy:.4f} | {_cell(e.auc)} | "
+        f"{_cell(e.average_precision)} | "
         f"{_accuracy(e)} | {_cell(e.sensitivity)} | {_cell(e.specificity)} | {e.loss:.4f} |"
         for e in winner.evaluations
     ]
     return [
         "Accuracies have 95 % intervals over patients.",
         "",
-        "| images of | number | balanced accuracy | AUC | average precision | accuracy | sensitivity | specificity "
-        "| loss |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| images of | number | patients | balanced accuracy | AUC | average precision | accuracy | sensitivity "
+        "| specificity | loss |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *rows,
         "",
     ]
@@ -296,8 +297,8 @@ def _decision_lines(winner: Winner) -> list[str]:
         for each in winner.decisions
     ]
     return [
-        f"Decisions at the operating point, {winner.operating_point.words}, with 95 % intervals; PPV and NPV, the "
-        "shares of positive and of negative decisions that are right, change with the prevalence:",
+        f"Decisions at the operating point, {winner.operating_point.words}, with 95 % intervals over patients; PPV and "
+        "NPV, the shares of positive and of negative decisions that are right, change with the prevalence:",
         "",
         f"| images of | number | prevalence | {' | '.join(_RATE_NAMES)} |",
         "|---|---|---|---|---|---|---|",

@@ -78,6 +78,29 @@ def test_delong_has_no_interval_where_it_cannot_estimate_the_variance(positive, 
     assert 0 <= ten.low < ten.value < ten.high <= 1
 
 
+def test_delong_does_not_compare_on_a_class_of_one_patient():
+    labels, probabilities = drawn_trial(3, count=60)
+    positive, other = labels == 1, np.roll(probabilities[:, 1], 1)
+    for patients in (np.zeros(60, int), np.where(positive, 100, np.arange(60)), np.where(positive, np.arange(60), 100)):
+        found = paired.delong_comparison(positive, probabilities[:, 1], other, patients)
+        assert np.isfinite(found.difference.value)
+        assert np.isnan([found.difference.low, found.difference.high, found.first.low, found.p_value]).all()
+
+
+def test_delong_agrees_with_resampled_patients_of_both_classes():
+    rng = np.random.default_rng(4)
+    patients = np.repeat(np.arange(80), rng.integers(1, 6, 80))
+    labels = (rng.random(len(patients)) < rng.beta(0.7, 0.7, 80)[patients]).astype(int)  # most patients have both
+    shared = rng.normal(0, 0.7, 80)[patients]
+    scores = labels + shared + rng.normal(0, 0.7, (2, len(patients)))
+    found = paired.delong_comparison(labels == 1, *scores, patients)
+    names, drawn = [np.flatnonzero(patients == each) for each in range(80)], []
+    for _ in range(1500):
+        rows = np.concatenate([names[each] for each in rng.integers(0, 80, 80)])
+        drawn.append(roc_auc_score(labels[rows], scores[0][rows]) - roc_auc_score(labels[rows], scores[1][rows]))
+    assert (found.difference.high - found.difference.low) / (2 * Z) == pytest.approx(np.std(drawn), rel=0.12)
+
+
 def test_delong_of_a_classifier_with_itself_finds_no_difference():
     labels, probabilities = drawn_trial(1)
     found = paired.delong_comparison(labels == 1, probabilities[:, 1], probabilities[:, 1], np.arange(200))

@@ -98,6 +98,35 @@ def test_resampled_auc_is_scikit_learns_on_the_resampled_images(classes):
     assert whole.low < whole.value < whole.high
 
 
+def test_one_patient_says_nothing_of_others():
+    labels, probabilities = drawn_trial(6, count=40)
+    right, weights = labels == probabilities.argmax(axis=1), ours.bootstrap_weights(np.zeros(40, int))
+    assert np.isnan(ours.bootstrap_p(right, weights, 0.0))
+    for found in (
+        ours.bootstrap_mean(right, weights),
+        ours.bootstrap_balanced_accuracy(labels, right, weights),
+        ours.bootstrap_auc(labels, probabilities, weights),
+    ):
+        assert 0.5 < found.value < 1
+        assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_class_of_one_patient_has_no_interval_and_one_of_two_has(classes):
+    labels, probabilities = drawn_trial(7, count=60, classes=classes)
+    right = labels == probabilities.argmax(axis=1)
+    patients = np.where(labels == 1, 100, np.arange(60))
+    for known in (False, True):
+        weights = ours.bootstrap_weights(patients, 200)
+        for found in (
+            ours.bootstrap_balanced_accuracy(labels, right, weights),
+            ours.bootstrap_auc(labels, probabilities, weights),
+        ):
+            assert np.isfinite([found.low, found.high]).all() == known
+        assert ours.vary_apart(weights, labels == 1) == known
+        patients[np.flatnonzero(labels == 1)[0]] = 101
+
+
 def test_bootstrap_interval_of_a_mean_is_that_of_scipy():
     right = np.random.default_rng(0).random(300) < 0.8
     found = ours.bootstrap_mean(right, ours.bootstrap_weights(np.arange(300), resamples=9000, seed=1))

@@ -84,13 +84,29 @@ def test_too_few_images_or_no_test_scores_are_undecided(tmp_path):
     assert (verdict.verdict, "not evaluated" in verdict.basis) == (UNDECIDED, True)
 
 
-def test_a_row_that_diverges_every_time_has_failed(tmp_path):
-    trials = [*replays("table1/2", [0.1]), {"row": "table1/1", "status": "diverged"}]
-    verdict = judge_claim(BY_ID["learning_rate_too_high"], [write_run(tmp_path / "run", trials)])
-    assert verdict.verdict == HOLDS
-    assert "diverged" in verdict.basis
-    swapped = [*replays("table1/1", [0.1]), {"row": "table1/2", "status": "diverged"}]
-    assert judge_claim(BY_ID["learning_rate_too_high"], [write_run(tmp_path / "b", swapped)]).verdict == FAILS
+@pytest.mark.parametrize(("seeds", "p_value"), [(1, 1.0), (3, 0.1), (5, 2 / 252)])
+def test_a_row_that_diverges_with_enough_seeds_has_failed(tmp_path, seeds, p_value):
+    claim = BY_ID["learning_rate_too_high"]  # table1/2 is better than table1/1
+    kept, lost = [0.1] * seeds, [{"status": "diverged", "seed": seed} for seed in range(seeds)]
+    for name, good, bad, expected in (("a", "table1/2", "table1/1", HOLDS), ("b", "table1/1", "table1/2", FAILS)):
+        run = write_run(tmp_path / name, [*replays(good, kept), *({"row": bad} | each for each in lost)])
+        verdict = judge_claim(claim, [run])
+        assert verdict.verdict == (expected if seeds == 5 else UNDECIDED)
+        assert verdict.p_value == pytest.approx(p_value)
+        assert f"all {seeds} trials of the {'second' if name == 'a' else 'first'} diverged" in verdict.basis
+        assert "Fisher" in verdict.basis
+
+
+def test_a_claim_on_every_pair_is_refuted_by_chance_more_often_than_one_on_a_single_pair(tmp_path):
+    # Model 6 is behind two of seven models: the smaller p value, times seven.
+    wrong = dict.fromkeys(range(1, 9), 0.4) | {1: 0.2, 2: 0.3}
+    trials = [trial for row, share in wrong.items() for trial in replays(f"table2/{row}", [share])]
+    run = write_run(tmp_path / "run", trials, classes=("normal", "bacterial", "viral"))
+    best = BY_ID["batch_norm_with_augmentation_is_best"]
+    alone = judge_claim(replace(best, pairs=(("table2/6", "table2/1"),)), [run])
+    together = judge_claim(best, [run])
+    assert alone.verdict == together.verdict == FAILS
+    assert together.p_value == pytest.approx(7 * alone.p_value)
 
 
 def test_rows_that_diverge_now_and_then_are_never_favoured(tmp_path):

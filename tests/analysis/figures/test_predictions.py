@@ -33,6 +33,14 @@ def test_one_class_has_no_curve():
     assert figures.roc_bands(predictions([], np.zeros(0)), ("no", "yes")) == []
 
 
+def test_a_class_of_one_patient_has_a_curve_without_a_band():
+    table = predictions([1, 1, 0, 0, 0], [0.4, 0.9, 0.1, 0.5, 0.3]).assign(patient=[0, 0, 1, 2, 3])
+    (roc,) = figures.roc_bands(table, ("no", "yes"))
+    assert roc.area == pytest.approx(5 / 6)
+    assert np.isnan([roc.area_low, roc.area_high, *roc.low, *roc.high]).all()
+    assert [trace.name for trace in figures.draw_roc([roc]).data if trace.name] == ["yes: 0.833"]
+
+
 def test_a_confusion_matrix_has_the_shares_of_its_rows():
     found = figures.confusion([[3, 1], [0, 0]], ("a", "b"))
     assert found.shares[0].tolist() == [0.75, 0.25]

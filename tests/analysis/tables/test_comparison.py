@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 import analysis
+from analysis.tables.comparison import comparison
 from search.record import to_json
 from tests.analysis.hand_made import TWO_WRONG, trial_events, write_run
 
@@ -15,6 +17,15 @@ def test_comparison_of_two_trials_by_hand(run):
     assert (line["only_first_right"], line["only_second_right"]) == (0, 2)
     assert line["mcnemar_p"] == pytest.approx(0.5)
     assert line["auc_difference"] == pytest.approx(-1 / 24)
+
+
+def test_the_tests_of_all_pairs_are_corrected_together(averaged):
+    table = comparison(averaged)
+    assert len(table) > 2
+    for test in ("mcnemar", "delong"):
+        p_values, holm, rate = (table[f"{test}_{end}"].to_numpy() for end in ("p", "holm", "fdr"))
+        assert holm == pytest.approx(multipletests(p_values, method="holm")[1])
+        assert rate == pytest.approx(multipletests(p_values, method="fdr_bh")[1])
 
 
 def test_evaluations_of_a_replay_say_of_which_row(run, tmp_path):

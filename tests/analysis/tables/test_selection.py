@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analysis import paired
 from analysis.load import load
 from analysis.page.render import report_html
 from analysis.scored import finished_by_metric, scored_winner
@@ -26,6 +27,21 @@ def test_the_steps_lead_from_one_trial_to_the_exported_model(averaged):
     assert test.iloc[-1][["accuracy", "balanced_accuracy", "auc", "loss"]].to_list() == pytest.approx(
         [winner.accuracy, winner.balanced_accuracy, winner.auc, winner.loss], abs=1e-6
     )
+
+
+def test_a_step_stands_beside_the_one_before_it_with_paired_differences_and_corrected_tests(averaged):
+    table = selection_table(averaged)
+    assert len(table) > 2
+    for score in ("accuracy", "auc", "loss"):
+        found = table[[f"{score}_difference{end}" for end in ("_low", "", "_high")]].to_numpy()
+        assert np.isnan(found[0]).all()
+        assert found[1:, 1] == pytest.approx(np.diff(table[score]), abs=1e-6)
+        assert (np.diff(found[1:]) >= 0).all()
+    # A slope above 0 leaves the order of two classes as it is.
+    assert table.iloc[-1][["auc_difference_low", "auc_difference_high"]].abs().max() < 1e-6
+    p_values = table["mcnemar_p"].to_numpy()
+    assert table["mcnemar_holm"].to_numpy() == pytest.approx(paired.holm(p_values), nan_ok=True)
+    assert table["mcnemar_fdr"].to_numpy() == pytest.approx(paired.false_discovery_rates(p_values), nan_ok=True)
 
 
 def test_a_step_chooses_by_its_own_score_among_the_finished_trials(averaged):

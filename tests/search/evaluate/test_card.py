@@ -33,7 +33,7 @@ def test_accuracies_have_their_intervals() -> None:
 
 def test_a_card_names_members_inputs_outputs_and_scores() -> None:
     members = [TrialRecord(number, {"layers": number}, seed=9, max_epochs=1, parameter_count=1000) for number in (2, 1)]
-    entry = replace(ENTRY, average_precision=0.8125)
+    entry = replace(SURE, average_precision=0.8125)
     card = winner_card(RUN, members, Winner((2, 1), "", 1.0, (0.0, 0.0), (entry,))).splitlines()
     assert card[0] == "# Winner of one: the mean of trials 0002, 0001"
     for line in (
@@ -41,7 +41,7 @@ def test_a_card_names_members_inputs_outputs_and_scores() -> None:
         "- output: the probability of pneumonia",
         "- not calibrated",
         "- parameters: 2,000",
-        "| test | 263 | 0.5000 | 0.7000 | 0.8125 | 0.3080 | 0.4000 | 0.6000 | 0.5000 |",
+        "| test | 263 | 200 | 0.5000 | 0.7000 | 0.8125 | 0.3080 (0.2550 to 0.3660) | 0.4000 | 0.6000 | 0.5000 |",
         "- positive class: pneumonia; sensitivity and average precision are of it",
         "## Trial 0001, seed 9",
         "- layers: `2`",
