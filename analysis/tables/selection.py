@@ -26,8 +26,14 @@ MODEL_COLUMNS = ("dataset", "images", "patients", *SCORES, *_OF_RECORDS)
 DIFFERENCES = tuple(
     f"{score}_difference{end}" for score in ("accuracy", "auc", "loss") for end in ("", "_low", "_high")
 )
-TESTS = ("mcnemar_p", "mcnemar_holm", "mcnemar_fdr")
-COLUMNS = ("selection", "trials", "dataset", "images", "patients", *SCORES, *DIFFERENCES, *TESTS)
+COLUMNS = (  # a page shows the first ones without scrolling: a step's gain stands beside its score
+    *("selection", "trials", "dataset"),
+    *(f"{each}{end}" for each in ("accuracy", "accuracy_difference") for end in ("", "_low", "_high")),
+    *(f"{each}{end}" for each in ("auc", "auc_difference") for end in ("", "_low", "_high")),
+    *("loss", "loss_difference", "loss_difference_low", "loss_difference_high"),
+    *("mcnemar_holm", "balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high"),
+    *("mcnemar_p", "mcnemar_fdr", "images", "patients"),
+)
 
 
 def winner_table(run: Run) -> pd.DataFrame:
