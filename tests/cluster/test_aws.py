@@ -191,8 +191,10 @@ def test_spot_workers_come_for_the_trials_that_wait_and_go_afterwards(lab: Lab, 
     code = job.wait()
     told = (lab.folder / "job.log").read_text() + lab.ssh(HEAD, "tail -n 300 /tmp/ray/session_latest/logs/monitor.log")
     assert code == 0, told
-    # Two trials at a time on a GPU each: two workers were asked for, though eight were allowed, and all of them spot.
-    assert most == 2, told
+    # Two trials at a time on a GPU each: two workers, though eight were allowed, and all of them spot. Ray may start a
+    # third: where it looks while a place is being made on a worker that has just joined, it sees the place taken and
+    # the trial waiting still. The third ends like the others.
+    assert 2 <= most <= 3, told
     workers = [each for each in instances(lab) if each.kind != "head"]
     assert {(each.kind, each.lifecycle) for each in workers} == {("gpu_spot", "spot")}
     trials = RunFolder(f"{lab.folder}/fetched/spot").read_trials().values()
