@@ -41,7 +41,7 @@ from search.plan.words import (
     value_of,
     without,
 )
-from search.record import RunFolder, Storage, error_words
+from search.record import FINISHED, RunFolder, Storage, error_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -188,7 +188,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None, earlier
 
 
 def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock | None) -> int:
-    """Trials, evaluation, views and summary of a run whose folder is there; returns the exit code."""
+    """Trials, evaluation, views and summary of a run whose folder is there; returns the exit code: 1 if none finished."""
     from search.driver.screen import SearchView, ending_line, scope_line
     from search.driver.tune import SearchInterruptedError, run_search
     from search.evaluate.score import evaluate_run
@@ -226,7 +226,7 @@ def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock |
     export_run(folder)
     write_page(folder, console)
     print_summary(settings, folder, console)
-    return 0
+    return 0 if any(trial.status == FINISHED for trial in state.trials.values()) else 1
 
 
 def _open_state(session: Session, folder: RunFolder, clock: Clock | None) -> "SearchState":

@@ -522,6 +522,12 @@ def test_a_mistake_is_one_message_without_a_traceback(
     assert message in refused(["data.size=32", *arguments, f"run.storage={tmp_path}", f"data.cache={image_cache}"])
 
 
+def test_a_search_without_a_finished_trial_does_not_end_as_a_success(tmp_path: Path, image_cache: Path) -> None:
+    done = search(tmp_path, image_cache, "space=plain2", "search.time_budget=1s")
+    assert done.returncode == 1, done.stderr + done.stdout
+    assert "No trial finished" in done.stdout
+
+
 def test_a_mistake_that_is_found_once_ray_runs_is_one_message_too(tmp_path: Path, image_cache: Path) -> None:
     done = search(tmp_path, image_cache, "space=vgg2", "weights=/no/such/file.h5")
     assert done.returncode == 2
