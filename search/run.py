@@ -188,7 +188,7 @@ def _search(settings: Settings, space: Space, resumed: RunFolder | None, earlier
 
 
 def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock | None) -> int:
-    """Trials, evaluation, views and summary of a run whose folder is there; returns the exit code: 1 if none finished."""
+    """Trials, evaluation, views and summary of a run that has its folder; returns 1 where no trial finished."""
     from search.driver.screen import SearchView, ending_line, scope_line
     from search.driver.tune import SearchInterruptedError, run_search
     from search.evaluate.score import evaluate_run
