@@ -195,7 +195,8 @@ class HeldOut:
         Source: the cluster-robust standard error of a mean, Liang and Zeger 1986, each class with n / (n - 1) of its n
         patients.
         """
-        pairs = np.unique(np.stack([self.labels, np.unique(patients, return_inverse=True)[1]], axis=1), axis=0)
+        _, places = np.unique(patients, return_inverse=True)
+        pairs = np.unique(np.stack([self.labels, places], axis=1), axis=0)
         of_class = np.bincount(pairs[:, 0])[self.labels]  # (N,) how many patients have images of its class
         if of_class.min() < 2:
             return False
@@ -203,7 +204,6 @@ class HeldOut:
         weights = _weights(self.labels, self.is_balanced)
         means = np.bincount(self.labels, gains) / np.maximum(np.bincount(self.labels), 1)  # (K,)
         errors = weights * (gains - means[self.labels]) * np.sqrt(of_class / (of_class - 1))  # (N,) shares of the error
-        _, places = np.unique(patients, return_inverse=True)
         standard_error = float(np.sqrt((np.bincount(places, errors) ** 2).sum()))
         return bool(weights @ gains > _MARGIN * standard_error)
 
