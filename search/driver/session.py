@@ -48,6 +48,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # The same holds for its snapshots, whose size grows with the number of trials.
     "TUNE_GLOBAL_CHECKPOINT_S": "100000000",
+    # Ray would start a process for each CPU before it knows our variables, and end them all unused.
+    "RAY_prestart_worker_first_driver": "false",
     # Without a GPU request a trial must not see other trials' GPUs.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -69,14 +69,20 @@ def test_a_start_that_takes_too_long_is_tried_again(monkeypatch: pytest.MonkeyPa
     assert answers == [""]
 
 
-def test_what_the_user_has_set_for_ray_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_user_has_set_for_ray_is_kept_and_no_process_is_started_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "60")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     monkeypatch.delenv("RAY_CHDIR_TO_TRIAL_DIR", raising=False)
     with ray_session("local"):
         names = ("TUNE_GLOBAL_CHECKPOINT_S", "TF_CPP_MIN_LOG_LEVEL", "RAY_CHDIR_TO_TRIAL_DIR")
         seen = ray.get(ray.remote(num_cpus=0)(lambda: [os.environ.get(name) for name in names]).remote())
+        logs = Path(ray._private.worker.global_worker.node.get_logs_dir_path())
+        started = [file.name for file in logs.glob("worker-*.out")]
     assert seen == ["60", "0", "0"]
+    assert started
+    assert not [name for name in started if "-ffffffff-" in name]  # without a job, hence without our variables
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="taskset is Linux'")
