@@ -45,11 +45,23 @@ def test_runs_of_before_recorded_none() -> None:
     assert recorded_onednn({"python": "3.11.7"}) is None
 
 
-@pytest.mark.parametrize(("own", "expected"), [(None, "1"), ("", "1"), ("0", "0")])
+def variables_with(own: str | None) -> dict[str, str]:
+    """The environment of this process, with that value of the variable or without it."""
+    others = {key: value for key, value in os.environ.items() if key != ONEDNN}
+    return others if own is None else {**others, ONEDNN: own}
+
+
+def test_an_empty_value_is_none_of_the_users() -> None:
+    code = f"import os, models; print(os.environ[{ONEDNN!r}])"
+    for own in (None, ""):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=variables_with(own), capture_output=True, text=True
+        )
+        assert done.stdout.strip() == "1", done.stderr
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "1"), ("0", "0")])
 def test_any_process_that_builds_a_model_has_it(own: str | None, expected: str) -> None:
-    variables = {key: value for key, value in os.environ.items() if key != ONEDNN}
-    if own is not None:
-        variables[ONEDNN] = own
     # Found by TensorFlow's own reading of it, after a model was built by our one door.
     code = (
         "from models.registry import build_model, model_config\n"
@@ -57,7 +69,9 @@ def test_any_process_that_builds_a_model_has_it(own: str | None, expected: str) 
         "from tensorflow.python.util import _pywrap_util_port as port\n"
         "print(int(port.IsMklEnabled()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=variables, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=variables_with(own), capture_output=True, text=True
+    )
     assert done.stdout.strip() == expected, done.stderr
 
 
@@ -104,9 +118,9 @@ def test_a_process_that_we_start_does_not_take_our_value_for_the_users() -> None
         "print(subprocess.run(words, env=models.users_environment(), capture_output=True, text=True).stdout)"
     )
     for own in (None, "0"):
-        variables = {key: value for key, value in os.environ.items() if key != ONEDNN}
-        given = variables if own is None else {**variables, ONEDNN: own}
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=given, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=variables_with(own), capture_output=True, text=True
+        )
         assert done.stdout.split() == [str(own)] * 2, done.stderr
 
 
