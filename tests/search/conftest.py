@@ -1,15 +1,19 @@
 """What tests of searches share: a finished run, an exported winner, and a bucket (moto's S3 server in this process)."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from data_pipeline.dataset import Dataset
 from search.record import RunFolder
+from search.run import main as search_command
 from tests.exported_run import write_exported_run
 from tests.search.searching import TINY, search
+
+Command = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +35,19 @@ def undisturbed(session_folder: Path, image_cache: Path) -> tuple[RunFolder, str
             assert done.returncode == 0, done.stderr + done.stdout
             screen.write_text(done.stdout)
     return RunFolder(str(storage / "one")), screen.read_text()
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Calls a command in this process, with the answer of `run`: where the process itself is not what is tested."""
+
+    def call(words: Sequence[str], main: Callable[[Sequence[str]], int] = search_command) -> CompletedProcess[str]:
+        capfd.readouterr()  # of before
+        code = main(words)
+        printed = capfd.readouterr()
+        return CompletedProcess(list(words), code, printed.out, printed.err)
+
+    return call
 
 
 @pytest.fixture

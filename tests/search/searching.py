@@ -21,8 +21,13 @@ def run(arguments: Sequence[str], module: str = "search.run") -> subprocess.Comp
     return subprocess.run(command(arguments, module), cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
 
 
+def small(storage: Path, cache: Path, *arguments: str) -> list[str]:
+    """The words of a small search."""
+    return [*SMALL, f"data.cache={cache}", f"run.storage={storage}", *arguments]
+
+
 def search(storage: Path, cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run([*SMALL, f"data.cache={cache}", f"run.storage={storage}", *arguments])
+    return run(small(storage, cache, *arguments))
 
 
 def start(arguments: Sequence[str]) -> "subprocess.Popen[str]":

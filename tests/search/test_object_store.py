@@ -13,7 +13,8 @@ from moto.server import ThreadedMotoServer
 import analysis
 from analysis.tables.command import main as tables
 from search.record import RunFolder
-from tests.search.searching import SMALL, TINY, numbers, run, start
+from tests.search.conftest import Command
+from tests.search.searching import SMALL, TINY, numbers, start
 from tests.waiting import LIMIT, wait_until
 
 STORAGE = "s3://bucket/runs"
@@ -77,6 +78,7 @@ def test_a_search_waits_for_its_bucket_and_once_killed_goes_on_there_and_is_anal
     image_cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    call: Command,
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # the path of Ray's sockets must be short
@@ -96,7 +98,7 @@ def test_a_search_waits_for_its_bucket_and_once_killed_goes_on_there_and_is_anal
     process.communicate()  # closes the pipe
     assert process.returncode == -signal.SIGKILL
 
-    resumed = run(["resume=auto", *there])
+    resumed = call(["resume=auto", *there])
     assert resumed.returncode == 0, resumed.stderr + resumed.stdout
     assert "Resuming" in resumed.stdout
     trials = folder.read_trials()

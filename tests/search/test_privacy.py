@@ -11,7 +11,7 @@ from search import pack
 from search.export.__main__ import main as export
 from tests.data_pipeline.conftest import BACTERIAL, NORMAL
 from tests.data_pipeline.dicom_files import BORN, NAME, make_dataset, sample_pixels, save
-from tests.search.searching import run
+from tests.search.conftest import Command
 
 
 def texts(content: bytes) -> Iterator[bytes]:
@@ -27,7 +27,7 @@ def texts(content: bytes) -> Iterator[bytes]:
                 yield from texts(archive.read(name))
 
 
-def test_nothing_that_a_search_leaves_names_a_patient(tmp_path: Path) -> None:
+def test_nothing_that_a_search_leaves_names_a_patient(tmp_path: Path, call: Command) -> None:
     archive, first = tmp_path / "archive", NAME.split("^")[0]
     for folder, images in (("NORMAL", NORMAL), ("PNEUMONIA", BACTERIAL)):
         for number, image in enumerate(images[:20]):
@@ -40,7 +40,7 @@ def test_nothing_that_a_search_leaves_names_a_patient(tmp_path: Path) -> None:
         "resources.max_concurrent=1", f"data.root={archive}", f"data.cache={tmp_path / 'cache'}",
         f"run.storage={tmp_path / 'runs'}", "run.name=one",
     ]  # fmt: skip
-    done = run(words)
+    done = call(words)
     assert done.returncode == 0, done.stderr
     assert "the view lateral is not frontal" in done.stdout
     assert pack.main([str(tmp_path / "runs" / "one"), str(tmp_path / "runs" / "one.zip")]) == 0

@@ -1,4 +1,8 @@
-"""The command as a user runs it: a process of its own, on the shipped sample at 32 x 32 pixels."""
+"""The command as a user runs it, on the shipped sample at 32 x 32 pixels.
+
+The undisturbed search, those that a signal or a full disk ends and the first evaluation are processes of their own; the
+others are calls in this one.
+"""
 
 import contextlib
 import csv
@@ -20,12 +24,15 @@ from data_pipeline.dataset import Dataset
 from data_pipeline.manifest_file import read_manifest
 from data_pipeline.shift import shift_ways
 from search.driver.lease import drive
+from search.evaluate.__main__ import main as evaluate
 from search.evaluate.predictions import mean_predictions, probabilities_of, read_predictions
 from search.evaluate.sets import calibration_groups
+from search.predict import main as predict
 from search.record import RunFolder, looks_words, rank, rank_configurations
 from search.run import main
 from search.trial.calibration import hold_out
-from tests.search.searching import ROOT, SMALL, TINY, numbers, run, search, start, wait_for_epochs
+from tests.search.conftest import Command
+from tests.search.searching import ROOT, SMALL, TINY, numbers, run, small, start, wait_for_epochs
 from tests.waiting import LIMIT, wait_until
 
 SAMPLE = ROOT / "data_pipeline" / "sample"
@@ -119,9 +126,11 @@ def test_the_winner_loads_in_safe_mode_and_predicts_what_is_recorded(undisturbed
     assert float(found[0, 0]) == pytest.approx(row["p_pneumonia"], abs=1e-5)
 
 
-def test_the_winner_answers_about_files_as_it_was_evaluated(undisturbed: tuple[RunFolder, str], tmp_path: Path) -> None:
+def test_the_winner_answers_about_files_as_it_was_evaluated(
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, call: Command
+) -> None:
     folder, _ = undisturbed
-    done = run([folder.url, str(SAMPLE / "test"), "--out", str(tmp_path / "answers.csv")], "search.predict")
+    done = call([folder.url, str(SAMPLE / "test"), "--out", str(tmp_path / "answers.csv")], predict)
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "answers.csv", newline="") as file:
         answers = {row["file"]: row for row in csv.DictReader(file)}
@@ -134,6 +143,7 @@ def test_the_winner_answers_about_files_as_it_was_evaluated(undisturbed: tuple[R
         assert answer["decision"] == ("pneumonia" if p >= 0.5 else "normal")
     assert sum(float(answer["unlike"]) > 1 for answer in answers.values()) <= 6
     assert "Decision between normal and pneumonia: positive at 0.5 or above" in done.stdout
+    assert "usage: python -m search.predict" in run(["--help"], "search.predict").stdout
 
 
 def test_other_tools_read_the_views(undisturbed: tuple[RunFolder, str]) -> None:
@@ -152,7 +162,7 @@ def test_other_tools_read_the_views(undisturbed: tuple[RunFolder, str]) -> None:
 
 
 def test_a_run_is_evaluated_again_on_an_outside_set(
-    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, call: Command
 ) -> None:
     folder = RunFolder(str(shutil.copytree(undisturbed[0].path, tmp_path / "one")))
     outside = tmp_path / "outside"
@@ -170,7 +180,7 @@ def test_a_run_is_evaluated_again_on_an_outside_set(
     assert (kept.trials, kept.operating_point) == (before.trials, before.operating_point)
     assert [entry.dataset for entry in kept.evaluations] == ["validation", "test", "elsewhere"]
     words = ["evaluate.replace_winner=true", "evaluate.calibrate=true", f"data.cache={image_cache}"]
-    done = run([folder.url, *words], "search.evaluate")
+    done = call([folder.url, *words], evaluate)
     assert done.returncode == 0, done.stderr
     by_set = {(e.trial, e.dataset): e for e in folder.read_evaluations()}
     pairs = [(n, d) for n, d in by_set if d == "elsewhere"]
@@ -202,8 +212,7 @@ def on_noise(tmp_path_factory: pytest.TempPathFactory, image_cache: Path) -> Run
     for file in files:
         Image.fromarray(rng.integers(0, 256, (224, 224), dtype=np.uint8)).save(file)
     words = [*TINY, "search.confirm=2", f"data.root={root}", "evaluate.enabled=false"]
-    done = search(folder, image_cache, *words)
-    assert done.returncode == 0, done.stderr
+    assert main(small(folder, image_cache, *words)) == 0
     return RunFolder(str(folder / "one"))
 
 
@@ -214,7 +223,7 @@ def test_the_test_set_cannot_leak(undisturbed: tuple[RunFolder, str], on_noise: 
 
 @pytest.mark.faults
 def test_a_search_that_is_killed_and_asked_to_stop_ends_as_if_nothing_had_happened(
-    on_noise: RunFolder, tmp_path: Path, image_cache: Path, refused: Callable[[Sequence[str]], str]
+    on_noise: RunFolder, tmp_path: Path, image_cache: Path, refused: Callable[[Sequence[str]], str], call: Command
 ) -> None:
     """Interrupted four times, the last time while it confirms; then its winner is chosen by the mean of repeats."""
     expected = on_noise.read_trials()
@@ -242,7 +251,7 @@ def test_a_search_that_is_killed_and_asked_to_stop_ends_as_if_nothing_had_happen
         assert_goes_on(before, after)
         words, before = again, after
     assert "train.batch_size=64" in refused([*again, "train.batch_size=64"])
-    done = run(again)
+    done = call(again)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "Resuming" in done.stdout
     assert "Confirmed: " in done.stdout
@@ -268,7 +277,7 @@ def assert_goes_on(before: list[tuple], after: list[tuple]) -> None:
 
 @pytest.mark.faults
 def test_an_evaluation_that_receives_sigterm_ends_as_after_ctrl_c_and_is_resumed(
-    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, call: Command
 ) -> None:
     folder = RunFolder(str(shutil.copytree(undisturbed[0].path, tmp_path / "one")))
     for name in ("evaluation.jsonl", "winner/winner.json"):
@@ -282,7 +291,7 @@ def test_an_evaluation_that_receives_sigterm_ends_as_after_ctrl_c_and_is_resumed
     assert process.returncode == 130
     assert "Stopped; nothing is lost. Go on with:\n  python -m search.run resume=one " in screen
     assert folder.read_winner() is None
-    assert run(words).returncode == 0
+    assert call(words).returncode == 0
     assert folder.read_winner() == undisturbed[0].read_winner()
 
 
@@ -328,10 +337,10 @@ def test_a_dry_run_of_published_rows_tells_their_parameters(
     assert "table4/1 ResNet50 23,850,113 parameters (published: 39,305,089)" in lines
 
 
-def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Path) -> None:
+def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Path, call: Command) -> None:
     arguments = ["space=vgg2", "weights=none", "search.num_trials=1", "search.max_epochs=1", "run.name=one"]
     fixed = ["space.parameters.frozen=all", "space.parameters.pooling=average", "search.metric=shifted_loss"]
-    done = search(tmp_path, image_cache, *arguments, *fixed, "space.parameters.augment=none")
+    done = call(small(tmp_path, image_cache, *arguments, *fixed, "space.parameters.augment=none"))
     assert done.returncode == 0, done.stderr + done.stdout
     assert "random weights, which serves tests only" in done.stdout
     folder = RunFolder(str(tmp_path / "one"))
@@ -349,12 +358,12 @@ def test_a_backbone_is_trained_without_saving_it(tmp_path: Path, image_cache: Pa
 
 
 def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_not_train_on_an_image(
-    tmp_path: Path, image_cache: Path
+    tmp_path: Path, image_cache: Path, call: Command
 ) -> None:
     words = ["space=report2", "space.rows=[table1/2]", "search.repeats=2", "search.max_epochs=1", "run.name=two"]
     redraw = ["data.split.redraw=true", "data.split.method=patient", "data.size=32", "evaluate.ensemble=2"]
     shifted = ["search.metric=shifted_loss", "evaluate.calibrate=true"]
-    done = search(tmp_path, image_cache, *words, *redraw, *shifted)
+    done = call(small(tmp_path, image_cache, *words, *redraw, *shifted))
     assert done.returncode == 0, done.stderr + done.stdout
     folder = RunFolder(str(tmp_path / "two"))
     tables = [read_predictions(folder, name).to_pandas() for name in ("0000", "0001", "winner")]
@@ -380,12 +389,12 @@ def test_repeats_that_draw_their_own_validation_are_averaged_over_all_that_did_n
 
 
 def test_the_best_configuration_of_a_run_is_trained_again_and_calibrated_out_of_fold(
-    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, small_dataset: Dataset
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, small_dataset: Dataset, call: Command
 ) -> None:
     first = undisturbed[0]
     words = [f"refit={first.path}", "search.repeats=2", "search.max_epochs=1", "run.name=again"]
     words.append("evaluate.calibrate=true")
-    done = search(tmp_path, image_cache, *words)
+    done = call(small(tmp_path, image_cache, *words))
     assert done.returncode == 0, done.stderr + done.stdout
     folder, best = RunFolder(str(tmp_path / "again")), rank(first.read_trials().values(), "val_loss")
     best = [trial for trial in best if trial.status == "finished"]
@@ -413,12 +422,12 @@ def test_the_best_configuration_of_a_run_is_trained_again_and_calibrated_out_of_
 
 
 def test_a_search_begins_with_an_earlier_one_and_is_resumed_without_it(
-    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path
+    undisturbed: tuple[RunFolder, str], tmp_path: Path, image_cache: Path, call: Command
 ) -> None:
     earlier = tmp_path / "earlier"
     shutil.copytree(undisturbed[0].path, earlier)
     words = [*TINY[:-1], "run.name=warm", "search.seed=4", "search.num_trials=1", "evaluate.enabled=false"]
-    done = search(tmp_path, image_cache, *words, f"search.warm_start={earlier}")
+    done = call(small(tmp_path, image_cache, *words, f"search.warm_start={earlier}"))
     assert done.returncode == 0, done.stderr + done.stdout
     folder, trials = RunFolder(str(tmp_path / "warm")), RunFolder(str(earlier)).read_trials()
     finished = [trial for trial in trials.values() if trial.status == "finished"]
@@ -431,7 +440,7 @@ def test_a_search_begins_with_an_earlier_one_and_is_resumed_without_it(
         (trial.number, min(epoch.val_loss for epoch in trial.epochs)) for trial in finished
     ]
     shutil.rmtree(earlier)
-    again = run([f"resume={folder.url}", "search.num_trials=2", f"data.cache={image_cache}"])
+    again = call([f"resume={folder.url}", "search.num_trials=2", f"data.cache={image_cache}"])
     assert again.returncode == 0, again.stderr + again.stdout
     assert sorted(folder.read_trials()) == [0, 1]
     assert folder.read_warm_start().history == known
@@ -460,10 +469,12 @@ def test_a_taken_name_and_an_unknown_run_are_refused(
     assert "has none" in refused(["resume=two", storage])
 
 
-def test_a_run_that_another_begins_under_the_same_name_is_not_overwritten(tmp_path: Path, image_cache: Path) -> None:
+def test_a_run_that_another_begins_under_the_same_name_is_not_overwritten(
+    tmp_path: Path, image_cache: Path, call: Command
+) -> None:
     folder = RunFolder(str(tmp_path / "one"))
     with drive(folder):  # another, that has come as far as to begin
-        refused = search(tmp_path, image_cache, *TINY)
+        refused = call(small(tmp_path, image_cache, *TINY))
         assert refused.returncode == 2
         assert "A run has one driver" in refused.stderr
         assert folder.names() == ["driver.json"]
@@ -522,14 +533,18 @@ def test_a_mistake_is_one_message_without_a_traceback(
     assert message in refused(["data.size=32", *arguments, f"run.storage={tmp_path}", f"data.cache={image_cache}"])
 
 
-def test_a_search_without_a_finished_trial_does_not_end_as_a_success(tmp_path: Path, image_cache: Path) -> None:
-    done = search(tmp_path, image_cache, "space=plain2", "search.time_budget=1s")
+def test_a_search_without_a_finished_trial_does_not_end_as_a_success(
+    tmp_path: Path, image_cache: Path, call: Command
+) -> None:
+    done = call(small(tmp_path, image_cache, "space=plain2", "search.time_budget=1s"))
     assert done.returncode == 1, done.stderr + done.stdout
     assert "No trial finished" in done.stdout
 
 
-def test_a_mistake_that_is_found_once_ray_runs_is_one_message_too(tmp_path: Path, image_cache: Path) -> None:
-    done = search(tmp_path, image_cache, "space=vgg2", "weights=/no/such/file.h5")
+def test_a_mistake_that_is_found_once_ray_runs_is_one_message_too(
+    tmp_path: Path, image_cache: Path, call: Command
+) -> None:
+    done = call(small(tmp_path, image_cache, "space=vgg2", "weights=/no/such/file.h5"))
     assert done.returncode == 2
     assert "file.h5" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
