@@ -1,7 +1,7 @@
 """The command as a user runs it, on the shipped sample at 32 x 32 pixels.
 
-The undisturbed search, those that a signal or a full disk ends and the first evaluation are processes of their own; the
-others are calls in this one.
+The undisturbed search, those that a signal, a full disk or an error of Ray's time ends and the first evaluation are
+processes of their own; the others are calls in this one.
 """
 
 import contextlib
@@ -541,10 +541,8 @@ def test_a_search_without_a_finished_trial_does_not_end_as_a_success(
     assert "No trial finished" in done.stdout
 
 
-def test_a_mistake_that_is_found_once_ray_runs_is_one_message_too(
-    tmp_path: Path, image_cache: Path, call: Command
-) -> None:
-    done = call(small(tmp_path, image_cache, "space=vgg2", "weights=/no/such/file.h5"))
+def test_a_mistake_that_is_found_once_ray_runs_is_one_message_too(tmp_path: Path, image_cache: Path) -> None:
+    done = run(small(tmp_path, image_cache, "space=vgg2", "weights=/no/such/file.h5"))
     assert done.returncode == 2
     assert "file.h5" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
