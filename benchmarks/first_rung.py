@@ -132,7 +132,7 @@ def interval(early: NDArray[np.float64], last: NDArray[np.float64]) -> tuple[flo
 
 
 def correlations(early: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spearman's rank correlation of each row of (R, N) with that row of another (R, N); NaN where a row is constant."""
+    """Spearman's rank correlation of each row of (R, N) with the same row of the other; NaN where one is constant."""
     ranks = np.stack([rankdata(each, axis=1) for each in (early, last)])  # (2, R, N), equals share a rank
     apart = ranks - ranks.mean(axis=-1, keepdims=True)
     spread = np.sqrt((apart**2).sum(axis=-1).prod(axis=0))  # (R,)
