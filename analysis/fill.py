@@ -13,6 +13,7 @@ date.
 
 import argparse
 import contextlib
+import functools
 import re
 import shlex
 import sys
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analysis.command import CommandError, exit_code
+from analysis.load import load
 from analysis.tables.command import printed
 from search.record import counted
 
@@ -48,7 +50,8 @@ def fill_file(path: Path, check: bool = False) -> bool:
     """
     before = path.read_text("utf-8")
     with contextlib.chdir(path.parent):
-        after = filled(before, printed)
+        read = functools.cache(load)  # several tables are of the same runs
+        after = filled(before, lambda arguments: printed(arguments, read))
     if after != before and not check:
         path.write_text(after, "utf-8")
     return after != before
