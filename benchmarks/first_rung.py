@@ -136,8 +136,9 @@ def correlations(early: NDArray[np.float64], last: NDArray[np.float64]) -> NDArr
     ranks = np.stack([rankdata(each, axis=1) for each in (early, last)])  # (2, R, N), equals share a rank
     apart = ranks - ranks.mean(axis=-1, keepdims=True)
     spread = np.sqrt((apart**2).sum(axis=-1).prod(axis=0))  # (R,)
-    found = np.full(len(early), math.nan)
-    return np.divide(apart.prod(axis=0).sum(axis=-1), spread, out=found, where=spread > 0)
+    found: NDArray[np.float64] = np.full(len(early), math.nan)
+    np.divide(apart.prod(axis=0).sum(axis=-1), spread, out=found, where=spread > 0)
+    return found
 
 
 def _curves(way: Way, root: str | None, quick: bool) -> Curves:
