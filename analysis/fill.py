@@ -13,7 +13,6 @@ date.
 
 import argparse
 import contextlib
-import functools
 import re
 import shlex
 import sys
@@ -21,7 +20,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analysis.command import CommandError, exit_code
-from analysis.load import load
 from analysis.tables.command import printed
 from search.record import counted
 
@@ -50,8 +48,7 @@ def fill_file(path: Path, check: bool = False) -> bool:
     """
     before = path.read_text("utf-8")
     with contextlib.chdir(path.parent):
-        read = functools.cache(load)  # several tables are of the same runs
-        after = filled(before, lambda arguments: printed(arguments, read))
+        after = filled(before, printed)
     if after != before and not check:
         path.write_text(after, "utf-8")
     return after != before
