@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from benchmarks import harness
 from benchmarks.checkout import ROOT
@@ -127,8 +127,18 @@ def correlation(early: NDArray[np.float64], last: NDArray[np.float64]) -> float:
 def interval(early: NDArray[np.float64], last: NDArray[np.float64]) -> tuple[float, float]:
     """The 95 % bootstrap interval of the correlation over trials (percentiles, a fixed seed)."""
     rows = np.random.default_rng(0).integers(0, len(early), (RESAMPLES, len(early)))
-    low, high = np.nanpercentile([correlation(early[row], last[row]) for row in rows], (2.5, 97.5))
+    low, high = np.nanpercentile(correlations(early[rows], last[rows]), (2.5, 97.5))
     return float(low), float(high)
+
+
+def correlations(early: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spearman's rank correlation of each row of (R, N) with the same row of the other; NaN where one is constant."""
+    ranks = np.stack([rankdata(each, axis=1) for each in (early, last)])  # (2, R, N), equals share a rank
+    apart = ranks - ranks.mean(axis=-1, keepdims=True)
+    spread = np.sqrt((apart**2).sum(axis=-1).prod(axis=0))  # (R,)
+    found: NDArray[np.float64] = np.full(len(early), math.nan)
+    np.divide(apart.prod(axis=0).sum(axis=-1), spread, out=found, where=spread > 0)
+    return found
 
 
 def _curves(way: Way, root: str | None, quick: bool) -> Curves:

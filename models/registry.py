@@ -249,7 +249,7 @@ def built_feature_numbers(config: ModelConfig, input_shape: ImageShape) -> int:
     Raises:
         ValueError: The model has no frozen part, or none at that layer.
     """
-    frozen = frozen_part(build_model(config, input_shape, 2))
+    frozen = None if feature_cut(config) is None else frozen_part(build_model(config, input_shape, 2))
     if frozen is None:
         raise ValueError(f"Features need a frozen part. Received: {config}, which has none. Train it on images.")
     return math.prod(frozen.output_shape[1:])

@@ -192,7 +192,8 @@ def _filled_backbone(name: str, input_shape: Sequence[int], weights: Sequence[np
     """The backbone with these weights, or with random ones that depend on `seed` alone."""
     backbone = build_backbone(name, input_shape)
     if weights is None:
-        return _reseeded(backbone, seed)
+        _reseed(backbone, seed)
+        return backbone
     expected = [tuple(weight.shape) for weight in backbone.weights]
     received = [np.shape(weight) for weight in weights]
     if received != expected:
@@ -205,8 +206,8 @@ def _filled_backbone(name: str, input_shape: Sequence[int], weights: Sequence[np
     return backbone
 
 
-def _reseeded(model: Any, seed: int) -> Any:
-    """A copy of `model` whose random initial weights depend on `seed` alone.
+def _reseed(model: Any, seed: int) -> None:
+    """Draw the random initial weights of a model again, so that they depend on `seed` alone.
 
     The builders of keras.applications take no seed, and seeding the whole process would change every other draw.
     """
@@ -214,16 +215,22 @@ def _reseeded(model: Any, seed: int) -> Any:
 
     seeds = layer_seeds(seed)
 
-    def reseed(layer: Any) -> Any:
-        config = layer.get_config()
-        initializers = (value for name, value in config.items() if name.endswith("_initializer") and value)
-        for initializer in initializers:
-            if "seed" in initializer["config"]:
-                initializer["config"]["seed"] = next(seeds)
-        return type(layer).from_config(config)
+    def draw(layer: Any) -> Any:
+        if isinstance(layer, keras.Sequential):  # ConvNeXt holds its stem and its downsampling as models of their own
+            for each in layer.layers:
+                draw(each)
+            return layer
+        for name, value in layer.get_config().items():
+            if name.endswith("_initializer") and value and "seed" in value["config"]:
+                seeded = {**value, "config": {**value["config"], "seed": next(seeds)}}
+                initializer = keras.initializers.get(seeded)
+                layer.kernel.assign(initializer(layer.kernel.shape, dtype=layer.kernel.dtype))
+        return layer
 
-    # recursive: ConvNeXt holds its stem and its downsampling as models of their own.
-    return keras.models.clone_model(model, clone_function=reseed, recursive=True)
+    # It visits the layers in an order of its own, which the weights of a seed follow from. Every layer is kept.
+    keras.models.clone_model(
+        model, model.input, clone_function=draw, call_function=lambda layer, *args, **options: layer.output
+    )
 
 
 def _split(backbone: Any, config: TransferConfig) -> list[Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.first_rung import Curves, correlation, interval, scores, summarize
+from benchmarks.first_rung import Curves, correlation, correlations, interval, scores, summarize
 from search.record import EpochRecord, TrialRecord
 
 EPOCH = EpochRecord(1, 1.0, 0.1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
@@ -30,6 +30,15 @@ def test_the_interval_holds_the_correlation() -> None:
     low, high = interval(early, last)
     assert 0.8 < low < correlation(early, last) < high <= 1
     assert interval(early, last) == (low, high)  # the resamples have a fixed seed
+
+
+def test_resamples_are_correlated_as_scipy_does_and_a_constant_one_with_nothing() -> None:
+    draws = np.random.default_rng(2)
+    early, last = draws.integers(0, 5, (6, 20)).astype(float), draws.integers(0, 5, (6, 20)).astype(float)
+    last[:, 0] = np.inf  # of a diverged trial
+    expected = [correlation(*each) for each in zip(early, last, strict=True)]
+    assert correlations(early, last) == pytest.approx(expected)
+    assert np.isnan(correlations(np.ones((1, 4)), np.array([[1.0, 2.0, 3.0, 4.0]]))).all()
 
 
 def test_the_first_rungs_are_compared_and_the_other_epochs_are_told() -> None:

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -227,16 +226,13 @@ class Lab:
             self._hosts[number] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _wait_for_ssh(self, number: int) -> None:
-        deadline = time.monotonic() + LIMIT
-        while time.monotonic() < deadline:
-            try:
-                if self.ssh(number, "hostname").strip() == f"h{number}":
-                    return
-            except RuntimeError as error:
-                last = str(error)
-            time.sleep(0.3)
-        log = (self.folder / f"h{number}" / "log").read_text()
-        raise TimeoutError(f"h{number} does not let one in: {last} {log}")
+        def lets_one_in() -> bool:
+            with contextlib.suppress(RuntimeError):
+                return self.ssh(number, "hostname").strip() == f"h{number}"
+            return False
+
+        log = self.folder / f"h{number}" / "log"
+        wait_until(lets_one_in, f"h{number} lets one in", told=log.read_text, every=0.3)
 
     def _remove(self) -> None:
         """Take down what this lab, or an earlier one that was killed, left of namespaces."""

@@ -14,7 +14,7 @@ import yaml
 from search.record import FINISHED, RunFolder
 from tests.cluster import lab as labs
 from tests.cluster.lab import CLIENT, PROJECT, Lab
-from tests.waiting import LIMIT
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.cluster,
@@ -97,14 +97,17 @@ class Progress:
 
 def ask_aws(lab: Lab, program: str, *words: str) -> list[Any]:
     """What a program on the client prints, a line of JSON each."""
-    deadline = time.monotonic() + LIMIT
-    while True:
+    refusals: list[str] = []
+
+    def answers() -> list[str]:
         try:
-            return [json.loads(line) for line in lab.run("python", "-c", program, *words, **AWS).stdout.splitlines()]
-        except RuntimeError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)
+            return [lab.run("python", "-c", program, *words, **AWS).stdout]
+        except RuntimeError as error:
+            refusals.append(str(error))
+            return []
+
+    (answer,) = wait_until(answers, "AWS answers", told=lambda: refusals[-1], every=1)
+    return [json.loads(line) for line in answer.splitlines()]
 
 
 def instances(lab: Lab) -> list[Instance]:
@@ -182,15 +185,17 @@ def test_spot_workers_come_for_the_trials_that_wait_and_go_afterwards(lab: Lab, 
     words = ["space=plain2", "search.num_trials=4", "search.max_epochs=2", "search.scheduler=none", "run.name=spot"]
     words += ["resources.gpus_per_trial=1", "resources.max_concurrent=2", f"cluster.fetch={lab.folder}/fetched"]
     job = lab.popen(*SEARCH, *words, log=lab.folder / "job.log", **SECURE, **AWS)
-    most, deadline = 0, time.monotonic() + LIMIT
-    while job.poll() is None and time.monotonic() < deadline:
+    most = 0
+
+    def has_ended() -> bool:
+        nonlocal most
         most = max(most, len(running(lab, "gpu_spot")))
         provide_all(lab)
-        time.sleep(3)
-    job.kill()
-    code = job.wait()
+        return job.poll() is not None
+
+    wait_until(has_ended, "the search has ended", told=(lab.folder / "job.log").read_text, every=3)
     told = (lab.folder / "job.log").read_text() + lab.ssh(HEAD, "tail -n 300 /tmp/ray/session_latest/logs/monitor.log")
-    assert code == 0, told
+    assert job.returncode == 0, told
     # Two trials at a time on a GPU each: two workers, though eight were allowed, and all of them spot. Ray may start a
     # third: where it looks while a place is being made on a worker that has just joined, it sees the place taken and
     # the trial waiting still. The third ends like the others.
@@ -200,10 +205,7 @@ def test_spot_workers_come_for_the_trials_that_wait_and_go_afterwards(lab: Lab, 
     trials = RunFolder(f"{lab.folder}/fetched/spot").read_trials().values()
     assert [trial.status for trial in trials] == [FINISHED] * 4
     assert {trial.host for trial in trials} <= {f"h{each.host}" for each in workers}
-    deadline = time.monotonic() + LIMIT
-    while running(lab, "gpu_spot") and time.monotonic() < deadline:
-        time.sleep(5)
-    assert running(lab, "gpu_spot") == []
+    wait_until(lambda: not running(lab, "gpu_spot"), "idle workers have gone", every=5)
 
 
 def test_nothing_is_lost_with_a_worker_with_all_of_them_and_with_the_head(lab: Lab, cluster: Path) -> None:
@@ -212,30 +214,29 @@ def test_nothing_is_lost_with_a_worker_with_all_of_them_and_with_the_head(lab: L
     log = lab.folder / "lost.log"
     job = lab.popen(*SEARCH, *words, log=log, **SECURE, **AWS)
 
-    def wait_until(wanted: Callable[[list[Progress]], bool], provides: bool = True) -> None:
-        deadline = time.monotonic() + LIMIT
-        while not wanted(progress(lab, "lost")):
-            assert job.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
+    def wait_for(what: str, wanted: Callable[[list[Progress]], bool], provides: bool = True) -> None:
+        def is_there() -> bool:
             if provides:
                 provide_all(lab)
-            time.sleep(2)
+            return wanted(progress(lab, "lost"))
+
+        wait_until(is_there, what, job, told=log.read_text, every=2)
 
     # A spot worker is taken away: its trial goes on elsewhere from its last epoch, and another worker is asked for.
-    wait_until(lambda trials: any(len(trial.epochs) >= 2 for trial in trials))
+    wait_for("two epochs", lambda trials: any(len(trial.epochs) >= 2 for trial in trials))
     taken = next(
         each for each in running(lab, "gpu_spot") if f"h{each.host}" in {t.host for t in progress(lab, "lost")}
     )
     take_away(lab, [taken])
-    wait_until(lambda trials: any(trial.retries and trial.host != f"h{taken.host}" for trial in trials))
+    wait_for("a second host", lambda trials: any(t.retries and t.host != f"h{taken.host}" for t in trials))
     # All workers are gone for two minutes: the search waits, says so, and goes on with new ones.
     take_away(lab, running(lab, "gpu_spot"))
-    wait_until(lambda trials: "nothing runs: waiting for a worker" in log.read_text(), provides=False)
+    wait_for("it waits", lambda trials: "nothing runs: waiting for a worker" in log.read_text(), provides=False)
     before = epochs_of(progress(lab, "lost"))
     time.sleep(120)
     assert job.poll() is None
     assert epochs_of(progress(lab, "lost")) <= before + 2  # what came from the lost workers' last moments
-    wait_until(lambda trials: epochs_of(trials) > before + 4)
+    wait_for("it goes on", lambda trials: epochs_of(trials) > before + 4)
     # The head is lost: another is brought up, and the search resumed there from the bucket.
     take_away(lab, running(lab, "head"))
     before = epochs_of(progress(lab, "lost"))

@@ -55,14 +55,11 @@ def wait_for_nodes(lab: Lab, number: int) -> None:
     question = (
         "import ray; ray.init(log_to_driver=False, logging_level='error'); print(sum(n['Alive'] for n in ray.nodes()))"
     )
-    deadline = time.monotonic() + LIMIT
-    answer = ""
-    while time.monotonic() < deadline:
-        answer = lab.ssh(1, f'source ~/.xray-search; python -c "{question}" 2>&1 || true')
-        if answer.strip().endswith(str(number)):
-            return
-        time.sleep(2)
-    raise TimeoutError(f"{number} nodes are not alive: {answer}")
+
+    def answer() -> str:
+        return lab.ssh(1, f'source ~/.xray-search; python -c "{question}" 2>&1 || true').strip()
+
+    wait_until(lambda: answer().endswith(str(number)), f"{number} nodes are alive", told=answer, every=2)
 
 
 def search(lab: Lab, *words: str) -> tuple[list[str], dict[str, str]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.backbones import BACKBONES, Backbone, WeightsError, build_backbone
+from models.head import layer_seeds
 from models.layers import total_count
 from models.parts import frozen_part, trainable_part
 from models.registry import built_feature_numbers, feature_numbers
@@ -183,6 +184,35 @@ def test_the_seed_fixes_backbone_and_head():
     kernels = [w for w in zip(first.get_weights(), other.get_weights(), strict=True) if w[0].ndim > 1]
     assert len(kernels) == 54  # 52 convolutions of the backbone, 2 dense layers
     assert not any(np.array_equal(*pair) for pair in kernels)
+
+
+def test_the_weights_of_a_seed_stay_those_of_earlier_runs(monkeypatch):
+    """Each layer takes its seed in the order in which Keras clones: also side by side, and in a model in the model."""
+    import keras
+
+    def build_branched(include_top, weights, input_shape):
+        image = keras.Input(input_shape)
+        x = keras.layers.Conv2D(4, 8, strides=8, name="first")(image)
+        wide = keras.Sequential([keras.layers.Conv2D(5, 1), keras.layers.DepthwiseConv2D(2)], name="within")(x)
+        narrow = keras.layers.Conv2D(5, 2, name="beside")(x)
+        return keras.Model(image, keras.layers.BatchNormalization()(keras.layers.Add()([narrow, wide])))
+
+    def reseed(layer):
+        config = layer.get_config()
+        for name, value in config.items():
+            if name.endswith("_initializer") and value and "seed" in value["config"]:
+                value["config"]["seed"] = next(seeds)
+        return type(layer).from_config(config)
+
+    monkeypatch.setattr(keras.applications, "Branched", build_branched, raising=False)
+    monkeypatch.setitem(BACKBONES, "branched", Backbone("vgg16", "Branched", 0, 0, 5, "none"))
+    seeds = layer_seeds(next(layer_seeds(3)))  # the backbone takes the first of the model's
+    cloned = keras.models.clone_model(
+        build_branched(False, None, (32, 32, 3)), clone_function=reseed, recursive=True
+    ).get_weights()
+    held = build_transfer(TransferConfig("branched"), (32, 32, 3), 2, seed=3).get_layer("frozen").get_weights()
+    assert len(held) == 12
+    assert all(np.array_equal(*pair) for pair in zip(held, cloned, strict=True))
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3large", "densenet121", "efficientnetv2b0", "convnexttiny"])
