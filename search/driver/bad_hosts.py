@@ -46,3 +46,7 @@ class BadHosts:
             return ()
         avoided = self.excluded | self._met[trial]
         return tuple(sorted(self.excluded if set(self._usable()) <= avoided else avoided))
+
+    def is_stranded(self, trial: int, avoided: Collection[str]) -> bool:
+        """Whether a trial that waits for a host other than these waits in vain, though it may now use one of them."""
+        return set(self._usable()) <= set(avoided) and not set(avoided) <= set(self.avoided_by(trial))

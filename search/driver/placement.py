@@ -18,6 +18,11 @@ def avoiding(hosts: Iterable[str]) -> dict[str, str]:
     return {AVOID: named} if named else {}
 
 
+def avoided_hosts(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The nodes that a trial's configuration keeps it from."""
+    return tuple(config[AVOID].split(",")) if AVOID in config else ()
+
+
 def placement(resources: TrialResources) -> Callable[[Mapping[str, Any]], tune.PlacementGroupFactory]:
     """A function from a trial's configuration to what Tune asks Ray for."""
     bundle = _bundle(resources)
