@@ -3,6 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 
+from search.record import counted
+
 MOST_FAULTS = 3  # of a host in a row, without an epoch between them
 
 
@@ -34,6 +36,12 @@ class BadHosts:
     def note_epoch(self, host: str) -> None:
         """Note that a trial has trained and saved an epoch on a host."""
         self._in_a_row.pop(host, None)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why trials may have no host although some are there, a phrase each."""
+        there = len(self.excluded & set(self._usable()))
+        return [f"{counted(there, 'host')} with room no longer used after errors"] if there else []
 
     @property
     def is_any_left(self) -> bool:

@@ -135,7 +135,7 @@ def _build_tuner(
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             # The state decides whether a trial goes on, and gives it to Tune again as another stretch.
             failure_config=tune.FailureConfig(max_failures=0),
-            callbacks=[Recorder(state, hosts, on_change, _watch_workers(session, state))],
+            callbacks=[Recorder(state, hosts, on_change, _watch_workers(session, state, hosts))],
             verbose=0,
         ),
     )
@@ -147,8 +147,11 @@ def _room_now(session: Session) -> Callable[[], int]:
     return lambda: int(min(most, session.resources.room(find_hosts(seconds=0))))
 
 
-def _watch_workers(session: Session, state: SearchState) -> WorkerWatch:
-    return WorkerWatch(Patience(f"a host with {session.resources} free", state.news.append, launch_reasons))
+def _watch_workers(session: Session, state: SearchState, hosts: BadHosts) -> WorkerWatch:
+    def reasons() -> Sequence[str]:
+        return [*hosts.reasons, *launch_reasons()]
+
+    return WorkerWatch(Patience(f"a host with {session.resources} free", state.news.append, reasons))
 
 
 class _NotPickled:

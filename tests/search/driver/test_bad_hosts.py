@@ -52,5 +52,9 @@ def test_an_excluded_host_is_not_used_again_for_want_of_others() -> None:
     hosts = BadHosts(lambda: usable)
     for trial in range(MOST_FAULTS):
         hosts.note_fault(trial, "a")
+    assert hosts.is_any_left
     usable.remove("b")
     assert not hosts.is_stranded(99, hosts.avoided_by(99))
+    assert hosts.reasons == ["1 host with room no longer used after errors"]  # what a search that waits says
+    usable.remove("a")
+    assert hosts.reasons == []
