@@ -223,6 +223,8 @@ def count_gpus() -> int:
 def gpu_handles(visible: str | None) -> list[Any]:
     """NVML's handles of GPUs and slices that are named, by number or UUID; of all, where no names are given.
 
+    As in CUDA, a number that no GPU has (-1 is usual) hides the GPUs that are named after it.
+
     Raises:
         pynvml.NVMLError: there is no driver, or it was not asked before (`nvmlInit`).
     """
@@ -230,13 +232,20 @@ def gpu_handles(visible: str | None) -> list[Any]:
 
     if not visible:
         return [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
-    handles = []
-    for name in visible.split(","):
-        with contextlib.suppress(pynvml.NVMLError, ValueError):  # a shortened UUID, or a GPU that is gone
-            by_number = name.strip().isdigit()
-            find = pynvml.nvmlDeviceGetHandleByIndex if by_number else pynvml.nvmlDeviceGetHandleByUUID
-            handles.append(find(int(name) if by_number else name.strip()))
-    return handles
+    handles: list[Any] = []
+    for name in map(str.strip, visible.split(",")):
+        find = pynvml.nvmlDeviceGetHandleByIndex if is_number(name) else pynvml.nvmlDeviceGetHandleByUUID
+        try:
+            handles.append(find(int(name) if is_number(name) else name))
+        except pynvml.NVMLError:
+            if is_number(name):
+                break
+    return handles  # without a shortened UUID
+
+
+def is_number(gpu: str) -> bool:
+    """Whether a GPU is named by its number, be there such a GPU or not."""
+    return gpu.strip().removeprefix("-").isdigit()
 
 
 def _gpu(handle: Any) -> Gpu:
