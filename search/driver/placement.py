@@ -42,5 +42,11 @@ def usable_hosts(resources: TrialResources) -> set[str]:
     return {node["NodeID"] for node in nodes if all(node["Resources"].get(k, 0) >= v for k, v in bundle.items())}
 
 
+def node_at(address: str) -> tuple[str, str] | None:
+    """Name and id of the node of Ray at an IP address; None where there is none, or where several share it."""
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeManagerAddress"] == address] if address else []
+    return (nodes[0]["NodeManagerHostname"], nodes[0]["NodeID"]) if len(nodes) == 1 else None
+
+
 def _bundle(resources: TrialResources) -> dict[str, float]:
     return {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory}

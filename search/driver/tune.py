@@ -30,7 +30,7 @@ from search import record
 from search.driver.bad_hosts import MOST_FAULTS, BadHosts
 from search.driver.faults import BAD_HOST, LOST_HOST, SERVICE, Fault, fault_of
 from search.driver.machine import find_hosts
-from search.driver.placement import avoided_hosts, avoiding, placement, usable_hosts
+from search.driver.placement import avoided_hosts, avoiding, node_at, placement, usable_hosts
 from search.driver.preflight import probe
 from search.driver.session import Session
 from search.driver.state import SearchState
@@ -325,17 +325,21 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
         _forget_results(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """The trial's process was lost, or raised an error that it did not report.
+        """The trial's process was lost, did not start, or raised an error that it did not report.
 
         Raises:
-            StorageError: what the trials share is lost whenever this one needs it.
+            StorageError: what the trials share is lost whenever this one needs it, or no host works.
         """
         number, fault = _number(trial), fault_of(_error(trial))
         self._watch.ended(number)
-        self._in_vain[number] += fault.cause == SERVICE
+        node = node_at(fault.address)
+        self._in_vain[number] += fault.cause in (SERVICE, BAD_HOST) and node is None
         if self._in_vain[number] > _MOST_IN_VAIN:
             self._stop(f"What trials share was lost again and again. Trial {_trial_name(trial)}: {fault.reason}")
-        self._state.fail(number, fault)
+        if node is not None:
+            self._blame_host(number, fault.reason, *node)
+        else:
+            self._state.fail(number, fault)
         _forget_results(trial)
 
     def _blame_host(self, number: int, error: str, host: str, node: str) -> None:

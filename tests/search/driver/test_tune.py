@@ -121,13 +121,43 @@ def test_hosts_that_join_later_make_room_for_more_trials(monkeypatch: pytest.Mon
     assert suggested(6)
 
 
+def recorder_of(state: SearchState, hosts: BadHosts) -> driver.Recorder:
+    watch = driver.WorkerWatch(driver.Patience("a host", state.news.append, list))
+    return driver.Recorder(state, hosts, lambda: None, watch)
+
+
+@pytest.mark.parametrize("node", [("worker-3", "a"), None])
+def test_a_process_that_does_not_start_is_its_hosts_fault(
+    node: tuple[str, str] | None, open_state: Callable[..., SearchState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a host without this project, say. Where Ray does not say which, the search stops after some tries."""
+    state = open_state(1, "search.max_failures=0")
+    hosts = BadHosts(lambda: {"a", "b"})
+    recorder = recorder_of(state, hosts)
+    fault = driver.Fault(driver.BAD_HOST, "its process did not start: no module", "10.0.0.3")
+    monkeypatch.setattr(driver, "fault_of", lambda error: fault)
+    monkeypatch.setattr(driver, "node_at", lambda address: node)
+    stretch: Any = SimpleNamespace(config={"number": state.next_trial().number}, pickled_error_file=None)
+    stretch.metric_analysis = stretch.metric_n_steps = {}
+    for _ in range(driver.MOST_FAULTS):
+        recorder.on_trial_error(1, [stretch], stretch)
+    (trial,) = state.trials.values()
+    assert (trial.status, trial.failures, trial.retries) == (record.WAITING, 0, driver.MOST_FAULTS)
+    if node is None:
+        monkeypatch.setattr(driver, "_MOST_IN_VAIN", driver.MOST_FAULTS)
+        with pytest.raises(driver.StorageError, match="no module"):
+            recorder.on_trial_error(1, [stretch], stretch)
+    else:
+        assert hosts.excluded == {"a"}
+        assert "host worker-3 is no longer used" in state.news[-1]
+
+
 def test_a_trial_does_not_wait_for_ever_for_a_host_that_was_lost(open_state: Callable[..., SearchState]) -> None:
     """It avoids the host that stopped it; the other one is lost before it has room."""
     state, usable = open_state(1), {"a", "b"}
     hosts = BadHosts(lambda: usable)
     queue, ends = driver.TrialQueue(state, hosts), driver.EarlyEnds(state, hosts)
-    watch = driver.WorkerWatch(driver.Patience("a host", state.news.append, list))
-    recorder = driver.Recorder(state, hosts, lambda: None, watch)
+    recorder = recorder_of(state, hosts)
     number = queue.suggest("first")["number"]
     hosts.note_fault(number, "a")
     state.fail(number, driver.Fault(driver.BAD_HOST, "no mount"))
