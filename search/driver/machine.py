@@ -124,15 +124,25 @@ def on_each_host(ask: Callable[..., Answer], *arguments: Any) -> dict[str, Answe
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     own = ray.get_runtime_context().get_node_id()
+    alive = (node for node in ray.nodes() if node["Alive"])
     asked = {}
-    for node in sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own):
+    for name, node in by_name(sorted(alive, key=lambda node: (node["NodeID"] != own, node["NodeID"]))).items():
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[node["NodeManagerHostname"]] = ray.remote(num_cpus=0, scheduling_strategy=there)(ask).remote(*arguments)
+        asked[name] = ray.remote(num_cpus=0, scheduling_strategy=there)(ask).remote(*arguments)
     answers = {}
     for name, answer in asked.items():
         with contextlib.suppress(ray.exceptions.RayError):
             answers[name] = ray.get(answer)
     return answers
+
+
+def by_name(nodes: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Nodes of Ray by the names of their hosts; containers may share a name, and all but the first also have an id."""
+    named: dict[str, Mapping[str, Any]] = {}
+    for node in nodes:
+        name = node["NodeManagerHostname"]
+        named[f"{name} {node['NodeID'][:8]}" if name in named else name] = node
+    return named
 
 
 def find_hosts(seconds: float = _REGISTER_SECONDS) -> tuple[Host, ...]:

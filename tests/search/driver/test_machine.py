@@ -3,7 +3,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from search.driver.machine import Gpu, Host, count_gpus, describe_hosts, group_hosts, least_gpu, with_coming
+from search.driver.machine import Gpu, Host, by_name, count_gpus, describe_hosts, group_hosts, least_gpu, with_coming
 
 GIB = 2**30
 
@@ -118,3 +118,11 @@ def test_of_the_hosts_that_are_planned_those_that_are_there_do_not_come_again() 
     assert with_coming((Host(8, 1, count=9),), planned[:1]) == (Host(8, 1, count=9),)
     one_of_each = (Host(8, 1, count=2), Host(8, 1, 9_000, count=2))
     assert with_coming((Host(8, 1, count=3),), one_of_each)[1:] == (Host(8, 1, 9_000, is_coming=True),)
+
+
+def test_hosts_that_share_a_name_are_all_asked() -> None:
+    """Of containers of one name, the one whose disk is full must not hide behind another."""
+    nodes = [
+        {"NodeManagerHostname": name, "NodeID": f"{place}0000000-long"} for place, name in enumerate(("a", "b", "a"))
+    ]
+    assert by_name(nodes) == {"a": nodes[0], "b": nodes[1], "a 20000000": nodes[2]}
