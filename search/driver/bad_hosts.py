@@ -3,6 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 
+from search.record import counted
+
 MOST_FAULTS = 3  # of a host in a row, without an epoch between them
 
 
@@ -36,6 +38,12 @@ class BadHosts:
         self._in_a_row.pop(host, None)
 
     @property
+    def reasons(self) -> list[str]:
+        """Why trials may have no host although some are there, a phrase each."""
+        there = len(self.excluded & set(self._usable()))
+        return [f"{counted(there, 'host')} with room no longer used after errors"] if there else []
+
+    @property
     def is_any_left(self) -> bool:
         """Whether a host that is there is still used."""
         return not set(self._usable()) <= self.excluded
@@ -46,3 +54,7 @@ class BadHosts:
             return ()
         avoided = self.excluded | self._met[trial]
         return tuple(sorted(self.excluded if set(self._usable()) <= avoided else avoided))
+
+    def is_stranded(self, trial: int, avoided: Collection[str]) -> bool:
+        """Whether a trial that waits for a host other than these waits in vain, though it may now use one of them."""
+        return set(self._usable()) <= set(avoided) and not set(avoided) <= set(self.avoided_by(trial))

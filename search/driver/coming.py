@@ -13,11 +13,12 @@ from typing import Any
 
 import yaml
 
-from search.driver.machine import Host
+from search.driver.machine import STORE_SHARE, Host
 
 _CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml")  # where `ray up` leaves its file on the head
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _UNLIMITED = 100  # hosts of a group without a limit
+_FREE_SHARE = 0.8  # of a host's memory as Ray starts there; the system and Ray itself have the rest
 _MIB = 2**20
 
 
@@ -33,12 +34,15 @@ def planned_hosts(stated: Sequence[Mapping[str, float]]) -> tuple[Host, ...]:
 
 
 def stated_hosts(stated: Sequence[Mapping[str, float]]) -> tuple[Host, ...]:
-    """The hosts of `cluster.workers`, whose entries have count, cpus, gpus and memory_gb."""
+    """The hosts of `cluster.workers`, whose entries have count, cpus, gpus and memory_gb, which is all of a host's.
+
+    Less than all is for trials: one that asks for more than Ray will offer there would wait for ever.
+    """
     return tuple(
         Host(
             float(each["cpus"]),
             float(each.get("gpus", 0)),
-            float(each.get("memory_gb", math.inf)) * 1e9 / _MIB,
+            float(each.get("memory_gb", math.inf)) * 1e9 / _MIB * _FREE_SHARE * (1 - STORE_SHARE),
             count=int(each.get("count", 1)),
         )
         for each in stated

@@ -124,15 +124,25 @@ def on_each_host(ask: Callable[..., Answer], *arguments: Any) -> dict[str, Answe
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     own = ray.get_runtime_context().get_node_id()
+    alive = (node for node in ray.nodes() if node["Alive"])
     asked = {}
-    for node in sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own):
+    for name, node in by_name(sorted(alive, key=lambda node: (node["NodeID"] != own, node["NodeID"]))).items():
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[node["NodeManagerHostname"]] = ray.remote(num_cpus=0, scheduling_strategy=there)(ask).remote(*arguments)
+        asked[name] = ray.remote(num_cpus=0, scheduling_strategy=there)(ask).remote(*arguments)
     answers = {}
     for name, answer in asked.items():
         with contextlib.suppress(ray.exceptions.RayError):
             answers[name] = ray.get(answer)
     return answers
+
+
+def by_name(nodes: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Nodes of Ray by the names of their hosts; containers may share a name, and all but the first also have an id."""
+    named: dict[str, Mapping[str, Any]] = {}
+    for node in nodes:
+        name = node["NodeManagerHostname"]
+        named[f"{name} {node['NodeID'][:8]}" if name in named else name] = node
+    return named
 
 
 def find_hosts(seconds: float = _REGISTER_SECONDS) -> tuple[Host, ...]:
@@ -223,6 +233,8 @@ def count_gpus() -> int:
 def gpu_handles(visible: str | None) -> list[Any]:
     """NVML's handles of GPUs and slices that are named, by number or UUID; of all, where no names are given.
 
+    As in CUDA, a number that no GPU has (-1 is usual) hides the GPUs that are named after it.
+
     Raises:
         pynvml.NVMLError: there is no driver, or it was not asked before (`nvmlInit`).
     """
@@ -230,13 +242,20 @@ def gpu_handles(visible: str | None) -> list[Any]:
 
     if not visible:
         return [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
-    handles = []
-    for name in visible.split(","):
-        with contextlib.suppress(pynvml.NVMLError, ValueError):  # a shortened UUID, or a GPU that is gone
-            by_number = name.strip().isdigit()
-            find = pynvml.nvmlDeviceGetHandleByIndex if by_number else pynvml.nvmlDeviceGetHandleByUUID
-            handles.append(find(int(name) if by_number else name.strip()))
-    return handles
+    handles: list[Any] = []
+    for name in map(str.strip, visible.split(",")):
+        find = pynvml.nvmlDeviceGetHandleByIndex if is_number(name) else pynvml.nvmlDeviceGetHandleByUUID
+        try:
+            handles.append(find(int(name) if is_number(name) else name))
+        except pynvml.NVMLError:
+            if is_number(name):
+                break
+    return handles  # without a shortened UUID
+
+
+def is_number(gpu: str) -> bool:
+    """Whether a GPU is named by its number, be there such a GPU or not."""
+    return gpu.strip().removeprefix("-").isdigit()
 
 
 def _gpu(handle: Any) -> Gpu:

@@ -18,6 +18,11 @@ def avoiding(hosts: Iterable[str]) -> dict[str, str]:
     return {AVOID: named} if named else {}
 
 
+def avoided_hosts(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The nodes that a trial's configuration keeps it from."""
+    return tuple(config[AVOID].split(",")) if AVOID in config else ()
+
+
 def placement(resources: TrialResources) -> Callable[[Mapping[str, Any]], tune.PlacementGroupFactory]:
     """A function from a trial's configuration to what Tune asks Ray for."""
     bundle = _bundle(resources)
@@ -35,6 +40,12 @@ def usable_hosts(resources: TrialResources) -> set[str]:
     bundle = _bundle(resources)
     nodes = (node for node in ray.nodes() if node["Alive"])
     return {node["NodeID"] for node in nodes if all(node["Resources"].get(k, 0) >= v for k, v in bundle.items())}
+
+
+def node_at(address: str) -> tuple[str, str] | None:
+    """Name and id of the node of Ray at an IP address; None where there is none, or where several share it."""
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeManagerAddress"] == address] if address else []
+    return (nodes[0]["NodeManagerHostname"], nodes[0]["NodeID"]) if len(nodes) == 1 else None
 
 
 def _bundle(resources: TrialResources) -> dict[str, float]:

@@ -22,7 +22,9 @@ from search.driver.limits import Limits, find_limits
 from search.driver.machine import (
     STORE_SHARE,
     Host,
+    count_gpus,
     find_hosts,
+    is_number,
     on_each_host,
     store_bytes,
     this_host,
@@ -246,9 +248,11 @@ def _local_options(limits: Limits) -> dict[str, Any]:
     if limits.memory_is_limited:
         store = int(limits.memory_mb * STORE_SHARE * 2**20)
         options |= {"object_store_memory": store, "_memory": int(limits.memory_mb * 2**20) - store}
-    slices = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    if all(name.strip().startswith("MIG-") for name in slices):
-        options["num_gpus"] = len(slices)  # Ray counts whole GPUs
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if all(name.strip().startswith("MIG-") for name in named):
+        options["num_gpus"] = len(named)  # Ray counts whole GPUs
+    elif all(map(is_number, named)):
+        options["num_gpus"] = count_gpus()  # Ray counts numbers, -1 among them, which hides all GPUs
     return options
 
 

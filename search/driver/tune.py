@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import ray
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search import Searcher as TuneSearcher
@@ -27,9 +28,9 @@ from ray.tune.search import Searcher as TuneSearcher
 from data_pipeline.share import put_training_data, training_data
 from search import record
 from search.driver.bad_hosts import MOST_FAULTS, BadHosts
-from search.driver.faults import BAD_HOST, SERVICE, Fault, fault_of
+from search.driver.faults import BAD_HOST, LOST_HOST, SERVICE, Fault, fault_of
 from search.driver.machine import find_hosts
-from search.driver.placement import avoiding, placement, usable_hosts
+from search.driver.placement import avoided_hosts, avoiding, node_at, placement, usable_hosts
 from search.driver.preflight import probe
 from search.driver.session import Session
 from search.driver.state import SearchState
@@ -38,7 +39,7 @@ from search.record import Storage, TrialRecord
 from search.trial.trainable import ImageTrial, TrialContext
 
 _MOST_IN_VAIN = 5  # retries of a trial in a row because of what trials share
-_LOOK_SECONDS = 10.0  # between two looks for hosts that have joined
+_LOOK_SECONDS = 10.0  # between two looks for hosts that have joined or left
 # The keys of a result that Tune and `Recorder` still read once the log has it.
 _KEPT_RESULTS = frozenset({"trial_id", "done", "status", "reason", "host_error"})
 
@@ -119,7 +120,7 @@ def _build_tuner(
             search_alg=GrowingLimit(
                 TrialQueue(state, hosts), resources.at_a_time, _room_now(session), state.news.append
             ),
-            scheduler=PauseByClock(state),
+            scheduler=EarlyEnds(state, hosts),
             num_samples=-1,  # until the queue answers that the search is over
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -134,7 +135,7 @@ def _build_tuner(
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             # The state decides whether a trial goes on, and gives it to Tune again as another stretch.
             failure_config=tune.FailureConfig(max_failures=0),
-            callbacks=[Recorder(state, hosts, on_change, _watch_workers(session, state))],
+            callbacks=[Recorder(state, hosts, on_change, _watch_workers(session, state, hosts))],
             verbose=0,
         ),
     )
@@ -146,8 +147,11 @@ def _room_now(session: Session) -> Callable[[], int]:
     return lambda: int(min(most, session.resources.room(find_hosts(seconds=0))))
 
 
-def _watch_workers(session: Session, state: SearchState) -> WorkerWatch:
-    return WorkerWatch(Patience(f"a host with {session.resources} free", state.news.append, launch_reasons))
+def _watch_workers(session: Session, state: SearchState, hosts: BadHosts) -> WorkerWatch:
+    def reasons() -> Sequence[str]:
+        return [*hosts.reasons, *launch_reasons()]
+
+    return WorkerWatch(Patience(f"a host with {session.resources} free", state.news.append, reasons))
 
 
 class _NotPickled:
@@ -230,12 +234,29 @@ class GrowingLimit(_NotPickled, ConcurrencyLimiter):  # type: ignore[misc]  # Ra
         return super().suggest(trial_id)
 
 
-class PauseByClock(_NotPickled, FIFOScheduler):  # type: ignore[misc]  # Ray ships no types
-    """Stops a stretch of a trial where the search's time budget leaves none for the rest; all else is the state's."""
+class EarlyEnds(_NotPickled, FIFOScheduler):  # type: ignore[misc]  # Ray ships no types
+    """Ends a stretch of a trial early: where the clock leaves no time for it, or no host is left that it waits for."""
 
-    def __init__(self, state: SearchState) -> None:
+    def __init__(self, state: SearchState, hosts: BadHosts) -> None:
         super().__init__()
-        self._state = state
+        self._state, self._hosts = state, hosts
+        self._choosy: list[Any] = []  # stretches that wait for a host other than some
+        self._next = 0.0
+
+    def on_trial_add(self, controller: Any, trial: Any) -> None:
+        """Watch a stretch that avoids hosts: Ray never forgets what it was asked to avoid."""
+        if avoided_hosts(trial.config):
+            self._choosy.append(trial)
+
+    def choose_trial_to_run(self, controller: Any) -> Any:
+        """Tune's own choice, after the stretches have ended that wait for hosts that were lost."""
+        if self._choosy and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _LOOK_SECONDS
+            self._choosy = [trial for trial in self._choosy if trial.status == Trial.PENDING]
+            for trial in self._choosy:
+                if self._hosts.is_stranded(_number(trial), avoided_hosts(trial.config)):
+                    controller.stop_trial(trial)
+        return super().choose_trial_to_run(controller)
 
     def on_trial_result(self, controller: Any, trial: Any, result: Any) -> str:
         """Whether the trial goes on after an epoch, which the recorder records next."""
@@ -290,10 +311,12 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
             del result[key]
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """The trial has ended, as its last result says, or has reached its target."""
+        """The trial has ended, as its last result says, or has reached its target, or never got a host."""
         self._watch.ended(_number(trial))
         result = trial.last_result or {}
-        if "host_error" in result:
+        if trial.status == Trial.PENDING:
+            self._state.fail(_number(trial), Fault(LOST_HOST, "the hosts that it waited for were lost"))
+        elif "host_error" in result:
             pass  # it is to be tried again already
         elif "status" in result:
             self._state.end(_number(trial), result["status"], result.get("reason", ""))
@@ -302,17 +325,21 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
         _forget_results(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """The trial's process was lost, or raised an error that it did not report.
+        """The trial's process was lost, did not start, or raised an error that it did not report.
 
         Raises:
-            StorageError: what the trials share is lost whenever this one needs it.
+            StorageError: what the trials share is lost whenever this one needs it, or no host works.
         """
         number, fault = _number(trial), fault_of(_error(trial))
         self._watch.ended(number)
-        self._in_vain[number] += fault.cause == SERVICE
+        node = node_at(fault.address)
+        self._in_vain[number] += fault.cause in (SERVICE, BAD_HOST) and node is None
         if self._in_vain[number] > _MOST_IN_VAIN:
             self._stop(f"What trials share was lost again and again. Trial {_trial_name(trial)}: {fault.reason}")
-        self._state.fail(number, fault)
+        if node is not None:
+            self._blame_host(number, fault.reason, *node)
+        else:
+            self._state.fail(number, fault)
         _forget_results(trial)
 
     def _blame_host(self, number: int, error: str, host: str, node: str) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from data_pipeline.shards import ArraySource
 from models.registry import build_model, build_trainable_part, told_apart, trainable_part
+from search.driver.faults import fault_of
 from search.driver.resources import TrialResources
 from search.evaluate.gallery import write_gallery
 from search.evaluate.predictions import (
@@ -196,18 +197,22 @@ def score_all(scorers: Sequence[Any], trials: Sequence[TrialRecord]) -> Iterator
     while missing:
         (done,), _ = ray.wait(list(at_work), num_returns=1)
         scorer, trial = at_work.pop(done)
-        found = None
         try:
             found = ray.get(done)
         except ray.exceptions.RayActorError as error:
+            if trial is None:
+                _leave_out(error, at_work or idle)
+                continue
             print(f"A process that scores trials was lost repeatedly: {error}")
             found = []
+            at_work[scorer.is_ready.remote()] = scorer, None  # it gets no other trial before it has started again
         except OSError as error:  # its host does not work; the last process that is left speaks for the storage
             if trial is None or not (at_work or idle):
                 raise
             print(f"Trial {trial.name} is scored by another process: {error}")
             waiting.append(trial)
-        if found is not None:
+            found = None
+        else:
             idle.append(scorer)
         if found is not None and trial is not None:
             missing -= 1
@@ -260,9 +265,32 @@ def _export_anywhere(scorers: Sequence[Any], members: Sequence[TrialRecord], win
 
 
 def _first_ready(scorers: Sequence[Any]) -> Any:
-    """The first process that answers; others may wait for room."""
+    """The first process that has started; others may wait for room.
+
+    Raises:
+        OSError: none could be started.
+    """
     import ray
 
     answers = {scorer.is_ready.remote(): scorer for scorer in scorers}
-    (first,), _ = ray.wait(list(answers), num_returns=1)
-    return answers[first]
+    while True:
+        (first,), _ = ray.wait(list(answers), num_returns=1)
+        scorer = answers.pop(first)
+        try:
+            ray.get(first)
+        except ray.exceptions.RayActorError as error:
+            _leave_out(error, answers)
+        else:
+            return scorer
+
+
+def _leave_out(error: Exception, others: Collection[Any]) -> None:
+    """Say that a process did not start, which is its host's fault.
+
+    Raises:
+        OSError: there is no other process.
+    """
+    reason = fault_of(error).reason
+    if not others:
+        raise OSError(f"No process that scores trials could be started. Received: {reason}") from None
+    print(f"A process that scores trials could not be started, others go on: {reason}")

@@ -127,8 +127,8 @@ class ResourceSettings:
 class ClusterSettings:
     """Where the search runs: `MODES`, the dashboard that jobs are sent to, and where their runs are fetched to.
 
-    `workers` are the hosts that an autoscaler may start, where Ray cannot tell: count, cpus, gpus and memory_gb of each
-    kind.
+    `workers` are the hosts that an autoscaler may start, where Ray cannot tell: count, cpus, gpus and memory_gb (all of
+    a host's) of each kind.
     """
 
     mode: str = "auto"

@@ -12,7 +12,16 @@ from search.record.storage import Storage
 T = TypeVar("T")
 
 # What reading raises where files are out of reach, damaged, or of another version's making.
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,  # a number out of all bounds
+    RecursionError,  # brackets in brackets
+    NotImplementedError,  # Arrow's, of what later versions of Parquet have
+)
 
 
 @dataclass(frozen=True)

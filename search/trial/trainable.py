@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 from ray import ObjectRef, tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
 
 from data_pipeline.share import get_training_data
 from search import record
@@ -22,6 +22,8 @@ from search.trial.checkpoint import Checkpoint, configuration_hash, read_checkpo
 from search.trial.features import Backbones, trial_inputs
 from search.trial.process import out_of_memory, prepare_process, release_memory
 from search.trial.training import TrialModel, trial_config
+
+_SYSTEM_ERRORS = (OSError, OutOfDiskError, ObjectStoreFullError)  # the last two are Ray's, of a host without room
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,20 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
     def setup(self, config: dict[str, Any], context: TrialContext) -> None:
         """Set up the process, once, and begin its first trial."""
         self._context = context
-        self._folder = RunFolder(context.run_url).patient(context.patience)
-        self.prepare_process(context)
         node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
         self._place = {"host": socket.gethostname(), "node": node}
         self._last: TrialModel | None = None
+        self._unfit = self._prepare()
         self._begin(config)
+
+    def _prepare(self) -> str:
+        """Set up what all trials of the process need; why this host cannot: no trial plays a part."""
+        try:
+            self._folder = RunFolder(self._context.run_url).patient(self._context.patience)
+            self.prepare_process(self._context)
+        except Exception as error:
+            return _in_a_line(error) if isinstance(error, OSError) else f"{type(error).__name__}: {_in_a_line(error)}"
+        return ""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in the same process, or continue the one that it has just trained."""
@@ -79,6 +89,9 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
 
     def step(self) -> dict[str, Any]:
         """Train and checkpoint one epoch; or report one that a lost process had checkpointed but not reported."""
+        self._unfit = self._unfit and self._prepare()
+        if self._unfit:
+            return {"done": True, "host_error": self._unfit, **self._place}
         try:
             if self._model is None:
                 self._model = self._build_or_restore()
@@ -90,13 +103,13 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
             # The configuration itself cannot be trained: a second try would fail alike.
             return {"done": True, "status": record.FAILED, "reason": str(error)}
         except RayTaskError as error:
-            if not isinstance(error.cause, OSError):
+            if not isinstance(error.cause, _SYSTEM_ERRORS):
                 raise
             # The feature store cannot write: every other trial would fail too.
-            return {"done": True, "storage_error": str(error.cause)}
-        except OSError as error:
+            return {"done": True, "storage_error": _in_a_line(error.cause)}
+        except _SYSTEM_ERRORS as error:
             # This host has no mount, no credentials or a full disk; another may do, which the driver decides.
-            return {"done": True, "host_error": str(error), **self._place}
+            return {"done": True, "host_error": _in_a_line(error), **self._place}
         except Exception as error:
             if reason := out_of_memory(error):
                 # A failure like a lost process: its neighbours on the GPU may have had the memory.
@@ -167,3 +180,7 @@ class ImageTrial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
             reason = "early stopping: val_loss no longer improves" if early else ""
             result |= {"done": True, "status": record.FINISHED, "reason": reason}
         return result
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

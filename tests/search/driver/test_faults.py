@@ -1,5 +1,6 @@
 """Whose fault it was, and what counts against a trial; without Ray's processes."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
@@ -8,7 +9,7 @@ from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, OwnerDiedError, RayTaskError
 
 from search import record
-from search.driver.faults import LOST_HOST, SERVICE, Fault, fault_of
+from search.driver.faults import BAD_HOST, LOST_HOST, SERVICE, Fault, fault_of
 from search.driver.state import SearchState
 from search.record import OWN_FAULT
 from search.trial.checkpoint import Checkpoint, configuration_hash, write_checkpoint
@@ -50,6 +51,17 @@ def test_only_what_a_trial_did_itself_is_its_fault(error: BaseException | None, 
     assert (fault.cause, fault.is_own) == (cause, cause == OWN_FAULT)
     assert reason in fault.reason
     assert "\n" not in fault.reason
+
+
+def test_a_process_that_did_not_start_names_its_host() -> None:
+    text = (
+        "ray::ImageTrial.__init__() (pid=7, ip=10.0.0.3, actor_id=55)\nModuleNotFoundError: No module named 'search'\n"
+    )
+    error = ActorDiedError(RayTaskError("__init__", text, ModuleNotFoundError("No module named 'search'")))
+    fault = fault_of(pickle.loads(pickle.dumps(error)))  # as Tune keeps it
+    reason = "its process did not start: ModuleNotFoundError: No module named 'search'"
+    assert fault == Fault(BAD_HOST, reason, "10.0.0.3")
+    assert not fault.is_own
 
 
 # One trial that may fail twice.

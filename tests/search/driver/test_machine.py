@@ -3,7 +3,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from search.driver.machine import Gpu, Host, count_gpus, describe_hosts, group_hosts, least_gpu, with_coming
+from search.driver.machine import Gpu, Host, by_name, count_gpus, describe_hosts, group_hosts, least_gpu, with_coming
 
 GIB = 2**30
 
@@ -76,6 +76,8 @@ def a100() -> FakeGpu:
         ({"a": a100()}, "MIG-a-0,MIG-a-1", Gpu(10 * 1024, (8, 0)), 2),
         ({"a": a100()}, None, Gpu(10 * 1024, (8, 0)), 1),
         ({"a": L4}, "9", Gpu(), 0),
+        ({"a": L4}, "-1", Gpu(), 0),
+        ({"a": L4, "b": T4}, "0,-1,1", Gpu(24 * 1024, (8, 9)), 1),
         ({}, None, Gpu(), 0),
         (None, None, Gpu(), 0),
     ],
@@ -116,3 +118,11 @@ def test_of_the_hosts_that_are_planned_those_that_are_there_do_not_come_again() 
     assert with_coming((Host(8, 1, count=9),), planned[:1]) == (Host(8, 1, count=9),)
     one_of_each = (Host(8, 1, count=2), Host(8, 1, 9_000, count=2))
     assert with_coming((Host(8, 1, count=3),), one_of_each)[1:] == (Host(8, 1, 9_000, is_coming=True),)
+
+
+def test_hosts_that_share_a_name_are_all_asked() -> None:
+    """Of containers of one name, the one whose disk is full must not hide behind another."""
+    nodes = [
+        {"NodeManagerHostname": name, "NodeID": f"{place}0000000-long"} for place, name in enumerate(("a", "b", "a"))
+    ]
+    assert by_name(nodes) == {"a": nodes[0], "b": nodes[1], "a 20000000": nodes[2]}

@@ -107,6 +107,11 @@ def test_ray_is_told_of_limits_and_slices_that_it_does_not_find(monkeypatch: pyt
     assert limited["object_store_memory"] == 2_400 * 2**20
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-a,MIG-b,MIG-c")
     assert session._local_options(Limits(4, 8_000.0, memory_is_limited=False))["num_gpus"] == 3
+    monkeypatch.setattr(session, "count_gpus", lambda: 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # hides all GPUs from CUDA; Ray counts a GPU by that number
+    assert session._local_options(Limits(4, 8_000.0, memory_is_limited=False))["num_gpus"] == 0
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # Ray counts none itself
+    assert "num_gpus" not in session._local_options(Limits(4, 8_000.0, memory_is_limited=False))
 
 
 def repeats(settings: Settings, dataset: Dataset) -> tuple:

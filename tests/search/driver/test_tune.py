@@ -1,8 +1,11 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher as TuneSearcher
 
 from benchmarks.no_op_trial import NoOpTrial
@@ -10,7 +13,9 @@ from data_pipeline.dataset import Dataset
 from models.counts import ParameterCount
 from search import record
 from search.driver import tune as driver
+from search.driver.bad_hosts import BadHosts
 from search.driver.deadline import Clock
+from search.driver.faults import LOST_HOST
 from search.driver.session import open_session
 from search.driver.state import SearchState
 from search.driver.tune import run_search, tune_config
@@ -114,3 +119,65 @@ def test_hosts_that_join_later_make_room_for_more_trials(monkeypatch: pytest.Mon
     room["is"] = 1  # a lost host comes again, or its trials wait
     limit.on_trial_complete("trial 4")
     assert suggested(6)
+
+
+def recorder_of(state: SearchState, hosts: BadHosts) -> driver.Recorder:
+    watch = driver.WorkerWatch(driver.Patience("a host", state.news.append, list))
+    return driver.Recorder(state, hosts, lambda: None, watch)
+
+
+@pytest.mark.parametrize("node", [("worker-3", "a"), None])
+def test_a_process_that_does_not_start_is_its_hosts_fault(
+    node: tuple[str, str] | None, open_state: Callable[..., SearchState], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a host without this project, say. Where Ray does not say which, the search stops after some tries."""
+    state = open_state(1, "search.max_failures=0")
+    hosts = BadHosts(lambda: {"a", "b"})
+    recorder = recorder_of(state, hosts)
+    fault = driver.Fault(driver.BAD_HOST, "its process did not start: no module", "10.0.0.3")
+    monkeypatch.setattr(driver, "fault_of", lambda error: fault)
+    monkeypatch.setattr(driver, "node_at", lambda address: node)
+    stretch: Any = SimpleNamespace(config={"number": state.next_trial().number}, pickled_error_file=None)
+    stretch.metric_analysis = stretch.metric_n_steps = {}
+    for _ in range(driver.MOST_FAULTS):
+        recorder.on_trial_error(1, [stretch], stretch)
+    (trial,) = state.trials.values()
+    assert (trial.status, trial.failures, trial.retries) == (record.WAITING, 0, driver.MOST_FAULTS)
+    if node is None:
+        monkeypatch.setattr(driver, "_MOST_IN_VAIN", driver.MOST_FAULTS)
+        with pytest.raises(driver.StorageError, match="no module"):
+            recorder.on_trial_error(1, [stretch], stretch)
+    else:
+        assert hosts.excluded == {"a"}
+        assert "host worker-3 is no longer used" in state.news[-1]
+
+
+def test_a_trial_does_not_wait_for_ever_for_a_host_that_was_lost(open_state: Callable[..., SearchState]) -> None:
+    """It avoids the host that stopped it; the other one is lost before it has room."""
+    state, usable = open_state(1), {"a", "b"}
+    hosts = BadHosts(lambda: usable)
+    queue, ends = driver.TrialQueue(state, hosts), driver.EarlyEnds(state, hosts)
+    recorder = recorder_of(state, hosts)
+    number = queue.suggest("first")["number"]
+    hosts.note_fault(number, "a")
+    state.fail(number, driver.Fault(driver.BAD_HOST, "no mount"))
+    stretch = SimpleNamespace(config=queue.suggest("second"), status=Trial.PENDING, last_result={})
+    stretch.metric_analysis = stretch.metric_n_steps = {}
+    stopped = []
+
+    def stop(trial: Any) -> None:
+        recorder.on_trial_complete(1, [trial], trial)
+        trial.status = Trial.TERMINATED
+        stopped.append(trial)
+
+    controller = SimpleNamespace(get_trials=lambda: [stretch], stop_trial=stop)
+    ends.on_trial_add(controller, stretch)
+    assert ends.choose_trial_to_run(controller) is stretch
+    assert (stretch.config["avoid"], stopped) == ("a", [])
+    usable.remove("b")
+    ends._next = 0.0  # it looks again only after a while
+    assert ends.choose_trial_to_run(controller) is None
+    assert stopped == [stretch]
+    assert [event["cause"] for event in state.folder.read_events() if event["event"] == "retried"][-1] == LOST_HOST
+    again = queue.suggest("third")
+    assert (again["number"], driver.avoided_hosts(again)) == (number, ())

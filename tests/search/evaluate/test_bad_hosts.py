@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorDiedError
 
 from search.evaluate.scorers import export_winner, score_all
 from search.record import RunFolder, TrialRecord
@@ -34,6 +35,25 @@ class Scorer:
         return [1]
 
 
+class Unstarted:
+    """A process that ends in its setup, as where TensorFlow is missing."""
+
+    def __init__(self) -> None:
+        self.is_ready = self.score = self.export = Method(self._die)
+
+    def _die(self, *given: Any) -> None:
+        raise ActorDiedError
+
+
+class Killed(Scorer):
+    """A process that starts again after a trial has killed it repeatedly."""
+
+    def _do(self, *given: Any) -> list[int]:
+        if given[0].number == 1:
+            raise ActorDiedError
+        return super()._do(*given)
+
+
 @pytest.fixture(autouse=True)
 def played_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.wait", lambda references, num_returns: (references[:1], references[1:]))
@@ -53,3 +73,20 @@ def test_an_error_that_every_host_meets_is_the_storages() -> None:
         list(score_all([Scorer(works=False), Scorer(works=False)], TRIALS))
     with pytest.raises(OSError, match="No such mount"):
         export_winner([Scorer(works=False), Scorer(works=False)], RunFolder("."), TRIALS, None)  # type: ignore[arg-type]
+
+
+def test_a_process_that_does_not_start_takes_no_trial() -> None:
+    good = Scorer(works=True)
+    assert list(score_all([Unstarted(), good], TRIALS)) == [[1]] * 4
+    export_winner([Unstarted(), good], RunFolder("."), TRIALS, None)  # type: ignore[arg-type]
+    assert good.done[-1] is TRIALS
+    with pytest.raises(OSError, match="could be started"):
+        list(score_all([Unstarted(), Unstarted()], TRIALS))
+    with pytest.raises(OSError, match="could be started"):
+        export_winner([Unstarted()], RunFolder("."), TRIALS, None)  # type: ignore[arg-type]
+
+
+def test_a_trial_that_kills_its_process_costs_the_others_nothing() -> None:
+    killed = Killed(works=True)
+    assert list(score_all([killed], TRIALS)) == [[1], [], [1], [1]]
+    assert [trial.number for trial in killed.done] == [0, 2, 3]

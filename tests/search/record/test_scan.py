@@ -25,6 +25,16 @@ def test_runs_that_cannot_be_read_are_named_and_the_others_are_read(tmp_path: Pa
         assert f"Received: {tmp_path}/{name}, where they cannot be read ({reason})" in scan.unreadable[name]
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"name": ', "[]", "null", '{"created": 1e999}', "\0" * 99])
+def test_a_damaged_record_is_no_error_of_the_reader(content: str, tmp_path: Path) -> None:
+    folder = RunFolder(f"{tmp_path}/a")
+    folder.write(content.encode(), "run.json")
+    scan = scan_runs(str(tmp_path), RunFolder.read_run)
+    assert scan.unreadable.keys() == {"a"}
+    with pytest.raises(RecordError), readable(folder.url):
+        raise OverflowError("cannot convert float infinity to integer")
+
+
 def test_a_storage_that_is_not_there_holds_no_run(tmp_path: Path) -> None:
     scan = scan_runs(f"{tmp_path}/none", RunFolder.read_run)
     assert (scan.found, scan.unreadable) == ({}, {})

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayActorError, RayTaskError
 
 from data_pipeline.share import TrainingData
 from search import record
@@ -173,9 +173,36 @@ def test_what_cannot_be_trained_fails_the_trial_alone(start: Callable[..., Scrip
     assert result == {"done": True, "status": record.FAILED, "reason": "no room for a third pooling"}
 
 
-def test_an_error_of_the_system_is_no_fault_of_the_trial(start: Callable[..., ScriptedTrial]) -> None:
-    result = start([OSError("No space left on device")]).step()
-    assert result == {"done": True, "host_error": "No space left on device", "host": socket.gethostname(), "node": ""}
+@pytest.mark.parametrize("error", [OSError, OutOfDiskError, ObjectStoreFullError])
+def test_an_error_of_the_system_is_no_fault_of_the_trial(
+    error: type[Exception], start: Callable[..., ScriptedTrial]
+) -> None:
+    result = start([error("No space left on device")]).step()
+    said = result.pop("host_error")
+    assert said.startswith("No space left on device")
+    assert "\n" not in said
+    assert result == {"done": True, "host": socket.gethostname(), "node": ""}
+
+
+def test_a_process_that_cannot_be_set_up_is_its_hosts_fault_until_it_can(
+    start: Callable[..., ScriptedTrial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without TensorFlow, say: no configuration plays a part, and none may fail for it."""
+    is_there = [False]
+
+    def prepare(self: ScriptedTrial, context: TrialContext) -> None:
+        self.models_built = 0
+        if not is_there[0]:
+            raise ModuleNotFoundError("No module named 'tensorflow'")
+
+    monkeypatch.setattr(ScriptedTrial, "prepare_process", prepare)
+    trial = start([0.5, 0.4, 0.3])
+    assert trial.step()["host_error"] == "ModuleNotFoundError: No module named 'tensorflow'"
+    trial.reset_config(config_of(1))
+    assert trial.step()["done"]
+    assert trial.models_built == 0
+    is_there[0] = True
+    assert trial.step()["metrics"]["epoch"] == 1
 
 
 def test_a_host_that_does_not_see_the_run_says_so_and_writes_nothing(tmp_path: Path) -> None:
@@ -188,8 +215,10 @@ def test_a_host_that_does_not_see_the_run_says_so_and_writes_nothing(tmp_path: P
 
 
 def test_a_feature_store_that_cannot_write_is_no_fault_of_the_host(start: Callable[..., ScriptedTrial]) -> None:
-    error = RayTaskError("add", "Traceback ...", OSError(28, "No space left on device")).as_instanceof_cause()
-    assert start([error]).step() == {"done": True, "storage_error": "[Errno 28] No space left on device"}
+    for cause in (OSError(28, "No space left on device"), OutOfDiskError("[Errno 28] No space left on device")):
+        result = start([RayTaskError("add", "Traceback ...", cause).as_instanceof_cause()]).step()
+        assert result["done"]
+        assert result["storage_error"].startswith("[Errno 28] No space left on device")
 
 
 def test_a_feature_store_that_died_is_not_reported_as_a_result(start: Callable[..., ScriptedTrial]) -> None:
