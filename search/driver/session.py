@@ -220,13 +220,33 @@ def _cluster_runs() -> bool:
 
     A cluster that was killed leaves its address, and Ray would wait for it for minutes. Ray is imported only where
     there are signs of a cluster.
+
+    Raises:
+        SettingsError: nothing answers at the RAY_ADDRESS that the user names.
     """
-    if not os.environ.get("RAY_ADDRESS") and not ray_address_file().exists():
+    named = os.environ.get("RAY_ADDRESS", "")
+    if not named and not ray_address_file().exists():
         return False
+    if "://" in named:  # of Ray's client, which looks itself
+        return True
     from ray._private.services import canonicalize_bootstrap_address
 
-    address = canonicalize_bootstrap_address(None)
-    return address is not None and (bool(os.environ.get("RAY_ADDRESS")) or _answers(address))
+    try:
+        address = canonicalize_bootstrap_address(None)
+    except (OSError, ValueError) as error:  # no such host, no address, or no cluster for "auto"
+        raise _no_cluster(named, str(error)) from error
+    if address is None or _answers(address):
+        return address is not None
+    if named:
+        raise _no_cluster(named, f"no answer at {address}")
+    return False
+
+
+def _no_cluster(named: str, reason: str) -> SettingsError:
+    return SettingsError(
+        f"A search joins the cluster that RAY_ADDRESS names. Received: RAY_ADDRESS={named} ({reason}). Check it and "
+        "that the cluster runs, or search on this machine alone with cluster=local."
+    )
 
 
 def _answers(address: str) -> bool:

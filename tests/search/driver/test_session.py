@@ -161,3 +161,15 @@ def test_the_address_of_a_cluster_that_was_killed_is_not_waited_for(monkeypatch:
         assert session._cluster_runs()
         server.close()
         assert not session._cluster_runs()
+
+
+def test_an_address_at_which_nothing_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would wait for it for minutes, with lines of its own on the screen."""
+    with socket.create_server(("", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", place)
+        assert session._cluster_runs()
+    for named in (place, "no-address"):
+        monkeypatch.setenv("RAY_ADDRESS", named)
+        with pytest.raises(SettingsError, match=rf"Received: RAY_ADDRESS={named} \(.*cluster=local"):
+            session._cluster_runs()
