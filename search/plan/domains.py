@@ -145,13 +145,14 @@ def _unique(values: Iterable[Any]) -> list[Any]:
 def representatives(parameters: Sequence[Parameter]) -> Callable[[Parameter], Sequence[Any]]:
     """The values of each parameter that stand for all when the models of a space are checked and measured.
 
-    They are all listed values that are no numbers, both ends of a continuous range, and all numbers of a short range or
-    list. Of a long one, they are both ends, the values that conditions name, and both ends of what lies between these.
-    This is sound because a model depends on a number in one direction: if any width, depth or kernel in a range is too small or
-    too large for the images, then an end is; and the number of weights is largest at an end (it grows with every width;
-    with depth and kernel it is the sum of a growing and a shrinking part, each convex but for pixels that a pooling
-    rounds off, less than a thousandth). If all of it makes more than 10,000 models, short ones count as long ones:
-    the largest model is then still the largest, and the smallest is that of the ends.
+    They are all listed values that are no numbers, both ends of a continuous range, and all numbers of a short
+    range or list. Of a long one, they are both ends, the values that conditions name, and both ends of what lies
+    between these. This is sound because a model depends on a number in one direction: if any width, depth or kernel
+    in a range is too small or too large for the images, then an end is; and the number of weights is largest at an
+    end (it grows with every width; with depth and kernel it is the sum of a growing and a shrinking part, each
+    convex but for pixels that a pooling rounds off, less than a thousandth). If all of it makes more than 10,000
+    models, short ones count as long ones: the largest model is then still the largest, and the smallest is that of
+    the ends.
     """
 
     def ends(parameter: Parameter, all_of: int) -> Sequence[Any]:
