@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -35,6 +36,7 @@ from search.driver.share import feature_folder, share_backbones
 from search.driver.signals import sigterm_as_ctrl_c
 from search.plan.settings import SHARDS, ClusterSettings, Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
+from search.plan.words import conf_folder
 from search.trial.features import Backbones
 
 _ANSWER_SECONDS = 5.0  # within which a running cluster accepts a connection
@@ -182,19 +184,29 @@ def _init_ray(joined: bool) -> None:
 
     for starts_left in reversed(range(1 if joined else _STARTS)):
         try:
-            ray.init(
-                address=None if joined else "local",
-                include_dashboard=False,
-                log_to_driver=True,
-                runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
-                **({} if joined else _local_options(find_limits())),
-            )
+            with _own_packages_first():
+                ray.init(
+                    address=None if joined else "local",
+                    include_dashboard=False,
+                    log_to_driver=True,
+                    runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
+                    **({} if joined else _local_options(find_limits())),
+                )
         except Exception as error:
             if not starts_left or _TOO_SLOW not in str(error):
                 raise
             ray.shutdown()
         else:
             return
+
+
+def _own_packages_first() -> contextlib.AbstractContextManager[None]:
+    """What Ray is started in, so that its processes import our packages where this one does.
+
+    They look into the driver's working directory first, even where PYTHONSAFEPATH=1 asks Python not to: packages of the
+    user's there, of the names of ours, would be imported in their place. The project's folder takes its place.
+    """
+    return contextlib.chdir(conf_folder().parents[1]) if sys.flags.safe_path else contextlib.nullcontext()
 
 
 def known_hosts(cluster: ClusterSettings) -> tuple[Host, ...]:

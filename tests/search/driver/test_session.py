@@ -5,10 +5,12 @@ import os
 import socket
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
 
+import models
 from data_pipeline.dataset import Dataset
 from models.cnn import CnnConfig
 from models.transfer import TransferConfig
@@ -69,14 +71,21 @@ def test_a_start_that_takes_too_long_is_tried_again(monkeypatch: pytest.MonkeyPa
     assert answers == [""]
 
 
-def test_what_the_user_has_set_for_ray_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_user_has_set_for_ray_and_python_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables reach Ray's processes; with PYTHONSAFEPATH=1 a package of the user's in the folder takes no place."""
+    (tmp_path / "models.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(session, "sys", SimpleNamespace(flags=SimpleNamespace(safe_path=True)))
     monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "60")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     monkeypatch.delenv("RAY_CHDIR_TO_TRIAL_DIR", raising=False)
     with ray_session("local"):
         names = ("TUNE_GLOBAL_CHECKPOINT_S", "TF_CPP_MIN_LOG_LEVEL", "RAY_CHDIR_TO_TRIAL_DIR")
         seen = ray.get(ray.remote(num_cpus=0)(lambda: [os.environ.get(name) for name in names]).remote())
+        imported = ray.get(ray.remote(num_cpus=0)(lambda: __import__("models").__file__).remote())
     assert seen == ["60", "0", "0"]
+    assert imported == models.__file__
+    assert Path.cwd() == tmp_path
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="taskset is Linux'")
