@@ -40,6 +40,7 @@ def run_search(
     name: str,
     environment: Mapping[str, str] | None = None,
     module: str = "search.run",
+    limit: float | None = None,
 ) -> Search:
     """Run `python -m search.run` with these settings, without evaluation.
 
@@ -49,13 +50,14 @@ def run_search(
         name: of the run.
         environment: variables besides those of this process.
         module: a command that takes the same settings.
+        limit: seconds after which it is stopped; None for never.
 
     Raises:
-        RuntimeError: the search failed.
+        RuntimeError: the search failed, or had not ended by then.
     """
     command = [*words, f"run.storage={storage}", f"run.name={name}", "evaluate.enabled=false"]
     started = time.time()
-    said = run_command(["-m", module, *command], environment)
+    said = run_command(["-m", module, *command], environment, limit)
     trials = tuple(RunFolder(f"{storage}/{name}").read_trials().values())
     return Search(trials, max(trial.ended for trial in trials) - started, said)
 
@@ -77,17 +79,24 @@ def kept_search(words: Sequence[str], store: Path, name: str) -> RunFolder:
     return folder
 
 
-def run_command(words: Sequence[str], environment: Mapping[str, str | None] | None = None) -> str:
+def run_command(
+    words: Sequence[str], environment: Mapping[str, str | None] | None = None, limit: float | None = None
+) -> str:
     """The output of Python for these arguments, in a process of its own.
 
     Args:
         words: the arguments.
         environment: variables besides those of this process; None removes one.
+        limit: seconds after which it is stopped; None for never.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: it failed, or had not ended by then.
     """
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment_of(environment))
+    command, child = [sys.executable, *words], environment_of(environment)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=child, timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"python {' '.join(words)} had not ended after {limit:g} s and was stopped.") from error
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise RuntimeError(f"python {' '.join(words)} ended with {done.returncode}:\n{last}")

@@ -154,6 +154,13 @@ class Manifest:
             by_hash[row.content_hash].append(row)
         return _report_duplicates(by_hash.values())
 
+    def contradictions(self) -> tuple[tuple[str, ...], ...]:
+        """The ids of byte-identical images that have different labels: one of them is wrong."""
+        labels: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for row in self.rows:
+            labels[row.content_hash].setdefault(row.label_text, row.image_id)
+        return tuple(tuple(ids.values()) for ids in labels.values() if len(ids) > 1)
+
     def look_alikes(self) -> DuplicateReport:
         """As `duplicates`, for images that look alike although not all of them are byte-identical."""
         by_twin: defaultdict[str, list[ImageRow]] = defaultdict(list)

@@ -72,6 +72,12 @@ def _meaning_notices(manifest: Manifest, settings: DataSettings) -> Iterator[str
 def _duplicate_notices(manifest: Manifest, split: Split, settings: DataSettings) -> Iterator[str]:
     is_stated = any(row.part == VALIDATION for row in manifest.pool_rows)
     identical, alike = manifest.duplicates(), manifest.look_alikes()
+    if contradictions := manifest.contradictions():
+        yield (
+            f"Byte-identical images with different labels: {len(contradictions)}, such as "
+            f"{' and '.join(contradictions[0][:2])}. At most one label of each is right: "
+            "remove the files with the others."
+        )
     if identical.across_pools:
         yield f"Images that are byte-identical in the pool and in the test set: {len(identical.across_pools)}."
     if alike.across_pools:

@@ -30,6 +30,7 @@ Progress = Callable[[int, int], None]  # called with the images done and all ima
 _FORMAT = 1  # raise it when the pixels made from a file change: old caches are then ignored
 _CHUNK = 512  # images decoded ahead of the writer, at most: 26 MB at 224 x 224
 _STALE_SECONDS = 86_400.0
+_UNFINISHED = re.compile(r"unfinished-(.+)-(\d+)-[0-9a-f]{8}")  # the host and the process that prepare an entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +246,10 @@ def _make_entry(
 def _remove_stale(cache_dir: Path) -> None:
     """Remove the leftovers of killed runs: of this host at once, of others (a shared disk) after a day."""
     for folder in cache_dir.glob("unfinished-*"):
-        host, pid, _ = folder.name.removeprefix("unfinished-").rsplit("-", 2)
+        made = _UNFINISHED.fullmatch(folder.name)
+        if made is None:  # no leftover: the cache may lie in a folder with the user's own files
+            continue
+        host, pid = made.groups()
         try:
             aged = time.time() - folder.stat().st_mtime > _STALE_SECONDS
         except FileNotFoundError:  # renamed or removed by its run just now

@@ -7,7 +7,6 @@ files lie on the machine is nobody else's business: of each path only its last p
 
 import argparse
 import io
-import os
 import re
 import sys
 import zipfile
@@ -40,8 +39,7 @@ def packed(folder: RunFolder, pictures: bool = True) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
         for parts in _members(folder, pictures):
-            _check_link(folder, parts)
-            shown = without_paths(parts[-1], folder.read(*parts))
+            shown = without_paths(parts[-1], folder.read_own(*parts))
             file.writestr(zipfile.ZipInfo("/".join(parts), _TIME), shown, zipfile.ZIP_DEFLATED)
     return content.getvalue()
 
@@ -75,16 +73,6 @@ def _members(folder: RunFolder, pictures: bool) -> Iterator[tuple[str, ...]]:
     for parts in (*_FOLDERS, _PICTURES) if pictures else _FOLDERS:
         files = (name for name in folder.names(*parts) if "." in name)  # folders have no suffix
         yield from ((*parts, name) for name in files if not name.endswith(_WEIGHTS))
-
-
-def _check_link(folder: RunFolder, parts: Sequence[str]) -> None:
-    """Refuse a link that leads out of the folder: a stranger's run would pack a private file of this user."""
-    target = folder.child(*parts)
-    if folder.is_local and folder.leads_out(target):
-        raise RecordError(
-            f"A packed run holds files of the run's own folder. Received: {target}, a link to "
-            f"{os.path.realpath(target)}. Put the file itself in its place, or remove the link."
-        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -87,4 +87,4 @@ def _picture(folder: RunFolder, name: Any) -> str:
     file = posixpath.basename(str(name))
     if not file or not folder.exists("winner", "gallery", file):
         return ""
-    return f"data:image/png;base64,{base64.b64encode(folder.read('winner', 'gallery', file)).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(folder.read_own('winner', 'gallery', file)).decode()}"

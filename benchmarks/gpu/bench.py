@@ -18,6 +18,7 @@ from search.record import RunFolder, TrialRecord
 
 LEARNING_RATES = (1e-3, 8e-4, 6e-4, 4e-4)
 _LOOK_SECONDS = 0.05
+_LIMIT = 300.0  # seconds of a command: one that hangs, as a driver of a GPU may, is a finding, and others follow
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Bench:
     @cached_property
     def sight(self) -> Sight:
         """What a trial process sees of the GPU."""
-        found = json.loads(run_command(["-m", "benchmarks.gpu.probe"]).splitlines()[-1])
+        found = json.loads(run_command(["-m", "benchmarks.gpu.probe"], limit=_LIMIT).splitlines()[-1])
         return Sight(**{**found, "gpus": tuple(found["gpus"])})
 
     def search(self, name: str, words: Sequence[str]) -> Search:
@@ -71,7 +72,7 @@ class Bench:
         """
         if name not in self._searches:
             given = [*words, *self._fixed_words()]
-            self._searches[name] = run_search(given, self._folder, name, self._environment, self._module)
+            self._searches[name] = self._run(given, name)
         return self._searches[name]
 
     def cnn(self, name: str, trials: int = 1, words: Sequence[str] = ()) -> Search:
@@ -101,23 +102,29 @@ class Bench:
         """A search whose driver is killed (-9) once so many epochs are recorded, and that is then resumed.
 
         Raises:
-            RuntimeError: it ended before, or the resumed one failed.
+            RuntimeError: it ended before or recorded too little in time, or the resumed one failed.
         """
         folder, log = self.folder(name), self._folder / f"{name}.log"
         place = [f"run.storage={self._folder}", f"run.name={name}", "evaluate.enabled=false"]
         command = [sys.executable, "-m", self._module, *words, *self._fixed_words(), *place]
+        deadline = time.monotonic() + _LIMIT
         with log.open("wb") as file:
             process = subprocess.Popen(command, stdout=file, stderr=file, env=environment_of(self._environment))
-            while process.poll() is None and _recorded(folder) < epochs:
-                time.sleep(_LOOK_SECONDS)
-            ended = process.poll()
-            process.kill()
-            process.wait()
+            try:
+                while process.poll() is None and _recorded(folder) < epochs and time.monotonic() < deadline:
+                    time.sleep(_LOOK_SECONDS)
+                ended = process.poll()
+            finally:
+                process.kill()
+                process.wait()
         if ended is not None:
             raise RuntimeError(f"A search was to be killed, and ended before with {ended}:\n{log.read_text()[-1000:]}")
-        return run_search(
-            [f"resume={folder.url}", *self._fixed_words()], self._folder, name, self._environment, self._module
-        )
+        if (recorded := _recorded(folder)) < epochs:
+            raise RuntimeError(f"A search was to record {epochs} epochs in {_LIMIT:g} s and recorded {recorded}.")
+        return self._run([f"resume={folder.url}", *self._fixed_words()], name)
+
+    def _run(self, words: Sequence[str], name: str) -> Search:
+        return run_search(words, self._folder, name, self._environment, self._module, _LIMIT)
 
     def folder(self, name: str) -> RunFolder:
         """The records of a search."""

@@ -37,13 +37,18 @@ class Question:
 
 
 def run_check(question: Question, bench: Bench) -> Check:
-    """Try a claim. A search that fails is a claim that does not hold, with or without a GPU."""
+    """Try a claim. A search that fails is a claim that does not hold, with or without a GPU.
+
+    So is whatever else goes wrong: the machine is somebody else's, and its report says what happened there.
+    """
     started = time.monotonic()
     try:
         found = question.find(bench)
         outcome = outcome_of(found, question.needs_card and bench.card is None)
     except RuntimeError as error:
         found, outcome = Finding(False, str(error)[-1000:]), FAILED
+    except Exception as error:  # an answer that no check expects, such as a trial without an epoch
+        found, outcome = Finding(False, f"{type(error).__name__}: {error}"[:1000]), FAILED
     where = "" if bench.card else "On the CPU: "
     seconds = time.monotonic() - started
     return Check(

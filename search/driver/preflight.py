@@ -120,17 +120,24 @@ def check_storage(storage: Storage) -> None:
         SettingsError: The folder or bucket cannot be written.
     """
     try:
-        if storage.is_local and not Path(storage.path).exists():
-            nearest = Path(_nearest(str(storage.path)))
-            if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-                raise PermissionError(f"{nearest} is no folder that can be written")
-            return
-        probe(storage)
+        probe(_nearest_folder(storage) if storage.is_local else storage)
     except OSError as error:
         raise SettingsError(
             f"Runs are written to run.storage. Received: {storage.url} ({error.strerror or error}). "
             "Check its name and your rights there, or choose another with run.storage=FOLDER."
         ) from error
+
+
+def _nearest_folder(storage: Storage) -> Storage:
+    """The folder itself, or the nearest above it: where it can be made. Rights alone do not tell that.
+
+    Raises:
+        NotADirectoryError: a file stands there.
+    """
+    nearest = _nearest(str(storage.path))
+    if not os.path.isdir(nearest):
+        raise NotADirectoryError(f"{nearest} is no folder")
+    return Storage(nearest)
 
 
 def probe(folder: Storage) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -37,6 +38,7 @@ from search.driver.share import feature_folder, share_backbones
 from search.driver.signals import sigterm_as_ctrl_c
 from search.plan.settings import SHARDS, ClusterSettings, Settings, SettingsError
 from search.plan.spaces import Space, model_settings, model_variants
+from search.plan.words import conf_folder
 from search.trial.features import Backbones
 
 _ANSWER_SECONDS = 5.0  # within which a running cluster accepts a connection
@@ -186,19 +188,29 @@ def _init_ray(joined: bool) -> None:
 
     for starts_left in reversed(range(1 if joined else _STARTS)):
         try:
-            ray.init(
-                address=None if joined else "local",
-                include_dashboard=False,
-                log_to_driver=True,
-                runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
-                **({} if joined else _local_options(find_limits())),
-            )
+            with _own_packages_first():
+                ray.init(
+                    address=None if joined else "local",
+                    include_dashboard=False,
+                    log_to_driver=True,
+                    runtime_env={"env_vars": {key: os.environ[key] for key in (*_ENVIRONMENT, ONEDNN)}},
+                    **({} if joined else _local_options(find_limits())),
+                )
         except Exception as error:
             if not starts_left or _TOO_SLOW not in str(error):
                 raise
             ray.shutdown()
         else:
             return
+
+
+def _own_packages_first() -> contextlib.AbstractContextManager[None]:
+    """What Ray is started in, so that its processes import our packages where this one does.
+
+    They look into the driver's working directory first, even where PYTHONSAFEPATH=1 asks Python not to: packages of the
+    user's there, of the names of ours, would be imported in their place. The project's folder takes its place.
+    """
+    return contextlib.chdir(conf_folder().parents[1]) if sys.flags.safe_path else contextlib.nullcontext()
 
 
 def known_hosts(cluster: ClusterSettings) -> tuple[Host, ...]:
@@ -224,13 +236,33 @@ def _cluster_runs() -> bool:
 
     A cluster that was killed leaves its address, and Ray would wait for it for minutes. Ray is imported only where
     there are signs of a cluster.
+
+    Raises:
+        SettingsError: nothing answers at the RAY_ADDRESS that the user names.
     """
-    if not os.environ.get("RAY_ADDRESS") and not ray_address_file().exists():
+    named = os.environ.get("RAY_ADDRESS", "")
+    if not named and not ray_address_file().exists():
         return False
+    if "://" in named:  # of Ray's client, which looks itself
+        return True
     from ray._private.services import canonicalize_bootstrap_address
 
-    address = canonicalize_bootstrap_address(None)
-    return address is not None and (bool(os.environ.get("RAY_ADDRESS")) or _answers(address))
+    try:
+        address = canonicalize_bootstrap_address(None)
+    except (OSError, ValueError) as error:  # no such host, no address, or no cluster for "auto"
+        raise _no_cluster(named, str(error)) from error
+    if address is None or _answers(address):
+        return address is not None
+    if named:
+        raise _no_cluster(named, f"no answer at {address}")
+    return False
+
+
+def _no_cluster(named: str, reason: str) -> SettingsError:
+    return SettingsError(
+        f"A search joins the cluster that RAY_ADDRESS names. Received: RAY_ADDRESS={named} ({reason}). Check it and "
+        "that the cluster runs, or search on this machine alone with cluster=local."
+    )
 
 
 def _answers(address: str) -> bool:

@@ -4,6 +4,7 @@ This is the driver's side. Trials read what is shared through `search.trial.feat
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -59,7 +60,8 @@ def share_backbones(
     load = ray.remote(num_returns=2, num_cpus=0, scheduling_strategy=_beside_driver())(_load_weights)
     for backbone, source in backbone_weights(space, settings).items():
         if source != "none":
-            arrays, digest = load.remote(backbone, source)
+            file = source if source == "imagenet" else os.path.abspath(source)  # a process may run in another folder
+            arrays, digest = load.remote(backbone, file)
             try:
                 weights[backbone] = BackboneWeights(arrays, ray.get(digest))
             except ray.exceptions.RayTaskError as error:

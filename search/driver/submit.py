@@ -164,7 +164,7 @@ def fetch(words: Sequence[str], target: str) -> str:
         for part in source.files():  # all names are checked before the first file is written
             if part.partition("/")[0] not in _NOT_FETCHED:
                 (copied / part).parent.mkdir(parents=True, exist_ok=True)
-                (copied / part).write_bytes(source.read(part))
+                (copied / part).write_bytes(source.read_own(part))
     except (OSError, RecordError) as error:
         return f"{url} was not fetched: {_first_line(error)}\n"
     return f"Fetched    {copied}  (page: {copied}/report.html; checkpoints stay in {source.url})\n"

@@ -35,7 +35,7 @@ from search.driver.preflight import probe
 from search.driver.session import Session
 from search.driver.state import SearchState
 from search.driver.waiting import Patience, WorkerWatch, launch_reasons
-from search.record import Storage, TrialRecord
+from search.record import RunFolder, Storage, TrialRecord
 from search.trial.trainable import ImageTrial, TrialContext
 
 _MOST_IN_VAIN = 5  # retries of a trial in a row because of what trials share
@@ -77,7 +77,7 @@ def run_search(
     """
     if state.is_over:
         return
-    state.folder.own("tune", "trials")  # Tune itself writes below it, and looks at no links
+    _empty_tune_folder(state.folder)
     tuner = _build_tuner(session, state, on_change, trainable)
     try:
         tuner.fit()
@@ -95,6 +95,18 @@ def run_search(
             shutil.rmtree(state.folder.child("tune"), ignore_errors=True)
     if not state.is_over:
         raise SearchInterruptedError
+
+
+def _empty_tune_folder(folder: RunFolder) -> None:
+    """Remove what Tune left in a killed session: it writes there whatever links it finds, and reads nothing of it.
+
+    Raises:
+        OSError: the folder itself is a link out of the run, or cannot be removed.
+    """
+    folder.own("tune", "trials")
+    if folder.is_local:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder.child("tune"))
 
 
 def _build_tuner(

@@ -73,7 +73,7 @@ def _log_search(client: "mlflow.MlflowClient", experiment: str, folder: RunFolde
     with tempfile.TemporaryDirectory() as scratch:
         for name in _FILES:
             if folder.exists("winner", name):
-                Path(scratch, name).write_bytes(folder.read("winner", name))
+                Path(scratch, name).write_bytes(folder.read_own("winner", name))
         client.log_artifacts(logged, scratch, "winner")
     client.set_terminated(logged, "FINISHED")
     return str(logged)

@@ -145,23 +145,26 @@ def _unique(values: Iterable[Any]) -> list[Any]:
 def representatives(parameters: Sequence[Parameter]) -> Callable[[Parameter], Sequence[Any]]:
     """The values of each parameter that stand for all when the models of a space are checked and measured.
 
-    They are all listed values, both ends of a continuous range, and all whole numbers of a short range. Of a long
-    range, they are both ends, the values that conditions name, and both ends of what lies between these. This is
-    sound because a model depends on a number in one direction: if any width, depth or kernel in a range is too small or
-    too large for the images, then an end is; and the number of weights is largest at an end (it grows with every width;
-    with depth and kernel it is the sum of a growing and a shrinking part, each convex but for pixels that a pooling
-    rounds off, less than a thousandth). If all of it makes more than 10,000 models, short ranges count as long ones:
-    the largest model is then still the largest, and the smallest is that of the ends.
+    They are all listed values that are no numbers, both ends of a continuous range, and all numbers of a short
+    range or list. Of a long one, they are both ends, the values that conditions name, and both ends of what lies
+    between these. This is sound because a model depends on a number in one direction: if any width, depth or kernel
+    in a range is too small or too large for the images, then an end is; and the number of weights is largest at an
+    end (it grows with every width; with depth and kernel it is the sum of a growing and a shrinking part, each
+    convex but for pixels that a pooling rounds off, less than a thousandth). If all of it makes more than 10,000
+    models, short ones count as long ones: the largest model is then still the largest, and the smallest is that of
+    the ends.
     """
 
     def ends(parameter: Parameter, all_of: int) -> Sequence[Any]:
         domain = parameter.domain
         if isinstance(domain, Uniform):
             return list(dict.fromkeys((domain.low, domain.high)))
-        if isinstance(domain, Choice) or len(domain.values) <= all_of:
+        is_list = isinstance(domain, Choice)
+        if len(domain.values) <= all_of or (is_list and not all(map(is_number, domain.values))):
             return domain.values
         groups = value_groups(parameter, parameters)
-        return sorted({value for group in groups for value in (group[0], group[-1])})
+        ordered = map(sorted, groups) if is_list else groups  # a range is ordered, and may be too long to be sorted
+        return sorted({value for group in ordered for value in (group[0], group[-1])})
 
     most = math.prod(len(ends(parameter, _ALL_OF)) for parameter in parameters)
     return lambda parameter: ends(parameter, _ALL_OF if most <= _MOST else 2)

@@ -15,6 +15,7 @@ from data_pipeline.class_weights import CLASS_WEIGHTS
 from data_pipeline.settings import DataSettings
 from data_pipeline.split import SplitSettings
 from models.checks import nearest
+from search.record import PACKED
 
 SCORES = ("loss", "accuracy", "balanced_accuracy", "auc", "calibrated_loss")
 METRICS = tuple(f"{images}_{score}" for images in ("val", "shifted") for score in SCORES)
@@ -246,10 +247,11 @@ def check_settings(settings: Settings) -> Settings:
         raise SettingsError(
             f"An outside test set needs a name of its own. Received: {name!r}, which every run has. Choose another."
         )
-    if settings.run.name is not None and not _RUN_NAME.fullmatch(settings.run.name):
+    run = settings.run.name
+    if run is not None and (not _RUN_NAME.fullmatch(run) or run.endswith(PACKED)):
         raise SettingsError(
             "run.name is one folder name of letters, digits, dots, dashes and underscores, "
-            f"beginning with a letter or digit. Received: {settings.run.name!r}. Choose another."
+            f"beginning with a letter or digit and not ending in {PACKED}. Received: {run!r}. Choose another."
         )
     return settings
 

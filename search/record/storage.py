@@ -126,6 +126,21 @@ class Storage:
         content: bytes = self.reach(lambda: self.fs.cat_file(target))
         return content
 
+    def read_own(self, *parts: str) -> bytes:
+        """As `read`, of what goes on to others (a pack, a page, an export): no link may lead to a private file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            RecordError: it is a link out of the folder, as a stranger's run may have one to a file of this user.
+        """
+        target = self.child(*parts)
+        if self.is_local and self.leads_out(target):
+            raise RecordError(
+                f"What is packed, shown or exported lies in the run's own folder. Received: {target}, a link to "
+                f"{os.path.realpath(target)}. Put the file itself in its place, or remove the link."
+            )
+        return self.read(*parts)
+
     def read_many(self, folder: str, begins: Mapping[str, int]) -> dict[str, bytes]:
         """Files of a sub-folder from these bytes on, by name; an object store reads them side by side.
 

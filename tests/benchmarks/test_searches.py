@@ -30,3 +30,8 @@ def test_training_begins_with_the_first_epoch() -> None:
 def test_a_command_that_fails_tells_what_it_said() -> None:
     with pytest.raises(RuntimeError, match=r"ended with 2:\nError: There is no such space. Received: 'nonsense'"):
         searches.run_command(["-m", "search.run", "space=nonsense"])
+
+
+def test_a_command_that_hangs_is_stopped() -> None:
+    with pytest.raises(RuntimeError, match=r"had not ended after 0\.2 s and was stopped"):
+        searches.run_command(["-c", "import threading; threading.Event().wait()"], limit=0.2)

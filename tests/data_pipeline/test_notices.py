@@ -67,6 +67,19 @@ def test_what_is_known_of_patients_is_told(tmp_path: Path) -> None:
     assert notice == "Patients in the pool and in the test set as well: 4."  # a0, a1, b0, b1
 
 
+def test_one_image_under_two_classes_is_said(root: Path, tmp_path: Path) -> None:
+    """As where a folder is linked from two class folders."""
+    for name in ("a.jpeg", "b.jpeg"):  # twice in one class is no contradiction
+        shutil.copyfile(min((root / "NORMAL").iterdir()), root / "NORMAL" / name)
+    assert not any("different labels" in notice for notice in notices_of(DataSettings(root=str(root))))
+    (tmp_path / "nas").mkdir()
+    shutil.copyfile(min((root / "PNEUMONIA").iterdir()), tmp_path / "nas" / "x.jpeg")
+    for name in ("NORMAL", "PNEUMONIA"):
+        (root / name / "more").symlink_to(tmp_path / "nas", target_is_directory=True)
+    (notice,) = (each for each in notices_of(DataSettings(root=str(root))) if "different labels" in each)
+    assert notice.startswith("Byte-identical images with different labels: 1, such as NORMAL/more/x.jpeg and PNEUMONIA")
+
+
 def test_the_positive_class_is_said_where_it_was_recognized(root: Path) -> None:
     (root / "PNEUMONIA").rename(root / "Abnormal")
     settings = DataSettings(root=str(root), labels="folders")

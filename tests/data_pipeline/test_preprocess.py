@@ -177,15 +177,17 @@ def test_interrupted_run_leaves_nothing(rows: tuple[ImageRow, ...], tmp_path: Pa
 def test_leftovers_of_killed_runs_are_removed(rows: tuple[ImageRow, ...], tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
-    killed = tmp_path / f"unfinished-{socket.gethostname()}-{ended.pid}-0"
-    running = tmp_path / f"unfinished-{socket.gethostname()}-{os.getpid()}-0"
-    elsewhere = tmp_path / "unfinished-another-host-1-0"
-    forgotten = tmp_path / "unfinished-another-host-2-0"
-    for folder in (killed, running, elsewhere, forgotten):
+    killed = tmp_path / f"unfinished-{socket.gethostname()}-{ended.pid}-00aa11bb"
+    running = tmp_path / f"unfinished-{socket.gethostname()}-{os.getpid()}-00aa11bb"
+    elsewhere = tmp_path / "unfinished-another-host-1-00aa11bb"
+    forgotten = tmp_path / "unfinished-another-host-2-00aa11bb"
+    own = [tmp_path / name for name in ("unfinished-thesis", "unfinished-a-b", "unfinished-study-2-draft")]  # a user's
+    for folder in (killed, running, elsewhere, forgotten, *own):
         folder.mkdir()
-    os.utime(forgotten, (0, 0))
+    for folder in (forgotten, *own):
+        os.utime(folder, (0, 0))
     prepare_images(rows, PLAIN, tmp_path)
-    assert set(tmp_path.glob("unfinished-*")) == {running, elsewhere}
+    assert set(tmp_path.glob("unfinished-*")) == {running, elsewhere, *own}
 
 
 def test_cache_that_cannot_be_written_is_an_error(rows: tuple[ImageRow, ...], tmp_path: Path) -> None:

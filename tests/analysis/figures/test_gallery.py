@@ -25,6 +25,10 @@ def test_the_gallery_never_leaves_its_folder(tmp_path):
     folder.write(b"picture", "winner", "gallery", "cam.png")
     (mistake,) = figures.gallery(folder)
     assert mistake.picture == ""
+    (tmp_path / "run/winner/gallery/link.png").symlink_to(tmp_path / "secret.png")  # a page is sent to others
+    folder.write(json.dumps([{**entry, "file": "link.png"}]).encode(), "winner", "gallery.json")
+    assert figures.gallery(folder) == []
+    folder.write(json.dumps([entry]).encode(), "winner", "gallery.json")
     assert mistake.cam.startswith("data:image/png;base64,")
     assert mistake.probabilities == {"no": 0.2, "yes": 0.8}
     assert (mistake.truth, mistake.predicted) == ("no", "yes")

@@ -56,6 +56,11 @@ def test_a_search_that_fails_is_a_failed_check_even_on_a_pretended_card() -> Non
     assert (check.outcome, check.result) == (FAILED, "On the CPU: python -m search.run ended with 2")
 
 
+def test_what_no_check_expects_is_a_failed_check_and_not_the_end() -> None:
+    check = checks.run_check(replace(question(Finding(True, ""), False), find=lambda bench: 1 // 0), bench_of())
+    assert (check.outcome, check.result.partition(":")[0]) == (FAILED, "ZeroDivisionError")
+
+
 @pytest.mark.parametrize(
     ("sight", "holds"),
     [

@@ -119,9 +119,9 @@ def test_a_storage_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None
 
 def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    for storage in ("file", "file/runs"):
+    for storage in ("file", "file/runs", "../../../../../../../proc/runs"):  # in /proc nobody makes a folder
         with pytest.raises(SettingsError, match=r"written to run.storage. Received: .*run.storage=FOLDER"):
-            check_storage(Storage(str(tmp_path / storage)))
+            check_storage(Storage(os.path.abspath(tmp_path / storage)))
 
     def refuse(folder: Storage, content: bytes, *parts: str) -> None:
         raise PermissionError("An error occurred (AccessDenied) when calling the PutObject operation")

@@ -5,10 +5,12 @@ import os
 import socket
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
 
+import models
 from data_pipeline.dataset import Dataset
 from models.cnn import CnnConfig
 from models.transfer import TransferConfig
@@ -69,9 +71,13 @@ def test_a_start_that_takes_too_long_is_tried_again(monkeypatch: pytest.MonkeyPa
     assert answers == [""]
 
 
-def test_what_the_user_has_set_for_ray_is_kept_and_no_process_is_started_in_vain(
-    monkeypatch: pytest.MonkeyPatch,
+def test_what_the_user_has_set_is_kept_and_no_process_is_started_in_vain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Variables reach Ray's processes; with PYTHONSAFEPATH=1 a package of the user's in the folder takes no place."""
+    (tmp_path / "models.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(session, "sys", SimpleNamespace(flags=SimpleNamespace(safe_path=True)))
     monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "60")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     monkeypatch.delenv("RAY_CHDIR_TO_TRIAL_DIR", raising=False)
@@ -80,9 +86,12 @@ def test_what_the_user_has_set_for_ray_is_kept_and_no_process_is_started_in_vain
         seen = ray.get(ray.remote(num_cpus=0)(lambda: [os.environ.get(name) for name in names]).remote())
         logs = Path(ray._private.worker.global_worker.node.get_logs_dir_path())
         started = [file.name for file in logs.glob("worker-*.out")]
+        imported = ray.get(ray.remote(num_cpus=0)(lambda: __import__("models").__file__).remote())
     assert seen == ["60", "0", "0"]
     assert started
     assert not [name for name in started if "-ffffffff-" in name]  # without a job, hence without our variables
+    assert imported == models.__file__
+    assert Path.cwd() == tmp_path
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="taskset is Linux'")
@@ -172,3 +181,15 @@ def test_the_address_of_a_cluster_that_was_killed_is_not_waited_for(monkeypatch:
         assert session._cluster_runs()
         server.close()
         assert not session._cluster_runs()
+
+
+def test_an_address_at_which_nothing_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would wait for it for minutes, with lines of its own on the screen."""
+    with socket.create_server(("", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", place)
+        assert session._cluster_runs()
+    for named in (place, "no-address"):
+        monkeypatch.setenv("RAY_ADDRESS", named)
+        with pytest.raises(SettingsError, match=rf"Received: RAY_ADDRESS={named} \(.*cluster=local"):
+            session._cluster_runs()

@@ -54,11 +54,16 @@ def test_tune_keeps_little_of_a_trial_and_is_left_when_the_last_one_has_ended(
     monkeypatch.setattr("ray.tune.tune.ExperimentAnalysis", sum_up)
     words = ["space=plain2", "search.num_trials=5", "search.max_epochs=3", "search.searcher=random"]
     settings = load_settings([*words, "search.scheduler=none", "data.size=32"])
+    private, left = tmp_path / "private", tmp_path / "run" / "tune"
+    private.write_text("mine")
+    left.mkdir(parents=True)
+    (left / "tuner.pkl").symlink_to(private)  # as a stranger's run may have it: Tune writes through a link
     with open_session(settings, read_space(settings), small_dataset) as session:
         searcher = build_searcher(session.space, settings)
-        state = SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(1, 1))
+        state = SearchState(RunFolder(f"{tmp_path}/run"), searcher, settings, lambda model: ParameterCount(1, 1))
         run_search(session, state, trainable=NoOpTrial)
     state.close()
+    assert (private.read_text(), left.exists()) == ("mine", False)
     assert [(trial.status, len(trial.epochs)) for trial in state.trials.values()] == [(record.FINISHED, 3)] * 5
     assert state.folder.read_trials() == state.trials
     assert len(kept) == 5

@@ -38,6 +38,14 @@ def test_long_ranges_are_looked_at_by_their_ends_and_by_what_conditions_name() -
     assert active == {("layers", "filters"), ("layers", "filters", "dense"), ("layers", "filters", "dense", "dropout")}
 
 
+def test_long_lists_of_numbers_are_looked_at_as_long_ranges() -> None:
+    widths = Parameter("filters", Choice((64, *range(4, 60), 8.5)))
+    values = representatives([widths, DENSE])
+    assert values(widths) == [4, 8, 9, 64]  # 8 and 9 are named by a condition, 300 is not in the list
+    names = Parameter("backbone", Choice(tuple(f"net{place}" for place in range(9))))
+    assert representatives([names])(names) == names.domain.values
+
+
 def test_many_short_ranges_are_looked_at_by_their_ends() -> None:
     many = [Parameter(f"p{place}", Integer(1, 8)) for place in range(6)]
     assert sum(1 for _ in expand(many, representatives(many))) == 2**6

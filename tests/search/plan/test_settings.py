@@ -20,6 +20,7 @@ from search.plan.words import changed_settings, load_settings, resume_settings, 
         ("train.learning_rate=-1", r"train.learning_rate must be greater than 0. Received: -1"),
         ("search.asha.reduction_factor=1", r"must be greater than 1"),
         ("run.name=../../x", r"run.name is one folder name"),
+        ("run.name=a.zip", r"not ending in \.zip\. Received: 'a\.zip'"),  # it would be read as a packed run
         ("resources.gpus_per_trial=-0.5", r"at least 0. Received: -0.5"),
         ("run.patience=nan", r"run.patience must be at least 0. Received: nan"),
         ("train.weight_decay=nan", r"train.weight_decay must be at least 0. Received: nan"),

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,21 @@ def test_a_damaged_run_is_named_whoever_reads_it(tmp_path: Path, content: bytes)
     folder.write(content, "run.json")
     with pytest.raises(RecordError, match="one"):
         folder.read_run()
+
+
+def test_a_log_of_many_parts_is_listed_once_and_read_at_once(tmp_path: Path) -> None:
+    """One object after the other, a log of thousands would take minutes in a bucket."""
+    folder, asked = RunFolder(f"memory://bucket/{tmp_path.name}/run"), list[str]()
+    for part in range(20):
+        folder.write(b'{"event": "started", "time": 1.0, "trial": 0}\n', "log", f"{part:06d}.jsonl")
+
+    class Asked:
+        """The file system, which notes what it is asked."""
+
+        def __getattr__(self, name: str, fs: Any = folder.fs) -> Any:
+            asked.append(name)
+            return getattr(fs, name)
+
+    folder.fs = Asked()
+    assert len(folder.read_log().events) == 20
+    assert asked == ["invalidate_cache", "ls", "cat_ranges"]
