@@ -21,7 +21,7 @@ from search.record import EventLog, RunFolder
 from tests.conftest import make_epoch
 from tests.data_pipeline.dicom_files import make_dataset, sample_pixels, save
 from tests.exported_run import write_exported_run
-from tests.waiting import wait_until
+from tests.waiting import LIMIT, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -69,6 +69,8 @@ def driver(tmp_path_factory):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     found = webdriver.Chrome(options=options, service=Service(driver))
+    found.set_script_timeout(LIMIT)  # half a minute otherwise, in which a busy machine may not draw every figure
+    found.set_page_load_timeout(LIMIT)
     yield found
     found.quit()
 

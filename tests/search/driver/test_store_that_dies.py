@@ -16,6 +16,7 @@ from search.trial.feature_store import BLOCK, Claim
 from search.trial.features import Backbones
 from search.trial.training import TrialConfig
 from tests.own_ray import own_ray
+from tests.waiting import wait_until
 
 IMAGES = np.arange(BLOCK + 6, dtype=np.uint8).reshape(-1, 1, 1, 1)
 CONFIG = TrialConfig(TransferConfig("vgg16"), TrainSettings(precision="float32"), max_epochs=3, seed=5)
@@ -69,6 +70,7 @@ def test_features_survive_the_process_of_their_store(shared: Backbones, monkeypa
     found = shared.plain(CONFIG, IMAGES, "print")
     np.testing.assert_array_equal(found[:, 0], IMAGES[:, 0, 0, 0])
     known = len(computed)
+    wait_until(shared.costs, "the store knows what was computed")  # else its next process would be told
     again = Backbones({}, Dying(shared.store)).plain(CONFIG, IMAGES, "print")
     np.testing.assert_array_equal(again, found)
     assert len(computed) == known  # they are on the disk
