@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LICENCES := MIT;Apache;BSD;PSF;Python Software Foundation;MPL;Mozilla
 CODE := search models data_pipeline analysis benchmarks tests
+# Compiled modules are kept whatever the shell says: a search starts some five processes of the same ones, the tests
+# hundreds.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup search test test-cluster soak audit check format report bench gpu-check clean
 
