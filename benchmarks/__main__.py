@@ -16,6 +16,7 @@ from benchmarks.record import read_record
 
 # Short ones first: an interrupted session then has the most results.
 BENCHMARKS = (
+    "confirm",
     "data_memory",
     "prepare",
     "dicom",

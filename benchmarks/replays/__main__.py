@@ -189,7 +189,7 @@ def summarize(grids: Sequence[Grid], targets: Sequence[Target], ways: Sequence[W
 
 
 NOT_REPLAYED = (
-    "search.confirm is not replayed: a table has one training of each configuration.",
+    "search.confirm is not replayed, since a table has one training of each configuration; `confirm` simulates it.",
     "Syne Tune 0.16 has neither ASHA by promotion nor PASHA any more. Its CQR imports a package that is not declared.",
     "SMAC with 32 workers takes 43 CPU seconds a replay of 42 rows: it is replayed with 2 and 8.",
     "Optuna's GPSampler takes 105 CPU seconds a replay (400 rows, successive halving): 17 hours for all seeds.",
