@@ -30,6 +30,7 @@ BENCHMARKS = (
     "replays",
     "asha_tpe",
     "first_rung",
+    "image_sizes",
     "image_changes",
     "image_changes_test",
     "seen_outside",

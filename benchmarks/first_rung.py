@@ -27,7 +27,7 @@ from benchmarks.measurement import Bound, Comparison, Machine, Measurement, Opti
 from benchmarks.searches import data_words, kept_search
 from search.plan.lengths import first_rung
 from search.plan.settings import KERAS_NORM_MOMENTUM
-from search.record import TrialRecord, lower_is_better
+from search.record import RunFolder, TrialRecord, lower_is_better
 
 TRIALS, QUICK_TRIALS = 60, 6
 NOW, BEFORE = "shifted_calibrated_loss", "val_loss"
@@ -143,16 +143,23 @@ def correlations(early: NDArray[np.float64], last: NDArray[np.float64]) -> NDArr
 
 def _curves(way: Way, root: str | None, quick: bool) -> Curves:
     """The curves of one search, trained or read."""
-    count = QUICK_TRIALS if quick else TRIALS
     if way.name == "now" and root and not quick:
-        if kept := _kept_curves(root, count):
+        if kept := _kept_curves(root, TRIALS):
             return kept
-        folder = train_curves("cnn2", root, count)
-    else:
-        store = ROOT / "build" / "first_rung" / f"{harness.data_fingerprint(root)}-{count}"
-        words = [*full_length_words("cnn2", count), *way.words]
-        words += ([f"data.size={SIZE}"] if root else []) + (["search.max_epochs=2"] if quick else [])
-        folder = kept_search([*words, *data_words(root, store / "cache")], store, way.name)
+        return curves_of(train_curves("cnn2", root, TRIALS), TRIALS)
+    return kept_curves(way.name, [*way.words, *([f"data.size={SIZE}"] if root else [])], root, quick)
+
+
+def kept_curves(name: str, words: Sequence[str], root: str | None, quick: bool) -> Curves:
+    """The curves of a search with these settings, whose folder in the store of this benchmark has that name."""
+    count = QUICK_TRIALS if quick else TRIALS
+    store = ROOT / "build" / "first_rung" / f"{harness.data_fingerprint(root)}-{count}"
+    words = [*full_length_words("cnn2", count), *words, *(["search.max_epochs=2"] if quick else [])]
+    return curves_of(kept_search([*words, *data_words(root, store / "cache")], store, name), count)
+
+
+def curves_of(folder: RunFolder, count: int) -> Curves:
+    """The first trials of a search."""
     grace = folder.read_run().config["search"]["asha"]["grace_period"]
     return Curves(tuple(folder.read_trials().values())[:count], grace)
 
