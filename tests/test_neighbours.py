@@ -18,7 +18,13 @@ def run(folder: Path, module: str, **variables: str) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(
-    ("module", "own"), [("search.run", "models"), ("search.run", "data_pipeline"), ("analysis.report", "search")]
+    ("module", "own"),
+    [
+        ("search.run", "models"),
+        ("search.run", "data_pipeline"),
+        ("analysis.report", "search"),
+        ("benchmarks", "models"),
+    ],
 )
 def test_a_package_that_stands_before_ours_is_named(tmp_path: Path, module: str, own: str) -> None:
     (tmp_path / own).mkdir()
