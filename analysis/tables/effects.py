@@ -2,16 +2,19 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from analysis import paired
 from analysis.export import cell_text
 from analysis.load import Run
-from analysis.statistics import mean_interval
+from analysis.statistics import mean_interval, mean_p
 from analysis.table import Table
 from search.record import FINISHED, SHIFTED, TEST, VALIDATION
 
 SCORES = ("val_accuracy", "val_auc", "test_accuracy", "test_auc")
 MOST_VALUES = 10  # of a hyperparameter; with more it was sampled from a range, where no two trials share a value
+COLUMNS = ("difference", "difference_low", "difference_high", "p", "holm", "fdr")  # of each score
 KEYS = ("hyperparameter", "value", "against", "pairs")
 
 
@@ -23,19 +26,28 @@ def effects_table(run: Run) -> pd.DataFrame:
 
     Returns:
         A row a hyperparameter and value: `KEYS`, then of the run's metric, of `SCORES`, and of accuracy and AUC on each
-        outside set `..._difference`, `..._difference_low` and `..._difference_high`. No rows where no two trials differ
-        in one hyperparameter only.
+        outside set `..._difference`, `..._difference_low`, `..._difference_high`, Student's `..._p` of no difference,
+        and that corrected for all tests of the table: `..._holm`, and the false discovery rate `..._fdr`. No rows where
+        no two trials differ in one hyperparameter only.
     """
     outside = _outside_scores(run)
     done = run.trials[run.trials["status"] == FINISHED].join(outside)
     scores = [name for name in dict.fromkeys((run.metric, *SCORES, *outside)) if done[name].notna().any()]
     varied = [name for name in run.hyperparameters if done[name].nunique(dropna=False) > 1]
-    columns = [f"{name}_difference{end}" for name in scores for end in ("", "_low", "_high")]
+    columns = [f"{name}_{end}" for name in scores for end in COLUMNS]
     lines = []
     for name in varied:
         if done[name].nunique() <= MOST_VALUES:
             lines += _effects(done, name, [other for other in varied if other != name], scores)
-    return pd.DataFrame(lines, columns=[*KEYS, *columns])
+    return _corrected(pd.DataFrame(lines, columns=[*KEYS, *columns]), scores)
+
+
+def _corrected(frame: pd.DataFrame, scores: list[str]) -> pd.DataFrame:
+    """The frame with `..._holm` and `..._fdr`, each p value corrected for those of all rows and scores together."""
+    p_values = frame[[f"{name}_p" for name in scores]].to_numpy(np.float64)  # (rows, scores)
+    for end, correct in (("holm", paired.holm), ("fdr", paired.false_discovery_rates)):
+        frame[[f"{name}_{end}" for name in scores]] = correct(p_values.ravel()).reshape(p_values.shape)
+    return frame
 
 
 def _outside_scores(run: Run) -> pd.DataFrame:
@@ -67,6 +79,7 @@ def _effects(done: pd.DataFrame, name: str, others: list[str], scores: list[str]
             found = mean_interval(values)
             line |= {f"{score}_difference": found.value}
             line |= {f"{score}_difference_low": found.low, f"{score}_difference_high": found.high}
+            line |= {f"{score}_p": mean_p(values, 0.0)}
         lines.append(line)
     return lines
 
@@ -80,8 +93,8 @@ TABLES = (
         headings_fr={"against": "contre", "pairs": "paires"},
         section="space",
         caption="Means over pairs of finished trials that differ in nothing else, in brackets Student's 95 % intervals "
-        "over the pairs. All are scored on the same images: what other patients would give is not in them, and they "
-        "are not corrected for the number of comparisons.",
+        "over the pairs. All are scored on the same images: what other patients would give is not in them. p is of "
+        f"Student's test over the pairs. {paired.CORRECTIONS}",
         nothing="No two finished trials differ in one hyperparameter only; a grid has such pairs.",
         closed=True,
     ),

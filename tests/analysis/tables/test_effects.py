@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 import analysis
 from search.record import Evaluation, RunFolder, RunRecord, to_json
@@ -46,6 +47,42 @@ def test_a_value_stands_against_the_first_with_all_else_equal(tmp_path):
     assert np.isnan(hospital["val_loss_difference_low"])
     assert table.loc[("normalize", "yes"), "val_loss_difference"] == pytest.approx((-0.10 - 0.12) / 2)
     assert "dense" not in table.index.get_level_values("hyperparameter")
+
+
+def test_p_values_are_corrected_for_all_tests_of_the_table(tmp_path):
+    losses = {  # of augment and normalize, two seeds each: the first always helps, the second never alike
+        ("none", False): (0.50, 0.51),
+        ("none", True): (0.52, 0.48),
+        ("strong", False): (0.40, 0.42),
+        ("strong", True): (0.43, 0.37),
+    }
+    trials = [
+        ({"augment": augment, "normalize": normalize, "width": width}, loss, "finished")
+        for (augment, normalize), pair in losses.items()
+        for width, loss in zip((8, 16), pair, strict=True)
+    ]
+    run = load_run(tmp_path / "run", trials)
+    table = run.table("effects").set_index("hyperparameter")
+    expected = {
+        "augment": ttest_1samp([-0.10, -0.09, -0.09, -0.11], 0).pvalue,
+        "normalize": ttest_1samp([0.02, -0.03, 0.03, -0.05], 0).pvalue,
+        "width": ttest_1samp([0.01, -0.04, 0.02, -0.06], 0).pvalue,
+    }
+    assert table["val_loss_p"].to_dict() == pytest.approx(expected)
+    assert table.loc["augment", "val_loss_holm"] == pytest.approx(3 * expected["augment"])
+    assert table.loc["augment", "val_loss_fdr"] == pytest.approx(3 * expected["augment"])
+    assert table.loc["normalize", "val_loss_holm"] == pytest.approx(
+        min(1.0, max(2 * expected["width"], expected["normalize"]))
+    )
+
+    scored = [Evaluation(n, "test", "best", 1, 10, 0.5, auc, 0.5, auc, None, None, []) for n, auc in enumerate(AUCS)]
+    run.folder.write("".join(to_json(entry) + "\n" for entry in scored).encode(), "evaluation.jsonl")
+    more = analysis.load(run.folder).table("effects").set_index("hyperparameter")
+    assert more["test_auc_p"].notna().all()
+    assert more.loc["augment", "val_loss_holm"] == pytest.approx(9 * expected["augment"])  # accuracy and AUC too
+
+
+AUCS = (0.5, 0.6, 0.7, 0.5, 0.6, 0.8, 0.5, 0.7)  # of no pattern
 
 
 def test_without_pairs_there_is_nothing_to_say(tmp_path):
