@@ -33,6 +33,9 @@ _SUFFIXES = {
         "difference": "écart",
         "low": "IC 95 % bas",
         "high": "IC 95 % haut",
+        "p": "p",
+        "holm": "p (Holm)",
+        "fdr": "FDR",
     },
 }
 _ENGLISH = {
@@ -123,14 +126,13 @@ def headings(columns: Sequence[str], language: str = "en", headings_fr: Mapping[
 
 
 def _heading(column: str, language: str, own: Mapping[str, str]) -> str:
+    known = {**_ENGLISH, **(_FRENCH if language == "fr" else _NO_WORDS), **own}
+    if column in known:
+        return known[column]
     base, _, suffix = column.rpartition("_")
     if suffix in _SUFFIXES[language] and base:
         return f"{_heading(base, language, own)}, {_SUFFIXES[language][suffix]}"
-    if column in own:
-        return own[column]
-    if language == "fr" and column in _FRENCH:
-        return _FRENCH[column]
-    return _ENGLISH.get(column) or " ".join(_ENGLISH.get(word, word) for word in column.split("_"))
+    return " ".join(_ENGLISH.get(word, word) for word in column.split("_"))
 
 
 def folded(frame: pd.DataFrame) -> pd.DataFrame:
