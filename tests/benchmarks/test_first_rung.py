@@ -46,7 +46,9 @@ def test_the_first_rungs_are_compared_and_the_other_epochs_are_told() -> None:
     now = [trial(n, "shifted_calibrated_loss", [n, n, n]) for n in range(count)]
     before = [trial(n, "val_loss", [(5 * n) % count, n - 100.0, n - 100.0]) for n in range(count)]
     found = summarize({"a set": {"now": Curves(now, 2), "before": Curves(before, 2)}})
-    (only,) = found.comparisons
-    assert (only.ours.median, only.ours.name) == (pytest.approx(1.0), "a set, now: after epoch 2")
-    assert (only.peer.median < 0.9, only.peer.name) == (True, "a set, before: after epoch 1")
-    assert [each.name for each in found.others] == ["a set, now: after epoch 1", "a set, before: after epoch 2"]
+    (only,) = found.targets
+    assert only.quantity.name == "a set: now after epoch 2, the first rung of `auto`, less before after epoch 1"
+    known = {each.name: each.median for each in found.others}
+    assert known["a set, now: after epoch 2"] == pytest.approx(1.0)
+    assert only.quantity.median == pytest.approx(1.0 - known["a set, before: after epoch 1"])
+    assert known.keys() == {f"a set, {way}: after epoch {epoch}" for way in ("now", "before") for epoch in (1, 2)}
