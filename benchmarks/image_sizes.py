@@ -1,7 +1,8 @@
 """Whether a trial's first rung may have smaller images: how well those rank it as its end with the space's own does.
 
-`python -m benchmarks.image_sizes`; on 2 cores a quarter of an hour beside the searches of `benchmarks.first_rung`, half an
-hour more without them. Both searches have the same configurations and stay in `build/first_rung/`. No test image is opened.
+`python -m benchmarks.image_sizes`; on 2 cores a quarter of an hour beside the searches of `benchmarks.first_rung`, half
+an hour more without them. Both searches have the same configurations and stay in `build/first_rung/`. No test image is
+opened.
 """
 
 from benchmarks import harness
