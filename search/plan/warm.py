@@ -76,7 +76,7 @@ def read_earlier(space: Space, settings: Settings) -> list[EarlierRun]:
 def _read_run(name: str, space: Space, settings: Settings) -> EarlierRun:
     folder = stored_run(name, settings.run.storage)
     earlier, wanted = resumed_settings(folder), backbones_of(space)
-    trials = tuple(trial for trial in folder.read_trials().values() if trial.status == FINISHED)
+    trials = folder.read_trials().values()  # all of them: a confirmation that diverged counts too
     ranked = [group[0] for group in rank_configurations(trials, earlier.search.metric, earlier.evaluate.weights)]
     fitting = [trial for trial in ranked if _fitting(space, _values(trial.parameters, earlier.train))]
     if not fitting:
@@ -89,7 +89,8 @@ def _read_run(name: str, space: Space, settings: Settings) -> EarlierRun:
             "search.warm_start takes runs with a finished trial that fits this space at least in part. "
             f"Received: {folder.url}, {what}. Leave it out, or name another run."
         )
-    return EarlierRun(folder.name, folder.read_run(), earlier, trials, fitting[0])
+    finished = tuple(trial for trial in trials if trial.status == FINISHED)
+    return EarlierRun(folder.name, folder.read_run(), earlier, finished, fitting[0])
 
 
 def warm_start(

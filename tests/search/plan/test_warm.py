@@ -275,6 +275,17 @@ def test_several_runs_are_taken_in_order_and_each_configuration_once(tmp_path: P
     assert [each and each["layers"] for each in first] == [5, 4, 6]
 
 
+def test_a_configuration_whose_confirmation_diverged_is_the_best_of_no_run(tmp_path: Path, manifest: Manifest) -> None:
+    run = make_run(f"{tmp_path}/run", manifest, [(CNN, 0.5, FINISHED), ({**CNN, "layers": 5}, 0.6, FINISHED)])
+    about = {"time": 2.0, "trial": 2}
+    again = {"event": "suggested", **about, "parameters": CNN, "seed": 1, "max_epochs": 10, "repeat": 1, "confirms": 0}
+    ended = {"event": "ended", **about, "status": DIVERGED}
+    run.write("".join(to_json(event) + "\n" for event in (again, ended)).encode(), "log", "2.jsonl")
+    warm, *_ = take(manifest, run.url)
+    assert [guess.trial for guess in warm.guesses] == [1]
+    assert [entry.trial for entry in warm.history] == [0, 1]
+
+
 def test_a_backbone_of_several_gives_what_belongs_to_it(tmp_path: Path, manifest: Manifest) -> None:
     """Of a run with other backbones too, the best one with a backbone of this space."""
     big = {"backbone": "vgg16", "learning_rate": 0.001, "frozen": "all", "pooling": "average", "dense": []}
