@@ -68,11 +68,15 @@ def keep_best(run: Path, kept: Path) -> None:
 
     They become `kept/TIME/trials/NAME/best.npz`, TIME in nanoseconds since 1970.
     """
+    kept.mkdir(exist_ok=True)
     for file in run.glob(f"trials/*/{BEST}"):
-        link = kept / str(file.stat().st_mtime_ns) / "trials" / file.parent.name / BEST
+        held = kept / f"held-{file.parent.name}"
+        os.link(file, held)  # before its time is read: the next better epoch may replace it at any moment
+        link = kept / str(held.stat().st_mtime_ns) / "trials" / file.parent.name / BEST
         if not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
-            os.link(file, link)
+            os.link(held, link)
+        held.unlink()
 
 
 def kept_best(kept: Path, trial: str, moment: float) -> Path | None:
@@ -91,8 +95,9 @@ def our_choice(folder: Path, settings: Settings, moment: float) -> list[Member]:
 
 def peer_choice(folder: Path, moment: float) -> list[Member]:
     """The model that a peer would have chosen then; none before its first epoch."""
-    models = [epoch.model for epoch in read_epochs(str(folder)) if epoch.model and epoch.time <= moment]
-    return [Member(str(folder / models[-1]))] if models else []
+    kept = [epoch for epoch in read_epochs(str(folder)) if epoch.model and epoch.time <= moment]
+    # Not the last one: processes that train side by side may note a worse model after a better one.
+    return [Member(str(folder / max(kept, key=lambda epoch: epoch.val_auc).model))] if kept else []
 
 
 def standings(folder: Path, is_ours: bool, moments: Iterable[float], data: DataSettings) -> list[Standing]:

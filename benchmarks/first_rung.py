@@ -149,14 +149,24 @@ def _curves(way: Way, root: str | None, quick: bool) -> Curves:
         if kept := _kept_curves(root, TRIALS):
             return kept
         return curves_of(train_curves("cnn2", root, TRIALS), TRIALS)
-    return kept_curves(way.name, [*way.words, *([f"data.size={SIZE}"] if root else [])], root, quick)
+    return kept_curves(way, SIZE if root else None, root, quick)
 
 
-def kept_curves(name: str, words: Sequence[str], root: str | None, quick: bool) -> Curves:
-    """The curves of a search with these settings, whose folder in the store of this benchmark has that name."""
+def kept_curves(way: Way, size: int | None, root: str | None, quick: bool) -> Curves:
+    """The curves of a search that this benchmark keeps, trained now unless it is there.
+
+    Args:
+        way: of training.
+        size: of the images, in pixels; None for the space's own.
+        root: folder of the images; None for the bundled sample.
+        quick: few trials of two epochs.
+    """
     count = QUICK_TRIALS if quick else TRIALS
     store = ROOT / "build" / "first_rung" / f"{harness.data_fingerprint(root)}-{count}"
-    words = [*full_length_words("cnn2", count), *words, *(["search.max_epochs=2"] if quick else [])]
+    words = [*full_length_words("cnn2", count), *way.words, *(["search.max_epochs=2"] if quick else [])]
+    name = way.name
+    if size is not None:
+        words, name = [*words, f"data.size={size}"], f"{name}-{size}px"
     return curves_of(kept_search([*words, *data_words(root, store / "cache")], store, name), count)
 
 

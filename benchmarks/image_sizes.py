@@ -6,7 +6,7 @@ opened.
 """
 
 from benchmarks import harness
-from benchmarks.first_rung import NOW, Curves, correlation, interval, kept_curves, scores
+from benchmarks.first_rung import NOW, WAYS, Curves, correlation, interval, kept_curves, scores
 from benchmarks.measurement import Bound, Machine, Measurement, Options, Quantity, Target
 from search.plan.words import load_settings
 
@@ -15,8 +15,7 @@ SMALL = 64  # pixels; below 64 a network of six blocks, which the space has, can
 
 def measure(options: Options, machine: Machine) -> Measurement:
     """The same random trials with both sizes, each to its end."""
-    own = kept_curves("now", (), options.root, options.quick)
-    small = kept_curves(f"{SMALL}px", [f"data.size={SMALL}"], options.root, options.quick)
+    own, small = (kept_curves(WAYS[0], size, options.root, options.quick) for size in (None, SMALL))
     return summarize(own, small, load_settings(["space=cnn2"]).data.size)
 
 

@@ -214,6 +214,7 @@ def _run(session: Session, folder: RunFolder, console: "Console", clock: Clock |
             evaluate_run(session, folder, partial(console.print, markup=False, soft_wrap=True))
         state.note_time()
     except (SearchInterruptedError, KeyboardInterrupt):
+        state.note_time()
         export_run(folder)
         console.print(f"Stopped; nothing is lost. Go on with:\n  {go_on}", markup=False, soft_wrap=True)
         return 130

@@ -120,9 +120,11 @@ class StudySearcher:
         return Plan(resolve(self._space, lambda parameter: _suggest(trial, parameter)), self._max_epochs)
 
     def tell(self, trial: TrialRecord) -> None:
-        """Give the study the trial's state and the values of its epochs."""
+        """Give the study the trial's state and the values of its epochs; it runs on if it has neither ended nor any."""
         from optuna.trial import TrialState
 
+        if not (trial.is_final or trial.epochs):
+            return
         number = self._ids[trial.number]
         if trial.status == record.DIVERGED:  # its values from a rung; the storage returns its own object, not a copy
             self._storage.get_trial(number).intermediate_values.clear()
@@ -140,8 +142,7 @@ class StudySearcher:
         """Ask for each trial again with its recorded parameters, and give the study its state and values."""
         for trial in sorted(trials, key=lambda entry: entry.number):
             self._ask_with(trial.number, trial.parameters)
-            if trial.is_final or trial.epochs:
-                self.tell(trial)
+            self.tell(trial)
 
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
         import optuna

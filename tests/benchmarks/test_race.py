@@ -98,9 +98,10 @@ def test_a_peer_keeps_each_model_that_is_better_than_all_before(tmp_path: Path) 
     assert {each.model for each in epochs if each.model} == {file.name for file in tmp_path.glob("*.keras")}
 
 
-def test_a_peers_choice_is_its_last_model_by_then(tmp_path: Path) -> None:
-    for time, model in ((10.0, "a"), (20.0, ""), (30.0, "b")):
-        add_epoch(str(tmp_path), Epoch(time, 0.9, 0.5, model))
+def test_a_peers_choice_is_its_best_model_by_then(tmp_path: Path) -> None:
+    """Two processes of one peer: the second noted its worse model after the first one's better model."""
+    for time, auc, model in ((10.0, 0.8, "a"), (20.0, 0.9, ""), (30.0, 0.95, "b"), (31.0, 0.92, "c")):
+        add_epoch(str(tmp_path), Epoch(time, auc, 0.5, model))
     files = {moment: [Path(m.file).name for m in chosen.peer_choice(tmp_path, moment)] for moment in (9, 25, 99)}
     assert files == {9: [], 25: ["a"], 99: ["b"]}
 

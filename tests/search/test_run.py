@@ -28,6 +28,7 @@ from search.evaluate.__main__ import main as evaluate
 from search.evaluate.predictions import mean_predictions, probabilities_of, read_predictions
 from search.evaluate.sets import calibration_groups
 from search.record import RunFolder, looks_words, rank, rank_configurations
+from search.record.clock import CLOCK
 from search.run import main
 from search.trial.calibration import hold_out
 from tests.search.conftest import Command
@@ -279,7 +280,7 @@ def test_an_evaluation_that_receives_sigterm_ends_as_after_ctrl_c_and_is_resumed
     for name in ("evaluation.jsonl", "winner/winner.json"):
         folder.remove(*name.split("/"))
     words = ["resume=one", f"run.storage={tmp_path}", f"data.cache={image_cache}"]
-    process = start(words)
+    process = start([*words, "search.time_budget=1h"])
     assert process.stdout is not None
     assert any(line.startswith("Evaluating the finished trials") for line in process.stdout)
     process.send_signal(signal.SIGTERM)
@@ -287,6 +288,7 @@ def test_an_evaluation_that_receives_sigterm_ends_as_after_ctrl_c_and_is_resumed
     assert process.returncode == 130
     assert "Stopped; nothing is lost. Go on with:\n  python -m search.run resume=one " in screen
     assert folder.read_winner() is None
+    assert folder.read_events()[-1]["event"] == CLOCK  # the time that the evaluation took is spent
     assert call(words).returncode == 0
     assert folder.read_winner() == undisturbed[0].read_winner()
 

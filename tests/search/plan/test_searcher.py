@@ -54,6 +54,16 @@ def test_an_unfinished_trial_is_taken_up_and_told_later() -> None:
     assert restored.suggest(1).parameters == searcher.suggest(1).parameters
 
 
+def test_a_trial_that_was_paused_before_it_was_ever_compared_runs_on_for_a_restored_searcher_too() -> None:
+    """By the clock; otherwise a resumed search would suggest what an undisturbed one does not."""
+    searcher, restored = make_searcher(), make_searcher()
+    trials = [run_trial(searcher, number) for number in range(10)]
+    paused = TrialRecord(10, searcher.suggest(10).parameters, 0, 10, status=record.WAITING)
+    searcher.tell(paused)
+    restored.restore([*trials, paused])
+    assert restored.suggest(11).parameters == searcher.suggest(11).parameters
+
+
 @pytest.mark.parametrize("told_before", [0, 1, 2])
 def test_what_is_told_at_a_rung_is_replaced_by_what_is_told_later(told_before: int) -> None:
     """Suggestions are those of a searcher that was told once."""
