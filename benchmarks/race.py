@@ -197,7 +197,8 @@ def summarize(
         "weights and cosine schedule, in models of Keras' own layers and defaults. AutoKeras searches its own small "
         f"CNNs (`vanilla`). `{ONEDNN}=1` for all. A peer's choice is the model with the highest `val_auc` of Keras; "
         "ours is what the search would choose by then, the mean of up to five finished trials by its own score. "
-        "Seconds count from the start of each command. No test image is opened before all have run.",
+        "Seconds count from the start of each command; the list of images and the split are made within them for "
+        "ours, before them for peers. No test image is opened before all have run.",
         targets=(
             *(
                 _target(
