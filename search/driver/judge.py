@@ -61,6 +61,9 @@ def has_time(deadline: Deadline, standing: Standing, trial: TrialRecord) -> bool
 def must_pause(deadline: Deadline, standing: Standing, trial: TrialRecord, epoch: int, seconds: float) -> bool:
     """Whether a trial, which has just trained an epoch in so many seconds, has no time for more of them.
 
+    A first epoch holds the tracing of the graphs, and does not tell what the others take: after it a trial that has
+    time for one more trains on.
+
     Args:
         deadline: of the search.
         standing: of the search.
@@ -68,7 +71,8 @@ def must_pause(deadline: Deadline, standing: Standing, trial: TrialRecord, epoch
         epoch: its number, from 1.
         seconds: that it took.
     """
-    return not deadline.allows_more(trial, _aim(deadline, standing, trial, epoch + 1) - epoch, seconds)
+    last = _aim(deadline, standing, trial, epoch + 1) if trial.epochs else epoch + 1
+    return not deadline.allows_more(trial, last - epoch, seconds)
 
 
 def can_finish_one(deadline: Deadline, standing: Standing) -> bool:

@@ -29,7 +29,8 @@ class Pace:
 
     def __init__(self, trials: Iterable[TrialRecord] = ()) -> None:
         # By trial, the latest last.
-        self._epochs: dict[int, float] = {}  # seconds of an epoch
+        self._epochs: dict[int, float] = {}  # seconds of an epoch, of trials with a warm one
+        self._cold: dict[int, float] = {}  # the same, of trials without: a guess, since models differ in their tracing
         self._finished: dict[int, float] = {}  # the same, of trials that trained to their last epoch
         self._tracing: dict[int, float] = {}  # what the first epoch took more than the warm ones
         self._starts: dict[int, float] = {}
@@ -44,7 +45,7 @@ class Pace:
         if warm:
             _remember(self._tracing, trial.number, max(0.0, first.seconds - fmean(warm)))
         epoch = self.epoch(trial)
-        _remember(self._epochs, trial.number, epoch)
+        _remember(self._epochs if warm else self._cold, trial.number, epoch)
         if len(trial.epochs) >= trial.max_epochs:
             _remember(self._finished, trial.number, epoch)
         if trial.started and first.time and not trial.retries:
@@ -53,7 +54,7 @@ class Pace:
     @property
     def has_epochs(self) -> bool:
         """Whether an epoch was measured."""
-        return bool(self._epochs)
+        return bool(self._epochs or self._cold)
 
     @property
     def start(self) -> float:
@@ -68,12 +69,13 @@ class Pace:
     def epoch(self, trial: TrialRecord | None = None) -> float:
         """Seconds of an epoch: of the trial's own, or of a new trial's; 0 where none was measured.
 
-        A new one is given the third quartile of the latest trials: its model may be a large one.
+        A new one is given the third quartile of the latest trials, of those with a warm epoch if there are any: its
+        model may be a large one.
         """
         if trial is not None and trial.epochs:
             warm = _warm_seconds(trial)
             return fmean(warm) if warm else self.warm(min(epoch.seconds for epoch in trial.epochs))
-        ordered = sorted(self._epochs.values())
+        ordered = sorted((self._epochs or self._cold).values())
         return ordered[math.ceil(0.75 * len(ordered)) - 1] if ordered else 0.0
 
     def warm(self, seconds: float) -> float:

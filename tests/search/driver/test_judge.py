@@ -84,6 +84,16 @@ def test_a_trial_pauses_unless_the_rest_of_its_epochs_fit() -> None:
     assert must_pause(little, stand(done, training), training, 5, 10.0)
 
 
+def test_a_trial_is_not_paused_by_its_first_epoch_alone_while_another_fits() -> None:
+    """Of its seconds nobody knows yet how many were tracing."""
+    other, training = make_trial(0, 4, RUNNING), make_trial(1, 0, RUNNING)
+    enough, little = (make_deadline([other, training], left) for left in (40.0, -600.0))
+    assert not must_pause(enough, stand(other, training), training, 1, 40.0)
+    one = replace(training, epochs=make_trial(1, 1).epochs)
+    assert must_pause(enough, stand(other, one), one, 2, 40.0)
+    assert must_pause(little, stand(other, training), training, 1, 40.0)
+
+
 def test_a_confirmation_that_does_not_fit_is_not_begun() -> None:
     done = make_trial(0, EPOCHS, FINISHED)
     assert decide(make_deadline([done], 81.0, confirm=1), stand(done), done) == []

@@ -45,6 +45,16 @@ def test_a_new_trial_is_given_the_third_quartile_and_finished_ones_the_slowest()
     assert pace.slowest == 7.0
 
 
+def test_first_epochs_tell_of_a_new_trial_only_while_there_are_no_others() -> None:
+    """One trial's graphs may take longer to trace than another's, which would stop a search for good."""
+    pace = Pace([make_trial(0, 30.0)])
+    assert pace.epoch() == 25.0
+    pace.add(make_trial(1, 3.0, 1.0, 1.0))
+    assert pace.epoch() == 1.0
+    pace.add(make_trial(2, 30.0))
+    assert pace.epoch() == 1.0
+
+
 def test_old_trials_are_forgotten() -> None:
     pace = Pace(make_trial(number, 50.0, 50.0) for number in range(5))
     for number in range(5, 80):
