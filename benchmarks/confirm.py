@@ -8,21 +8,20 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from analysis.statistics import mean_interval
 from benchmarks import harness
 from benchmarks.curves.table import read_curves
 from benchmarks.measurement import Grid, Machine, Measurement, Options, Quantity
 from benchmarks.replays.__main__ import describe_tables, find_tables
 from benchmarks.replays.table import table_of
+from search.record.intervals import Floats
 
 BUDGETS = (5, 10, 20, 50)  # full trainings, confirmations among them
 CONFIRMED = (0, 2, 3, 5)
 # Of the final score of one configuration of cnn2, trained four times (docs/method.md, Size): from, middle and to.
 NOISES = (0.004, 0.0055, 0.007)
 DRAWS = 20_000
-
-Floats = NDArray[np.float64]
 
 
 def measure(options: Options, machine: Machine) -> Measurement:
@@ -49,10 +48,8 @@ def noise_grid(space: str, finals: Floats, noise: float, draws: int) -> Grid:
     true = without_noise(finals, noise)
 
     def quantity(confirmed: int, budget: int) -> Quantity:
-        found = chosen(true, noise, budget, confirmed, draws) - true.min()
-        error = 1.96 * float(found.std()) / math.sqrt(draws)
-        mean = float(found.mean())
-        return Quantity(f"K = {confirmed}", "", (mean - error, mean, mean + error))
+        found = mean_interval(chosen(true, noise, budget, confirmed, draws) - true.min())
+        return Quantity(f"K = {confirmed}", "", (found.low, found.value, found.high))
 
     return Grid(
         f"{space}: regret of the choice, noise {noise:g}",

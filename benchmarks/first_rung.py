@@ -102,7 +102,11 @@ def summarize(found: Mapping[str, Mapping[str, Curves]]) -> Measurement:
 
 
 def _quantity(name: str, metric: str, curves: Curves, epoch: int) -> Quantity:
-    early, last = scores(curves.trials, metric, epoch)
+    return rank_quantity(name, *scores(curves.trials, metric, epoch))
+
+
+def rank_quantity(name: str, early: NDArray[np.float64], last: NDArray[np.float64]) -> Quantity:
+    """Spearman's rank correlation between the ends of its 95 % interval, as a figure of that name."""
     low, high = interval(early, last)
     return Quantity(name, "", (low, correlation(early, last), high))
 
@@ -146,7 +150,7 @@ def correlations(early: NDArray[np.float64], last: NDArray[np.float64]) -> NDArr
 def _curves(way: Way, root: str | None, quick: bool) -> Curves:
     """The curves of one search, trained or read."""
     if way.name == "now" and root and not quick:
-        if kept := _kept_curves(root, TRIALS):
+        if kept := _table_curves(root, TRIALS):
             return kept
         return curves_of(train_curves("cnn2", root, TRIALS), TRIALS)
     return kept_curves(way, SIZE if root else None, root, quick)
@@ -176,7 +180,7 @@ def curves_of(folder: RunFolder, count: int) -> Curves:
     return Curves(tuple(folder.read_trials().values())[:count], grace)
 
 
-def _kept_curves(root: str, count: int) -> Curves | None:
+def _table_curves(root: str, count: int) -> Curves | None:
     """The first trials of the table that `benchmarks.curves` made, if it is of these images and has so many."""
     kept = read_curves(table_path("cnn2")) if table_path("cnn2").is_file() else None
     if kept is None or len(kept.trials) < count or kept.about.fingerprint[:12] != harness.data_fingerprint(root):

@@ -6,7 +6,7 @@ opened.
 """
 
 from benchmarks import harness
-from benchmarks.first_rung import NOW, WAYS, Curves, correlation, interval, kept_curves, scores
+from benchmarks.first_rung import NOW, WAYS, Curves, kept_curves, rank_quantity, scores
 from benchmarks.measurement import Bound, Machine, Measurement, Options, Quantity, Target
 from search.plan.words import load_settings
 
@@ -33,16 +33,14 @@ def summarize(own: Curves, small: Curves, size: int) -> Measurement:
 
     def quantity(pixels: int, curves: Curves, epoch: int) -> Quantity:
         early, _ = scores(curves.trials, NOW, epoch)
-        low, high = interval(early, ends)
-        return Quantity(f"{pixels} pixels, after epoch {epoch}", "", (low, correlation(early, ends), high))
+        return rank_quantity(f"{pixels} pixels, after epoch {epoch}", early, ends)
 
-    found = [
-        quantity(pixels, curves, epoch)
+    found = {
+        (pixels, epoch): quantity(pixels, curves, epoch)
         for pixels, curves, epochs in ((SMALL, small, (1, rung, as_long, last)), (size, own, (1, rung)))
-        for epoch in dict.fromkeys(epochs)
-    ]
-    median = {each.name: each.median for each in found}
-    gain = median[f"{SMALL} pixels, after epoch {as_long}"] - median[f"{size} pixels, after epoch {rung}"]
+        for epoch in epochs
+    }
+    gain = found[SMALL, as_long].median - found[size, rung].median
     name = f"{SMALL} pixels after epoch {as_long} less {size} pixels after epoch {rung}"
     return Measurement(
         question="Do smaller images foretell a trial's end sooner than its own first epochs do (Spearman)?",
@@ -50,7 +48,7 @@ def summarize(own: Curves, small: Curves, size: int) -> Measurement:
         f"{SMALL}, trained to their end, one seed. Told is how well the best score of a trial's first epochs ranks it "
         f"as its best at {size} pixels does. Compared are the first rung of `auto` and as many pixels of small images.",
         targets=(Target(Quantity(name, "", (gain,)), Bound(0.0, at_most=False)),),
-        others=tuple(found),
+        others=tuple(found.values()),
         notes=(
             "Brackets hold the 95 % interval over resampled trials.",
             "What a change of the size in the middle of a training does to it was not measured.",

@@ -98,13 +98,12 @@ def foretold(title: str, table: Table) -> Grid:
     epochs = [2**power for power in range(table.epochs.bit_length()) if 2**power < table.epochs]
     last = table.scores(table.metric)[:, -1]
 
-    def quantity(metric: str, early: Floats) -> Quantity:
-        low, high = first_rung.interval(early, last)
-        return Quantity(metric, "", (low, first_rung.correlation(early, last), high))
-
     scores = {metric: table.scores(metric) for metric in _METRICS}
     known = {metric: each for metric, each in scores.items() if np.isfinite(each).any()}
-    rows = tuple(tuple(quantity(metric, each[:, epoch - 1]) for epoch in epochs) for metric, each in known.items())
+    rows = tuple(
+        tuple(first_rung.rank_quantity(metric, each[:, epoch - 1], last) for epoch in epochs)
+        for metric, each in known.items()
+    )
     return Grid(title, tuple(f"after {epoch} of {table.epochs} epochs" for epoch in epochs), rows)
 
 
