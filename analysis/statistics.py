@@ -14,6 +14,7 @@ from search.record.intervals import Floats, share_bounds
 
 LEVEL = 0.95
 RESAMPLES = 2000
+_ROUNDING = 1e-9  # equal scores differ by less
 
 
 @dataclass(frozen=True)
@@ -251,12 +252,12 @@ def image_losses(labels: NDArray[np.integer], probabilities: NDArray[np.floating
 
 
 def mean_interval(values: ArrayLike) -> Estimate:
-    """The mean of repeats with Student's interval; NaN bounds for fewer than two."""
+    """The mean of repeats with Student's interval; NaN bounds for repeats without a spread, as `mean_p`."""
     from scipy.stats import t
 
     numbers = np.asarray(values, np.float64)
     count = len(numbers)
-    if count < 2:
+    if not _has_spread(numbers):
         return Estimate(float(numbers.mean()) if count else float("nan"), float("nan"), float("nan"))
     half = float(t.ppf((1 + LEVEL) / 2, count - 1) * numbers.std(ddof=1) / np.sqrt(count))
     center = float(numbers.mean())
@@ -264,15 +265,19 @@ def mean_interval(values: ArrayLike) -> Estimate:
 
 
 def mean_p(values: ArrayLike, border: float) -> float:
-    """The two-sided p value of the mean of repeats being `border`, by Student's test; NaN for fewer than two."""
+    """The two-sided p value of the mean of repeats being `border`, by Student's test.
+
+    NaN for fewer than two repeats, and for equal ones: two pairs of the same difference do not say how others spread.
+    """
     from scipy.stats import ttest_1samp
 
     numbers = np.asarray(values, np.float64)
-    if len(numbers) < 2:
-        return float("nan")
-    if numbers.std() == 0:
-        return 1.0 if numbers[0] == border else 0.0
-    return float(ttest_1samp(numbers, border).pvalue)
+    return float(ttest_1samp(numbers, border).pvalue) if _has_spread(numbers) else float("nan")
+
+
+def _has_spread(numbers: Floats) -> bool:
+    """Whether repeats differ by more than the rounding of a difference of scores."""
+    return len(numbers) > 1 and float(np.ptp(numbers)) > _ROUNDING
 
 
 def next_interval(values: ArrayLike) -> Estimate:
@@ -286,31 +291,31 @@ def next_interval(values: ArrayLike) -> Estimate:
 
 
 def mean_difference(first: ArrayLike, second: ArrayLike) -> Estimate:
-    """The difference of two means, first minus second, with Welch's interval; NaN bounds for fewer than two each.
+    """The difference of two means, first minus second, with Welch's interval.
 
-    Source: Welch 1947.
+    NaN bounds for fewer than two each, and where neither side has a spread. Source: Welch 1947.
     """
     from scipy.stats import t
 
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    difference = float(a.mean() - b.mean()) if len(a) and len(b) else float("nan")
-    if len(a) < 2 or len(b) < 2:
-        return Estimate(difference, float("nan"), float("nan"))
-    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    if va + vb == 0:
-        return Estimate(difference, difference, difference)
-    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    half = float(t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(va + vb))
+    difference, error, freedom = _welch(first, second)
+    half = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
     return Estimate(difference, difference - half, difference + half)
 
 
 def mean_difference_p(first: ArrayLike, second: ArrayLike, border: float) -> float:
     """The two-sided p value of the difference of two means being `border`, by Welch's test; NaN as there."""
-    from scipy.stats import ttest_ind
+    from scipy.stats import t
 
-    a, b = np.asarray(first, np.float64) - border, np.asarray(second, np.float64)
-    if len(a) < 2 or len(b) < 2:
-        return float("nan")
-    if a.std() == 0 and b.std() == 0:
-        return 1.0 if a[0] == b[0] else 0.0
-    return float(ttest_ind(a, b, equal_var=False).pvalue)
+    difference, error, freedom = _welch(first, second)
+    return float(2 * t.sf(abs(difference - border) / error, freedom))
+
+
+def _welch(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
+    """The difference of two means, its standard error and the degrees of freedom; NaN where they are unknown."""
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    difference = float(a.mean() - b.mean()) if len(a) and len(b) else float("nan")
+    if min(len(a), len(b)) < 2 or not (_has_spread(a) or _has_spread(b)):
+        return difference, float("nan"), float("nan")
+    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
+    return difference, float(np.sqrt(va + vb)), float(freedom)

@@ -82,6 +82,15 @@ def test_p_values_agree_with_their_intervals_and_with_scipy():
     assert np.isnan(ours.mean_p([0.8], 0.0))
 
 
+def test_equal_repeats_say_nothing_of_their_spread():
+    equal = [0.3 - 0.1, 0.2, 0.1 + 0.1]
+    assert len(set(equal)) > 1  # by rounding alone
+    assert ours.mean_interval(equal).value == pytest.approx(0.2)
+    assert np.isnan([ours.mean_interval(equal).low, ours.mean_p(equal, 0.0), ours.mean_p(equal, 0.2)]).all()
+    assert np.isnan([ours.mean_difference(equal, [0.1, 0.1]).low, ours.mean_difference_p(equal, [0.1, 0.1], 0.0)]).all()
+    assert 0 < ours.mean_difference_p(equal, [0.1, 0.15], 0.0) < 1  # one side's spread is enough
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_resampled_auc_is_scikit_learns_on_the_resampled_images(classes):
     labels, probabilities = drawn_trial(3, count=120, classes=classes)
