@@ -38,10 +38,13 @@ class Deadline:
         search: with a time budget.
         clock: of the run.
         trials: of earlier sessions.
+        evaluates: whether an evaluation follows, for which time is kept.
     """
 
-    def __init__(self, search: SearchSettings, clock: Clock, trials: Collection[TrialRecord] = ()) -> None:
-        self.search, self._clock = search, clock
+    def __init__(
+        self, search: SearchSettings, clock: Clock, trials: Collection[TrialRecord] = (), evaluates: bool = True
+    ) -> None:
+        self.search, self._clock, self._evaluates = search, clock, evaluates
         self.budget = search.time_budget or 0.0
         self.pace = Pace(trials)
         self.finished = sum(trial.status == FINISHED for trial in trials)  # confirmations among them
@@ -56,6 +59,8 @@ class Deadline:
     @property
     def kept(self) -> float:
         """The time that is kept for the evaluation."""
+        if not self._evaluates:
+            return 0.0
         trials = self.finished + len(self._busy) + max(0, self.search.confirm - self.confirming)
         return evaluation_seconds(self.pace, self.budget, trials, self._clock.at_a_time)
 

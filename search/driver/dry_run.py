@@ -131,16 +131,19 @@ def budget_lines(settings: Settings, space: Space, images: int, at_a_time: int =
     pace, run = Pace(folder.read_trials().values()), folder.read_run()
     epoch = images / max(1, run.images("train")) * pace.epoch()
     confirming = confirmation_seconds(pace, budget, search, at_a_time)
-    kept = confirming + evaluation_seconds(pace, budget, settings.evaluate.ensemble + search.confirm, at_a_time)
-    seconds = at_a_time * (budget - kept)
+    evaluating = 0.0
+    if settings.evaluate.enabled:
+        evaluating = evaluation_seconds(pace, budget, settings.evaluate.ensemble + search.confirm, at_a_time)
+    seconds = at_a_time * (budget - confirming - evaluating)
     trials, epochs = trials_in(seconds, last_epochs(space, settings), search, epoch, pace.start)
     enough = f"for {counted(trials, 'trial')}" if trials else "too few for a trial"
-    last_steps = "to confirm and to evaluate" if confirming else "to evaluate"
+    steps = {"to confirm": confirming, "to evaluate": evaluating}
+    asked = " and ".join(step for step, kept in steps.items() if kept)
+    last_steps = f"{duration_text(confirming + evaluating)} are kept {asked}" if asked else "nothing follows"
     return [
         *skipped,
         f"time budget {duration_text(budget)}: an epoch takes {epoch:.2g} s by those of {run.name}; "
-        f"with {counted(at_a_time, 'trial')} at a time about {counted(epochs, 'epoch')}, {enough}, and "
-        f"{duration_text(kept)} are kept {last_steps}",
+        f"with {counted(at_a_time, 'trial')} at a time about {counted(epochs, 'epoch')}, {enough}, and {last_steps}",
     ]
 
 

@@ -70,7 +70,7 @@ class SearchState(LoggedTrials):
         self._stale, self._judged, self._beat = True, 0.0, 0.0  # of `tick`, the last two in seconds of the clock
         if clock is not None:
             clock.earlier = self.known_clock.elapsed
-            self.deadline = Deadline(settings.search, clock, self.trials.values())
+            self.deadline = Deadline(settings.search, clock, self.trials.values(), settings.evaluate.enabled)
             self.note_time()
 
     @property

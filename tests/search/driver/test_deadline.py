@@ -127,6 +127,14 @@ class Machine:
         return [trial for trial in self.trials if trial.status == status]
 
 
+def test_no_time_is_kept_for_an_evaluation_that_is_not_asked_for(tmp_path: Path) -> None:
+    words = ("search.time_budget=170s", "search.scheduler=none", "evaluate.enabled=false")
+    machine = Machine(tmp_path, *words, workers=1)
+    machine.run()
+    assert machine.deadline.kept == 0
+    assert [trial.status for trial in machine.trials] == [record.FINISHED] * 2  # of 80 s each
+
+
 @pytest.mark.parametrize("scheduler", ["asha", "none"])
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("budget", [150, 300, 900])

@@ -166,6 +166,9 @@ def test_a_dry_run_estimates_what_fits_from_the_epochs_of_an_earlier_run_like_it
     assert "20 s are kept to evaluate" in line  # nothing is confirmed
     again = load_settings([*words, "search.time_budget=10m", "search.confirm=1"])
     assert "are kept to confirm and to evaluate" in budget_lines(again, plain, 100)[0]
+    trained_only = load_settings([*words, "search.time_budget=10m", "evaluate.enabled=false"])
+    (line,) = budget_lines(trained_only, plain, 100)
+    assert "about 60 epochs, for 15 trials, and nothing follows" in line
     rows = load_settings(["space=report2", *words[1:], "search.time_budget=2h", "space.name=plain2"])
     listed = read_space(rows)
     assert f"for {len(listed.rows)} trials" in budget_lines(rows, listed, 100)[0]  # not as many as there is time for
