@@ -347,7 +347,11 @@ class Recorder(_NotPickled, tune.Callback):  # type: ignore[misc]  # Ray ships n
         node = node_at(fault.address)
         self._in_vain[number] += fault.cause in (SERVICE, BAD_HOST) and node is None
         if self._in_vain[number] > _MOST_IN_VAIN:
-            self._stop(f"What trials share was lost again and again. Trial {_trial_name(trial)}: {fault.reason}")
+            self._stop(
+                f"Trial {_trial_name(trial)} could not go on {self._in_vain[number]} times in a row, since its process "
+                f"did not start or the images or features that all trials share were lost; the last time: "
+                f"{fault.reason}. Look at the memory of its hosts and at Ray's logs there."
+            )
         if node is not None:
             self._blame_host(number, fault.reason, *node)
         else:
