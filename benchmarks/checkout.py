@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("search", "models", "data_pipeline", "analysis", "benchmarks")
+RESULTS = ("benchmarks/race_laps.json", "benchmarks/curves/*.parquet")  # stored among the code
 PACKAGES = (
     "ray",
     "tensorflow",
@@ -46,6 +47,7 @@ def code_commit(code: Sequence[str] = CODE) -> str:
     Args:
         code: files and folders.
     """
+    code = (*code, *(f":(exclude){path}" for path in RESULTS))
     commit = _git(["log", "-1", "--format=%h", "--abbrev=12", "--", *code])
     return f"{commit}-dirty" if commit and _git(["status", "--porcelain", "--", *code]) else commit
 

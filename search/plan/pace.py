@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterable
-from statistics import fmean, median
+from statistics import fmean, median, median_low
 
 from search.plan.settings import SearchSettings
 from search.record import TrialRecord
@@ -69,14 +69,14 @@ class Pace:
     def epoch(self, trial: TrialRecord | None = None) -> float:
         """Seconds of an epoch: of the trial's own, or of a new trial's; 0 where none was measured.
 
-        A new one is given the third quartile of the latest trials, of those with a warm epoch if there are any: its
-        model may be a large one.
+        A new one is given the lower median of the latest trials, of those with a warm epoch if there are any. What is
+        too slow for the time that is left ends early; what never began would have left its process without work.
         """
         if trial is not None and trial.epochs:
             warm = _warm_seconds(trial)
             return fmean(warm) if warm else self.warm(min(epoch.seconds for epoch in trial.epochs))
-        ordered = sorted((self._epochs or self._cold).values())
-        return ordered[math.ceil(0.75 * len(ordered)) - 1] if ordered else 0.0
+        known = self._epochs or self._cold
+        return median_low(known.values()) if known else 0.0
 
     def warm(self, seconds: float) -> float:
         """What an epoch that took so many seconds with tracing would take without."""

@@ -20,7 +20,7 @@ def test_a_commit_is_that_of_the_code_and_says_when_the_code_differs(
         return done.stdout.strip()
 
     def commit(file: str) -> str:
-        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(file)
         git("add", file)
         git("commit", "-m", file)
@@ -29,7 +29,9 @@ def test_a_commit_is_that_of_the_code_and_says_when_the_code_differs(
     monkeypatch.setattr(checkout, "ROOT", tmp_path)
     git("init")
     first = commit("search/a.py")
-    commit("docs/result.json")
+    for result in ("docs/result.json", *(path.replace("*", "a") for path in checkout.RESULTS)):
+        commit(result)
+        (tmp_path / result).write_text("another")
     assert code_commit() == first  # results do not change it
     second = commit("models/b.py")
     assert code_commit() == second

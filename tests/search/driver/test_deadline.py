@@ -201,6 +201,15 @@ def test_no_trial_begins_that_cannot_be_finished_while_others_can(tmp_path: Path
     assert max(begun.values()) + EPOCHS * 10 < 300
 
 
+def test_one_slow_model_does_not_keep_quick_ones_from_beginning(tmp_path: Path) -> None:
+    """A search of ten minutes closed after the first epoch of its second trial, and ended two and a half early."""
+    words = ("search.time_budget=600s", "search.max_epochs=16", "search.asha.grace_period=4")
+    machine = Machine(tmp_path, *words, seconds=lambda number: 27.0 if number == 1 else 14.0)
+    machine.run()
+    trained = sum(len(trial.epochs) * machine.seconds(trial.number) for trial in machine.trials)
+    assert trained > 0.8 * machine.workers * machine.deadline.budget
+
+
 def test_a_limit_of_trials_holds_beside_the_budget(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "search.time_budget=1h", "search.num_trials=5")
     machine.run()
