@@ -202,7 +202,7 @@ def test_no_trial_begins_that_cannot_be_finished_while_others_can(tmp_path: Path
 
 
 def test_one_slow_model_does_not_keep_quick_ones_from_beginning(tmp_path: Path) -> None:
-    """A search of ten minutes closed after the first epoch of its second trial, and ended two and a half early."""
+    """A search of ten minutes closed after the first epoch of its second trial, and ended with two trials."""
     words = ("search.time_budget=600s", "search.max_epochs=16", "search.asha.grace_period=4")
     machine = Machine(tmp_path, *words, seconds=lambda number: 27.0 if number == 1 else 14.0)
     machine.run()
