@@ -17,9 +17,11 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 from analysis.command import CommandError, exit_code
+from analysis.load import load
 from analysis.tables.command import printed
 from search.record import counted
 
@@ -48,7 +50,7 @@ def fill_file(path: Path, check: bool = False) -> bool:
     """
     before = path.read_text("utf-8")
     with contextlib.chdir(path.parent):
-        after = filled(before, printed)
+        after = filled(before, partial(printed, read=cache(load)))  # tables share runs
     if after != before and not check:
         path.write_text(after, "utf-8")
     return after != before

@@ -1,6 +1,5 @@
 """Frames and arrays of one or several runs that tables, claims, figures and pages start from."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,9 +66,4 @@ def scored_images(run: Run, trial: int, dataset: str = "test") -> ScoredImages:
 
 def resamples(patients: NDArray[np.int64]) -> NDArray[np.float32]:
     """The same `BOOTSTRAPS` resamples for every trial on the same images, of N: float32 (BOOTSTRAPS, N)."""
-    return _resamples(patients.tobytes())
-
-
-@functools.lru_cache(maxsize=4)
-def _resamples(patients: bytes) -> NDArray[np.float32]:
-    return statistics.bootstrap_weights(np.frombuffer(patients, np.int64), BOOTSTRAPS)
+    return statistics.bootstrap_weights(patients, BOOTSTRAPS)

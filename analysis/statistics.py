@@ -5,6 +5,7 @@ images take patients for the units: `patients` numbers the patient of each image
 patient of its own, they are the textbook's. All intervals are two-sided at 95 %.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,20 +64,29 @@ def bootstrap_weights(patients: NDArray[np.integer], resamples: int = RESAMPLES,
     """How often each image is drawn in each resample of the patients: float32 (resamples, N).
 
     A patient's images are drawn together. Two trials scored with the same weights are compared image by image (a paired
-    bootstrap). NaN where all images are of one patient: they say nothing of others.
+    bootstrap). NaN where all images are of one patient: they say nothing of others. The array is read-only: the last
+    few are kept, since many trials are scored on the same images.
 
     Source: Efron and Tibshirani 1993, 'An Introduction to the Bootstrap', chapters 6 and 13; Davison and Hinkley 1997,
     'Bootstrap Methods and their Application', section 3.8 (clusters).
     """
     names, place = np.unique(patients, return_inverse=True)
-    count = len(names)
+    return _drawn_times(place.astype(np.int64).tobytes(), len(names), resamples, seed)
+
+
+@functools.lru_cache(maxsize=3)  # of validation, test and an outside set
+def _drawn_times(place: bytes, count: int, resamples: int, seed: int) -> NDArray[np.float32]:
+    """How often each image is drawn, given the place of its patient, int64 (N,), among so many."""
+    places = np.frombuffer(place, np.int64)
     if count == 1:
-        return np.full((resamples, len(place)), np.nan, np.float32)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, count, (resamples, count))
-    drawn += np.arange(resamples)[:, None] * count  # numbers of each resample in a range of its own
-    times = np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float32)
-    return times[:, place]
+        found = np.full((resamples, len(places)), np.nan, np.float32)
+    else:
+        drawn = np.random.default_rng(seed).integers(0, count, (resamples, count))
+        drawn += np.arange(resamples)[:, None] * count  # numbers of each resample in a range of its own
+        times = np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float32)
+        found = times[:, places]
+    found.flags.writeable = False
+    return found
 
 
 def vary_apart(weights: NDArray[np.floating], chosen: NDArray[np.bool_]) -> bool:
@@ -88,7 +98,8 @@ def vary_apart(weights: NDArray[np.floating], chosen: NDArray[np.bool_]) -> bool
         weights: float (B, N), of `bootstrap_weights`.
         chosen: bool (N,).
     """
-    own = weights[:, chosen]
+    few = weights[:32, chosen]  # these tell nearly always, without a copy of all
+    own = few if (few != few[:, :1]).any() else weights[:, chosen]
     return bool((own != own[:, :1]).any())
 
 
@@ -148,22 +159,17 @@ def bootstrap_auc(
         probabilities: float (N, K).
         weights: float (B, N), of `bootstrap_weights`.
     """
-    areas = _areas(labels, probabilities, weights)
+    return area_interval(resampled_areas(labels, probabilities, weights))
+
+
+def area_interval(areas: Floats) -> Estimate:
+    """The area, or the difference of two models' areas on the same images, of `resampled_areas`."""
     return percentile_interval(float(areas[0]), areas[1:])
 
 
-def bootstrap_auc_difference(
-    labels: NDArray[np.integer],
-    first: NDArray[np.floating],
-    second: NDArray[np.floating],
-    weights: NDArray[np.floating],
-) -> Estimate:
-    """The difference of two models' areas on the same images, first minus second; as `bootstrap_auc`."""
-    difference = _areas(labels, first, weights) - _areas(labels, second, weights)
-    return percentile_interval(float(difference[0]), difference[1:])
-
-
-def _areas(labels: NDArray[np.integer], probabilities: NDArray[np.floating], weights: NDArray[np.floating]) -> Floats:
+def resampled_areas(
+    labels: NDArray[np.integer], probabilities: NDArray[np.floating], weights: NDArray[np.floating]
+) -> Floats:
     """Areas of the images as they are and of each resample, float64 (1 + B,), of `bootstrap_auc`."""
     classes = probabilities.shape[1]
     places = (1,) if classes == 2 else range(classes)
@@ -177,14 +183,20 @@ def _areas(labels: NDArray[np.integer], probabilities: NDArray[np.floating], wei
 def weighted_auc(positive: NDArray[np.bool_], scores: NDArray[np.floating], weights: NDArray[np.floating]) -> Floats:
     """Areas under the ROC curve, float64 (B,), one for each row of weights (B, N); ties count one half.
 
-    NaN where a row has no positive or no negative image.
+    NaN where a row has no positive or no negative image, and where a score is NaN. Time and memory grow with the
+    images, not with the pairs of them.
     """
-    ahead = scores[positive][:, None] - scores[~positive][None]  # (P, Q): each positive against each negative
-    wins = (np.sign(ahead) + 1).astype(np.float32) / 2  # 1, a half for a tie, 0
-    of_positive, of_negative = weights[:, positive], weights[:, ~positive]
+    if np.isnan(scores).any():
+        return np.full(len(weights), np.nan)
+    negatives = np.flatnonzero(~positive)
+    negatives = negatives[np.argsort(scores[negatives])]
+    of_positive, of_negative = weights[:, positive], weights.take(negatives, axis=1)  # (B, P), (B, Q)
+    lowest = np.pad(np.cumsum(of_negative, axis=1), ((0, 0), (1, 0)))  # (B, Q + 1): of the first so many negatives
+    below, not_above = (np.searchsorted(scores[negatives], scores[positive], side) for side in ("left", "right"))
+    beaten = (lowest.take(below, axis=1) + lowest.take(not_above, axis=1)) / 2  # (B, P), by each positive
     with np.errstate(invalid="ignore", divide="ignore"):
         pairs = of_positive.sum(axis=1, dtype=np.float64) * of_negative.sum(axis=1, dtype=np.float64)
-        area: Floats = ((of_positive @ wins) * of_negative).sum(axis=1, dtype=np.float64) / pairs
+        area: Floats = (of_positive * beaten).sum(axis=1, dtype=np.float64) / pairs
     return area
 
 

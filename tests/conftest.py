@@ -19,9 +19,9 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole searches first: where two processes share the tests, the last ones are short and keep neither waiting."""
+    """Whole searches and the documents' tables first: the last tests are short, and no process waits for another's."""
     searches = Path(__file__).parent / "search"
-    items.sort(key=lambda item: item.path.parent != searches)
+    items.sort(key=lambda item: item.path.parent != searches and item.path.name != "test_results.py")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -55,8 +55,12 @@ def _show_tables(given: argparse.Namespace) -> None:
     print(f"Wrote {counted(len(texts), 'table')} to {given.out}")
 
 
-def printed(arguments: Sequence[str]) -> str:
+def printed(arguments: Sequence[str], read: Callable[[str], Run] = load) -> str:
     """The output of the command for these arguments, without the tables' titles.
+
+    Args:
+        arguments: of the command.
+        read: gives a run.
 
     Raises:
         CommandError: a table has no such column.
@@ -64,7 +68,7 @@ def printed(arguments: Sequence[str]) -> str:
         SystemExit: the arguments are wrong; argparse has said so on stderr.
     """
     given = _parser().parse_args(arguments)
-    return "\n".join(_texts([load(url) for url in given.runs], given, titled=False).values())
+    return "\n".join(_texts([read(url) for url in given.runs], given, titled=False).values())
 
 
 def _texts(runs: Sequence[Run], given: argparse.Namespace, titled: bool) -> dict[str, str]:

@@ -13,7 +13,7 @@ from analysis.load import Run
 from analysis.scored import NOT_SCORED, Scored, ScoredImages, finished_by_metric, images_of, scored_winner
 from analysis.table import Table
 from search.record import SHIFTED, VALIDATION
-from search.record.intervals import count_patients
+from search.record.intervals import Floats, count_patients
 
 SCORES = (  # those first that mean something where classes are of unequal size
     *("balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high"),
@@ -64,7 +64,8 @@ def model_scores(model: Scored) -> pd.DataFrame:
         images = model.images(dataset)
         line: dict[str, Any] = {name: getattr(entry, name) for name in MODEL_COLUMNS if hasattr(entry, name)}
         if len(images):
-            line |= _scores(images, statistics.bootstrap_weights(images.patients))
+            weights = statistics.bootstrap_weights(images.patients)
+            line |= _scores(images, weights, _areas(images, weights))
         lines.append(line)
     return pd.DataFrame(lines, columns=[*MODEL_COLUMNS]).astype(dict.fromkeys(_OF_RECORDS, float))
 
@@ -103,25 +104,31 @@ def selection_table(run: Run) -> pd.DataFrame:
     datasets = dict.fromkeys(str(name) for step in steps for name in step.predictions["dataset"].unique())
     lines = []
     for dataset in [name for name in datasets if name not in (VALIDATION, SHIFTED)]:
-        before: ScoredImages | None = None
+        before: tuple[ScoredImages, Floats] | None = None
         weights = statistics.bootstrap_weights(images_of(steps[0].predictions, dataset, run.classes).patients)
         for step in steps:
             images = images_of(step.predictions, dataset, run.classes)
             line = {"selection": step.name, "trials": step.trials, "dataset": dataset, "images": len(images)}
-            line |= _scores(images, weights)
+            areas = _areas(images, weights)
+            line |= _scores(images, weights, areas)
             if before is not None:
-                line |= _against(images, before, weights)
+                line |= _against(images, before[0], weights, areas - before[1])
             lines.append(line)
-            before = images
+            before = images, areas
     return paired.with_corrections(pd.DataFrame(lines, columns=[*COLUMNS]), ("mcnemar",))
 
 
-def _against(step: ScoredImages, before: ScoredImages, weights: NDArray[np.float32]) -> dict[str, Any]:
-    """The columns of a step's differences from the step before it, on the same images."""
+def _areas(images: ScoredImages, weights: NDArray[np.float32]) -> Floats:
+    """Resampled areas under a model's ROC curve."""
+    return statistics.resampled_areas(images.labels, images.probabilities, weights)
+
+
+def _against(step: ScoredImages, before: ScoredImages, weights: NDArray[np.float32], areas: Floats) -> dict[str, Any]:
+    """The columns of a step's differences from the step before it, on the same images; areas: their differences."""
     losses = [statistics.image_losses(each.labels, each.probabilities) for each in (step, before)]
     differences = (
         statistics.bootstrap_mean(step.right.astype(float) - before.right, weights),
-        statistics.bootstrap_auc_difference(step.labels, step.probabilities, before.probabilities, weights),
+        statistics.area_interval(areas),
         statistics.bootstrap_mean(losses[0] - losses[1], weights),
     )
     numbers = [number for each in differences for number in (each.value, each.low, each.high)]
@@ -158,14 +165,14 @@ def _mean(run: Run, members: Sequence[int]) -> pd.DataFrame:
     return together.groupby(["dataset", "image_id"], sort=False)[columns].mean().reset_index()
 
 
-def _scores(images: ScoredImages, weights: NDArray[np.float32]) -> dict[str, Any]:
-    """The columns of a model's scores on a set of images."""
+def _scores(images: ScoredImages, weights: NDArray[np.float32], areas: Floats) -> dict[str, Any]:
+    """The columns of a model's scores on a set of images; areas: `_areas` of these."""
     labels, probabilities = images.labels, images.probabilities
     found: dict[str, Any] = {"patients": count_patients(images.patients)}
     for name, estimate in (
         ("accuracy", statistics.share_interval(images.right, images.patients)),
         ("balanced_accuracy", statistics.bootstrap_balanced_accuracy(labels, images.right, weights)),
-        ("auc", statistics.bootstrap_auc(labels, probabilities, weights)),
+        ("auc", statistics.area_interval(areas)),
     ):
         found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return found | {"loss": float(statistics.image_losses(labels, probabilities).mean())}

@@ -262,15 +262,21 @@ def _parts(key: str) -> list[str]:
 
 
 def _compose(choices: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration files, with the chosen one of each group."""
+    """The configuration files, with the chosen one of each group; a copy of the caller's own."""
+    return copy.deepcopy(_composed(tuple(sorted(choices.items()))))
+
+
+@functools.cache
+def _composed(choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """What is composed once: a command reads its words several times, and Hydra takes a tenth of a second each time."""
     GlobalHydra.instance().clear()
-    for group, name in choices.items():
+    for group, name in choices:
         valid = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
         if name not in valid:
             raise SettingsError(f"There is no such {group}. Received: {name!r}. {nearest(name, valid)}")
     try:
         with initialize_config_module("search.conf", version_base="1.3"):
-            found = compose("config", overrides=[f"{group}={name}" for group, name in choices.items()])
+            found = compose("config", overrides=[f"{group}={name}" for group, name in choices])
         config = cast(dict[str, Any], OmegaConf.to_container(found, resolve=True))
     except (MissingConfigException, HydraException, OmegaConfBaseException) as error:
         raise SettingsError(_first_line(error)) from error
@@ -305,7 +311,7 @@ def _escaped(value: Any) -> Any:
 def _settings(config: Mapping[str, Any]) -> Settings:
     """The typed and checked settings of a configuration."""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.create(_escaped(config)))
+        merged = OmegaConf.merge(_schema(), OmegaConf.create(_escaped(config)))
         return check_settings(cast(Settings, OmegaConf.to_object(merged)))
     except ValidationError as error:
         takes, given = _TAKES.get(type(error.child_node), "text"), "null" if error.value is None else repr(error.value)
@@ -329,7 +335,13 @@ def _check_key(key: str) -> None:
 @functools.cache
 def _setting_names() -> list[str]:
     """All dotted keys of the settings, groups included."""
-    return _keys(OmegaConf.structured(Settings))
+    return _keys(_schema())
+
+
+@functools.cache
+def _schema() -> DictConfig:
+    """The settings with their types, in OmegaConf's form, which takes a while to make; `merge` copies it."""
+    return cast(DictConfig, OmegaConf.structured(Settings))
 
 
 def _keys(config: DictConfig, prefix: str = "") -> list[str]:

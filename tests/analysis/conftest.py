@@ -6,6 +6,7 @@ import pytest
 
 import analysis
 from analysis.load import load
+from analysis.page.render import report_html
 from analysis.scored import finished_by_metric
 from benchmarks.analysis_data import write_run
 from search.evaluate.predictions import read_predictions
@@ -13,6 +14,12 @@ from search.plan.settings import EvaluateSettings
 from tests.analysis.hand_made import PERFECT, TWO_WRONG, trial_events
 from tests.analysis.hand_made import write_run as write_by_hand
 from tests.winners import make_winner
+
+
+@pytest.fixture(scope="session")
+def averaged_page(averaged):
+    """The report of `averaged`."""
+    return report_html([averaged])
 
 
 @pytest.fixture(scope="session")

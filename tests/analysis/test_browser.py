@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from analysis import load, report
-from analysis.app import create_app
+from analysis.app import create_app, server
 from analysis.app.server import REFRESH_SECONDS
 from benchmarks.analysis_data import write_run
 from search.record import EventLog, RunFolder
@@ -313,8 +313,9 @@ def test_a_trial_of_the_table_leads_to_its_page(browser, site):
     assert "trial=" in script(browser, "return location.search")
 
 
-def test_new_epochs_appear_without_being_asked_for(browser, tmp_path):
+def test_new_epochs_appear_without_being_asked_for(browser, tmp_path, monkeypatch):
     assert REFRESH_SECONDS < 5
+    monkeypatch.setattr(server, "REFRESH_SECONDS", 0.5)
     folder = write_run(str(tmp_path / "live"), trials=12, epochs=3, evaluated=0)
     with serving(folder.url) as site:
         open_page(browser, f"{site}/trials?run=live")

@@ -8,9 +8,10 @@ from dash import dcc, html
 
 from analysis import load
 from analysis.app import asking
-from analysis.app.asking import Reply, ask
+from analysis.app.asking import Reply, ask, read_reply
 from analysis.app.image_page import answer_parts, image_page, meaning
 from data_pipeline.dataset import Dataset
+from search import predict
 from search.record import RunFolder
 from tests.data_pipeline.conftest import NORMAL
 from tests.exported_run import write_exported_run
@@ -47,8 +48,14 @@ def test_the_winner_is_asked_in_a_process_of_its_own(exported: RunFolder, image_
     assert Reply.from_store(reply.to_store()) == reply
 
 
-def test_what_is_no_image_is_answered_with_the_reason(exported: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    reply = ask(exported.url, "x.txt", b"text")
+def test_what_is_no_image_is_answered_with_the_reason(
+    exported: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "prepare_process", lambda threads: None)  # as other tests have done in this process
+    text, pictures = tmp_path / "image", tmp_path / "pictures"
+    text.write_text("text")
+    predict.main([exported.url, str(text), "--explain", str(pictures)])
+    reply = read_reply("x.txt", pictures)
     assert reply.reason == "not a JPEG, PNG, BMP, TIFF, WebP or DICOM image"
     assert "There is no answer: not a JPEG" in text_of(answer_parts(reply, None))
     assert ask("nowhere", "x.png", b"").reason.startswith(

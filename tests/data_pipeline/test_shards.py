@@ -1,7 +1,6 @@
 """Images on the hosts' disks: the same images the same way out, mixed over shards, fetched once a host."""
 
 import pickle
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,9 @@ import pytest
 from data_pipeline import shards
 from data_pipeline.dataset import Dataset
 from data_pipeline.shards import DiskImages, HostDisks, open_images, read_shard, shuffled_shards
-from data_pipeline.share import get_training_data, put_training_data, training_data
+from data_pipeline.share import training_data
 from data_pipeline.shift import shifted
 from data_pipeline.split import SplitSettings, repeat_splits
-from tests.own_ray import own_ray
 
 SHARD = 40  # images: 12 shards of the pool of 480
 
@@ -162,26 +160,3 @@ def test_trials_get_the_same_from_disk(small_dataset: Dataset, disks: HostDisks)
         assert len(one.shifted) == len(other.shifted)
         np.testing.assert_array_equal(one.shifted[places], other.shifted[places])
         np.testing.assert_array_equal(other.shifted[places], shifted(one.images, one.validation))
-
-
-@pytest.fixture
-def node() -> Iterator[str]:
-    import ray
-
-    with own_ray(80 * 2**20):
-        yield ray.get_runtime_context().get_node_id()
-
-
-def test_a_host_that_does_not_see_the_cache_fetches_through_ray(
-    small_dataset: Dataset, tmp_path: Path, node: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ray's process sees the driver's cache; this one is made not to."""
-    disks = HostDisks(node, str(tmp_path / "copies"), 1e9)
-    data = get_training_data(put_training_data(training_data(small_dataset, disks=disks)))
-    assert isinstance(data.images, DiskImages)
-    hidden = small_dataset.pool.path / "images.npy"
-    exists = Path.exists
-    monkeypatch.setattr(Path, "exists", lambda path: path != hidden and exists(path))
-    monkeypatch.setattr(shards, "SHARD_BYTES", 4_000_000)  # as in Ray's process
-    np.testing.assert_array_equal(data.images[data.train], small_dataset.pool.open()[data.train])
-    assert (tmp_path / "copies" / f"{small_dataset.pool.fingerprint}.npy").exists()

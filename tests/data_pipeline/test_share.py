@@ -7,6 +7,7 @@ import pytest
 
 from data_pipeline.dataset import Dataset, prepare_dataset
 from data_pipeline.settings import DataSettings
+from data_pipeline.shards import DiskImages, HostDisks
 from data_pipeline.share import TrainingData, get_training_data, put_training_data, training_data
 from data_pipeline.shift import shifted
 from data_pipeline.split import SplitSettings, repeat_splits
@@ -71,6 +72,22 @@ def test_store_gives_the_same_data_without_a_copy(dataset: Dataset, ray_session:
     address = first.images.ctypes.data
     ranges = [[int(end, 16) for end in line.split()[0].split("-")] for line in mapped]
     assert any(start <= address < end for start, end in ranges)
+
+
+def test_a_host_that_does_not_see_the_cache_fetches_through_ray(
+    small_dataset: Dataset, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's process sees the driver's cache; this one is made not to."""
+    import ray
+
+    disks = HostDisks(ray.get_runtime_context().get_node_id(), str(tmp_path / "copies"), 1e9)
+    data = get_training_data(put_training_data(training_data(small_dataset, disks=disks)))
+    assert isinstance(data.images, DiskImages)
+    hidden = small_dataset.pool.path / "images.npy"
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path != hidden and exists(path))
+    np.testing.assert_array_equal(data.images[data.train], small_dataset.pool.open()[data.train])
+    assert (tmp_path / "copies" / f"{small_dataset.pool.fingerprint}.npy").exists()
 
 
 def test_each_repeat_may_have_its_own_validation_images(small_dataset: Dataset) -> None:

@@ -51,6 +51,12 @@ def call(capfd: pytest.CaptureFixture[str]) -> Command:
 
 
 @pytest.fixture
+def without_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches write no page, which takes a process: for those whose page no test looks at."""
+    monkeypatch.setattr("search.run.write_page", lambda *given: None)
+
+
+@pytest.fixture
 def bucket() -> Iterator[str]:
     """The URL of an empty bucket."""
     import boto3

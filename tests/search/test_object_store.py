@@ -56,7 +56,7 @@ def wait_for_checkpoints(folder: RunFolder, process: "subprocess.Popen[str]", nu
     def written() -> bool:
         return sum(len(folder.names("trials", trial)) for trial in folder.names("trials")) >= number
 
-    wait_until(written, f"{number} checkpoints", process)
+    wait_until(written, f"{number} checkpoints", process, every=0.5)  # a look is a request for each trial
 
 
 def wait_for_words(words: str, screen: list[str], logs: Path, process: "subprocess.Popen[str]") -> None:
@@ -83,7 +83,9 @@ def test_a_search_waits_for_its_bucket_and_once_killed_goes_on_there_and_is_anal
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # the path of Ray's sockets must be short
     there = [f"run.storage={STORAGE}", f"data.cache={image_cache}"]
-    process, lines = start([*SMALL, *TINY, *there, f"run.patience={LIMIT}"]), list[str]()
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")  # the client's own tries take seconds before ours begin
+        process, lines = start([*SMALL, *TINY, *there, f"run.patience={LIMIT}"]), list[str]()
     reading = threading.Thread(target=lambda: lines.extend(process.stdout or ()))
     reading.start()
     folder = RunFolder(f"{STORAGE}/one")

@@ -36,7 +36,7 @@ def test_nothing_that_a_search_leaves_names_a_patient(tmp_path: Path, call: Comm
             save(dataset, archive / folder / f"{first}_{patient}_{BORN}" / f"{number}.dcm")
     save(make_dataset(sample_pixels(), ViewPosition="LL"), archive / "NORMAL" / f"{first}.dcm")
     words = [
-        "space=plain2", "search.num_trials=2", "search.max_epochs=1", "search.scheduler=none", "data.size=32",
+        "space=plain2", "search.num_trials=1", "search.max_epochs=1", "search.scheduler=none", "data.size=32",
         "resources.max_concurrent=1", f"data.root={archive}", f"data.cache={tmp_path / 'cache'}",
         f"run.storage={tmp_path / 'runs'}", "run.name=one",
     ]  # fmt: skip

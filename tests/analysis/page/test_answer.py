@@ -10,7 +10,6 @@ from analysis.app.filters import Address
 from analysis.app.pages import trial_page
 from analysis.load import load
 from analysis.page.answer import answer
-from analysis.page.render import report_html
 from analysis.scored import scored_winner
 from search.record import Winner
 
@@ -29,13 +28,13 @@ def test_the_answer_says_why_the_winner_is_calibrated_or_not(averaged, monkeypat
     assert reason.endswith("from 0.2000 to 0.2500.")
 
 
-def test_the_answer_and_the_pages_are_the_exported_models(averaged):
+def test_the_answer_and_the_pages_are_the_exported_models(averaged, averaged_page):
     found = answer(averaged)
     assert found.model.startswith(f"Pick {averaged.winner.what}. The best of them is ")
     assert found.reasons[0].startswith("They have the 3 lowest")
     counts = scored_winner(averaged).confusion("test")
     assert found.scores[0].value == pytest.approx(np.trace(counts) / counts.sum())
-    assert f"{averaged.winner.what}." in report_html([averaged])
+    assert f"{averaged.winner.what}." in averaged_page
     shown = str(trial_page(averaged, Address(run="mean"), style.LIGHT))
     assert averaged.winner.what in shown
     assert averaged.winner.what not in str(

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from analysis import load
+from analysis import load, report
 from analysis.page.answer import answer
 from analysis.page.render import report_html
 from benchmarks.analysis_data import write_run
@@ -48,7 +48,9 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(run):
-    return report_html([run])
+    """The report that the command writes beside the run."""
+    assert report.main([run.folder.url]) == 0
+    return run.folder.read("report.html").decode()
 
 
 def test_the_page_needs_no_network(page):

@@ -1,7 +1,6 @@
 import pytest
 
 from analysis.page.answer import answer
-from analysis.page.render import report_html
 from analysis.tables.decisions import COLUMNS, decisions_table
 
 
@@ -20,10 +19,9 @@ def test_the_decisions_are_those_of_the_record(averaged):
     assert validation["sensitivity"].iloc[0] == pytest.approx(0.95, abs=0.01)
 
 
-def test_the_page_shows_them(averaged):
-    page = report_html([averaged])
-    assert "decisions at its operating point" in page
-    assert "PPV" in page
+def test_the_page_shows_them(averaged, averaged_page):
+    assert "decisions at its operating point" in averaged_page
+    assert "PPV" in averaged_page
     assert f"Its operating point: {averaged.winner.operating_point.words}." in answer(averaged).reasons
 
 

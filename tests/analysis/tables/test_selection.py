@@ -5,7 +5,6 @@ import pytest
 
 from analysis import paired
 from analysis.load import load
-from analysis.page.render import report_html
 from analysis.scored import finished_by_metric, scored_winner
 from analysis.tables.selection import COLUMNS, selection_table, winner_table
 from benchmarks.analysis_data import write_run
@@ -73,8 +72,8 @@ def test_nothing_is_said_before_there_is_a_winner(tmp_path):
     assert table.empty
 
 
-def test_the_page_shows_the_steps(averaged):
-    assert "calibrated on validation: the winner" in report_html([averaged])
+def test_the_page_shows_the_steps(averaged_page):
+    assert "calibrated on validation: the winner" in averaged_page
 
 
 def test_the_winner_is_scored_on_every_set(averaged):

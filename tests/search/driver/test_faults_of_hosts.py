@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import ray
@@ -57,11 +57,12 @@ class FaultyTrial(NoOpTrial):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head without a CPU for trials; each test adds its workers."""
+    """A head without a CPU for trials; tests add its workers."""
     for module in (sys.modules[__name__], waiting):  # workers cannot import tests
         cloudpickle.register_pickle_by_value(module)
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="ray-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_prestart_worker_first_driver", "0")  # a process for each CPU, before it is needed
         cluster = Cluster()
         start_patiently(partial(cluster.add_node, num_cpus=0, memory=4 * GB, object_store_memory=100 * 2**20))
         patch.setenv("RAY_ADDRESS", cluster.address)
@@ -70,16 +71,21 @@ def cluster() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.fixture(scope="module")
+def started() -> dict[int, Any]:
+    """The nodes of `workers`, by their CPUs."""
+    return {}
+
+
 @pytest.fixture
-def workers(cluster: Cluster) -> Iterator[list[str]]:
-    """A host with room for three trials, and one with room for one, by their ids."""
+def workers(cluster: Cluster, started: dict[int, Any]) -> list[str]:
+    """A host with room for three trials, and one with room for one, by their ids; one that was lost is another now."""
     host = {"memory": 4 * GB, "object_store_memory": 100 * 2**20}
-    added = [start_patiently(partial(cluster.add_node, num_cpus=cpus, **host)) for cpus in (3, 1)]
+    for cpus in (3, 1):
+        if started.get(cpus) not in cluster.worker_nodes:
+            started[cpus] = start_patiently(partial(cluster.add_node, num_cpus=cpus, **host))
     cluster.wait_for_nodes()
-    yield [node.node_id for node in added]
-    for node in added:
-        if node in cluster.worker_nodes:
-            cluster.remove_node(node)
+    return [started[cpus].node_id for cpus in (3, 1)]
 
 
 def search(

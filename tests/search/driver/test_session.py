@@ -48,12 +48,6 @@ def test_a_session_has_what_trials_share_and_ends_with_its_block(small_dataset: 
     assert not ray.is_initialized()
 
 
-def test_ray_ends_with_an_error_too() -> None:
-    with pytest.raises(RuntimeError, match="in the middle"), ray_session("local"):
-        raise RuntimeError("in the middle")
-    assert not ray.is_initialized()
-
-
 def test_a_start_that_takes_too_long_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[str] = []
 
@@ -71,26 +65,33 @@ def test_a_start_that_takes_too_long_is_tried_again(monkeypatch: pytest.MonkeyPa
     assert answers == [""]
 
 
-def test_what_the_user_has_set_is_kept_and_no_process_is_started_in_vain(
+def test_what_the_user_has_set_is_kept_no_process_is_started_in_vain_and_ray_ends_with_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Variables reach Ray's processes; with PYTHONSAFEPATH=1 a package of the user's in the folder takes no place."""
+    names = ("TUNE_GLOBAL_CHECKPOINT_S", "TF_CPP_MIN_LOG_LEVEL", "RAY_CHDIR_TO_TRIAL_DIR", models.ONEDNN)
+
+    def look_and_fail() -> None:
+        seen = ray.get(ray.remote(num_cpus=0)(lambda: [os.environ.get(name) for name in names]).remote())
+        assert seen == ["60", "0", "0", "1"]
+        logs = Path(ray._private.worker.global_worker.node.get_logs_dir_path())
+        started = [file.name for file in logs.glob("worker-*.out")]
+        assert started
+        assert not [name for name in started if "-ffffffff-" in name]  # without a job, hence without our variables
+        imported = ray.get(ray.remote(num_cpus=0)(lambda: __import__("models").__file__).remote())
+        assert imported == models.__file__
+        raise RuntimeError("in the middle")
+
     (tmp_path / "models.py").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(session, "sys", SimpleNamespace(flags=SimpleNamespace(safe_path=True)))
     monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "60")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     monkeypatch.delenv("RAY_CHDIR_TO_TRIAL_DIR", raising=False)
-    with ray_session("local"):
-        names = ("TUNE_GLOBAL_CHECKPOINT_S", "TF_CPP_MIN_LOG_LEVEL", "RAY_CHDIR_TO_TRIAL_DIR")
-        seen = ray.get(ray.remote(num_cpus=0)(lambda: [os.environ.get(name) for name in names]).remote())
-        logs = Path(ray._private.worker.global_worker.node.get_logs_dir_path())
-        started = [file.name for file in logs.glob("worker-*.out")]
-        imported = ray.get(ray.remote(num_cpus=0)(lambda: __import__("models").__file__).remote())
-    assert seen == ["60", "0", "0"]
-    assert started
-    assert not [name for name in started if "-ffffffff-" in name]  # without a job, hence without our variables
-    assert imported == models.__file__
+    monkeypatch.setenv(models.ONEDNN, "1")
+    with pytest.raises(RuntimeError, match="in the middle"), ray_session("local"):
+        look_and_fail()
+    assert not ray.is_initialized()
     assert Path.cwd() == tmp_path
 
 

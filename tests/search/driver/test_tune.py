@@ -1,5 +1,6 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from search.driver import tune as driver
 from search.driver.bad_hosts import BadHosts
 from search.driver.deadline import Clock
 from search.driver.faults import LOST_HOST
-from search.driver.session import open_session
+from search.driver.session import Session, open_session
 from search.driver.state import SearchState
 from search.driver.tune import run_search, tune_config
 from search.plan.lengths import with_lengths
@@ -25,6 +26,14 @@ from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from search.record import RunFolder, TrialRecord
 from tests.conftest import make_epoch
+
+
+@pytest.fixture(scope="module")
+def session(small_dataset: Dataset) -> Iterator[Session]:
+    """Of searches of the space plain2."""
+    settings = load_settings(["space=plain2", "data.size=32"])
+    with open_session(settings, read_space(settings), small_dataset) as opened:
+        yield opened
 
 
 def test_a_process_reads_back_the_trial_that_was_suggested() -> None:
@@ -37,7 +46,7 @@ def test_a_process_reads_back_the_trial_that_was_suggested() -> None:
 
 
 def test_tune_keeps_little_of_a_trial_and_is_left_when_the_last_one_has_ended(
-    tmp_path: Path, small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is kept of each trial and done for each at the end is what makes a long search slow and large."""
     kept: list[Any] = []
@@ -58,10 +67,10 @@ def test_tune_keeps_little_of_a_trial_and_is_left_when_the_last_one_has_ended(
     private.write_text("mine")
     left.mkdir(parents=True)
     (left / "tuner.pkl").symlink_to(private)  # as a stranger's run may have it: Tune writes through a link
-    with open_session(settings, read_space(settings), small_dataset) as session:
-        searcher = build_searcher(session.space, settings)
-        state = SearchState(RunFolder(f"{tmp_path}/run"), searcher, settings, lambda model: ParameterCount(1, 1))
-        run_search(session, state, trainable=NoOpTrial)
+    session = replace(session, settings=replace(settings, train=session.settings.train))
+    searcher = build_searcher(session.space, settings)
+    state = SearchState(RunFolder(f"{tmp_path}/run"), searcher, settings, lambda model: ParameterCount(1, 1))
+    run_search(session, state, trainable=NoOpTrial)
     state.close()
     assert (private.read_text(), left.exists()) == ("mine", False)
     assert [(trial.status, len(trial.epochs)) for trial in state.trials.values()] == [(record.FINISHED, 3)] * 5
@@ -72,25 +81,25 @@ def test_tune_keeps_little_of_a_trial_and_is_left_when_the_last_one_has_ended(
         assert (trial.metric_analysis, trial.metric_n_steps) == ({}, {})
 
 
-def test_a_search_under_a_time_budget_ends_by_its_clock(tmp_path: Path, small_dataset: Dataset) -> None:
+def test_a_search_under_a_time_budget_ends_by_its_clock(tmp_path: Path, session: Session) -> None:
     """The clock is played: it goes on by five seconds with every epoch that the driver records."""
     words = ["space=plain2", "search.time_budget=120s", "search.max_epochs=4", "search.searcher=random"]
     settings = load_settings([*words, "search.confirm=1", "search.metric=val_loss", "data.size=32"])
     settings = with_lengths(settings, 100, 10)[0]
     epochs = [0]
-    with open_session(settings, read_space(settings), small_dataset) as session:
-        searcher = build_searcher(session.space, settings)
-        clock = Clock(lambda: 5.0 * epochs[0], session.resources.at_a_time)
-        state = SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(1, 1), clock)
-        state.restore()
-        add_epoch = state.add_epoch
+    session = replace(session, settings=replace(settings, train=session.settings.train))
+    searcher = build_searcher(session.space, settings)
+    clock = Clock(lambda: 5.0 * epochs[0], session.resources.at_a_time)
+    state = SearchState(RunFolder(str(tmp_path)), searcher, settings, lambda model: ParameterCount(1, 1), clock)
+    state.restore()
+    add_epoch = state.add_epoch
 
-        def add_slow_epoch(number: int, metrics: dict[str, Any], host: str = "", process: int = 0) -> None:
-            epochs[0] += 1
-            add_epoch(number, {**metrics, "seconds": 5.0}, host, process)
+    def add_slow_epoch(number: int, metrics: dict[str, Any], host: str = "", process: int = 0) -> None:
+        epochs[0] += 1
+        add_epoch(number, {**metrics, "seconds": 5.0}, host, process)
 
-        state.add_epoch = add_slow_epoch  # type: ignore[method-assign]
-        run_search(session, state, trainable=NoOpTrial)
+    state.add_epoch = add_slow_epoch  # type: ignore[method-assign]
+    run_search(session, state, trainable=NoOpTrial)
     state.close()
     trials = list(state.folder.read_trials().values())
     assert state.ended_by_clock

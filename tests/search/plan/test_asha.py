@@ -1,4 +1,5 @@
 import copy
+import functools
 import random
 from collections.abc import Callable
 
@@ -75,6 +76,7 @@ class Simulation:
         self.interrupted = [t.number for t in alive if self.asha.judged_epochs(t) < max(1, len(t.epochs))]
 
 
+@functools.cache
 def settings(factor: float = 3, grace: int = 1, epochs: int = MAX_EPOCHS) -> SearchSettings:
     words = [f"search.asha.reduction_factor={factor}", f"search.asha.grace_period={grace}"]
     return load_settings(["space=plain2", f"search.max_epochs={epochs}", *words]).search

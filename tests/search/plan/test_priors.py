@@ -46,11 +46,10 @@ def test_the_first_trial_is_the_guess(space: str, searcher: str) -> None:
 
 
 def test_half_of_the_random_trials_are_at_or_near_the_guess() -> None:
-    by_share = {
-        share: [prior_of("search.searcher=random", f"search.prior_share={share}").configuration(n) for n in range(12)]
-        for share in (0.25, 0.5, 1.0)
-    }
-    given = {share: [n for n, found in enumerate(each) if found is not None] for share, each in by_share.items()}
+    given = {}
+    for share in (0.25, 0.5, 1.0):
+        prior = prior_of("search.searcher=random", f"search.prior_share={share}")
+        given[share] = [n for n in range(12) if prior.configuration(n) is not None]
     assert given == {0.25: [0, 4, 8], 0.5: [0, 2, 4, 6, 8, 10], 1.0: list(range(12))}
     tpe = prior_of("search.num_trials=40")  # ten trials before the model
     assert [n for n in range(40) if tpe.configuration(n) is not None] == [0, 2, 4, 6, 8]
@@ -59,7 +58,8 @@ def test_half_of_the_random_trials_are_at_or_near_the_guess() -> None:
 
 def test_without_a_share_or_a_guess_the_sampler_chooses_as_before() -> None:
     for words in (["search.prior_share=0"], ["space=plain2"], ["space.guess={}"]):
-        assert [prior_of(*words).configuration(n) for n in range(4)] == [None] * 4
+        prior = prior_of(*words)
+        assert [prior.configuration(n) for n in range(4)] == [None] * 4
     settings = load_settings(["space=cnn2", "search.searcher=random"])
     without = load_settings(["space=cnn2", "search.searcher=random", "search.prior_share=0"])
     searchers = [build_searcher(read_space(each), each) for each in (settings, without)]

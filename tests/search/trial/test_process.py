@@ -9,20 +9,13 @@ from search.trial.process import out_of_memory, release_memory
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_process_has_the_threads_of_its_trial() -> None:
+def test_a_process_has_the_threads_of_its_trial_and_is_deterministic_with_all_that_draws_random_numbers() -> None:
     code = (
         "from search.trial.process import prepare_process\n"
         "prepare_process(3)\n"
         "import tensorflow as tf\n"
         "threading = tf.config.threading\n"
-        "print(threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.split() == ["3", "1"], done.stderr
-
-
-def test_a_deterministic_process_trains_a_trial_with_all_that_draws_random_numbers() -> None:
-    code = (
+        "print(threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads())\n"
         "from models.cnn import CnnConfig\n"
         "from search.plan.settings import TrainSettings\n"
         "from search.trial.peak import measure_peak\n"
@@ -34,7 +27,7 @@ def test_a_deterministic_process_trains_a_trial_with_all_that_draws_random_numbe
         "print(is_op_determinism_enabled())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.split() == ["True"], done.stderr
+    assert done.stdout.split() == ["3", "1", "True"], done.stderr
 
 
 @pytest.mark.parametrize(
