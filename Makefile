@@ -25,7 +25,7 @@ search: setup
 # Two at a time: a search of the tests waits for its processes to start more than it computes. The one that has no test
 # left takes over some of the other's.
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	$(BIN)/pytest --numprocesses 3 --dist worksteal
 
 # ray up for real, over several hosts that this machine plays, a quarter of an hour; needs root, iproute2,
 # openssh-server and rsync, and says so where it cannot run. CLUSTER="-k stranger" chooses.
