@@ -22,8 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 search: setup
 	$(BIN)/python -m search.run space=cnn2 data.size=64 search.time_budget=90s
 
-# Two at a time: a search of the tests waits for its processes to start more than it computes. The one that has no test
-# left takes over some of the other's.
+# Three at a time: with two, cores are idle while searches of the tests wait for their processes. One that has no test
+# left takes over some of another's.
 test: setup
 	$(BIN)/pytest --numprocesses 3 --dist worksteal
 

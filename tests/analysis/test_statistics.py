@@ -107,6 +107,13 @@ def test_resampled_auc_is_scikit_learns_on_the_resampled_images(classes):
     assert whole.low < whole.value < whole.high
 
 
+def test_an_area_needs_both_kinds_of_images_and_scores_that_are_numbers():
+    positive, scores, weights = np.array([True, False, True]), np.array([0.1, 0.2, 0.3]), np.ones((2, 3), np.float32)
+    assert list(ours.weighted_auc(positive, scores, weights)) == [0.5, 0.5]
+    assert np.isnan(ours.weighted_auc(np.ones(3, bool), scores, weights)).all()
+    assert np.isnan(ours.weighted_auc(positive, np.array([0.1, np.nan, 0.3]), weights)).all()
+
+
 def test_one_patient_says_nothing_of_others():
     labels, probabilities = drawn_trial(6, count=40)
     right, weights = labels == probabilities.argmax(axis=1), ours.bootstrap_weights(np.zeros(40, int))
