@@ -78,11 +78,11 @@ def test_the_hosts_of_the_running_ray_are_asked(
         place_images(settings, small_dataset)
 
 
+@pytest.mark.usefixtures("without_page")
 def test_a_search_whose_images_do_not_fit_reads_them_from_disk(
     tmp_path: Path, image_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(image_plan, "STORE_SHARE", 0.0)
-    monkeypatch.setattr("search.run.write_page", lambda *given: None)  # it is not looked at
     words = ["space=plain2", "data.size=32", "search.seed=3", "search.num_trials=1", "search.max_epochs=2"]
     words += ["resources.max_concurrent=1", "cluster=local", f"data.cache={image_cache}"]
     words += ["search.metric=shifted_calibrated_loss"]
