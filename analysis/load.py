@@ -35,6 +35,9 @@ from search.record.awaited import Wanted, is_awaited
 if TYPE_CHECKING:
     import pandas as pd
 
+# In the order that they are shown: first what means something where classes are of unequal size.
+VALIDATION_SCORES = ("val_balanced_accuracy", "val_auc", "val_loss", "val_accuracy")
+TEST_SCORES = ("test_balanced_accuracy", "test_auc", "test_loss", "test_accuracy")
 TEST_COLUMNS = ("loss", "accuracy", "balanced_accuracy", "auc", "sensitivity", "specificity", "average_precision")
 # Evaluations of older runs have none.
 _LATER = ("average_precision", "patients", "accuracy_low", "accuracy_high")

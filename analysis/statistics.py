@@ -200,6 +200,38 @@ def weighted_auc(positive: NDArray[np.bool_], scores: NDArray[np.floating], weig
     return area
 
 
+def bootstrap_average_precision(
+    labels: NDArray[np.integer], probabilities: NDArray[np.floating], weights: NDArray[np.floating]
+) -> Estimate:
+    """The average precision over its images; arguments, classes and NaN bounds as of `bootstrap_auc`."""
+    classes = probabilities.shape[1]
+    places = (1,) if classes == 2 else range(classes)
+    both = np.concatenate([np.ones((1, len(labels)), np.float32), weights])
+    found = np.mean([weighted_precision(labels == k, probabilities[:, k], both) for k in places], axis=0)
+    known = all(vary_apart(weights, side) for k in places for side in (labels == k, labels != k))
+    return percentile_interval(float(found[0]), found[1:] if known else [])
+
+
+def weighted_precision(
+    positive: NDArray[np.bool_], scores: NDArray[np.floating], weights: NDArray[np.floating]
+) -> Floats:
+    """Average precision, float64 (B,), one for each row of weights (B, N); images of one score enter together.
+
+    NaN where a row has no positive image, and where a score is NaN. Source: scikit-learn's `average_precision_score`.
+    """
+    if np.isnan(scores).any():
+        return np.full(len(weights), np.nan)
+    order = np.argsort(-scores)
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # of each score
+    sorted_weights = weights.take(order, axis=1).astype(np.float64)
+    all_found = np.cumsum(sorted_weights, axis=1)[:, last]
+    found = np.cumsum(sorted_weights * positive[order], axis=1)[:, last]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(all_found > 0, found / all_found, 0.0)
+        area: Floats = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1) / found[:, -1]
+    return area
+
+
 def reliability(
     outcomes: ArrayLike, probabilities: ArrayLike, patients: NDArray[np.integer], bins: int = 10
 ) -> Reliability:

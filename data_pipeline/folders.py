@@ -10,7 +10,7 @@ from data_pipeline.classes import order_classes
 from data_pipeline.identity import is_hashed
 from data_pipeline.image_file import FileRules, printable, read_image_files, with_facts
 from data_pipeline.manifest import POOL, TEST, BadFile, DataError, ImageRow, Manifest
-from data_pipeline.patients import AUTO, Patients, read_patients
+from data_pipeline.patients import AUTO, LEAST_FOLDERS, MOST_PER_FOLDER, Patients, read_patients
 
 LABEL_SCHEMES = ("two_class", "three_class", "folders")
 
@@ -118,7 +118,8 @@ def scan_folder(
     bad.sort(key=lambda each: each.path)
     # what a file says of its patient came before its folder
     by_folder = 0 if all(is_hashed(row.group) for row in rows) else len(patients.folders)
-    manifest = Manifest(str(top), classes, tuple(rows), tuple(bad), patient_folders=by_folder)
+    notes = tuple(_folder_notes(rows, files)) if patient == AUTO else ()
+    manifest = Manifest(str(top), classes, tuple(rows), tuple(bad), patient_folders=by_folder, notes=notes)
     check_classes(manifest)
     if patients.is_told and not any(row.names_patient for row in rows):
         raise DataError(
@@ -126,6 +127,19 @@ def scan_folder(
             f"Received: {patient!r}. Correct it, or leave data.patient out for names as Kaggle has them."
         )
     return manifest
+
+
+def _folder_notes(rows: Sequence[ImageRow], files: Sequence[_File]) -> Iterator[str]:
+    """Whether there are folders inside class folders that could be patients and were not taken for such."""
+    nameless = {row.image_id for row in rows if not row.names_patient}
+    folders = {file.image_id.rpartition("/")[0] for file in files if file.image_id in nameless}
+    inner = sorted(folders - {file.class_folder for file in files})
+    if inner:
+        yield (
+            f"Folders inside class folders that are not taken for a patient each: {len(inner)}, such as {inner[0]}; "
+            f"that needs {LEAST_FOLDERS} in a class, most of them of at most {MOST_PER_FOLDER} images. "
+            "data.patient='([^/]+)/[^/]+$' takes the folder of each image for its patient."
+        )
 
 
 def check_classes(manifest: Manifest, advice: str = EXPECTED_LAYOUT) -> None:

@@ -25,8 +25,8 @@ _KNOWN = re.compile(
     re.IGNORECASE,
 )
 # Folders inside a class folder are patients where there are several and most hold no more images than patients have.
-_LEAST_FOLDERS = 3
-_MOST_IMAGES = 20
+LEAST_FOLDERS = 3
+MOST_PER_FOLDER = 20
 _DEEPEST = 3
 
 
@@ -99,7 +99,7 @@ def find_patient_folders(images: Iterable[tuple[str, str]]) -> frozenset[str]:
     for class_folder, folders in by_class.items():
         for depth in range(1, _DEEPEST + 1):
             counts = Counter("/".join(parts[:depth]) for parts in folders if len(parts) >= depth)
-            if len(counts) >= _LEAST_FOLDERS and median(counts.values()) <= _MOST_IMAGES:
+            if len(counts) >= LEAST_FOLDERS and median(counts.values()) <= MOST_PER_FOLDER:
                 found |= {f"{class_folder}/{name}" for name in counts}
                 break
     return frozenset(found)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_pipeline.decode import Decoded, decode, to_uint8, white_of
+from data_pipeline.limits import cpu_count
 from data_pipeline.looks import empty_looks, look_of
 from data_pipeline.manifest import DataError, ImageRow
 from data_pipeline.opencv import opencv
@@ -317,11 +318,6 @@ def _decode_all(paths: Sequence[str], settings: ImageSettings, white: int) -> It
     with ThreadPoolExecutor(max_workers=cpu_count()) as threads:
         for start in range(0, len(paths), _CHUNK):
             yield from threads.map(make, paths[start : start + _CHUNK])
-
-
-def cpu_count() -> int:
-    """CPUs that this process may use; in a container or a batch job they are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read(path: str) -> bytes:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from data_pipeline.folders import walk_files
 from data_pipeline.identity import CACHE
 from data_pipeline.image_file import printable
+from data_pipeline.limits import cpu_count
 from data_pipeline.manifest import BadFile
-from data_pipeline.preprocess import cpu_count
 from search.driver.command import exit_code
 from search.driver.environment import recorded_onednn, set_onednn
 from search.driver.screen import chatter_to, image_progress

@@ -18,7 +18,7 @@ from analysis.export import cell_text
 from analysis.figures.panel import restyle
 from analysis.figures.panels import RUN_PANELS, TRIAL_PANELS
 from analysis.frames import best_trials, parameters_of
-from analysis.load import Run
+from analysis.load import TEST_SCORES, VALIDATION_SCORES, Run
 from analysis.page.answer import accuracy
 from analysis.page.blocks import Cell, PageTable, shown_columns, table_of
 from analysis.page.model import MISTAKES_CAPTION, describe_model, heading, model_layers, shown_mistakes
@@ -173,8 +173,8 @@ def trials_chips(address: Address) -> list[Component]:
 
 def trials_table(run: Run, address: Address) -> list[Component]:
     """A page of the chosen trials in the order of the address; headings sort, numbers lead to a trial."""
-    names = ["status", "epochs", *dict.fromkeys((run.metric, "val_loss", "val_accuracy", "val_auc")), "parameters"]
-    names += [name for name in ("test_accuracy", "test_auc") if run.trials[name].notna().any()]
+    names = ["status", "epochs", *dict.fromkeys((run.metric, *VALIDATION_SCORES)), "parameters"]
+    names += [name for name in TEST_SCORES if run.trials[name].notna().any()]
     names += figures.varying(run.trials, run.hyperparameters)
     ordered = _sorted(address.filter.chosen(run.trials), address.sort, run.metric)
     last = max(0, (len(ordered) - 1) // ROWS)
@@ -288,7 +288,7 @@ def claims_page(library: Library) -> list[Component]:
 
 def _side_by_side(run: Run, chosen: Sequence[int], address: Address) -> Component:
     """A column a trial, a row a hyperparameter or score; rows that differ are marked."""
-    scores = ["val_loss", "val_accuracy", "val_auc", "test_loss", "test_accuracy", "test_auc", "parameters", "epochs"]
+    scores = [*VALIDATION_SCORES, *TEST_SCORES, "parameters", "epochs"]
     rows = []
     for name in dict.fromkeys([*run.hyperparameters, "status", run.metric, *scores]):
         values = [cell_text(run.trials.loc[trial, name]) for trial in chosen]

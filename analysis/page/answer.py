@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from analysis import statistics, style
 from analysis.figures.space import count_best, importance
-from analysis.load import Run
+from analysis.load import VALIDATION_SCORES, Run
 from analysis.page.model import describe_model
 from analysis.scored import Scored, ScoredImages, finished_by_metric, scored_winner
 from analysis.tables.subgroups import smallest_groups
@@ -78,8 +78,7 @@ def scores(chosen: Scored) -> tuple[Score, ...]:
     run = chosen.run
     dataset = next(iter(chosen.evaluations), "")
     if not dataset:
-        columns = ("val_balanced_accuracy", "val_auc", "val_accuracy")
-        values = {name: float(run.trials[name][chosen.trial]) for name in columns}
+        values = {name: float(run.trials[name][chosen.trial]) for name in VALIDATION_SCORES if name != "val_loss"}
         return tuple(Score(style.label(name), value) for name, value in values.items() if value == value)
     if run.record.is_multilabel:
         return _means(chosen.evaluations[dataset])
@@ -136,14 +135,15 @@ def _share(name: str, value: float, images: ScoredImages, chosen: NDArray[np.boo
 
 
 def _ranking(images: ScoredImages, dataset: str) -> list[Score]:
-    """Balanced accuracy and AUC, where every class has images."""
+    """Balanced accuracy, AUC and average precision, where every class has images."""
     labels, p = images.labels, images.probabilities
     if not len(images) or not np.isfinite(p).all() or len(set(labels.tolist())) < p.shape[1]:
         return []
     weights = statistics.bootstrap_weights(images.patients)
     balanced = statistics.bootstrap_balanced_accuracy(labels, images.right, weights)
     auc = statistics.bootstrap_auc(labels, p, weights)
-    named = {"balanced accuracy": balanced, "AUC": auc}
+    precision = statistics.bootstrap_average_precision(labels, p, weights)
+    named = {"balanced accuracy": balanced, "AUC": auc, "average precision": precision}
     return [Score(f"{dataset} {name}", each.value, each.low, each.high) for name, each in named.items()]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from analysis.export import headings
 from analysis.figures.scales import varying
-from analysis.load import Run
+from analysis.load import TEST_SCORES, VALIDATION_SCORES, Run
 from analysis.page.blocks import Block, Part, is_absent, script_json
 
 
@@ -18,9 +18,9 @@ def all_trials_block(runs: Sequence[Run]) -> Block:
 
 def trial_rows(run: Run) -> dict[str, Any]:
     """All trials for JSON, values rounded: `columns`, `labels`, `kinds` (number, text or trial) and `rows`."""
-    scores = dict.fromkeys((run.metric, "val_loss", "val_accuracy", "val_auc"))
+    scores = dict.fromkeys((run.metric, *VALIDATION_SCORES))
     names = ["status", "epochs", "epoch", *scores, "parameters"]
-    names += [name for name in ("test_accuracy", "test_auc") if run.trials[name].notna().any()]
+    names += [name for name in TEST_SCORES if run.trials[name].notna().any()]
     names += varying(run.trials, run.hyperparameters)
     if run.is_replay:
         names.insert(0, "row")

@@ -8,7 +8,7 @@ from analysis.figures.architecture import summary
 from analysis.figures.panel import TrialPanel
 from analysis.figures.panels import TRIAL_PANELS
 from analysis.frames import parameters_of
-from analysis.load import Run
+from analysis.load import TEST_SCORES, VALIDATION_SCORES, Run
 from analysis.page.blocks import Block, Part, figure_part, is_absent, shown_columns, table_of
 from analysis.page.model import MISTAKES_CAPTION, heading, model_layers, shown_mistakes
 from analysis.scored import NOT_SCORED, OF_FINDINGS, Scored, scored_winner
@@ -84,10 +84,10 @@ def _hyperparameters(scored: Scored) -> Part:
 
     run, trial = scored.run, scored.trial
     row = run.trials.loc[trial]
-    scores = ("val_loss", "val_accuracy", "val_auc", "test_loss", "test_accuracy", "test_auc")
     pairs = list(parameters_of(run, trial).items())
     pairs += [("seed", str(row["seed"])), ("epoch", row["epoch"])]
-    pairs += [(name, row[name]) for name in dict.fromkeys((run.metric, *scores)) if not is_absent(row.get(name))]
+    scores = dict.fromkeys((run.metric, *VALIDATION_SCORES, *TEST_SCORES))
+    pairs += [(name, row[name]) for name in scores if not is_absent(row.get(name))]
     texts = [(style.label(name), cell_text(value)) for name, value in pairs]
     return Part(run.name, table=table_of(pd.DataFrame(texts, columns=[heading(run, trial), "value"])))
 

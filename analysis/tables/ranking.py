@@ -7,20 +7,21 @@ import pandas as pd
 
 from analysis import statistics
 from analysis.frames import resamples, scored_images
-from analysis.load import Run
+from analysis.load import VALIDATION_SCORES, Run
 from analysis.scored import ScoredImages
 from analysis.table import Table
 from search.record import FINISHED, lower_is_better
 
 # Trials of the ranking that get intervals.
 TOP = 20
+_RANKING = ("balanced_accuracy", "auc", "average_precision")
 
 
 def ranking(run: Run, top: int = TOP) -> pd.DataFrame:
     """All trials with a validation score, the best first; finished ones, which can win, before the others.
 
     The first `top` evaluated trials have intervals over the patients of the test images: Wilson's for test accuracy,
-    sensitivity and specificity, the bootstrap's for AUC and balanced accuracy. In a run with confirmations, `confirms`
+    sensitivity and specificity, the bootstrap's for the others. In a run with confirmations, `confirms`
     is the number of the trial whose configuration a trial trained again. With several findings an image, test scores
     are means over findings, without intervals.
     """
@@ -32,33 +33,36 @@ def ranking(run: Run, top: int = TOP) -> pd.DataFrame:
     frame = pd.DataFrame({"rank": np.arange(1, len(order) + 1), "trial": order.index}, index=order.index)
     again = ["confirms"] if order["confirms"].notna().any() else []
     frame = frame.join(order[["status", *again, "epoch", "epochs", "parameters"]]).join(order[_validation_columns(run)])
-    frame = frame.join(run.trials[_test_columns(run)])
-    if not run.record.is_multilabel:
-        evaluated = [int(trial) for trial in frame.index[frame["test_accuracy"].notna()]]
-        frame = frame.join(_image_columns(run, evaluated[:top]))
+    frame = frame.join(_test_scores(run, frame.index, top))
     return pd.concat([frame, order[[*run.hyperparameters]]], axis=1).reset_index(drop=True)
 
 
 def _validation_columns(run: Run) -> list[str]:
-    return list(dict.fromkeys([run.metric, "val_loss", "val_accuracy", "val_balanced_accuracy", "val_auc"]))
+    return list(dict.fromkeys([run.metric, *VALIDATION_SCORES]))
 
 
-def _test_columns(run: Run) -> list[str]:
+def _test_scores(run: Run, order: pd.Index, top: int) -> pd.DataFrame:
+    """Test scores of the trials in this order, the first `top` with intervals; indexed by trial."""
     if run.record.is_multilabel:
-        return ["test_auc", "test_average_precision"]
-    return ["test_accuracy", *(["test_sensitivity", "test_specificity"] if len(run.classes) == 2 else [])]
+        return run.trials[["test_auc", "test_average_precision"]]
+    recorded = run.trials[[f"test_{name}" for name in _shares(run)]]
+    evaluated = [int(trial) for trial in order if pd.notna(recorded["test_accuracy"][trial])]
+    images = _image_columns(run, evaluated[:top])
+    # First what means something where classes are of unequal size.
+    names = [f"test_{name}{end}" for name in (*_RANKING, *_shares(run)) for end in ("", "_low", "_high")]
+    return recorded.join(images)[[*names, "test_ece", "test_brier"]]
+
+
+def _shares(run: Run) -> list[str]:
+    return ["accuracy", *(["sensitivity", "specificity"] if len(run.classes) == 2 else [])]
 
 
 def _image_columns(run: Run, chosen: Sequence[int]) -> pd.DataFrame:
     """Intervals and calibration of the chosen trials on the test images, indexed by trial."""
     lines = {trial: _image_scores(images) for trial in chosen if len(images := scored_images(run, trial))}
-    columns = [*_interval_columns(run), "test_ece", "test_brier"]
-    return pd.DataFrame.from_dict(lines, orient="index", columns=columns, dtype="float64")
-
-
-def _interval_columns(run: Run) -> list[str]:
-    shares = [f"{name}{end}" for name in _test_columns(run) for end in ("_low", "_high")]
-    return shares + [f"test_{name}{end}" for name in ("balanced_accuracy", "auc") for end in ("", "_low", "_high")]
+    columns = [f"test_{name}{end}" for name in _shares(run) for end in ("_low", "_high")]
+    columns += [f"test_{name}{end}" for name in _RANKING for end in ("", "_low", "_high")]
+    return pd.DataFrame.from_dict(lines, orient="index", columns=[*columns, "test_ece", "test_brier"], dtype="float64")
 
 
 def _image_scores(images: ScoredImages) -> list[float]:
@@ -72,6 +76,7 @@ def _image_scores(images: ScoredImages) -> list[float]:
     for estimate in (
         statistics.bootstrap_balanced_accuracy(images.labels, images.right, weights),
         statistics.bootstrap_auc(images.labels, images.probabilities, weights),
+        statistics.bootstrap_average_precision(images.labels, images.probabilities, weights),
     ):
         values += [estimate.value, estimate.low, estimate.high]
     event = statistics.predicted_event(images.labels, images.probabilities)

@@ -17,7 +17,7 @@ from benchmarks.checkout import ROOT
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.card import Card, find_card
 from benchmarks.gpu.check import Check, Facts, Report, to_json
-from benchmarks.gpu.checks import QUESTIONS, not_begun, run_check
+from benchmarks.gpu.checks import QUESTIONS, run_check
 from benchmarks.gpu.page import page_html
 from benchmarks.gpu.probe import Sight
 
@@ -27,15 +27,15 @@ PRETENDED = "No GPU here: one is pretended. This shows that the logic works, and
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the checks and write their report; returns 1 where a claim does not hold, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=9, help="no check begins after these (default: 9)")
+    parser.add_argument("--minutes", type=float, default=9, help="after these the checks end (default: 9)")
     minutes = parser.parse_args(arguments).minutes
     use_one_gpu()
     card = find_card()
     print(f"GPU: {card.name}" if card else PRETENDED, flush=True)
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="xray-gpu-") as folder:
-        bench = Bench(Path(folder), card)
-        checks = run_checks(bench, 60 * minutes)
+        bench = Bench(Path(folder), card, 60 * minutes)
+        checks = run_checks(bench)
         facts = find_facts(card, _sight(bench))
     report = Report(card is None, facts, checks, time.time(), time.time() - started)
     paths = write_report(report, ROOT / "build" / "gpu-check")
@@ -51,15 +51,12 @@ def use_one_gpu() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "0" if visible is None else visible.split(",")[0]
 
 
-def run_checks(bench: Bench, seconds: float) -> tuple[Check, ...]:
-    """All checks in turn, each printed as it ends; none begins after these seconds."""
-    deadline, checks = time.monotonic() + seconds, []
+def run_checks(bench: Bench) -> tuple[Check, ...]:
+    """All checks in turn, each printed as it ends, while there is time."""
+    checks = []
     for question in QUESTIONS:
-        if time.monotonic() < deadline:
-            print(f"{question.name} ...", flush=True)
-            check = run_check(question, bench)
-        else:
-            check = not_begun(question, f"the time was over; --minutes {2 * seconds / 60:.0f} gives more.")
+        print(f"{question.name} ...", flush=True)
+        check = run_check(question, bench)
         print(f"  {check.outcome}: {check.result}", flush=True)
         checks.append(check)
     return tuple(checks)

@@ -1,6 +1,7 @@
 """The searches that the checks share: the product's own command on the bundled sample, each run once."""
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -48,10 +49,12 @@ class Bench:
     Args:
         folder: of their runs and of prepared images.
         card: the GPU; None to pretend one.
+        seconds: after which every command has ended: what still runs then is killed.
     """
 
-    def __init__(self, folder: Path, card: Card | None) -> None:
+    def __init__(self, folder: Path, card: Card | None, seconds: float = math.inf) -> None:
         self.card = card
+        self._end = time.monotonic() + seconds
         self.sizes = SMALL if card is None else FULL
         self._folder = folder
         self._module = "benchmarks.gpu.pretended" if card is None else "search.run"
@@ -61,7 +64,7 @@ class Bench:
     @cached_property
     def sight(self) -> Sight:
         """What a trial process sees of the GPU."""
-        found = json.loads(run_command(["-m", "benchmarks.gpu.probe"], limit=_LIMIT).splitlines()[-1])
+        found = json.loads(run_command(["-m", "benchmarks.gpu.probe"], limit=self._left).splitlines()[-1])
         return Sight(**{**found, "gpus": tuple(found["gpus"])})
 
     def search(self, name: str, words: Sequence[str]) -> Search:
@@ -107,7 +110,7 @@ class Bench:
         folder, log = self.folder(name), self._folder / f"{name}.log"
         place = [f"run.storage={self._folder}", f"run.name={name}", "evaluate.enabled=false"]
         command = [sys.executable, "-m", self._module, *words, *self._fixed_words(), *place]
-        deadline = time.monotonic() + _LIMIT
+        deadline = time.monotonic() + (limit := self._left)
         with log.open("wb") as file:
             process = subprocess.Popen(command, stdout=file, stderr=file, env=environment_of(self._environment))
             try:
@@ -120,11 +123,21 @@ class Bench:
         if ended is not None:
             raise RuntimeError(f"A search was to be killed, and ended before with {ended}:\n{log.read_text()[-1000:]}")
         if (recorded := _recorded(folder)) < epochs:
-            raise RuntimeError(f"A search was to record {epochs} epochs in {_LIMIT:g} s and recorded {recorded}.")
+            raise RuntimeError(f"A search was to record {epochs} epochs in {limit:.0f} s and recorded {recorded}.")
         return self._run([f"resume={folder.url}", *self._fixed_words()], name)
 
     def _run(self, words: Sequence[str], name: str) -> Search:
-        return run_search(words, self._folder, name, self._environment, self._module, _LIMIT)
+        return run_search(words, self._folder, name, self._environment, self._module, self._left)
+
+    @property
+    def time_is_over(self) -> bool:
+        """Whether no command may run any more."""
+        return time.monotonic() >= self._end
+
+    @property
+    def _left(self) -> float:
+        """Seconds that a command may take now."""
+        return max(0.0, min(_LIMIT, self._end - time.monotonic()))
 
     def folder(self, name: str) -> RunFolder:
         """The records of a search."""

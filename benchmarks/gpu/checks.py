@@ -19,6 +19,9 @@ TOO_WIDE = 10**12  # units of a dense layer: more weights than an address space 
 ALONE = ("resources.gpus_per_trial=1",)  # nothing is measured before the trials then
 
 
+_TIME_IS_OVER = "the time was over; --minutes gives more."
+
+
 @dataclass(frozen=True)
 class Question:
     """A check that is still to be run.
@@ -37,15 +40,19 @@ class Question:
 
 
 def run_check(question: Question, bench: Bench) -> Check:
-    """Try a claim. A search that fails is a claim that does not hold, with or without a GPU.
+    """Try a claim, while there is time. A search that fails is a claim that does not hold, with or without a GPU.
 
     So is whatever else goes wrong: the machine is somebody else's, and its report says what happened there.
     """
+    if bench.time_is_over:
+        return not_run(question, _TIME_IS_OVER)
     started = time.monotonic()
     try:
         found = question.find(bench)
         outcome = outcome_of(found, question.needs_card and bench.card is None)
     except RuntimeError as error:
+        if bench.time_is_over:
+            return not_run(question, _TIME_IS_OVER)
         found, outcome = Finding(False, str(error)[-1000:]), FAILED
     except Exception as error:  # an answer that no check expects, such as a trial without an epoch
         found, outcome = Finding(False, f"{type(error).__name__}: {error}"[:1000]), FAILED
@@ -63,7 +70,7 @@ def outcome_of(found: Finding, lacks_card: bool) -> str:
     return PASSED if found.holds else FAILED
 
 
-def not_begun(question: Question, reason: str) -> Check:
+def not_run(question: Question, reason: str) -> Check:
     """A check that was not run."""
     return Check(question.name, question.claim, question.source, NOT_RUN, reason)
 

@@ -1,21 +1,25 @@
 """Finds the hosts that a cluster may still start: an autoscaler starts them only when trials already wait for them.
 
 Ray's own state names them for some clusters only. `ray up` leaves its file on the head, Kubernetes answers for
-KubeRay, and for any other autoscaler the user says it (`cluster.workers`).
+KubeRay, and for any other autoscaler the user says it (`cluster.workers`). Machines that `ray up` has a list of are
+there anyway, and are waited for.
 """
 
 import contextlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from search.driver.machine import STORE_SHARE, Host
+from search.driver.machine import STORE_SHARE, Host, count_alive
+from search.driver.waiting import Patience, launch_reasons
 
 _CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml")  # where `ray up` leaves its file on the head
+_LISTED_SECONDS = 600.0  # of waiting for listed machines: each installs the pinned packages when it is first used
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _UNLIMITED = 100  # hosts of a group without a limit
 _FREE_SHARE = 0.8  # of a host's memory as Ray starts there; the system and Ray itself have the rest
@@ -31,6 +35,34 @@ def planned_hosts(stated: Sequence[Mapping[str, float]]) -> tuple[Host, ...]:
     if stated:
         return stated_hosts(stated)
     return _hosts_of_ray() or _hosts_of_file(_CLUSTER_FILE.expanduser()) or _hosts_of_kubernetes()
+
+
+def await_listed(say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    """Wait for the workers of a cluster of listed machines, which start by themselves; needs a running Ray.
+
+    `ray up` returns before they have joined, and its file does not say what they have: a plan made without them would
+    know of no GPU. One that is not there after ten minutes is not waited for any longer.
+
+    Args:
+        say: tells the user what the search waits for.
+        clock: seconds.
+    """
+    wanted, deadline = 1 + _listed_workers(_CLUSTER_FILE.expanduser()), clock() + _LISTED_SECONDS
+    patience = Patience(f"all {wanted} hosts of the cluster's file", say, launch_reasons, clock)
+    while (there := count_alive()) < wanted:
+        if clock() > deadline:
+            say(f"{there} of the cluster's {wanted} hosts are there; the search plans for these.")
+            return
+        patience.poll()
+        time.sleep(0.5)
+
+
+def _listed_workers(file: Path) -> int:
+    """How many workers `ray up` starts on machines that its file lists; 0 where it is another cluster, or none."""
+    cluster = yaml.safe_load(file.read_text()) if file.is_file() else {}
+    if cluster.get("provider", {}).get("type") != "local":
+        return 0
+    return sum(int(node.get("min_workers", 0)) for node in cluster.get("available_node_types", {}).values())
 
 
 def stated_hosts(stated: Sequence[Mapping[str, float]]) -> tuple[Host, ...]:

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.limits import cpu_count
 from models import ONEDNN, USERS_ONEDNN
 
 _PACKAGES = ("xray-search", "ray", "tensorflow", "keras", "optuna", "numpy", "opencv-python-headless", "hydra-core")
@@ -22,7 +23,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "variables": {ONEDNN: os.environ[ONEDNN]},
-        "cpus": os.cpu_count(),
+        "cpus": cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
     }
 

@@ -62,29 +62,38 @@ def feature_sizes(
 
 
 def place_features(sizes: Sequence[FeatureSize], room: float, disks: Mapping[str, float]) -> list[str]:
-    """What the user should know of features that are too large for the object store, a line each.
+    """What the user should know of features that are too large for the object store or for a disk, a line each.
 
     Args:
         sizes: of all features, largest first.
         room: bytes in the object store of the host that has the least.
-        disks: bytes that are free for files, by host; the driver's first.
+        disks: bytes that are free for files, by host; the driver's first, which keeps all features.
 
     Raises:
-        SettingsError: a host has no room on its disk for the largest either; its trials would fail.
+        SettingsError: a host has no room on its disk for the largest that it needs; its trials would fail.
     """
     large = [size for size in sizes if size.array_bytes > room]
-    if not large:
-        return []
-    full = [f"{host} ({free / _GB:.1f} GB free)" for host, free in disks.items() if free < large[0].array_bytes]
-    halved = "" if large[0].itemsize == 2 else "features=float16 halves them, "
+    kept = {host: large if place else sizes for place, host in enumerate(disks)}
+    full = [each for each in kept if kept[each] and disks[each] < kept[each][0].array_bytes]
+    halved = "" if not sizes or sizes[0].itemsize == 2 else "features=float16 halves them, "
     if full:
         raise SettingsError(
-            "Features must fit into the object store, or onto the disk of each host. Received: "
-            f"{large[0]}, with room for {room / _MB:,.0f} MB in the object store, and too little on the disk of "
-            f"{', '.join(full)}. Set data.cache to a folder with more room or one that all hosts share; "
+            "Features must fit onto the disk of the driver's host, and those without room in the object store onto "
+            f"that of each host. Received: {kept[full[0]][0]}, with room for {room / _MB:,.0f} MB in the object store, "
+            f"and too little on the disk of {', '.join(f'{each} ({disks[each] / _GB:.1f} GB free)' for each in full)}. "
+            "Set data.cache to a folder with more room or one that all hosts share; "
             f'{halved}features="off" needs none; or take the model out of the space.'
         )
+    together = {host: sum(size.array_bytes * size.arrays for size in sizes) for host, sizes in kept.items()}
+    tight = [
+        f"all features together may take {needed / _GB:.1f} GB, and the disk of {host} has {disks[host] / _GB:.1f} GB "
+        "free: trials that find it full fail; set data.cache to a folder with more room"
+        for host, needed in together.items()
+        if disks[host] < needed
+    ]
+    if not large:
+        return tight
     where = "the disk of each host" if len(disks) > 1 else "the disk"
     place = f"the object store has room for {room / _MB:,.0f} MB, so {where} keeps them"
     note = f"; {halved.rstrip(', ')}" if halved else ""
-    return [f"{size}: {place}{note}" for size in large]
+    return [*(f"{size}: {place}{note}" for size in large), *tight]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from search.driver.limits import find_limits
+from data_pipeline.limits import find_limits
 from search.record import counted
 
 Answer = TypeVar("Answer")
@@ -157,6 +157,13 @@ def find_hosts(seconds: float = _REGISTER_SECONDS) -> tuple[Host, ...]:
         time.sleep(0.1)
         hosts = _alive_hosts()
     return group_hosts(hosts)
+
+
+def count_alive() -> int:
+    """How many hosts Ray has."""
+    import ray
+
+    return sum(node["Alive"] for node in ray.nodes())
 
 
 def _alive_hosts() -> list[Host]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models.registry import FAMILIES, Classes, ModelConfig
-from search.driver.coming import planned_hosts
+from search.driver.coming import await_listed, planned_hosts
 from search.driver.machine import Gpu, Host, describe_hosts, find_gpu_hosts, find_hosts, group_hosts, with_coming
 from search.driver.waiting import Patience, get_patiently, launch_reasons
 from search.plan.settings import ResourceSettings, Settings, SettingsError
@@ -119,12 +119,14 @@ def choose_resources(
     cpu_reason = "as set" if asked.cpus_per_trial is not None else _thread_reason(threads, hosts)
     at_a_time = min(room, asked.max_concurrent or room)
     chosen, precision_reason = _choose_precision(precision, least_gpu_of(hosts), gpu)
-    reasons = (
+    reasons: tuple[str, ...] = (
         f"{at_a_time} at a time: {'as set' if at_a_time == asked.max_concurrent else _room_reason(request, hosts)}",
         f"{counted(threads, 'thread')} a trial: {cpu_reason}",
         f"{gpu:g} GPU a trial: {gpu_reason}",
         f"precision {chosen}: {precision_reason}",
     )
+    if not request.memory_mb:
+        reasons += ("memory is not counted: it is not known of all hosts (memory_gb in cluster.workers)",)
     return TrialResources(request.cpus, threads, gpu, at_a_time, chosen, reasons, request.memory_mb)
 
 
@@ -268,12 +270,14 @@ def plan_resources(
     """
     asked, precision = settings.resources, settings.train.precision
     planned = planned_hosts(settings.cluster.workers) if joined else ()
+    if joined and not planned:
+        await_listed(say)
     hosts = with_coming(find_hosts(seconds=0 if planned else 30), planned)
     if not any(host.cpus for host in hosts):
         raise SettingsError(
             "Trials need hosts with CPUs. Received: none in the cluster, and none that Ray knows to come. Start "
             "workers, or say in cluster.workers what the autoscaler may start: "
-            "cluster.workers=[{count: 8, cpus: 8, gpus: 1}]."
+            "cluster.workers=[{count: 8, cpus: 8, gpus: 1, memory_gb: 24}]."
         )
     peak = 0.0
     if asked.gpus_per_trial != 0 and any(host.gpus and host.cpus for host in hosts):

@@ -11,6 +11,7 @@ from typing import Any
 
 from data_pipeline.array_files import free_bytes
 from data_pipeline.dataset import Dataset
+from data_pipeline.limits import Limits, find_limits
 from data_pipeline.shards import HostDisks
 from data_pipeline.split import Split, repeat_splits
 from models import ONEDNN
@@ -19,7 +20,6 @@ from search.driver.coming import planned_hosts
 from search.driver.feature_plan import STORE_SHARE as FEATURE_SHARE
 from search.driver.feature_plan import FeatureSize, place_features
 from search.driver.image_plan import ImagePlan, image_sizes, place_images, plan_images
-from search.driver.limits import Limits, find_limits
 from search.driver.machine import (
     STORE_SHARE,
     Host,

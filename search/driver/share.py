@@ -5,6 +5,7 @@ This is the driver's side. Trials read what is shared through `search.trial.feat
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -71,11 +72,11 @@ def share_backbones(
         return Backbones(weights)
     room, folder = STORE_SHARE * store_bytes(), feature_folder(settings)
     sizes = sizes_of_features(settings, space, _numbers(models, settings), images)
-    if sizes[0].array_bytes > room:
-        free = on_each_host(free_bytes, folder)
-        left = {host: bytes_free - copies.get(host, 0.0) for host, bytes_free in free.items()}
-        for line in place_features(sizes, room, left):
-            say(line)
+    is_large = sizes[0].array_bytes > room  # hosts need disks for these alone
+    free = on_each_host(free_bytes, folder) if is_large else {socket.gethostname(): free_bytes(folder)}
+    left = {host: bytes_free - copies.get(host, 0.0) for host, bytes_free in free.items()}
+    for line in place_features(sizes, room, left):
+        say(line)
     disk = settings.data.cache_gb * 1e9
     store = start_store(folder, disk, room)
     return Backbones(weights, store, settings.features, settings.views, folder, disk)

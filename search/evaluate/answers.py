@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.limits import cpu_count
 from data_pipeline.manifest import BadFile
 from data_pipeline.new_image import InputRules, NewImage, read_new_image
-from data_pipeline.preprocess import cpu_count
 from search.evaluate.signature import Signature
 from search.record import OperatingPoint
 from search.record.prevalence import at_shares

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data_pipeline.limits import cpu_count
 from data_pipeline.manifest import POOL
 from data_pipeline.manifest_file import read_manifest
-from data_pipeline.preprocess import cpu_count, open_prepared
+from data_pipeline.preprocess import open_prepared
 from search.driver.environment import recorded_onednn, set_onednn
 from search.driver.screen import chatter_to
 from search.evaluate.exported import ExportedWinner, open_winner

@@ -1,4 +1,5 @@
 import json
+import socket
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from analysis import figures
 from analysis.app import create_app, pages
+from analysis.app.__main__ import main
 from analysis.app.filters import ABSENT, Address, Filter, brush_axes, brush_points, brushed_places, read_address
 from analysis.app.library import Library
 from benchmarks.analysis_data import write_run
@@ -164,9 +166,14 @@ def test_a_storage_that_fails_for_a_while_is_no_traceback(tmp_path, monkeypatch)
     assert library.refresh("live") == 0
 
 
-def test_a_folder_without_runs_is_refused(tmp_path, capsys):
-    from analysis.app.__main__ import main
+def test_a_port_that_is_taken_is_refused(folder, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main([folder, "--port", str(port)]) == 2
+    assert f"Received: 127.0.0.1:{port} (" in capsys.readouterr().err
 
+
+def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     with pytest.raises(RecordError, match="or a folder of runs"):
         Library(str(tmp_path))
     assert main([str(tmp_path)]) == 2

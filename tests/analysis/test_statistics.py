@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, ttest_1samp, ttest_ind
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    log_loss,
+    roc_auc_score,
+)
 from statsmodels.stats.proportion import proportion_confint
 
 from analysis import statistics as ours
@@ -101,6 +107,10 @@ def test_resampled_auc_is_scikit_learns_on_the_resampled_images(classes):
         areas = ours.weighted_auc(labels == k, probabilities[:, k], weights)
         expected = [roc_auc_score(labels == k, probabilities[:, k], sample_weight=row) for row in weights]
         assert areas == pytest.approx(expected)
+        precisions = ours.weighted_precision(labels == k, probabilities[:, k], weights)
+        assert precisions == pytest.approx(
+            [average_precision_score(labels == k, probabilities[:, k], sample_weight=row) for row in weights]
+        )
     whole = ours.bootstrap_auc(labels, probabilities, weights)
     places = [1] if classes == 2 else range(3)
     assert whole.value == pytest.approx(np.mean([roc_auc_score(labels == k, probabilities[:, k]) for k in places]))
@@ -112,6 +122,9 @@ def test_an_area_needs_both_kinds_of_images_and_scores_that_are_numbers():
     assert list(ours.weighted_auc(positive, scores, weights)) == [0.5, 0.5]
     assert np.isnan(ours.weighted_auc(np.ones(3, bool), scores, weights)).all()
     assert np.isnan(ours.weighted_auc(positive, np.array([0.1, np.nan, 0.3]), weights)).all()
+    assert list(ours.weighted_precision(positive, scores, weights)) == pytest.approx([(1 + 2 / 3) / 2] * 2)
+    assert np.isnan(ours.weighted_precision(np.zeros(3, bool), scores, weights)).all()
+    assert np.isnan(ours.weighted_precision(positive, np.array([0.1, np.nan, 0.3]), weights)).all()
 
 
 def test_one_patient_says_nothing_of_others():
@@ -122,6 +135,7 @@ def test_one_patient_says_nothing_of_others():
         ours.bootstrap_mean(right, weights),
         ours.bootstrap_balanced_accuracy(labels, right, weights),
         ours.bootstrap_auc(labels, probabilities, weights),
+        ours.bootstrap_average_precision(labels, probabilities, weights),
     ):
         assert 0.5 < found.value < 1
         assert np.isnan([found.low, found.high]).all()
@@ -137,6 +151,7 @@ def test_a_class_of_one_patient_has_no_interval_and_one_of_two_has(classes):
         for found in (
             ours.bootstrap_balanced_accuracy(labels, right, weights),
             ours.bootstrap_auc(labels, probabilities, weights),
+            ours.bootstrap_average_precision(labels, probabilities, weights),
         ):
             assert np.isfinite([found.low, found.high]).all() == known
         assert ours.vary_apart(weights, labels == 1) == known

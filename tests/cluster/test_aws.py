@@ -1,6 +1,7 @@
 """`ray up cluster.yaml` for real, against moto's EC2, IAM and S3 and with the lab's hosts as the instances."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -235,6 +236,7 @@ def test_nothing_is_lost_with_a_worker_with_all_of_them_and_with_the_head(lab: L
     before = epochs_of(progress(lab, "lost"))
     time.sleep(120)
     assert job.poll() is None
+    assert re.search(r"Waiting \d.* for a host with .*: .*gpu_spot (starting|could not be started)", log.read_text())
     assert epochs_of(progress(lab, "lost")) <= before + 2  # what came from the lost workers' last moments
     wait_for("it goes on", lambda trials: epochs_of(trials) > before + 4)
     # The head is lost: another is brought up, and the search resumed there from the bucket.

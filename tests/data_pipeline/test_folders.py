@@ -272,6 +272,20 @@ def test_folders_of_patients_are_counted(root: Path) -> None:
     assert manifest.patient_folders == 4
     assert {f"pool/patient {number}" for number in range(4)} <= {row.group for row in manifest.pool_rows}
     assert scan_folder(root, patient=None).patient_folders == 0
+    assert manifest.notes == ()
+
+
+def test_folders_that_are_too_few_to_be_patients_are_said(root: Path) -> None:
+    for number in range(2):
+        target = root / f"train/NORMAL/patient {number}"
+        target.mkdir()
+        shutil.copyfile(NORMAL[30 + number], target / "a.jpeg")
+    (note,) = scan_folder(root).notes
+    assert note.startswith("Folders inside class folders that are not taken for a patient each: 2, such as ")
+    assert "train/NORMAL/patient 0; that needs 3 in a class" in note
+    manifest = scan_folder(root, patient="([^/]+)/[^/]+$")  # as the note says
+    assert {"pool/patient 0", "pool/patient 1"} <= {row.group for row in manifest.pool_rows}
+    assert manifest.notes == ()
 
 
 def test_the_positive_class_comes_last(root: Path) -> None:

@@ -288,7 +288,7 @@ def test_an_evaluation_that_receives_sigterm_ends_as_after_ctrl_c_and_is_resumed
     assert process.stdout is not None
     assert any(line.startswith("Evaluating the finished trials") for line in process.stdout)
     process.send_signal(signal.SIGTERM)
-    screen, _ = process.communicate(timeout=60)
+    screen, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
     assert "Stopped; nothing is lost. Go on with:\n  python -m search.run resume=one " in screen
     assert folder.read_winner() is None

@@ -33,6 +33,17 @@ def test_ranking_has_hand_computed_test_scores(run):
     assert np.isnan(run.table("ranking").iloc[2]["test_accuracy"])
 
 
+def test_what_means_something_where_classes_are_of_unequal_size_is_shown_first(run):
+    columns = [name for name in run.table("ranking") if not name.endswith(("_low", "_high"))]
+    order = ["val_balanced_accuracy", "val_auc", "val_accuracy"]
+    assert [name for name in columns if name in order] == order
+    order = ["test_balanced_accuracy", "test_auc", "test_average_precision", "test_accuracy", "test_sensitivity"]
+    assert [name for name in columns if name in order] == order
+    rows = trial_rows(run)
+    order = ["val_balanced_accuracy", "val_auc", "val_accuracy", "test_balanced_accuracy", "test_accuracy"]
+    assert [name for name in rows["columns"] if name in order] == order
+
+
 def test_ranking_makes_image_intervals_for_the_first_only(run):
     ranking = run.table("ranking", top=1)
     assert ranking["test_auc"].notna().tolist() == [True, False, False, False]

@@ -21,7 +21,7 @@ SIGHT = Sight(("A10G",), growth=True, cuda="12.5", cudnn="9", peak_mb=100.0, hel
 
 
 def bench_of(card: Card | None = CARD, **parts: Any) -> Bench:
-    return cast(Bench, SimpleNamespace(card=card, **parts))
+    return cast(Bench, SimpleNamespace(card=card, time_is_over=False, **parts))
 
 
 def question(found: Finding, needs_card: bool) -> Question:

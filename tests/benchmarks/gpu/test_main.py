@@ -3,14 +3,14 @@
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.check import NOT_RUN, PASSED
-from benchmarks.gpu.checks import Question
+from benchmarks.gpu.checks import Question, run_check
 from benchmarks.gpu.judge import Finding
 from benchmarks.gpu.probe import Sight
 
@@ -32,12 +32,23 @@ def test_the_first_visible_gpu_is_taken(visible: str | None, taken: str, monkeyp
     assert (os.environ["CUDA_VISIBLE_DEVICES"], os.environ["CUDA_DEVICE_ORDER"]) == (taken, "PCI_BUS_ID")
 
 
-def test_no_check_begins_after_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_the_time_is_over_checks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(command, "QUESTIONS", (LOGIC,))
-    bench = cast(Bench, SimpleNamespace(card=None))
-    assert [check.outcome for check in command.run_checks(bench, seconds=60)] == [PASSED]
-    (late,) = command.run_checks(bench, seconds=0)
+    assert [check.outcome for check in command.run_checks(Bench(tmp_path, None, seconds=60))] == [PASSED]
+    (late,) = command.run_checks(Bench(tmp_path, None, seconds=0))
     assert (late.outcome, "the time was over" in late.result) == (NOT_RUN, True)
+
+
+def test_a_command_that_still_runs_when_the_time_is_over_is_killed_and_no_finding(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, None, seconds=0.5)
+    asked = Question("sight", "It sees the card", "README.md", lambda bench: found(bench.sight), needs_card=False)
+    check = run_check(asked, bench)
+    assert bench.time_is_over
+    assert (check.outcome, "the time was over" in check.result) == (NOT_RUN, True)
+
+
+def found(sight: Sight) -> Finding:
+    return Finding(True, f"{sight}")
 
 
 @pytest.mark.parametrize(("questions", "code"), [((LOGIC,), 0), ((LOGIC, WRONG), 1)])
@@ -48,8 +59,8 @@ def test_without_a_gpu_the_command_says_so_and_writes_both_files(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def bench_of(folder: Path, card: Any) -> Any:
-        return SimpleNamespace(card=card, sight=SIGHT)
+    def bench_of(folder: Path, card: Any, seconds: float) -> Any:
+        return SimpleNamespace(card=card, sight=SIGHT, time_is_over=False)
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "")

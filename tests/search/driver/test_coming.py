@@ -1,5 +1,6 @@
 """Hosts that the autoscaler of a running cluster may still start."""
 
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from search.driver import coming
-from search.driver.coming import hosts_of_types, planned_hosts, stated_hosts
+from search.driver.coming import await_listed, hosts_of_types, planned_hosts, stated_hosts
 from search.driver.machine import Host
 
 ROOT = Path(__file__).parents[3]
@@ -28,8 +29,34 @@ def test_the_file_of_ray_up_names_the_workers() -> None:
     assert hosts_of_types(cluster) == (Host(8, 1, count=8),)  # eight in all
     assert hosts_of_types(cluster | {"max_workers": 3}) == (Host(8, 1, count=3),)
     assert hosts_of_types(cluster | {"max_workers": 11})[1] == Host(8, 1, count=3)
-    local = yaml.safe_load((ROOT / "cluster.onprem.yaml").read_text())
-    assert hosts_of_types(local) == ()
+
+
+def test_listed_machines_are_waited_for_since_their_file_does_not_say_what_they_have(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from ray.autoscaler._private.local.config import prepare_local
+
+    cluster, _ = prepare_local(yaml.safe_load((ROOT / "cluster.onprem.yaml").read_text()))  # as `ray up` leaves it
+    assert hosts_of_types(cluster) == ()
+    file, there, said, now = tmp_path / "bootstrap.yaml", [1, 1, 2, 3], list[str](), count(step=20.0)
+    monkeypatch.setattr(coming, "_CLUSTER_FILE", file)
+    monkeypatch.setattr(coming, "count_alive", lambda: there.pop(0))
+    monkeypatch.setattr(coming, "launch_reasons", lambda: ["2 of local.cluster.node starting"])
+    monkeypatch.setattr(coming.time, "sleep", lambda seconds: None)
+    file.write_text((ROOT / "cluster.yaml").read_text())
+    await_listed(said.append, now.__next__)  # an autoscaler starts them when trials wait for them
+    assert there == [1, 2, 3]
+    file.write_text(yaml.safe_dump(cluster))
+    there.insert(0, 1)
+    await_listed(said.append, now.__next__)
+    assert there == []
+    assert said == [
+        "Waiting 40 s for all 3 hosts of the cluster's file: 2 of local.cluster.node starting. See `ray status`."
+    ]
+    there.extend([2] * 100)
+    await_listed(said.append, now.__next__)
+    assert there
+    assert said[-1] == "2 of the cluster's 3 hosts are there; the search plans for these."
 
 
 def test_the_setting_takes_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

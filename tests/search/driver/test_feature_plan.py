@@ -21,13 +21,26 @@ def test_models_with_the_same_frozen_part_share_their_features() -> None:
 
 
 def test_features_that_fit_the_object_store_need_no_word() -> None:
-    assert place_features([LARGE], room=3e9, disks={"head": 0.0}) == []
+    assert place_features([LARGE], room=3e9, disks={"head": 20e9, "worker": 0.0}) == []
 
 
 def test_features_that_do_not_fit_it_live_on_disks() -> None:
     (line,) = place_features([LARGE], room=1.2e9, disks={"head": 40e9, "worker": 40e9})
     assert line.startswith("features of resnet50 (all, flatten): 2,100 MB for 5,232 images, up to 9 times")
     assert line.endswith("room for 1,200 MB, so the disk of each host keeps them; features=float16 halves them")
+
+
+def test_a_disk_that_has_room_for_one_array_and_not_for_all_is_said() -> None:
+    first, second = place_features([LARGE], room=1.2e9, disks={"head": 40e9, "worker": 5e9})
+    assert "the disk of each host keeps them" in first
+    assert second.startswith("all features together may take 18.9 GB, and the disk of worker has 5.0 GB free")
+    (line,) = place_features([LARGE], room=3e9, disks={"head": 5e9, "worker": 0.0})  # the driver keeps all
+    assert "the disk of head has 5.0 GB free" in line
+
+
+def test_the_driver_needs_room_for_features_that_fit_the_object_store() -> None:
+    with pytest.raises(SettingsError, match=r"2,100 MB .*room for 3,000 MB .*on the disk of head \(1\.0 GB free\)"):
+        place_features([LARGE], room=3e9, disks={"head": 1e9})
 
 
 def test_a_host_without_room_for_them_is_refused_with_the_numbers() -> None:

@@ -88,6 +88,8 @@ def test_memory_is_not_asked_for_where_an_autoscaler_does_not_know_it_of_its_hos
     chosen = choose(HEAD, Host(8, count=4, is_coming=True))
     assert (chosen.at_a_time, chosen.memory_mb) == (16 + 4 * 8, 0)
     assert "8 on each of 4 hosts with 8 CPUs (to come)" in chosen.reasons[0]
+    assert chosen.reasons[-1].startswith("memory is not counted")
+    assert not any("not counted" in reason for reason in choose(HEAD).reasons)
 
 
 def test_one_cpu_by_affinity_has_room_for_one_trial() -> None:

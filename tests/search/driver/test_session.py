@@ -12,10 +12,10 @@ import ray
 
 import models
 from data_pipeline.dataset import Dataset
+from data_pipeline.limits import Limits
 from models.cnn import CnnConfig
 from models.transfer import TransferConfig
 from search.driver import session
-from search.driver.limits import Limits
 from search.driver.machine import find_hosts
 from search.driver.resources import TrialResources
 from search.driver.session import Session, check_models, known_hosts, open_session, ray_session

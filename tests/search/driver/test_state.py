@@ -192,6 +192,18 @@ def test_a_suggestion_is_stored_in_a_bucket_without_waiting_for_more_events(monk
     state.close()
 
 
+def test_the_loop_of_a_search_waits_for_no_request_to_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, asking, reach = open_bucket("loop"), list[threading.Thread](), RunFolder.reach
+    note = asking.append
+    monkeypatch.setattr(RunFolder, "reach", lambda *given: (note(threading.current_thread()), reach(*given))[1])
+    end_all(state)
+    assert state.is_over
+    assert threading.current_thread() not in asking
+    state.close()
+    assert asking
+    assert {trial.status for trial in state.folder.read_trials().values()} <= set(record.FINAL)
+
+
 def test_a_trial_whose_suggestion_was_lost_leaves_no_weights_to_another(
     open_state: Callable[..., SearchState],
 ) -> None:

@@ -5,22 +5,26 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 
 from models.cnn import CnnConfig
-from search.driver import resources
+from search.driver import coming, resources
 from search.driver.machine import find_hosts
+from search.driver.placement import placement
 from search.driver.resources import plan_resources
 from search.driver.session import known_hosts
+from search.driver.waiting import launch_reasons
 from search.plan.settings import Settings, SettingsError
 from search.plan.space_file import read_space
 from search.plan.words import load_settings
 from tests.own_ray import start_patiently
 from tests.waiting import LIMIT
 
+ROOT = Path(__file__).parents[3]
 GB = 10**9
 WORKER = {"num_cpus": 2, "num_gpus": 1}
 SHAPE = (32, 32, 1)
@@ -55,16 +59,17 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "measure_peak", lambda *arguments: 100.0)
 
 
-def plan(*words: str, said: list[str] | None = None) -> resources.TrialResources:
+def plan(*words: str, said: list[str] | None = None, joined: bool = True) -> resources.TrialResources:
     settings: Settings = load_settings(["space=plain2", "data.size=32", *words])
     say = (said if said is not None else []).append
-    return plan_resources(settings, read_space(settings), CnnConfig(), SHAPE, 2, say, joined=True)
+    return plan_resources(settings, read_space(settings), CnnConfig(), SHAPE, 2, say, joined)
 
 
 def all_have_a_place(chosen: resources.TrialResources) -> bool:
-    """Whether Ray has so many places of that share side by side."""
-    share = {"CPU": chosen.cpu, "GPU": chosen.gpu, "memory": chosen.memory}
-    places = ray.util.placement_group([{name: part for name, part in share.items() if part}] * chosen.at_a_time)
+    """Whether Ray has so many places side by side of what Tune asks for, with memory, for a trial."""
+    (share,) = placement(chosen)({}).bundles
+    assert share["memory"] == chosen.memory > 0
+    places = ray.util.placement_group([share] * chosen.at_a_time)
     try:
         return bool(places.wait(LIMIT))
     finally:
@@ -97,6 +102,19 @@ def test_what_fits_no_host_is_refused_before_a_trial(cluster: Cluster) -> None:
     with pytest.raises(SettingsError, match="none has both"):
         plan("resources.cpus_per_trial=4", "resources.gpus_per_trial=1")
     assert plan("resources.cpus_per_trial=4", "resources.gpus_per_trial=1", "cluster.workers=[{cpus: 4, gpus: 1}]")
+
+
+def test_a_search_on_the_head_alone_expects_no_host_of_the_clusters_file(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coming, "_CLUSTER_FILE", ROOT / "cluster.yaml")
+    words = ["resources.gpus_per_trial=0"]
+    assert "(to come)" in plan(*words).reasons[0]
+    assert "(to come)" not in plan(*words, joined=False).reasons[0]
+
+
+def test_without_an_autoscaler_ray_knows_of_no_host_that_starts(cluster: Cluster) -> None:
+    assert list(launch_reasons()) == []
 
 
 def test_a_measuring_process_that_is_killed_is_an_answer(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

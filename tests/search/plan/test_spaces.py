@@ -14,7 +14,7 @@ from search.plan.spaces import (
     model_variants,
     resolve,
 )
-from search.plan.words import load_settings, resume_settings
+from search.plan.words import conf_folder, load_settings, resume_settings
 
 GRID = [
     "space.parameters.learning_rate=0.001",
@@ -25,6 +25,12 @@ GRID = [
 
 def space_of(*parameters: str, space: str = "plain2"):
     return read_space(load_settings([f"space={space}", *parameters]))
+
+
+@pytest.mark.parametrize("space", sorted(file.stem for file in (conf_folder() / "space").glob("*.yaml")))
+def test_every_space_but_the_reports_takes_a_rare_class(space: str) -> None:
+    method = load_settings([f"space={space}"]).data.split.method
+    assert method == ("balanced" if space.startswith("report") else "stratified")
 
 
 def test_conditional_parameters_are_there_only_where_they_belong() -> None:

@@ -1,6 +1,7 @@
 """Features of frozen backbones: equal to running the backbone, shared through Ray, computed once."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,24 @@ def test_the_shifted_copy_has_features_of_its_own(
     assert extractor.images == len(data.images) + len(copy)
     assert inputs.shifted is not None
     np.testing.assert_array_equal(inputs.shifted, copy.mean(axis=(1, 2)).astype(np.float16))
+
+
+def test_features_without_room_in_the_object_store_are_read_from_their_file_or_from_a_copy(
+    local_ray: None, extractor: CountingExtractor, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second host does not see the driver's folder, and copies them through Ray."""
+    import ray
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    store = ray.remote(num_cpus=0)(FeatureStore).remote(str(tmp_path / "driver"), 1e9, 0)
+    for folder in (str(tmp_path / "driver"), "/proc/features"):
+        host = Backbones({}, store, "float16", folder=folder, disk=1e9)
+        found = trial_inputs(host, make_config(TransferConfig("vgg16")), data).plain
+        assert extractor.images == len(data.images) > BLOCK
+        np.testing.assert_array_equal(found, data.images.mean(axis=(1, 2)).astype(np.float16))
+    (one, copy) = sorted(tmp_path.rglob("*.npy"))
+    assert (one.parent.name, copy.parent.parent.name) == ("driver", f"xray-search-{os.getuid()}")
+    assert one.read_bytes() == copy.read_bytes()
 
 
 def test_epochs_take_the_views_in_turn(data: TrainingData) -> None:

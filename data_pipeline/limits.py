@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipeline.preprocess import cpu_count
-
 _ROOT = Path("/")
 
 
@@ -32,6 +30,11 @@ class Limits:
     memory_is_limited: bool
 
 
+def cpu_count() -> int:
+    """CPUs that this process may use; in a container or a batch job they are fewer than the machine has."""
+    return find_limits().cpus
+
+
 def find_limits(root: Path = _ROOT) -> Limits:
     """The limits of this process.
 
@@ -40,7 +43,11 @@ def find_limits(root: Path = _ROOT) -> Limits:
     """
     free, left = _free_memory(root), min((_memory_left(group) for group in _groups(root, "memory")), default=math.inf)
     quota = min((_cpu_quota(group) for group in _groups(root, "cpu")), default=math.inf)
-    return Limits(max(1, int(min(cpu_count(), quota))), min(free, left) / 2**20, left < free)
+    return Limits(max(1, int(min(_affinity(), quota))), min(free, left) / 2**20, left < free)
+
+
+def _affinity() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _free_memory(root: Path) -> float:

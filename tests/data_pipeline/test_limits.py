@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from search.driver import limits
-from search.driver.limits import find_limits
+from data_pipeline import limits
+from data_pipeline.limits import find_limits
 
 GIB = 2**30
 V2, V1 = "0::/slurm/job_7", "3:cpu,cpuacct:/slurm/job_7\n4:memory:/slurm/job_7\n0::/"
@@ -23,7 +23,7 @@ def tree(root: Path, groups: str, files: dict[str, str]) -> Path:
 
 @pytest.fixture(autouse=True)
 def sixteen_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "cpu_count", lambda: 16)
+    monkeypatch.setattr(limits, "_affinity", lambda: 16)
 
 
 @pytest.mark.parametrize(
