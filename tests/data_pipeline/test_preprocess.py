@@ -211,8 +211,8 @@ def test_full_disk_is_an_error_and_leaves_nothing(
 ) -> None:
     plain_open = Path.open
 
-    def open_full(path: Path, mode: str = "r") -> IO[Any]:
-        return plain_open(Path("/dev/full") if path.name == "images.npy" else path, mode)
+    def open_full(path: Path, *given: Any, **named: Any) -> IO[Any]:
+        return plain_open(Path("/dev/full") if path.name == "images.npy" else path, *given, **named)
 
     monkeypatch.setattr(Path, "open", open_full)
     with pytest.raises(DataError, match=r"need 1 MB .*No space left on device"):

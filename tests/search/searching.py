@@ -9,7 +9,7 @@ from search.record import RunFolder, TrialRecord
 from tests.waiting import LIMIT, wait_until
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["data.size=32", "search.seed=3", "resources.max_concurrent=1"]
+SMALL = ["data.size=32", "search.seed=5", "resources.max_concurrent=1"]
 TINY = ["space=plain2", "search.num_trials=5", "search.max_epochs=4", "search.asha.reduction_factor=2", "run.name=one"]
 
 

@@ -58,7 +58,7 @@ def test_the_best_finished_configuration_is_trained_to_its_end_on_five_folds(run
     assert plans is not None
     assert [(plan.repeat, plan.parameters, plan.max_epochs) for plan in plans] == [(n, GOOD, 7) for n in range(5)]
     assert (settings.search.scheduler, settings.evaluate.ensemble) == ("none", 5)
-    assert settings.data.split == SplitSettings("patient", folds=5)
+    assert settings.data.split == SplitSettings("stratified", folds=5)
     assert (settings.data.size, settings.data.labels, settings.train.plateau) == (96, "three_class", 4)
     assert settings.space.name == "robust3-refit"
     assert "trial 0002, the best of one," in settings.space.question
@@ -97,13 +97,13 @@ def test_settings_are_changed_and_the_mean_is_of_all_repeats(run: RunFolder) -> 
 @pytest.mark.parametrize(
     ("words", "split", "repeats"),
     [
-        (["data.split.folds=3"], SplitSettings("patient", folds=3), 3),
-        (["data.split.folds=3", "data.split.redraw=false"], SplitSettings("patient", folds=3), 3),
-        (["data.split.folds=null"], SplitSettings("patient", 0.15), 5),
-        (["data.split.redraw=true"], SplitSettings("patient", 0.15, redraw=True), 5),
-        (["data.split.fraction=0.3"], SplitSettings("patient", 0.3, redraw=True), 5),
-        (["data.split.redraw=false", "search.repeats=1"], SplitSettings("patient", 0.15), 1),
-        (["data.split.seed=2"], SplitSettings("patient", seed=2, folds=5), 5),
+        (["data.split.folds=3"], SplitSettings("stratified", folds=3), 3),
+        (["data.split.folds=3", "data.split.redraw=false"], SplitSettings("stratified", folds=3), 3),
+        (["data.split.folds=null"], SplitSettings("stratified", 0.15), 5),
+        (["data.split.redraw=true"], SplitSettings("stratified", 0.15, redraw=True), 5),
+        (["data.split.fraction=0.3"], SplitSettings("stratified", 0.3, redraw=True), 5),
+        (["data.split.redraw=false", "search.repeats=1"], SplitSettings("stratified", 0.15), 1),
+        (["data.split.seed=2"], SplitSettings("stratified", seed=2, folds=5), 5),
     ],
 )
 def test_a_refit_has_folds_unless_other_splits_are_wanted(
@@ -125,7 +125,7 @@ def test_a_refit_of_before_is_resumed_with_the_splits_that_it_drew(run: RunFolde
     config = refit_settings([f"refit={run.url}", "data.split.redraw=true"]).to_dict()
     del config["data"]["split"]["folds"]
     resumed = resume_settings(config, [])
-    assert (resumed.data.split, resumed.search.repeats) == (SplitSettings("patient", 0.15, redraw=True), 5)
+    assert (resumed.data.split, resumed.search.repeats) == (SplitSettings("stratified", 0.15, redraw=True), 5)
     assert resume_settings(config, ["search.repeats=8"]).search.repeats == 8
 
 
