@@ -13,6 +13,7 @@ date.
 
 import argparse
 import contextlib
+import os
 import re
 import shlex
 import sys
@@ -21,7 +22,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from analysis.command import CommandError, exit_code
-from analysis.load import load
+from analysis.load import Run, load
 from analysis.tables.command import printed
 from search.record import counted
 
@@ -38,19 +39,20 @@ def filled(text: str, make: Callable[[Sequence[str]], str]) -> str:
     return _PLACE.sub(lambda found: f"{found[1]}\n{make(shlex.split(found[2]))}\n{found[3]}", text)
 
 
-def fill_file(path: Path, check: bool = False) -> bool:
+def fill_file(path: Path, check: bool = False, read: Callable[[str], Run] = load) -> bool:
     """Update the tables of a file; returns whether that changes it.
 
     Args:
         path: of a Markdown file.
         check: do not write the file.
+        read: gives the run at a path, as `load` does.
 
     Raises:
         CommandError, RecordError, OSError: a table cannot be made.
     """
     before = path.read_text("utf-8")
     with contextlib.chdir(path.parent):
-        after = filled(before, partial(printed, read=cache(load)))  # tables share runs
+        after = filled(before, partial(printed, read=read))
     if after != before and not check:
         path.write_text(after, "utf-8")
     return after != before
@@ -68,7 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fill(files: Sequence[Path], check: bool) -> None:
-    changed = [str(path) for path in files if fill_file(path, check)]
+    kept = cache(load)  # tables and files share runs
+
+    def read(path: str) -> Run:
+        return kept(os.path.abspath(path) if os.path.exists(path) else path)
+
+    changed = [str(path) for path in files if fill_file(path, check, read)]
     if check and changed:
         raise CommandError(
             f"Tables must be up to date. Received: old ones in {', '.join(changed)}. "
