@@ -15,6 +15,7 @@ Answer = TypeVar("Answer")
 _REGISTER_SECONDS = 30.0
 STORE_SHARE = 0.3  # of free memory, for Ray's object store, as Ray chooses it
 _MIB = 2**20
+_NODE = "ray.io/node-id"  # the label that Ray gives every node
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,12 @@ def on_each_host(ask: Callable[..., Answer], *arguments: Any) -> dict[str, Answe
     return answers
 
 
+def away_from(nodes: Iterable[str]) -> dict[str, str]:
+    """What keeps a task or a bundle of Ray from these nodes, as a label selector; none where there are none."""
+    named = ",".join(nodes)
+    return {_NODE: f"!in({named})"} if named else {}
+
+
 def by_name(nodes: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Nodes of Ray by the names of their hosts; containers may share a name, and all but the first also have an id."""
     named: dict[str, Mapping[str, Any]] = {}
@@ -164,6 +171,13 @@ def count_alive() -> int:
     import ray
 
     return sum(node["Alive"] for node in ray.nodes())
+
+
+def gpu_nodes() -> set[str]:
+    """The nodes of Ray that have GPUs, by their ids."""
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")}
 
 
 def _alive_hosts() -> list[Host]:

@@ -6,10 +6,10 @@ from typing import Any
 import ray
 from ray import tune
 
+from search.driver.machine import away_from
 from search.driver.resources import TrialResources
 
 AVOID = "avoid"  # in a trial's configuration: the nodes of Ray that must not get it, by their ids, with commas
-_NODE = "ray.io/node-id"  # the label that Ray gives every node
 
 
 def avoiding(hosts: Iterable[str]) -> dict[str, str]:
@@ -28,9 +28,9 @@ def placement(resources: TrialResources) -> Callable[[Mapping[str, Any]], tune.P
     bundle = _bundle(resources)
 
     def ask(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-        if AVOID not in config:
-            return tune.PlacementGroupFactory([bundle])
-        return tune.PlacementGroupFactory([bundle], bundle_label_selector=[{_NODE: f"!in({config[AVOID]})"}])
+        avoided = avoided_hosts(config)
+        away = {"bundle_label_selector": [away_from(avoided)]} if avoided else {}
+        return tune.PlacementGroupFactory([bundle], **away)
 
     return ask
 

@@ -10,7 +10,17 @@ from typing import Any
 
 from models.registry import FAMILIES, Classes, ModelConfig
 from search.driver.coming import await_listed, planned_hosts
-from search.driver.machine import Gpu, Host, describe_hosts, find_gpu_hosts, find_hosts, group_hosts, with_coming
+from search.driver.machine import (
+    Gpu,
+    Host,
+    away_from,
+    describe_hosts,
+    find_gpu_hosts,
+    find_hosts,
+    gpu_nodes,
+    group_hosts,
+    with_coming,
+)
 from search.driver.waiting import Patience, get_patiently, launch_reasons
 from search.plan.settings import ResourceSettings, Settings, SettingsError
 from search.plan.spaces import Space, backbones_of, count_trials, largest_batch
@@ -317,25 +327,57 @@ def _nothing() -> None:
     """A task that asks for a place alone."""
 
 
+@dataclass(frozen=True)
+class _Peak:
+    """What was measured on a node of Ray: a peak in MB, or what is wrong with its host."""
+
+    node: str
+    megabytes: float = 0.0
+    fault: str = ""
+
+
+def _measure(measure: Callable[..., float], arguments: tuple[Any, ...]) -> _Peak:
+    """What `measure` finds in this process; an error of the system is its host's, of which others are free."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    try:
+        return _Peak(node, measure(*arguments))
+    except (OSError, ImportError) as error:
+        return _Peak(node, fault=_first_line(error))
+
+
 def _measured_peak(arguments: tuple[Any, ...], say: Callable[[str], None]) -> float:
     """GPU memory in MB that `measure_peak` finds, in a process with a GPU; 0 where the model cannot be trained there.
+
+    A host with an error of its own is left for another.
 
     Raises:
         SettingsError: its process was killed, which mostly is for main memory.
     """
     import ray
 
-    measure = ray.remote(num_gpus=1, max_retries=0)(measure_peak)  # Ray itself retries for ever for lack of memory
-    killed: Exception | None = None
-    for _ in range(2):  # a host may also have been lost
+    killed, deaths, avoided = None, 0, list[str]()
+    while deaths < 2:  # a host may also have been lost
         patience = Patience("a free GPU, to measure the largest model", say, launch_reasons)
+        # Ray itself retries for ever for lack of memory.
+        ask = ray.remote(num_gpus=1, max_retries=0, label_selector=away_from(avoided))(_measure)
         try:
-            return float(get_patiently(measure.remote(*arguments), patience))
+            found: _Peak = get_patiently(ask.remote(measure_peak, arguments), patience)
         except ray.exceptions.RayTaskError as error:
             say(f"The memory of the largest model could not be measured ({_first_line(error.cause)}): a GPU a trial.")
             return 0.0
         except ray.exceptions.RayError as error:
-            killed = error
+            killed, deaths = error, deaths + 1
+            continue
+        if not found.fault:
+            return found.megabytes
+        avoided.append(found.node)
+        is_last = gpu_nodes() <= set(avoided)
+        then = "a GPU a trial" if is_last else "another host is asked"
+        say(f"The memory of the largest model could not be measured on a host ({found.fault}): {then}.")
+        if is_last:
+            return 0.0
     raise SettingsError(
         "A host must have enough main memory for the largest model of the space. Received: the process that measured "
         f"{arguments[0].model} was killed twice ({_first_line(killed)}). Lower train.batch_size or data.size, take the "

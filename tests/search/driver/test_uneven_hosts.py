@@ -127,6 +127,32 @@ def test_a_measuring_process_that_is_killed_is_an_answer(cluster: Cluster, monke
         plan()
 
 
+def test_a_host_that_cannot_measure_is_left_for_another(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails_once(*arguments: object) -> float:
+        if not (tmp_path / "asked").exists():
+            (tmp_path / "asked").write_text(ray.get_runtime_context().get_node_id())
+            raise ModuleNotFoundError("No module named 'tensorflow'")
+        assert (tmp_path / "asked").read_text() != ray.get_runtime_context().get_node_id()
+        return 100.0
+
+    def fails(*arguments: object) -> float:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(resources, "measure_peak", fails_once)
+    said: list[str] = []
+    assert plan(said=said).reasons[2].startswith("1 GPU a trial: the memory of the GPU is not known")
+    assert said == [
+        "The memory of the largest model could not be measured on a host (No module named 'tensorflow'): "
+        "another host is asked."
+    ]
+    monkeypatch.setattr(resources, "measure_peak", fails)
+    said.clear()
+    assert plan(said=said).gpu == 1
+    assert [line.rpartition(": ")[2] for line in said] == ["another host is asked.", "a GPU a trial."]
+
+
 def test_a_model_that_does_not_fit_its_gpu_gets_one_alone(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_large(*arguments: object) -> float:
         raise RuntimeError("OOM when allocating tensor\nmore")
