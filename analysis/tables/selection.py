@@ -15,14 +15,15 @@ from analysis.table import Table
 from search.record import SHIFTED, VALIDATION
 from search.record.intervals import Floats, count_patients
 
-SCORES = (  # those first that mean something where classes are of unequal size
+_OF_RECORDS = ("sensitivity", "specificity")
+MODEL_COLUMNS = (  # those first that mean something where classes are of unequal size
+    *("dataset", "images", "patients"),
     *("balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high"),
     *("auc", "auc_low", "auc_high"),
+    *("average_precision", "average_precision_low", "average_precision_high"),
     *("accuracy", "accuracy_low", "accuracy_high"),
-    "loss",
+    *(*_OF_RECORDS, "loss"),
 )
-_OF_RECORDS = ("average_precision", "sensitivity", "specificity")
-MODEL_COLUMNS = ("dataset", "images", "patients", *SCORES, *_OF_RECORDS)
 DIFFERENCES = tuple(
     f"{score}_difference{end}" for score in ("accuracy", "auc", "loss") for end in ("", "_low", "_high")
 )
@@ -41,8 +42,7 @@ def winner_table(run: Run) -> pd.DataFrame:
 
     Returns:
         A row a set; `parameters` is the sum over its members, `sensitivity` and `specificity` are NaN with more than
-        two classes, `average_precision` in older records; intervals as in `selection_table`. No rows before the winner
-        is scored.
+        two classes; intervals as in `selection_table`. No rows before the winner is scored.
     """
     model = scored_winner(run)
     if model is None or model.exported is None:
@@ -65,9 +65,10 @@ def model_scores(model: Scored) -> pd.DataFrame:
         line: dict[str, Any] = {name: getattr(entry, name) for name in MODEL_COLUMNS if hasattr(entry, name)}
         if len(images):
             weights = statistics.bootstrap_weights(images.patients)
-            line |= _scores(images, weights, _areas(images, weights))
+            line |= _scores(images, weights, _areas(images, weights)) | _precision(images, weights)
         lines.append(line)
-    return pd.DataFrame(lines, columns=[*MODEL_COLUMNS]).astype(dict.fromkeys(_OF_RECORDS, float))
+    columns = [*MODEL_COLUMNS]
+    return pd.DataFrame(lines, columns=columns).astype(dict.fromkeys(("average_precision", *_OF_RECORDS), float))
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,12 @@ def selection_table(run: Run) -> pd.DataFrame:
 def _areas(images: ScoredImages, weights: NDArray[np.float32]) -> Floats:
     """Resampled areas under a model's ROC curve."""
     return statistics.resampled_areas(images.labels, images.probabilities, weights)
+
+
+def _precision(images: ScoredImages, weights: NDArray[np.float32]) -> dict[str, Any]:
+    """A model's average precision and its interval."""
+    found = statistics.bootstrap_average_precision(images.labels, images.probabilities, weights)
+    return {"average_precision": found.value, "average_precision_low": found.low, "average_precision_high": found.high}
 
 
 def _against(step: ScoredImages, before: ScoredImages, weights: NDArray[np.float32], areas: Floats) -> dict[str, Any]:

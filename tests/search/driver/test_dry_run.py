@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from search.driver import dry_run as dry_run_module
 from search.driver import session
@@ -16,6 +17,8 @@ from search.record import RunFolder, RunRecord, to_json
 from search.run import main
 from tests.conftest import make_epoch
 from tests.data_pipeline.conftest import SAMPLE
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +89,19 @@ def test_a_dry_run_says_where_features_go_and_refuses_those_without_room(monkeyp
     monkeypatch.setattr(session, "this_store", lambda: 1e9)
     monkeypatch.setattr(session, "free_bytes", lambda folder: 1e12)
     assert not any("keeps them" in line for line in feature_lines(settings, space, 480))
+
+
+@pytest.mark.parametrize("name", ["vgg2", "vgg3", "resnet2", "resnet3", "transfer2", "transfer3", "all2", "all3"])
+def test_shipped_spaces_run_on_the_shipped_cluster(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its head has 1.2 GB of object store for features and 100 GB of disk; with flattened maps they take 2.1 GB."""
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    disks = cluster["available_node_types"]["head"]["node_config"]["BlockDeviceMappings"]
+    monkeypatch.setattr(session, "this_store", lambda: 2.4e9)
+    monkeypatch.setattr(session, "free_bytes", lambda folder: disks[0]["Ebs"]["VolumeSize"] * 1e9)
+    settings = load_settings([f"space={name}"])
+    lines = feature_lines(settings, read_space(settings), 5_232)
+    large = [line for line in lines if "2,100 MB" in line]
+    assert not large or any("so the disk keeps them" in line for line in large)
 
 
 def test_a_dry_run_refuses_what_no_host_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
