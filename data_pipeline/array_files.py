@@ -158,12 +158,15 @@ class ArrayFiles:
         return self._folder / f"{key.name}.done"
 
     def _make_room(self, size: int) -> None:
-        """Remove arrays until there is room, those used longest ago first; never those of this run or other files."""
-        ours = (file for file in self._folder.glob("*.npy") if _NAME.fullmatch(file.stem))
-        files = sorted(ours, key=lambda file: file.stat().st_mtime)
+        """Remove arrays until there is room within the limit and on the disk, those used longest ago first.
+
+        Never those of this run or other files.
+        """
+        files = sorted(_arrays_in(self._folder), key=lambda file: file.stat().st_mtime)
         total = sum(file.stat().st_size for file in files)
+        most = min(self._limit, total + self.free)
         for file in (file for file in files if file.stem not in self._used):
-            if total + size <= self._limit:
+            if total + size <= most:
                 return
             total -= file.stat().st_size
             file.unlink()
@@ -190,6 +193,23 @@ def own_folder(folder: str | Path) -> Path:
             "Remove it, or choose another temporary folder with TMPDIR=FOLDER."
         )
     return own / wanted.name
+
+
+def _arrays_in(folder: Path) -> Iterator[Path]:
+    """The complete arrays in a folder, whichever run wrote them."""
+    return (file for file in folder.glob("*.npy") if _NAME.fullmatch(file.stem))
+
+
+def room_bytes(folder: str | Path) -> float:
+    """Bytes that arrays may take in this host's folder of that name: free ones, and those of the arrays in it.
+
+    The latter are either needed themselves or make room.
+    """
+    held = 0
+    for file in _arrays_in(own_folder(folder)):
+        with contextlib.suppress(FileNotFoundError):  # another run has just removed it
+            held += file.stat().st_size
+    return free_bytes(folder) + held
 
 
 def free_bytes(folder: str | Path) -> float:

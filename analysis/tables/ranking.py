@@ -21,9 +21,9 @@ def ranking(run: Run, top: int = TOP) -> pd.DataFrame:
     """All trials with a validation score, the best first; finished ones, which can win, before the others.
 
     The first `top` evaluated trials have intervals over the patients of the test images: Wilson's for test accuracy,
-    sensitivity and specificity, the bootstrap's for the others. In a run with confirmations, `confirms`
-    is the number of the trial whose configuration a trial trained again. With several findings an image, test scores
-    are means over findings, without intervals.
+    sensitivity and specificity, the bootstrap's for the others. In a run with confirmations, `confirms` is the number
+    of the trial whose configuration a trial trained again. With several findings an image, test scores are means over
+    findings, without intervals.
     """
     trials = run.trials[run.trials[run.metric].notna()]
     # Stable: of equals the lower number is first, as in the search's choice of its winner.

@@ -67,7 +67,7 @@ def place_features(sizes: Sequence[FeatureSize], room: float, disks: Mapping[str
     Args:
         sizes: of all features, largest first.
         room: bytes in the object store of the host that has the least.
-        disks: bytes that are free for files, by host; the driver's first, which keeps all features.
+        disks: bytes that features may take on disk, by host; the driver's first, which keeps all features.
 
     Raises:
         SettingsError: a host has no room on its disk for the largest that it needs; its trials would fail.

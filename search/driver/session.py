@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
-from data_pipeline.array_files import free_bytes
+from data_pipeline.array_files import room_bytes
 from data_pipeline.dataset import Dataset
 from data_pipeline.limits import Limits, find_limits
 from data_pipeline.shards import HostDisks
@@ -142,9 +142,9 @@ def known_feature_places(settings: Settings, sizes: Sequence[FeatureSize]) -> li
     """
     folder, mode = feature_folder(settings), settings.cluster.mode
     if not _joins(mode):
-        return place_features(sizes, FEATURE_SHARE * this_store(), {socket.gethostname(): free_bytes(folder)})
+        return place_features(sizes, FEATURE_SHARE * this_store(), {socket.gethostname(): room_bytes(folder)})
     with ray_session(mode):
-        return place_features(sizes, FEATURE_SHARE * store_bytes(), on_each_host(free_bytes, folder))
+        return place_features(sizes, FEATURE_SHARE * store_bytes(), on_each_host(room_bytes, folder))
 
 
 @contextlib.contextmanager

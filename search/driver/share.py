@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from data_pipeline.array_files import free_bytes
+from data_pipeline.array_files import room_bytes
 from models.registry import (
     ModelConfig,
     built_feature_numbers,
@@ -73,7 +73,7 @@ def share_backbones(
     room, folder = STORE_SHARE * store_bytes(), feature_folder(settings)
     sizes = sizes_of_features(settings, space, _numbers(models, settings), images)
     is_large = sizes[0].array_bytes > room  # hosts need disks for these alone
-    free = on_each_host(free_bytes, folder) if is_large else {socket.gethostname(): free_bytes(folder)}
+    free = on_each_host(room_bytes, folder) if is_large else {socket.gethostname(): room_bytes(folder)}
     left = {host: bytes_free - copies.get(host, 0.0) for host, bytes_free in free.items()}
     for line in place_features(sizes, room, left):
         say(line)

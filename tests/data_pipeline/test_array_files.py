@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipeline import array_files
-from data_pipeline.array_files import ArrayFiles, free_bytes, own_folder
+from data_pipeline.array_files import ArrayFiles, free_bytes, own_folder, room_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +90,20 @@ def test_the_oldest_arrays_make_room_but_none_of_this_run(tmp_path: Path) -> Non
     fill(files)
     left = {path.stem for path in tmp_path.glob("*.npy")}
     assert left == {keys[0].name, keys[2].name, KEY.name, "mine"}
+
+
+def test_older_arrays_make_room_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = dataclasses.replace(KEY, name="a" * 32)
+    fill(ArrayFiles(tmp_path, 1e9, BLOCK), key)
+    held = (tmp_path / f"{key.name}.npy").stat().st_size
+    assert room_bytes(tmp_path) == pytest.approx(free_bytes(tmp_path) + held, abs=2**20)  # others write meanwhile
+    files = ArrayFiles(tmp_path, 1e9, BLOCK)
+    monkeypatch.setattr(ArrayFiles, "free", ROWS.nbytes)
+    fill(files, dataclasses.replace(KEY, name="b" * 32))
+    assert {path.stem for path in tmp_path.glob("*.npy")} == {"a" * 32, "b" * 32}  # it had just room
+    monkeypatch.setattr(ArrayFiles, "free", ROWS.nbytes - 1)
+    fill(files)
+    assert {path.stem for path in tmp_path.glob("*.npy")} == {"b" * 32, KEY.name}
 
 
 def test_a_truncated_file_is_computed_again(files: ArrayFiles) -> None:

@@ -81,13 +81,13 @@ def test_a_dry_run_says_where_features_go_and_refuses_those_without_room(monkeyp
     settings = load_settings(["space=vgg2"])
     space = read_space(settings)
     monkeypatch.setattr(session, "this_store", lambda: 40e6)
-    monkeypatch.setattr(session, "free_bytes", lambda folder: 1e9)
+    monkeypatch.setattr(session, "room_bytes", lambda folder: 1e9)
     assert any("has room for 20 MB, so the disk keeps them" in line for line in feature_lines(settings, space, 480))
-    monkeypatch.setattr(session, "free_bytes", lambda folder: 1e6)
+    monkeypatch.setattr(session, "room_bytes", lambda folder: 1e6)
     with pytest.raises(SettingsError, match=r"Features must fit .*too little on the disk of"):
         feature_lines(settings, space, 480)
     monkeypatch.setattr(session, "this_store", lambda: 1e9)
-    monkeypatch.setattr(session, "free_bytes", lambda folder: 1e12)
+    monkeypatch.setattr(session, "room_bytes", lambda folder: 1e12)
     assert not any("keeps them" in line for line in feature_lines(settings, space, 480))
 
 
@@ -97,7 +97,7 @@ def test_shipped_spaces_run_on_the_shipped_cluster(name: str, monkeypatch: pytes
     cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
     disks = cluster["available_node_types"]["head"]["node_config"]["BlockDeviceMappings"]
     monkeypatch.setattr(session, "this_store", lambda: 2.4e9)
-    monkeypatch.setattr(session, "free_bytes", lambda folder: disks[0]["Ebs"]["VolumeSize"] * 1e9)
+    monkeypatch.setattr(session, "room_bytes", lambda folder: disks[0]["Ebs"]["VolumeSize"] * 1e9)
     settings = load_settings([f"space={name}"])
     lines = feature_lines(settings, read_space(settings), 5_232)
     large = [line for line in lines if "2,100 MB" in line]

@@ -116,6 +116,6 @@ def test_features_that_do_not_fit_the_object_store_are_said_before_the_first_tri
 def test_features_without_room_anywhere_are_refused_before_the_first_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(share, "free_bytes", lambda folder: 1e6)
+    monkeypatch.setattr(share, "room_bytes", lambda folder: 1e6)
     with pytest.raises(SettingsError, match=r"205 MB .*0\.0 GB free.*features=float16"):
         share_backbones(settings(tmp_path), HEADS, 100_000)
