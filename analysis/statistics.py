@@ -6,6 +6,7 @@ patient of its own, they are the textbook's. All intervals are two-sided at 95 %
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ from search.record.intervals import Floats, share_bounds
 LEVEL = 0.95
 RESAMPLES = 2000
 _ROUNDING = 1e-9  # equal scores differ by less
+
+# From positive images, scores and weights to an area for each row of weights.
+WeightedArea = Callable[[NDArray[np.bool_], NDArray[np.floating], NDArray[np.floating]], Floats]
 
 
 @dataclass(frozen=True)
@@ -167,19 +171,6 @@ def area_interval(areas: Floats) -> Estimate:
     return percentile_interval(float(areas[0]), areas[1:])
 
 
-def resampled_areas(
-    labels: NDArray[np.integer], probabilities: NDArray[np.floating], weights: NDArray[np.floating]
-) -> Floats:
-    """Areas of the images as they are and of each resample, float64 (1 + B,), of `bootstrap_auc`."""
-    classes = probabilities.shape[1]
-    places = (1,) if classes == 2 else range(classes)
-    both = np.concatenate([np.ones((1, len(labels)), np.float32), weights])
-    areas: Floats = np.mean([weighted_auc(labels == k, probabilities[:, k], both) for k in places], axis=0)
-    if not all(vary_apart(weights, side) for k in places for side in (labels == k, labels != k)):
-        areas[1:] = np.nan
-    return areas
-
-
 def weighted_auc(positive: NDArray[np.bool_], scores: NDArray[np.floating], weights: NDArray[np.floating]) -> Floats:
     """Areas under the ROC curve, float64 (B,), one for each row of weights (B, N); ties count one half.
 
@@ -204,12 +195,7 @@ def bootstrap_average_precision(
     labels: NDArray[np.integer], probabilities: NDArray[np.floating], weights: NDArray[np.floating]
 ) -> Estimate:
     """The average precision over its images; arguments, classes and NaN bounds as of `bootstrap_auc`."""
-    classes = probabilities.shape[1]
-    places = (1,) if classes == 2 else range(classes)
-    both = np.concatenate([np.ones((1, len(labels)), np.float32), weights])
-    found = np.mean([weighted_precision(labels == k, probabilities[:, k], both) for k in places], axis=0)
-    known = all(vary_apart(weights, side) for k in places for side in (labels == k, labels != k))
-    return percentile_interval(float(found[0]), found[1:] if known else [])
+    return area_interval(resampled_areas(labels, probabilities, weights, weighted_precision))
 
 
 def weighted_precision(
@@ -230,6 +216,29 @@ def weighted_precision(
         precision = np.where(all_found > 0, found / all_found, 0.0)
         area: Floats = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1) / found[:, -1]
     return area
+
+
+def resampled_areas(
+    labels: NDArray[np.integer],
+    probabilities: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    area: WeightedArea = weighted_auc,
+) -> Floats:
+    """Areas of the images as they are and of each resample, float64 (1 + B,), of `bootstrap_auc`.
+
+    Args:
+        labels: int (N,), in [0, K).
+        probabilities: float (N, K).
+        weights: float (B, N), of `bootstrap_weights`.
+        area: `weighted_auc` or `weighted_precision`.
+    """
+    classes = probabilities.shape[1]
+    places = (1,) if classes == 2 else range(classes)
+    both = np.concatenate([np.ones((1, len(labels)), np.float32), weights])
+    areas: Floats = np.mean([area(labels == k, probabilities[:, k], both) for k in places], axis=0)
+    if not all(vary_apart(weights, side) for k in places for side in (labels == k, labels != k)):
+        areas[1:] = np.nan
+    return areas
 
 
 def reliability(

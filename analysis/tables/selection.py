@@ -127,7 +127,12 @@ def _areas(images: ScoredImages, weights: NDArray[np.float32]) -> Floats:
 def _precision(images: ScoredImages, weights: NDArray[np.float32]) -> dict[str, Any]:
     """A model's average precision and its interval."""
     found = statistics.bootstrap_average_precision(images.labels, images.probabilities, weights)
-    return {"average_precision": found.value, "average_precision_low": found.low, "average_precision_high": found.high}
+    return _bounded("average_precision", found)
+
+
+def _bounded(name: str, found: statistics.Estimate) -> dict[str, Any]:
+    """The columns of a score with its interval."""
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _against(step: ScoredImages, before: ScoredImages, weights: NDArray[np.float32], areas: Floats) -> dict[str, Any]:
@@ -181,7 +186,7 @@ def _scores(images: ScoredImages, weights: NDArray[np.float32], areas: Floats) -
         ("balanced_accuracy", statistics.bootstrap_balanced_accuracy(labels, images.right, weights)),
         ("auc", statistics.area_interval(areas)),
     ):
-        found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        found |= _bounded(name, estimate)
     return found | {"loss": float(statistics.image_losses(labels, probabilities).mean())}
 
 

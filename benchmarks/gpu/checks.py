@@ -17,8 +17,6 @@ FULL_SET_IMAGES, FULL_SET_SECONDS = 4_186, 2.0  # that train, four fifths of the
 SIDE_BY_SIDE = (2, 4)
 TOO_WIDE = 10**12  # units of a dense layer: more weights than an address space has bytes
 ALONE = ("resources.gpus_per_trial=1",)  # nothing is measured before the trials then
-
-
 _TIME_IS_OVER = "the time was over; --minutes gives more."
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from search.driver.machine import STORE_SHARE, Host, count_alive
+from search.driver.machine import STORE_SHARE, Host, alive_nodes
 from search.driver.waiting import Patience, launch_reasons
 
 _CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml")  # where `ray up` leaves its file on the head
@@ -49,7 +49,7 @@ def await_listed(say: Callable[[str], None], clock: Callable[[], float] = time.m
     """
     wanted, deadline = 1 + _listed_workers(_CLUSTER_FILE.expanduser()), clock() + _LISTED_SECONDS
     patience = Patience(f"all {wanted} hosts of the cluster's file", say, launch_reasons, clock)
-    while (there := count_alive()) < wanted:
+    while (there := len(alive_nodes())) < wanted:
         if clock() > deadline:
             say(f"{there} of the cluster's {wanted} hosts are there; the search plans for these.")
             return

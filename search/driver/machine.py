@@ -114,9 +114,7 @@ def this_store() -> float:
 
 def store_bytes() -> float:
     """Bytes of the smallest object store of Ray's hosts."""
-    import ray
-
-    return min(float(node["Resources"].get("object_store_memory", 0)) for node in ray.nodes() if node["Alive"])
+    return min(float(node["Resources"].get("object_store_memory", 0)) for node in alive_nodes())
 
 
 def on_each_host(ask: Callable[..., Answer], *arguments: Any) -> dict[str, Answer]:
@@ -125,9 +123,8 @@ def on_each_host(ask: Callable[..., Answer], *arguments: Any) -> dict[str, Answe
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     own = ray.get_runtime_context().get_node_id()
-    alive = (node for node in ray.nodes() if node["Alive"])
     asked = {}
-    for name, node in by_name(sorted(alive, key=lambda node: (node["NodeID"] != own, node["NodeID"]))).items():
+    for name, node in by_name(sorted(alive_nodes(), key=lambda node: (node["NodeID"] != own, node["NodeID"]))).items():
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         asked[name] = ray.remote(num_cpus=0, scheduling_strategy=there)(ask).remote(*arguments)
     answers = {}
@@ -166,24 +163,20 @@ def find_hosts(seconds: float = _REGISTER_SECONDS) -> tuple[Host, ...]:
     return group_hosts(hosts)
 
 
-def count_alive() -> int:
-    """How many hosts Ray has."""
+def alive_nodes() -> list[Mapping[str, Any]]:
+    """The nodes that Ray has, as it describes them."""
     import ray
 
-    return sum(node["Alive"] for node in ray.nodes())
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def gpu_nodes() -> set[str]:
     """The nodes of Ray that have GPUs, by their ids."""
-    import ray
-
-    return {node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")}
+    return {node["NodeID"] for node in alive_nodes() if node["Resources"].get("GPU")}
 
 
 def _alive_hosts() -> list[Host]:
-    import ray
-
-    return [_host(node) for node in ray.nodes() if node["Alive"]]
+    return [_host(node) for node in alive_nodes()]
 
 
 def _host(node: Mapping[str, Any], gpu: Gpu = Gpu()) -> Host:

@@ -225,14 +225,11 @@ def test_the_test_set_cannot_leak(undisturbed: tuple[RunFolder, str], on_noise: 
 def test_a_search_that_is_killed_and_asked_to_stop_ends_as_if_nothing_had_happened(
     on_noise: RunFolder, tmp_path: Path, image_cache: Path, refused: Callable[[Sequence[str]], str], call: Command
 ) -> None:
-    """Interrupted by Ctrl-C while it trains and killed while it confirms; then its winner is the mean of repeats.
-
-    SIGTERM ends a process as Ctrl-C does; the evaluation's test tries it.
-    """
+    """Interrupted three times, the last time while it confirms; then its winner is chosen by the mean of repeats."""
     expected = on_noise.read_trials()
     assert [trial.number for trial in expected.values() if trial.confirms is not None] == [5, 6]
     own_epochs = sum(len(trial.epochs) for trial in list(expected.values())[:5])
-    moments = {2: signal.SIGINT, own_epochs + 2: signal.SIGKILL}
+    moments = {1: signal.SIGINT, 3: signal.SIGTERM, own_epochs + 2: signal.SIGKILL}
     again = ["resume=auto", f"run.storage={tmp_path}", f"data.cache={image_cache}"]
     words = [*SMALL, *again[1:], *TINY, "search.confirm=2", "evaluate.ensemble=2"]
     folder = RunFolder(str(tmp_path / "one"))

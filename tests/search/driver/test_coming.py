@@ -40,7 +40,7 @@ def test_listed_machines_are_waited_for_since_their_file_does_not_say_what_they_
     assert hosts_of_types(cluster) == ()
     file, there, said, now = tmp_path / "bootstrap.yaml", [1, 1, 2, 3], list[str](), count(step=20.0)
     monkeypatch.setattr(coming, "_CLUSTER_FILE", file)
-    monkeypatch.setattr(coming, "count_alive", lambda: there.pop(0))
+    monkeypatch.setattr(coming, "alive_nodes", lambda: [{}] * there.pop(0))
     monkeypatch.setattr(coming, "launch_reasons", lambda: ["2 of local.cluster.node starting"])
     monkeypatch.setattr(coming.time, "sleep", lambda seconds: None)
     file.write_text((ROOT / "cluster.yaml").read_text())
